@@ -1,0 +1,42 @@
+# The two commands that matter: `make run` and `make test`. `make help` lists the rest.
+
+PYTHON ?= python3
+python := .venv/bin/python
+uv_compile = $(python) -m uv pip compile setup.cfg --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+run: .venv/local.ready ## start PostgreSQL and the service on 127.0.0.1 (PORT=5000, DATABASE_URL=)
+	@exec $(python) -m voucherpool start
+
+test: .venv/dev.ready ## run the tests on a PostgreSQL of their own (TEST_DATABASE_URL=, ARGS=)
+	@exec $(python) -m pytest $(ARGS)
+
+check: .venv/dev.ready ## lint, format, types, import rules, drift between models and migrations
+	@$(python) -m ruff check .
+	@$(python) -m ruff format --check .
+	@$(python) -m mypy
+	@.venv/bin/lint-imports
+	@$(python) -m pytest --quiet tests/test_migrations.py
+
+lock: .venv/dev.ready ## resolve the dependencies of setup.cfg anew into the three lock files
+	@$(python) -m pip install --quiet uv
+	@$(uv_compile) --upgrade --extra dev --output-file requirements-dev.lock
+	@$(uv_compile) --constraint requirements-dev.lock --extra local --output-file requirements-local.lock
+	@$(uv_compile) --constraint requirements-dev.lock --output-file requirements.lock
+
+clean: ## remove the environment and the caches; the data in var/ stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
+
+.venv/%.ready: requirements-%.lock setup.cfg
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "voucherpool needs Python 3.11 or newer: make run PYTHON=/path/to/python3.11")'
+	@echo "Installing the packages of $< into .venv (once)"
+	@$(PYTHON) -m venv .venv
+	@$(python) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@$(python) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

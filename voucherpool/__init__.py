@@ -1,0 +1,31 @@
+"""Self-hosted voucher service: issues, hands out, checks and redeems discount vouchers."""
+
+import os
+
+from flask import Flask
+from flask_migrate import Migrate
+
+from voucherpool import cli, errors
+from voucherpool.config import Config, checkout
+from voucherpool.db import db
+from voucherpool.vouchers import routes as vouchers
+from voucherpool.web import auth, health, openapi, request_id
+
+
+def create_app(config: Config | None = None) -> Flask:
+    """Return the application, configured by the environment unless a configuration is given.
+
+    Raises ConfigurationError when a variable of the environment is missing or makes no sense.
+    """
+    app = Flask(__name__, static_folder=None)
+    app.config.from_mapping((config or Config.from_environment(os.environ)).for_flask())
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    db.init_app(app)
+    Migrate(app, db, directory=str(checkout / "migrations"))
+    request_id.init_app(app)
+    auth.init_app(app)
+    health.init_app(app)
+    openapi.init_app(app).register_blueprint(vouchers.blueprint)
+    errors.init_app(app)
+    cli.init_app(app)
+    return app

@@ -1,0 +1,100 @@
+"""The commands that need the application; they call the same services as the routes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from flask import Flask
+from flask.cli import AppGroup
+from sqlalchemy.exc import OperationalError
+
+from voucherpool import seeding
+from voucherpool.config import checkout
+from voucherpool.db import transaction
+from voucherpool.errors import VoucherPoolError
+from voucherpool.fields import rfc3339_utc
+from voucherpool.web import apikeys
+
+
+class Command(click.Command):
+    """A command that answers a refusal with one line and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except VoucherPoolError as error:
+            reasons = json.dumps(error.errors) if error.errors else ""
+            raise click.ClickException(f"{error.detail} {reasons}".strip()) from error
+        except OperationalError as error:
+            reason = str(error.orig).strip().splitlines()[0]
+            raise click.ClickException(f"The database cannot be used: {reason}") from error
+
+
+class Group(AppGroup):
+    """A group of such commands."""
+
+    command_class = Command
+
+
+commands = Group("voucherpool")
+
+
+def init_app(app: Flask) -> None:
+    """Add the commands to `flask` and `voucherpool`."""
+    for command in commands.commands.values():
+        app.cli.add_command(command)
+
+
+@commands.command()
+@click.option(
+    "--directory",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=checkout / "seeds",
+    help="Where customers.json and offers.json are.",
+)
+def seed(directory: Path) -> None:
+    """Add the customers and offers of the seed files; those that exist stay as they are."""
+    with transaction():
+        added = seeding.plant(directory)
+    click.echo(f"Added {added.customers} customers and {added.offers} offers.")
+
+
+@commands.group(name="apikeys", cls=Group)
+def api_keys() -> None:
+    """Make, list and revoke API keys."""
+
+
+@api_keys.command()
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    type=click.Choice(apikeys.scopes),
+    help="What the key may do; give it once for each scope.",
+)
+def create(name: str, scopes: tuple[str, ...]) -> None:
+    """Make a key and print it; it is shown this once."""
+    with transaction():
+        key = apikeys.create(name, scopes)
+    click.echo(key)
+
+
+@api_keys.command(name="list")
+def list_keys() -> None:
+    """Print every key's name, scopes and dates; a key itself cannot be shown again."""
+    for key in apikeys.everyone():
+        state = f"revoked {rfc3339_utc(key.revoked_at)}" if key.revoked_at else "active"
+        click.echo(f"{key.name}\t{','.join(key.scopes)}\t{rfc3339_utc(key.created_at)}\t{state}")
+
+
+@api_keys.command()
+@click.argument("name")
+def revoke(name: str) -> None:
+    """End a key for ever."""
+    with transaction():
+        apikeys.revoke(name)
+    click.echo(f"Revoked {name}.")

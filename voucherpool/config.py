@@ -1,0 +1,102 @@
+"""The environment, read once. A value that makes no sense refuses to start."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+checkout = Path(__file__).resolve().parent.parent
+driver = "postgresql+psycopg2"
+
+
+class ConfigurationError(click.ClickException):
+    """A variable of the environment is missing or makes no sense; shown as one line, exit code 1."""
+
+    def __init__(self, variable: str, expected: str) -> None:
+        super().__init__(f"{variable} must be {expected}.")
+
+
+@dataclass(frozen=True)
+class Config:
+    """How one process of voucherpool runs.
+
+    `database_url` names psycopg2 as its driver, whatever spelling was given.
+    `open_mode` serves local clients without an API key; only `voucherpool start` sets it.
+    `workers` and `threads` are gunicorn's processes and the threads of each.
+    """
+
+    database_url: URL
+    open_mode: bool = False
+    workers: int = 2
+    threads: int = 4
+    port: int = 5000
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "Config":
+        """Read the configuration.
+
+        Raises ConfigurationError with the variable's name and what it should be.
+        """
+        return cls(
+            database_url=_database_url(environ),
+            open_mode=_open_mode(environ),
+            workers=whole_number(environ, "WEB_CONCURRENCY", default=cls.workers, least=1, most=64),
+            threads=whole_number(
+                environ, "VOUCHERPOOL_THREADS", default=cls.threads, least=1, most=64
+            ),
+            port=whole_number(environ, "PORT", default=cls.port, least=1, most=65535),
+        )
+
+    def for_flask(self) -> dict[str, Any]:
+        """Return the configuration under the names that Flask and its extensions read."""
+        return {
+            "SQLALCHEMY_DATABASE_URI": self.database_url,
+            "SQLALCHEMY_ENGINE_OPTIONS": {
+                # A read is one statement and needs no BEGIN; db.transaction() opens the writes.
+                "isolation_level": "AUTOCOMMIT",
+                # A thread holds at most one connection, so no request waits for another's.
+                "pool_size": self.threads,
+                "max_overflow": 0,
+                "pool_timeout": 5,
+                "pool_pre_ping": True,
+                "connect_args": {"connect_timeout": 5, "application_name": "voucherpool"},
+            },
+            "OPEN_MODE": self.open_mode,
+            "MAX_CONTENT_LENGTH": 1024 * 1024,
+        }
+
+
+def whole_number(
+    environ: Mapping[str, str], variable: str, *, default: int, least: int, most: int
+) -> int:
+    """Return a variable's whole number.
+
+    Raises ConfigurationError unless it is `least` to `most`.
+    """
+    text = environ.get(variable, "").strip() or str(default)
+    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+        raise ConfigurationError(variable, f"a whole number from {least} to {most}, not {text!r}")
+    return int(text)
+
+
+def _database_url(environ: Mapping[str, str]) -> URL:
+    expected = "the address of a PostgreSQL database: postgresql://user:password@host:5432/name"
+    try:
+        url = make_url(environ.get("DATABASE_URL", "").strip())
+    except (ArgumentError, ValueError):
+        # Not chained and not quoted: the address may hold a password.
+        raise ConfigurationError("DATABASE_URL", expected) from None
+    if url.drivername not in {"postgres", "postgresql", driver}:
+        raise ConfigurationError("DATABASE_URL", expected)
+    return url.set(drivername=driver)
+
+
+def _open_mode(environ: Mapping[str, str]) -> bool:
+    value = environ.get("VOUCHERPOOL_OPEN_MODE", "")
+    if value not in {"", "loopback"}:
+        raise ConfigurationError("VOUCHERPOOL_OPEN_MODE", f"loopback or unset, not {value!r}")
+    return value == "loopback"

@@ -1,0 +1,1 @@
+"""Special offers: each has a name and one current discount."""

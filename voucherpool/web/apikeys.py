@@ -1,0 +1,105 @@
+"""API keys: made once, shown once, kept as a digest."""
+
+import hashlib
+import secrets
+import string
+import zlib
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import ARRAY, CheckConstraint, Identity, Text, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Mapped, mapped_column
+
+from voucherpool.db import Model, db
+from voucherpool.errors import ApiKeyExists, ApiKeyNotFound
+
+scopes = ("issue", "redeem", "read", "admin")
+
+prefix = "vp_"
+alphabet = string.digits + string.ascii_letters
+secret_length = 40  # 238 bits of entropy, so a plain digest is enough (NIST SP 800-63B, 5.1.2.2)
+checksum_length = 6
+
+
+class ApiKey(Model):
+    """One client of the API and what it may do."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        CheckConstraint("octet_length(digest) = 32", name="digest"),
+        CheckConstraint(
+            "cardinality(scopes) > 0 AND scopes <@ ARRAY['issue', 'redeem', 'read', 'admin']",
+            name="scopes",
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    digest: Mapped[bytes] = mapped_column(unique=True)
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    revoked_at: Mapped[datetime | None]
+
+
+def create(name: str, granted: Sequence[str]) -> str:
+    """Make a key with the granted scopes and return it; it cannot be shown again.
+
+    Raises ApiKeyExists when the name is taken.
+    """
+    secret = "".join(secrets.choice(alphabet) for _ in range(secret_length))
+    key = prefix + secret + _checksum(secret)
+    made = db.session.execute(
+        insert(ApiKey)
+        .values(name=name, digest=_digest(key), scopes=sorted(set(granted)))
+        .on_conflict_do_nothing(index_elements=[ApiKey.name])
+        .returning(ApiKey.id)
+    )
+    if made.scalar() is None:
+        raise ApiKeyExists
+    return key
+
+
+def revoke(name: str) -> None:
+    """End a key for ever.
+
+    Raises ApiKeyNotFound when no active key has the name.
+    """
+    revoked = db.session.execute(
+        update(ApiKey)
+        .where(ApiKey.name == name, ApiKey.revoked_at.is_(None))
+        .values(revoked_at=func.now())
+        .returning(ApiKey.id)
+    )
+    if revoked.scalar() is None:
+        raise ApiKeyNotFound
+
+
+def everyone() -> Sequence[ApiKey]:
+    """Return all keys, revoked ones too, by name."""
+    return db.session.scalars(select(ApiKey).order_by(ApiKey.name)).all()
+
+
+def granted_scopes(key: str) -> list[str] | None:
+    """Return the scopes of an active key, or None for any other text.
+
+    A misspelt key fails by its checksum, without a query.
+    """
+    secret, checksum = key[len(prefix) : -checksum_length], key[-checksum_length:]
+    if not (key.startswith(prefix) and key.isascii() and checksum == _checksum(secret)):
+        return None
+    return db.session.scalar(
+        select(ApiKey.scopes).where(ApiKey.digest == _digest(key), ApiKey.revoked_at.is_(None))
+    )
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
+
+
+def _checksum(secret: str) -> str:
+    number, digits = zlib.crc32(secret.encode()), ""
+    for _ in range(checksum_length):
+        number, digit = divmod(number, len(alphabet))
+        digits += alphabet[digit]
+    return digits

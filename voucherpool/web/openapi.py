@@ -1,0 +1,142 @@
+"""The API's description of itself: OpenAPI 3.1 at /openapi.json and a page to try it at /docs."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import flask_smorest
+import marshmallow
+from flask import Flask, Response, send_from_directory
+from marshmallow import fields
+
+from voucherpool import errors
+from voucherpool.web.arguments import Parser
+from voucherpool.web.auth import public, requires
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+always_possible = (
+    errors.MalformedJson,
+    errors.ApiKeyRequired,
+    errors.ApiKeyInvalid,
+    errors.ScopeMissing,
+    errors.UnsupportedMediaType,
+    errors.InvalidInput,
+    errors.DatabaseUnavailable,
+)
+
+
+class Problem(marshmallow.Schema):
+    """An error as RFC 9457 shapes it; `code` is stable, `errors` names fields."""
+
+    type = fields.String()
+    title = fields.String()
+    status = fields.Integer()
+    detail = fields.String()
+    code = fields.String()
+    request_id = fields.String()
+    errors = fields.Dict(keys=fields.String())
+
+
+class Api(flask_smorest.Api):
+    """The OpenAPI document; leaves the answering of errors to voucherpool.errors."""
+
+    ERROR_SCHEMA = Problem
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def _register_error_handlers(self) -> None:
+        """Register none: flask-smorest's own would answer in another shape."""
+
+    @requires(public)
+    def _openapi_json(self) -> Response:
+        """Serve the OpenAPI document."""
+        return super()._openapi_json()
+
+    @requires(public)
+    def _openapi_swagger_ui(self) -> str:
+        """Serve the page that shows the document and tries it out."""
+        return super()._openapi_swagger_ui()
+
+
+class Blueprint(flask_smorest.Blueprint):
+    """A group of routes that say who may call them and how they refuse."""
+
+    ARGUMENTS_PARSER = Parser()
+
+    def guarded(
+        self, scope: str, *refusals: type[errors.VoucherPoolError]
+    ) -> Callable[[View], View]:
+        """Let only API keys with the scope in, and document the refusals besides the usual ones."""
+
+        def decorate(view: View) -> View:
+            documented = self.doc(
+                security=[{"apiKey": [scope]}],
+                responses=_responses(*always_possible, *refusals),
+            )
+            return requires(scope)(documented(view))
+
+        return decorate
+
+
+def _responses(*refusals: type[errors.VoucherPoolError]) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    for refusal in refusals:
+        response = responses.setdefault(
+            str(refusal.status.value),
+            {
+                "description": refusal.status.phrase,
+                "content": {
+                    errors.type_of_problem: {
+                        "schema": {"$ref": "#/components/schemas/Problem"},
+                        "examples": {},
+                    }
+                },
+            },
+        )
+        response["content"][errors.type_of_problem]["examples"][refusal.code()] = {
+            "summary": refusal.__doc__,
+            "value": {
+                "type": "about:blank",
+                "title": refusal.status.phrase,
+                "status": refusal.status.value,
+                "detail": refusal.detail,
+                "code": refusal.code(),
+                "request_id": "5b1ee9c8a9d84f7c",
+            },
+        }
+    return responses
+
+
+def init_app(app: Flask) -> Api:
+    """Serve the document and its page; the page's assets come from this process alone."""
+    app.config.update(
+        API_TITLE="voucherpool",
+        API_VERSION="1",
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/",
+        OPENAPI_SWAGGER_UI_PATH="docs",
+        OPENAPI_SWAGGER_UI_URL="/docs/assets/",
+        API_SPEC_OPTIONS={
+            "info": {"description": "Issues, checks and redeems discount vouchers."},
+            "components": {"securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}}},
+        },
+    )
+    api = Api(app)
+    assets = _swagger_ui_assets()
+
+    @app.get("/docs/assets/<path:name>")
+    @requires(public)
+    def docs_asset(name: str) -> Response:
+        """Serve a file of Swagger UI."""
+        return send_from_directory(assets, name, max_age=86400)
+
+    return api
+
+
+def _swagger_ui_assets() -> Path:
+    # Found, not imported: the package's own blueprint is not needed.
+    spec = importlib.util.find_spec("flask_swagger_ui")
+    if spec is None or spec.origin is None:
+        raise RuntimeError("flask-swagger-ui is not installed: run `make run` again")
+    return Path(spec.origin).parent / "dist"

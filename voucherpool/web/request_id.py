@@ -1,0 +1,25 @@
+"""Names each request, so that an answer can be found in the logs."""
+
+import re
+import secrets
+
+from flask import Flask, Response, g, request
+
+# Visible ASCII only: the name goes back out in a header and into the log.
+acceptable = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+def init_app(app: Flask) -> None:
+    """Take the request's name from X-Request-Id or make one, and answer with it."""
+    app.before_request(_name)
+    app.after_request(_answer_with_name)
+
+
+def _name() -> None:
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if acceptable.fullmatch(given) else secrets.token_hex(8)
+
+
+def _answer_with_name(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.request_id
+    return response

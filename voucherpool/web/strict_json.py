@@ -1,0 +1,81 @@
+"""JSON that every parser reads alike (I-JSON, RFC 7493) and that PostgreSQL can store."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from decimal import Decimal, InvalidOperation
+from typing import Any, NamedTuple
+
+from voucherpool.errors import MalformedJson
+
+deepest = 20
+longest_number = 40
+# NUL cannot be stored in PostgreSQL; a lone surrogate cannot be encoded in UTF-8.
+unstorable = re.compile(r"[\x00\ud800-\udfff]")
+
+
+class Refused(NamedTuple):
+    """Stands in the parsed value where the text held something that cannot be accepted."""
+
+    reason: str
+
+
+def parse(body: bytes) -> Any:
+    """Return the value of a JSON text in UTF-8, its fractions as decimals.
+
+    Raises MalformedJson, which names the field where there is one to name.
+    """
+    try:
+        value = _decoder.decode(body.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise MalformedJson(f"The body is not UTF-8: see byte {error.start}.") from error
+    except json.JSONDecodeError as error:
+        raise MalformedJson(f"The body is not JSON: {error}.") from error
+    except RecursionError as error:
+        raise MalformedJson(f"The body is nested deeper than {deepest} levels.") from error
+    for path, reason in _refusals(value):
+        field = str(path[0]) if path else "body"
+        raise MalformedJson("The body holds a value that cannot be accepted.", {field: [reason]})
+    return value
+
+
+def _refusals(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple, str]]:
+    if isinstance(value, Refused):
+        yield path, value.reason
+    elif isinstance(value, str):
+        if unstorable.search(value):
+            yield path, "Must not contain NUL or a lone surrogate."
+    elif isinstance(value, dict | list):
+        if len(path) >= deepest:
+            yield path, f"Must not be nested deeper than {deepest} levels."
+            return
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(key, str) and unstorable.search(key):
+                yield path, "Must not contain NUL or a lone surrogate in a name."
+            yield from _refusals(item, (*path, key))
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, value in pairs:
+        fields[name] = Refused("Must not be given more than once.") if name in fields else value
+    return fields
+
+
+def _number(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    def parse_number(text: str) -> Any:
+        try:
+            return convert(text) if len(text) <= longest_number else Refused(too_long)
+        except InvalidOperation:
+            return Refused("Must be a number of ordinary size.")
+
+    too_long = f"Must be a number of at most {longest_number} digits."
+    return parse_number
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_object,
+    parse_int=_number(int),
+    parse_float=_number(Decimal),
+    parse_constant=lambda name: Refused(f"Must be a number; {name} is not JSON."),
+)
