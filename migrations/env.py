@@ -5,7 +5,7 @@ from flask import current_app
 from sqlalchemy import Connection, NullPool, create_engine, text
 
 migrate = current_app.extensions["migrate"]
-migrator_lock = 7_062_026_11  # any number that no other program on this database uses
+migrator_lock = 706202611  # any number that no other program on this database uses
 
 
 def run(connection: Connection | None = None, **options: object) -> None:

@@ -1,7 +1,7 @@
 """The `voucherpool` command: our commands, Flask-Migrate's `db`, Flask's `routes` and `shell`."""
 
 import click
-import flask_migrate.cli
+import flask_migrate.cli  # type: ignore[import-not-found]
 from flask.cli import FlaskGroup, routes_command, shell_command
 
 from voucherpool import cli, create_app

@@ -14,7 +14,7 @@ driver = "postgresql+psycopg2"
 
 
 class ConfigurationError(click.ClickException):
-    """A variable of the environment is missing or makes no sense; shown as one line, exit code 1."""
+    """A variable of the environment is missing or makes no sense; exit code 1."""
 
     def __init__(self, variable: str, expected: str) -> None:
         super().__init__(f"{variable} must be {expected}.")

@@ -4,15 +4,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import BigInteger, DateTime, MetaData, Numeric, Text
+from sqlalchemy import BigInteger, DateTime, MetaData, Numeric, Table, Text
 from sqlalchemy.orm import DeclarativeBase, registry
 
 
 class Base(DeclarativeBase):
     """Base of all models; gives every constraint a name that migrations and errors can use."""
+
+    __table__: ClassVar[Table]
 
     metadata = MetaData(
         naming_convention={

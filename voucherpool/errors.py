@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
 
-from flask import Flask, Response, current_app, g
+from flask import Flask, Response, g, make_response
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
@@ -210,8 +210,7 @@ def _problem(
     }
     if errors:
         body["errors"] = dict(errors)
-    response: Response = current_app.json.response(body)
-    response.status_code = status.value
+    response = make_response(body, status.value)
     response.headers.extend(headers)
     response.mimetype = type_of_problem
     return response

@@ -19,9 +19,8 @@ class Text(fields.String):
 
     def __init__(self, *, longest: int, **options: Any) -> None:
         self.longest = longest
-        super().__init__(**options)
-        self.metadata.setdefault("minLength", 1)
-        self.metadata.setdefault("maxLength", longest)
+        metadata = {"minLength": 1, "maxLength": longest, **options.pop("metadata", {})}
+        super().__init__(metadata=metadata, **options)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, *args, **kwargs).strip()
@@ -36,8 +35,9 @@ class Email(Text):
     """An e-mail address, at most 254 characters long (RFC 5321, section 4.5.3.1.3)."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(longest=254, validate=validate.Email(), **options)
-        self.metadata.setdefault("format", "email")
+        super().__init__(
+            longest=254, validate=validate.Email(), metadata={"format": "email"}, **options
+        )
 
 
 class Percentage(fields.Field[Decimal]):

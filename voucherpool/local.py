@@ -28,16 +28,22 @@ slowest_stop_seconds = 10
 
 
 @click.command()
-def start() -> None:
+@click.option(
+    "--directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=checkout / "var",
+    help="Where PostgreSQL's data are kept.",
+)
+def start(directory: Path) -> None:
     """Start PostgreSQL, bring it up to date, and serve on 127.0.0.1 until Ctrl-C.
 
-    PORT chooses the port, DATABASE_URL a PostgreSQL other than the one under var/. Clients on
+    PORT chooses the port, DATABASE_URL a PostgreSQL other than one of its own. Clients on
     this machine need no API key.
     """
     _on_stop_signals(_interrupt)
     try:
         with ExitStack() as running:
-            _serve(running, os.environ)
+            _serve(running, directory, os.environ)
     except KeyboardInterrupt:
         click.echo("Stopped.")
     except LocalPostgresError as error:
@@ -47,7 +53,8 @@ def start() -> None:
         raise click.ClickException(f"The database cannot be reached: {reason}") from error
     except PermissionError as error:
         raise click.ClickException(
-            f"{error.filename} belongs to another user: start as that user, or remove var/."
+            f"{error.filename} belongs to another user: start as that user, "
+            "or keep the data elsewhere with --directory."
         ) from error
 
 
@@ -55,10 +62,9 @@ def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _serve(running: ExitStack, environ: Mapping[str, str]) -> None:
-    var = checkout / "var"
-    var.mkdir(exist_ok=True)
-    running.enter_context(_only_one(var / "lock"))
+def _serve(running: ExitStack, directory: Path, environ: Mapping[str, str]) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    running.enter_context(_only_one(directory / "lock"))
     own_database = not environ.get("DATABASE_URL")
     # Any address does to check the other variables before anything is started.
     port = Config.from_environment({"DATABASE_URL": "postgresql:///", **environ}).port
@@ -66,7 +72,7 @@ def _serve(running: ExitStack, environ: Mapping[str, str]) -> None:
     environment = {**environ, "PORT": str(port)}
     alive: list[Callable[[], bool]] = []
     if own_database:
-        postgres = running.enter_context(_postgres(var / "postgres"))
+        postgres = running.enter_context(_postgres(directory / "postgres"))
         environment["DATABASE_URL"] = postgres.url().render_as_string(hide_password=False)
         alive.append(postgres.is_running)
     _prepare(Config.from_environment(environment))
@@ -87,7 +93,7 @@ def _only_one(lock: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise click.ClickException(
-                f"voucherpool already runs from this checkout, as process {file.read().strip()}: "
+                f"voucherpool already runs on these data, as process {file.read().strip()}: "
                 "stop it first."
             ) from None
         file.truncate(0)
@@ -131,12 +137,12 @@ def _prepare(config: Config) -> None:
 @contextmanager
 def _gunicorn(environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     # A session of its own: Ctrl-C reaches this process alone, which then stops it in order.
-    server = subprocess.Popen(
+    server = subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", "gunicorn", "--bind", f"{host}:{environment['PORT']}", "wsgi:app"],
         cwd=checkout,
         env=dict(environment),
         start_new_session=True,
-        preexec_fn=_die_with_parent,  # noqa: PLW1509
+        preexec_fn=_die_with_parent,
     )
     try:
         yield server
@@ -177,4 +183,4 @@ To try it:
   curl -d '{{"email":"customer1@gmail.com","offer_name":"KOI","discount":22.1,\
 "expiry":"2027-04-21T18:25:43-05:00"}}' {url}/vouchers/generate
 
-Ctrl-C stops it; the data stay in var/."""
+Ctrl-C stops it; the data stay."""

@@ -21,6 +21,7 @@ from typing import Any
 
 from sqlalchemy.engine import URL
 
+port = 5432  # names the socket; nothing listens on it
 longest_socket_path = 107  # sun_path in unix(7)
 root_home = Path("/var/lib/voucherpool")
 unprivileged = "nobody"
@@ -50,16 +51,16 @@ class LocalPostgres:
 
     def url(self) -> URL:
         """Return the address of the cluster's default database, through its socket."""
-        return URL.create(
-            "postgresql+psycopg2", "postgres", database="postgres", query={"host": str(self.run)}
-        )
+        # The port is named because PGPORT may be set.
+        query = {"host": str(self.run), "port": str(port)}
+        return URL.create("postgresql+psycopg2", "postgres", database="postgres", query=query)
 
     def start(self) -> None:
         """Start the server, on new data if there are none; one that runs already is kept.
 
         Raises LocalPostgresError.
         """
-        if len(os.fsencode(self.run / ".s.PGSQL.5432")) > longest_socket_path:
+        if len(os.fsencode(self.run / f".s.PGSQL.{port}")) > longest_socket_path:
             raise LocalPostgresError(
                 f"The path {self.run} is too long for a PostgreSQL socket: "
                 "use a checkout with a shorter path."
@@ -153,6 +154,7 @@ class LocalPostgres:
     def _write_settings(self) -> None:
         settings = {
             "listen_addresses": "",
+            "port": port,
             "unix_socket_directories": self.run,
             "unix_socket_permissions": "0700",
             "timezone": "UTC",

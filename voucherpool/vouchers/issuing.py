@@ -4,7 +4,9 @@ from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import (
+    CTE,
     DateTime,
+    Executable,
     Numeric,
     Text,
     bindparam,
@@ -38,8 +40,9 @@ def issue(email: str, offer_name: str, discount: Decimal, expires_at: datetime) 
     Makes the offer if its name is new, otherwise gives it the discount (a percentage).
     Raises CustomerNotFound, and InvalidInput when the expiry is not in the future.
     """
+    key = email_key(email)
     values = {
-        "email_key": email_key(email),
+        "email_key": key,
         "offer_name": offer_name,
         "discount": discount,
         "expires_at": expires_at,
@@ -49,7 +52,7 @@ def issue(email: str, offer_name: str, discount: Decimal, expires_at: datetime) 
         spelling = {"code": code, "code_key": codes.normal_form(code)}
         if db.session.scalar(issue_one, values | spelling):
             return code
-        _refuse(values["email_key"], expires_at)
+        _refuse(key, expires_at)
     raise RuntimeError(f"{attempts} generated codes in a row were taken")
 
 
@@ -63,24 +66,26 @@ def _refuse(email_key: str, expires_at: datetime) -> None:
         raise CustomerNotFound
 
 
-def _issue_one() -> insert:
-    """Build the statement that decides on the request, sees to its offer and issues its voucher.
+_customer = (
+    select(Customer.id)
+    .where(Customer.email_key == bindparam("email_key"), expires_at > func.now())
+    .cte("customer")
+)
 
-    The offer is written only where it is new or its discount differs: an unconditional upsert
-    would lock its row and make every issue of a popular offer wait for the one before.
+
+def _offer() -> CTE:
+    """Return the offer of the wanted name and discount, written where it is not so yet.
+
+    Only there: an unconditional upsert would lock the offer's row and make every issue of a
+    popular offer wait for the one before.
     """
-    customer = (
-        select(Customer.id)
-        .where(Customer.email_key == bindparam("email_key"), expires_at > func.now())
-        .cte("customer")
-    )
     unchanged = (
         select(Offer.id)
         .where(Offer.name == offer_name, Offer.discount == discount)
         .cte("unchanged")
     )
     wanted = select(offer_name, discount).where(
-        exists(select(customer.c.id)), ~exists(select(unchanged.c.id))
+        exists(select(_customer.c.id)), ~exists(select(unchanged.c.id))
     )
     upsert = insert(Offer.__table__).from_select(["name", "discount"], wanted)
     written = (
@@ -91,14 +96,18 @@ def _issue_one() -> insert:
         .returning(Offer.id)
         .cte("written")
     )
-    offer = union_all(select(unchanged.c.id), select(written.c.id)).cte("offer")
+    return union_all(select(unchanged.c.id), select(written.c.id)).cte("offer")
+
+
+def _issue_one() -> Executable:
+    offer = _offer()
     voucher = select(
         bindparam("code_key", type_=Text),
         bindparam("code", type_=Text),
         offer.c.id,
-        customer.c.id,
+        _customer.c.id,
         expires_at,
-    ).select_from(join(offer, customer, true()))
+    ).select_from(join(offer, _customer, true()))
     return (
         insert(Voucher.__table__)
         .from_select(["code_key", "code", "offer_id", "customer_id", "expires_at"], voucher)
@@ -107,4 +116,6 @@ def _issue_one() -> insert:
     )
 
 
+# Decides on the request, sees to its offer and issues its voucher; nothing is written for an
+# unknown customer or a time that is past.
 issue_one = _issue_one()

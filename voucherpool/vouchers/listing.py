@@ -12,12 +12,7 @@ from voucherpool.errors import CustomerNotFound
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers.models import Voucher
 
-
-class Position(NamedTuple):
-    """Where a page of the list ends."""
-
-    expires_at: datetime
-    issue_number: int
+Position = tuple[datetime, int]  # expires_at and issue_number: where a page of the list ends
 
 
 class Page(NamedTuple):
@@ -39,7 +34,7 @@ def list_redeemable(email: str, limit: int, after: Position | None = None) -> Pa
     if len(rows) <= limit:
         return Page(rows, None)
     last = rows[limit - 1]
-    return Page(rows[:limit], Position(last.expires_at, last.issue_number))
+    return Page(rows[:limit], (last.expires_at, last.issue_number))
 
 
 def _redeemable(key: str, limit: int, after: Position | None) -> Any:

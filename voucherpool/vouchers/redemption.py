@@ -1,7 +1,10 @@
 """Redeems vouchers."""
 
 from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Row, and_, bindparam, case, func, insert, select, update
 
@@ -20,7 +23,7 @@ from voucherpool.vouchers import codes
 from voucherpool.vouchers.models import Redemption, Voucher
 
 
-def redeem(code: str, email: str) -> Row[Any]:
+def redeem(code: str, email: str) -> Row[UUID, Decimal, datetime]:
     """Take one use of a voucher and return its redemption: id, discount and redeemed_at.
 
     Raises CustomerNotFound, VoucherNotFound (also for another customer's voucher),

@@ -1,7 +1,6 @@
 """What the vouchers' routes take and answer."""
 
 import base64
-import binascii
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +9,6 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from voucherpool.fields import Email, Percentage, Text, Timestamp
 from voucherpool.vouchers import codes
-from voucherpool.vouchers.listing import Position
 
 largest_page = 500
 
@@ -45,6 +43,13 @@ class Redemption(Schema):
     redeemed_at = Timestamp(required=True)
 
 
+def whole_number(digits: str) -> int:
+    """Return the number of 1 to 18 ASCII digits, which PostgreSQL's bigint can hold."""
+    if not re.fullmatch("[0-9]{1,18}", digits):
+        raise ValidationError("Must be a whole number.")
+    return int(digits)
+
+
 class PageSize(fields.Integer):
     """How many items a page may have: 1 to 500, also when it comes as text in a query."""
 
@@ -52,24 +57,22 @@ class PageSize(fields.Integer):
         super().__init__(validate=validate.Range(1, largest_page), **options)
 
     def _validated(self, value: Any) -> int:
-        if not re.fullmatch(r"[0-9]{1,4}", str(value), re.ASCII):
-            raise ValidationError("Must be a whole number.")
-        return int(value)
+        return whole_number(str(value))
 
 
-class Cursor(fields.Field[Position]):
+class Cursor(fields.Field[tuple[datetime, int]]):
     """Where the page before this one ended; opaque to clients, and silent about codes."""
 
     def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         moment, number = value
         text = f"{moment.astimezone(UTC).isoformat()}~{number}"
-        return base64.urlsafe_b64encode(text.encode()).decode()
+        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Position:
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> tuple[datetime, int]:
         try:
-            moment, number = base64.urlsafe_b64decode(value).decode().split("~")
-            return Position(datetime.fromisoformat(moment), int(number))
-        except (ValueError, TypeError, AttributeError, binascii.Error) as error:
+            moment, number = base64.urlsafe_b64decode(value + "==").decode().split("~")
+            return Timestamp().deserialize(moment), whole_number(number)
+        except (ValueError, TypeError) as error:
             raise ValidationError("Must be a cursor out of a Link header.") from error
 
 

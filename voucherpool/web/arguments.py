@@ -20,7 +20,7 @@ never_json = re.compile(r"multipart/.*|.*[/+]xml")
 class Parser(FlaskParser):
     """Parses JSON strictly whatever its Content-Type says, and refuses unknown parameters."""
 
-    DEFAULT_UNKNOWN_BY_LOCATION = {
+    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {  # noqa: RUF012 (declared so by webargs)
         **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
         "query": marshmallow.RAISE,
     }
@@ -51,7 +51,7 @@ class Parser(FlaskParser):
         error_headers: Mapping[str, str] | None,
     ) -> NoReturn:
         """Raise the schema's refusal as InvalidInput."""
-        [errors] = error.normalized_messages().values()
+        [errors] = error.messages_dict.values()
         raise InvalidInput({_name(field): reasons for field, reasons in errors.items()})
 
 

@@ -51,12 +51,14 @@ class Api(flask_smorest.Api):
     @requires(public)
     def _openapi_json(self) -> Response:
         """Serve the OpenAPI document."""
-        return super()._openapi_json()
+        document: Response = super()._openapi_json()
+        return document
 
     @requires(public)
     def _openapi_swagger_ui(self) -> str:
         """Serve the page that shows the document and tries it out."""
-        return super()._openapi_swagger_ui()
+        page: str = super()._openapi_swagger_ui()
+        return page
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -74,7 +76,8 @@ class Blueprint(flask_smorest.Blueprint):
                 security=[{"apiKey": [scope]}],
                 responses=_responses(*always_possible, *refusals),
             )
-            return requires(scope)(documented(view))
+            guarded: View = requires(scope)(documented(view))
+            return guarded
 
         return decorate
 

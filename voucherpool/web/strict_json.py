@@ -3,10 +3,13 @@
 import json
 import re
 from collections.abc import Callable, Iterator
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from math import isinf
 from typing import Any, NamedTuple
 
 from voucherpool.errors import MalformedJson
+
+Path = tuple[str | int, ...]  # of a value: the names and positions that lead to it
 
 deepest = 20
 longest_number = 40
@@ -39,7 +42,7 @@ def parse(body: bytes) -> Any:
     return value
 
 
-def _refusals(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple, str]]:
+def _refusals(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
     if isinstance(value, Refused):
         yield path, value.reason
     elif isinstance(value, str):
@@ -64,18 +67,20 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _number(convert: Callable[[str], Any]) -> Callable[[str], Any]:
     def parse_number(text: str) -> Any:
-        try:
-            return convert(text) if len(text) <= longest_number else Refused(too_long)
-        except InvalidOperation:
-            return Refused("Must be a number of ordinary size.")
+        return convert(text) if len(text) <= longest_number else Refused(too_long)
 
     too_long = f"Must be a number of at most {longest_number} digits."
     return parse_number
 
 
+def _decimal(text: str) -> Decimal | Refused:
+    # Beyond the range of a double, other parsers read infinity.
+    return Refused("Must be a number of ordinary size.") if isinf(float(text)) else Decimal(text)
+
+
 _decoder = json.JSONDecoder(
     object_pairs_hook=_object,
     parse_int=_number(int),
-    parse_float=_number(Decimal),
+    parse_float=_number(_decimal),
     parse_constant=lambda name: Refused(f"Must be a number; {name} is not JSON."),
 )

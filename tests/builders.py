@@ -1,0 +1,52 @@
+"""Makes rows with sensible defaults, so that a test states only what matters to it."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from flask import Flask
+from sqlalchemy import update
+
+from voucherpool.customers import service as customers
+from voucherpool.db import db, transaction
+from voucherpool.vouchers import codes, issuing
+from voucherpool.vouchers.models import Voucher
+
+ana = "ana@example.org"
+ben = "ben@example.org"
+
+
+def in_days(days: float) -> str:
+    """Return the moment so many days from now as RFC 3339 writes it."""
+    return (datetime.now(UTC) + timedelta(days=days)).isoformat()
+
+
+class Builders:
+    """Builders of rows in the test's database."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+
+    def customer(self, email: str = ana) -> str:
+        """Make a customer unless the e-mail is known, and return the e-mail."""
+        with self._app.app_context(), transaction():
+            customers.ensure(email)
+        return email
+
+    def voucher(
+        self,
+        email: str = ana,
+        offer: str = "KOI",
+        discount: str = "22.1",
+        days: float = 30,
+        **changes: Any,
+    ) -> str:
+        """Issue a voucher, change its columns as told, and return its code."""
+        self.customer(email)
+        expires_at = datetime.now(UTC) + timedelta(days=30)
+        with self._app.app_context(), transaction():
+            code = issuing.issue(email, offer, Decimal(discount), expires_at)
+            changes["expires_at"] = datetime.now(UTC) + timedelta(days=days)
+            this = Voucher.code_key == codes.normal_form(code)
+            db.session.execute(update(Voucher).where(this).values(**changes))
+        return code

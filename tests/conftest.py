@@ -1,0 +1,146 @@
+"""A real PostgreSQL for the tests: one server a run, built by the migrations, one database a test.
+
+TEST_DATABASE_URL names a server to use; without it one is started from the embedded binaries.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import flask_migrate
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from pytest_postgresql import factories
+from sqlalchemy import text
+from sqlalchemy.engine import URL, make_url
+
+from tests.builders import Builders
+from tests.server import Server, run_gunicorn
+from voucherpool import create_app
+from voucherpool.config import Config
+from voucherpool.db import db
+from voucherpool.localpg import LocalPostgres
+from voucherpool.web import apikeys
+
+# Fast instead of durable: what the tests write is thrown away.
+fast = {
+    "autovacuum": "off",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "max_connections": 100,
+}
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[SimpleNamespace]:
+    """Name the server in the attributes that pytest-postgresql reads."""
+    if given := os.environ.get("TEST_DATABASE_URL"):
+        url = make_url(given)
+        yield _server(
+            host=url.host or url.query["host"],
+            port=url.port or 5432,
+            user=url.username,
+            password=url.password,
+            maintenance_dbname=url.database,
+        )
+        return
+    # In memory where there is some: a database is cloned for each test.
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None
+    home = Path(tempfile.mkdtemp(prefix="voucherpool-tests-", dir=memory))
+    home.chmod(0o711)  # root's PostgreSQL runs as nobody and must get in
+    postgres = LocalPostgres(home / "postgres", **fast)
+    postgres.start()
+    yield _server(host=str(postgres.run), port=5432, user="postgres")
+    postgres.stop("immediate")
+    shutil.rmtree(home)
+
+
+def _server(**attributes: Any) -> SimpleNamespace:
+    defaults = {"password": None, "options": "", "maintenance_dbname": "postgres"}
+    return SimpleNamespace(template_dbname=None, **defaults | attributes)
+
+
+def _url(host: str, port: int, user: str, dbname: str, password: str | None = None) -> URL:
+    query = {"host": host, "port": str(port)}
+    return URL.create("postgresql+psycopg2", user, password, database=dbname, query=query)
+
+
+def _migrate(**database: Any) -> None:
+    address = {key: database.get(key) for key in ("host", "port", "user", "dbname", "password")}
+    with create_app(Config(_url(**address))).app_context():
+        flask_migrate.upgrade()
+
+
+migrated = factories.postgresql_noproc(
+    depends_on="postgresql_server", dbname=f"voucherpool_test_{os.getpid()}_", load=[_migrate]
+)
+postgresql = factories.postgresql("migrated")
+
+
+@pytest.fixture
+def database_url(postgresql: Any) -> URL:
+    """Return the address of a fresh, migrated database."""
+    info = postgresql.info
+    return _url(info.host, info.port, info.user, info.dbname, info.password)
+
+
+@pytest.fixture
+def app(database_url: URL) -> Iterator[Flask]:
+    """Return an application on the fresh database; its unexpected errors reach the test."""
+    app = create_app(Config(database_url))
+    app.testing = True
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+
+
+@pytest.fixture
+def make(app: Flask) -> Builders:
+    """Return the builders of rows."""
+    return Builders(app)
+
+
+@pytest.fixture
+def key(app: Flask) -> str:
+    """Return an API key that may do everything."""
+    with app.app_context():
+        return apikeys.create("tests", apikeys.scopes)
+
+
+@pytest.fixture
+def anonymous(app: Flask) -> FlaskClient:
+    """Return a client without an API key."""
+    return app.test_client()
+
+
+@pytest.fixture
+def client(app: Flask, key: str) -> FlaskClient:
+    """Return a client with an API key that may do everything."""
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
+    return client
+
+
+@pytest.fixture
+def sql(app: Flask) -> Callable[..., Any]:
+    """Return a function that runs a statement and returns its rows."""
+
+    def run(statement: str, **parameters: Any) -> Any:
+        with app.app_context(), db.engine.begin() as connection:
+            result = connection.execute(text(statement), parameters)
+            return result.all() if result.returns_rows else None
+
+    return run
+
+
+@pytest.fixture
+def server(database_url: URL, key: str) -> Iterator[Server]:
+    """Run gunicorn with 2 workers on the fresh database."""
+    with run_gunicorn(database_url, key, workers=2) as server:
+        yield server

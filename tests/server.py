@@ -1,0 +1,95 @@
+"""Runs gunicorn as in production, for the tests that need real processes."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from threading import Barrier
+from typing import Any
+
+from sqlalchemy.engine import URL
+
+from voucherpool.config import checkout
+
+
+@dataclass
+class Server:
+    """A running gunicorn."""
+
+    port: int
+    key: str
+    process: subprocess.Popen[bytes]
+
+    def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """Send a request and return the status and the JSON of its answer."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        headers = {"Authorization": f"Bearer {self.key}"}
+        try:
+            connection.request(method, path, json.dumps(body) if body else None, headers)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+    def post(self, path: str, body: Any) -> tuple[int, Any]:
+        """Post JSON and return the status and the JSON of the answer."""
+        return self.request("POST", path, body)
+
+
+def at_once(count: int, call: Callable[[int], Any]) -> list[Any]:
+    """Return the results of `count` calls that start together, each in its own thread."""
+    barrier = Barrier(count)
+
+    def wait_and_call(number: int) -> Any:
+        barrier.wait()
+        return call(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(wait_and_call, range(count)))
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def run_gunicorn(database_url: URL, key: str, workers: int) -> Iterator[Server]:
+    """Run gunicorn with the project's settings on a free port of the loopback interface."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "DATABASE_URL": database_url.render_as_string(hide_password=False),
+        "WEB_CONCURRENCY": str(workers),
+        "PORT": str(port),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "wsgi:app"],
+        cwd=checkout,
+        env=environment,
+    )
+    try:
+        _wait_until_listening(port, process)
+        yield Server(port, key, process)
+    finally:
+        process.terminate()
+        process.wait(15)
+
+
+def _wait_until_listening(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError("gunicorn did not start")

@@ -1,0 +1,75 @@
+"""The commands."""
+
+import re
+
+import pytest
+
+from voucherpool import create_app
+from voucherpool.config import Config
+from voucherpool.db import db
+
+
+@pytest.fixture
+def run(app):
+    runner = app.test_cli_runner()
+    return lambda *arguments: runner.invoke(args=arguments)
+
+
+def test_seed_adds_ten_customers_and_some_offers_and_twice_changes_nothing(run, sql):
+    assert run("seed").output == "Added 10 customers and 3 offers.\n"
+    rows = sql("SELECT email FROM customers ORDER BY id")
+    assert [row.email for row in rows] == [f"customer{n}@gmail.com" for n in range(10)]
+    sql("UPDATE offers SET discount = 50")
+    before = sql("SELECT c::text FROM customers c UNION ALL SELECT o::text FROM offers o")
+    assert run("seed").output == "Added 0 customers and 0 offers.\n"
+    assert sql("SELECT c::text FROM customers c UNION ALL SELECT o::text FROM offers o") == before
+
+
+def test_a_wrong_seed_file_is_named_with_its_fault_and_adds_nothing(run, sql, tmp_path):
+    (tmp_path / "customers.json").write_text('[{"email": "a@example.org"}, {"email": "b"}]')
+    (tmp_path / "offers.json").write_text("[]")
+    result = run("seed", "--directory", str(tmp_path))
+    assert result.exit_code == 1
+    assert "customers.json" in result.output
+    assert "Not a valid email" in result.output
+    assert sql("SELECT * FROM customers") == []
+
+
+def test_a_key_is_printed_once_and_opens_its_scopes_only(run, anonymous, make):
+    make.customer("ana@example.org")
+    key = run("apikeys", "create", "shop", "--scope", "read").output.strip()
+    assert re.fullmatch("vp_[0-9A-Za-z]{46}", key)
+    headers = {"Authorization": f"Bearer {key}"}
+    assert anonymous.get("/vouchers?email=ana@example.org", headers=headers).status_code == 200
+    assert anonymous.post("/vouchers/validate", headers=headers).status_code == 403
+    listed = run("apikeys", "list").output
+    assert listed.startswith("shop\tread\t20")
+    assert "active" in listed
+    assert key not in listed
+    assert run("apikeys", "revoke", "shop").output == "Revoked shop.\n"
+    assert "revoked 20" in run("apikeys", "list").output
+    assert anonymous.get("/vouchers?email=ana@example.org", headers=headers).status_code == 401
+
+
+def test_a_name_that_is_taken_and_one_that_is_not_known_are_one_line_and_exit_code_1(run):
+    run("apikeys", "create", "shop", "--scope", "read")
+    again = run("apikeys", "create", "shop", "--scope", "read")
+    assert (again.exit_code, again.output.count("\n")) == (1, 1)
+    assert "exists" in again.output
+    unknown = run("apikeys", "revoke", "nobody")
+    assert (unknown.exit_code, unknown.output.count("\n")) == (1, 1)
+
+
+def test_an_unknown_scope_is_refused_with_those_there_are(run):
+    result = run("apikeys", "create", "shop", "--scope", "everything")
+    assert result.exit_code == 2
+    assert "issue" in result.output
+
+
+def test_an_unreachable_database_is_one_line_and_exit_code_1(database_url):
+    app = create_app(Config(database_url.set(query={"host": "/nonexistent"})))
+    result = app.test_cli_runner().invoke(args=["seed"])
+    assert (result.exit_code, result.output.count("\n")) == (1, 1)
+    assert "database" in result.output
+    with app.app_context():
+        db.engine.dispose()

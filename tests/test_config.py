@@ -1,0 +1,47 @@
+"""The environment."""
+
+import pytest
+
+from voucherpool import create_app
+from voucherpool.config import Config, ConfigurationError
+from voucherpool.db import db
+
+url = "postgresql://user:secret@db:5432/voucherpool"
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+def test_psycopg2_is_the_driver_whatever_spelling_the_url_has(scheme):
+    app = create_app(Config.from_environment({"DATABASE_URL": f"{scheme}://db/voucherpool"}))
+    with app.app_context():
+        assert db.engine.dialect.driver == "psycopg2"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DATABASE_URL", ""),
+        ("DATABASE_URL", "nonsense"),
+        ("DATABASE_URL", "sqlite://"),
+        ("DATABASE_URL", "postgresql+asyncpg://user:secret@db/voucherpool"),
+        ("DATABASE_URL", "postgresql://user:secret@db:port/voucherpool"),
+        ("PORT", "http"),
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("PORT", "５０００"),
+        ("WEB_CONCURRENCY", "0"),
+        ("WEB_CONCURRENCY", "-1"),
+        ("VOUCHERPOOL_THREADS", "many"),
+        ("VOUCHERPOOL_OPEN_MODE", "1"),
+    ],
+)
+def test_nonsense_is_refused_with_the_variables_name_and_no_password(variable, value):
+    with pytest.raises(ConfigurationError) as refusal:
+        Config.from_environment({"DATABASE_URL": url, variable: value})
+    assert refusal.value.message.startswith(f"{variable} must be ")
+    assert "secret" not in refusal.value.message
+
+
+def test_the_pool_holds_a_connection_for_each_thread():
+    app = create_app(Config.from_environment({"DATABASE_URL": url, "VOUCHERPOOL_THREADS": "7"}))
+    with app.app_context():
+        assert db.engine.pool.size() == 7

@@ -1,0 +1,74 @@
+"""Errors: one shape, one place."""
+
+import re
+
+import pytest
+
+from tests.builders import ana, in_days
+from voucherpool import create_app, errors
+from voucherpool.config import Config
+
+
+def all_errors(base=errors.VoucherPoolError):
+    for error in base.__subclasses__():
+        yield error
+        yield from all_errors(error)
+
+
+def test_the_tree_in_the_docstring_is_the_tree():
+    drawn = re.findall(r"[├└]── (\w+) +(\d+)  (\w+)", errors.__doc__)
+    real = {(error.__name__, str(error.status.value), error.code()) for error in all_errors()}
+    assert set(drawn) == real
+    assert len(drawn) == len(real)
+
+
+def test_a_problem_has_all_the_members(client):
+    answer = client.get("/vouchers?email=nobody@example.org", headers={"X-Request-Id": "r-1"})
+    assert answer.mimetype == "application/problem+json"
+    assert answer.headers["X-Request-Id"] == "r-1"
+    assert answer.json == {
+        "type": "about:blank",
+        "title": "Not Found",
+        "status": 404,
+        "detail": "No customer has this e-mail.",
+        "code": "customer_not_found",
+        "request_id": "r-1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "not_found"),
+        ("DELETE", "/vouchers", 405, "method_not_allowed"),
+        ("TRACE", "/vouchers", 405, "method_not_allowed"),
+    ],
+)
+def test_what_flask_refuses_has_the_same_shape(client, method, path, status, code):
+    answer = client.open(path, method=method)
+    assert answer.mimetype == "application/problem+json"
+    assert (answer.json["status"], answer.json["code"]) == (status, code)
+
+
+def test_an_unacceptable_request_id_is_replaced(client):
+    answer = client.get("/livez", headers={"X-Request-Id": "a b\u00e4"})
+    assert re.fullmatch("[0-9a-f]{16}", answer.headers["X-Request-Id"])
+
+
+def test_an_unreachable_database_is_503_with_retry_after(database_url):
+    app = create_app(Config(database_url.set(query={"host": "/nonexistent"}), open_mode=True))
+    body = {"email": ana, "offer_name": "KOI", "discount": 1, "expiry": in_days(1)}
+    answer = app.test_client().post("/vouchers/generate", json=body)
+    assert (answer.status_code, answer.json["code"]) == (503, "database_unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "nonexistent" not in answer.text
+
+
+def test_a_bug_is_a_500_that_says_nothing_of_itself(app, client, make, sql):
+    make.voucher()
+    app.testing = False
+    sql("DROP TABLE redemptions")
+    code = {"code": make.voucher(), "email": ana}
+    answer = client.post("/vouchers/validate", json=code)
+    assert (answer.status_code, answer.json["code"]) == (500, "internal_server_error")
+    assert "redemptions" not in answer.text

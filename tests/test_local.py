@@ -1,0 +1,138 @@
+"""`voucherpool start`, run as its own process the way `make run` does."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+from tests.builders import in_days
+from tests.server import free_port
+from voucherpool.config import checkout
+
+
+@pytest.fixture
+def start(database_url, tmp_path):
+    """Return a function that starts the service and waits until it serves or has ended."""
+    started = []
+
+    def run(port, **environment):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "voucherpool", "start", "--directory", str(tmp_path / "var")],
+            cwd=checkout,
+            env={
+                **os.environ,
+                "DATABASE_URL": database_url.render_as_string(hide_password=False),
+                "PORT": str(port),
+                **environment,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def until_serving(process):
+    for line in process.stdout:
+        if "Ctrl-C" in line:
+            return
+    raise AssertionError(process.stderr.read())
+
+
+def call(port, method, path, body=None):
+    with closing(HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request(method, path, body and json.dumps(body))
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+
+def is_listening(port):
+    try:
+        call(port, "GET", "/livez")
+    except ConnectionError:
+        return False
+    return True
+
+
+def test_it_migrates_seeds_and_serves_without_a_key_until_it_is_told_to_stop(start):
+    port = free_port()
+    process = start(port)
+    until_serving(process)
+    voucher = {"email": "customer1@gmail.com", "offer_name": "KOI", "discount": 22.1}
+    status, issued = call(port, "POST", "/vouchers/generate", voucher | {"expiry": in_days(1)})
+    assert status == 201
+    status, listed = call(port, "GET", "/vouchers?email=customer1@gmail.com")
+    assert [voucher["code"] for voucher in listed] == [issued["code"]]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(15) == 0
+    assert not is_listening(port)
+
+
+def refusal(process):
+    output, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert errors.startswith("Error: ")
+    assert (output, errors.count("\n")) == ("", 1)
+    return errors
+
+
+def test_a_taken_port_is_one_line_and_exit_code_1(start, server):
+    assert f"Port {server.port} " in refusal(start(server.port))
+
+
+def test_a_running_twin_is_one_line_and_exit_code_1(start, tmp_path):
+    (tmp_path / "var").mkdir()
+    with open(tmp_path / "var" / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write("12345")
+        lock.flush()
+        assert "12345" in refusal(start(free_port()))
+
+
+def test_an_unreachable_database_is_one_line_and_exit_code_1(start):
+    port = free_port()
+    nowhere = f"postgresql://127.0.0.1:{free_port()}/voucherpool"
+    assert "database" in refusal(start(port, DATABASE_URL=nowhere))
+    assert not is_listening(port)
+
+
+@pytest.mark.parametrize(("variable", "value"), [("PORT", "http"), ("DATABASE_URL", "nonsense")])
+def test_a_wrong_variable_is_one_line_and_exit_code_1(start, variable, value):
+    assert f"{variable} must be" in refusal(start(free_port(), **{variable: value}))
+
+
+def test_when_gunicorn_is_killed_everything_stops_with_exit_code_1(start):
+    port = free_port()
+    process = start(port)
+    until_serving(process)
+    [gunicorn] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(gunicorn), signal.SIGKILL)
+    assert process.wait(15) == 1
+    time.sleep(1)
+    assert not is_listening(port)
+
+
+def test_when_it_is_killed_itself_gunicorn_stops_too(start):
+    port = free_port()
+    process = start(port)
+    until_serving(process)
+    process.kill()
+    process.wait(5)
+    deadline = time.monotonic() + 15
+    while is_listening(port) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not is_listening(port)

@@ -1,0 +1,80 @@
+"""The migrations build what the models describe."""
+
+from threading import Thread
+
+import flask_migrate
+import pytest
+from sqlalchemy import text
+
+from voucherpool.db import db
+
+catalog = {
+    "columns": """
+        SELECT table_name, column_name, data_type, is_nullable, column_default, is_identity,
+            identity_generation
+        FROM information_schema.columns WHERE table_schema = 'public'""",
+    "constraints": """
+        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
+        FROM pg_constraint WHERE connamespace = 'public'::regnamespace""",
+    "indexes": "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+}
+
+
+def described():
+    """Return all that the database's catalog says of our tables."""
+    with db.engine.connect() as connection:
+        return {
+            kind: sorted(map(str, connection.execute(text(query)).all()))
+            for kind, query in catalog.items()
+        }
+
+
+@pytest.fixture
+def context(app):
+    with app.app_context():
+        yield
+
+
+def test_the_models_describe_what_the_migrations_build(context):
+    flask_migrate.downgrade(revision="base")
+    with db.engine.connect() as connection:
+        connection.execute(text("DROP TABLE alembic_version"))
+    db.create_all()
+    from_models = described()
+    db.drop_all()
+    flask_migrate.upgrade()
+    with db.engine.connect() as connection:
+        connection.execute(text("DROP TABLE alembic_version"))
+    assert described() == from_models
+
+
+def test_down_and_up_again_leaves_the_same_schema(context):
+    before = described()
+    flask_migrate.downgrade(revision="base")
+    assert described()["columns"] == [
+        "('alembic_version', 'version_num', 'character varying', 'NO', None, 'NO', None)"
+    ]
+    flask_migrate.upgrade()
+    assert described() == before
+
+
+def test_alembic_finds_nothing_to_generate(context):
+    flask_migrate.check()
+
+
+def test_a_second_migrator_waits_for_the_first(app, context):
+    def migrate():
+        with app.app_context():
+            flask_migrate.downgrade(revision="base")
+            flask_migrate.upgrade()
+
+    second = Thread(target=migrate)
+    with db.engine.connect() as first:
+        first.execute(text("SELECT pg_advisory_lock(706202611)"))
+        second.start()
+        second.join(0.5)
+        assert second.is_alive()
+        assert "vouchers" in str(described()["columns"])
+        first.execute(text("SELECT pg_advisory_unlock(706202611)"))
+    second.join(20)
+    assert not second.is_alive()

@@ -1,0 +1,149 @@
+"""API keys, scopes and open mode."""
+
+import pytest
+
+from tests.builders import ana
+from voucherpool import create_app
+from voucherpool.config import Config
+from voucherpool.db import db, transaction
+from voucherpool.web import apikeys
+
+path = f"/vouchers?email={ana}"
+
+
+def bearer(key):
+    return {"Authorization": f"Bearer {key}"}
+
+
+def problem(answer):
+    return answer.status_code, answer.json["code"]
+
+
+@pytest.fixture
+def guarded_routes(app):
+    """Return every method and address that is not public."""
+    adapter = app.url_map.bind("localhost")
+    return [
+        (method, adapter.build(rule.endpoint, dict.fromkeys(rule.arguments, "1")))
+        for rule in app.url_map.iter_rules()
+        if app.view_functions[rule.endpoint].required_scope != "public"
+        for method in rule.methods
+    ]
+
+
+def test_without_a_key_every_guarded_route_is_401(anonymous, guarded_routes):
+    assert len(guarded_routes) >= 3
+    for method, address in guarded_routes:
+        answer = anonymous.open(address, method=method)
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_with_every_scope_but_the_right_one_every_guarded_route_is_403(app, guarded_routes):
+    client = app.test_client()
+    for method, address in guarded_routes:
+        endpoint, _ = app.url_map.bind("localhost").match(address, method)
+        needed = app.view_functions[endpoint].required_scope
+        others = [scope for scope in apikeys.scopes if scope != needed]
+        with app.app_context():
+            key = apikeys.create(f"{method} {address}", others)
+        answer = client.open(address, method=method, headers=bearer(key))
+        assert answer.status_code == 403
+        if method != "HEAD":
+            assert answer.json["code"] == "scope_missing"
+            assert needed in answer.json["detail"]
+
+
+def test_the_key_is_checked_before_the_body_is_read(anonymous):
+    answer = anonymous.post("/vouchers/generate", data=b"not json")
+    assert problem(answer) == (401, "api_key_required")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda key: key[:-1] + ("a" if key[-1] != "a" else "b"),
+        lambda key: key.replace("vp_", "vp-"),
+        lambda key: key.swapcase(),
+        lambda key: key + "a",
+        lambda key: "",
+        lambda key: "vp_",
+        lambda key: "ä" * 49,
+    ],
+)
+def test_a_misspelt_key_is_401(anonymous, key, spoil):
+    headers = bearer(spoil(key).encode().decode("latin-1"))
+    assert problem(anonymous.get(path, headers=headers)) == (401, "api_key_invalid")
+
+
+def test_a_misspelt_key_is_refused_without_a_query(app, anonymous, key):
+    with app.app_context():
+        db.engine.dispose()
+    app.config["SQLALCHEMY_DATABASE_URI"] = "postgresql+psycopg2://nowhere"
+    headers = bearer(key[:-1] + ("a" if key[-1] != "a" else "b"))
+    assert anonymous.get(path, headers=headers).status_code == 401
+    with app.app_context():
+        assert db.engine.pool.checkedin() == 0
+
+
+def test_another_scheme_is_401(anonymous, key):
+    headers = {"Authorization": f"Basic {key}"}
+    assert problem(anonymous.get(path, headers=headers)) == (401, "api_key_invalid")
+
+
+def test_a_revoked_key_is_401_from_the_next_request_on(app, client, make, key):
+    make.customer()
+    assert client.get(path).status_code == 200
+    with app.app_context(), transaction():
+        apikeys.revoke("tests")
+    assert problem(client.get(path)) == (401, "api_key_invalid")
+
+
+def test_only_a_digest_of_the_key_is_stored(key, sql):
+    [row] = sql("SELECT k::text FROM api_keys k")
+    assert key[3:20] not in row[0]
+
+
+@pytest.fixture
+def open_client(database_url, make):
+    """Return a client of an application in open mode."""
+    make.customer()
+    app = create_app(Config(database_url, open_mode=True))
+    yield app.test_client()
+    with app.app_context():
+        db.engine.dispose()
+
+
+def test_open_mode_serves_a_program_on_this_machine(open_client):
+    for host in ("127.0.0.1:5000", "localhost:5000", "[::1]:5000", "localhost"):
+        answer = open_client.get(path, headers={"Host": host, "Origin": f"http://{host}"})
+        assert answer.status_code == 200
+    answer = open_client.get(path, environ_base={"REMOTE_ADDR": "::1"})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Forwarded-For": "127.0.0.1"},
+        {"X-Real-IP": "127.0.0.1"},
+        {"Forwarded": "for=127.0.0.1"},
+        {"Via": "1.1 proxy"},
+        {"Host": "rebound.example.org"},
+        {"Host": "localhost.example.org:5000"},
+        {"Origin": "https://example.org"},
+        {"Origin": "null"},
+    ],
+)
+def test_open_mode_serves_nobody_through_a_proxy_or_a_web_page(open_client, headers):
+    assert problem(open_client.get(path, headers=headers)) == (401, "api_key_required")
+
+
+def test_open_mode_serves_no_other_machine(open_client):
+    for address in ("10.0.0.1", "192.168.1.1", "2001:db8::1", ""):
+        answer = open_client.get(path, environ_base={"REMOTE_ADDR": address})
+        assert problem(answer) == (401, "api_key_required")
+
+
+def test_open_mode_still_refuses_a_wrong_key(open_client):
+    assert problem(open_client.get(path, headers=bearer("vp_x"))) == (401, "api_key_invalid")

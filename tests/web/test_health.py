@@ -1,0 +1,28 @@
+"""/livez and /readyz."""
+
+from voucherpool import create_app
+from voucherpool.config import Config
+
+
+def test_livez_asks_nothing_of_the_database(database_url):
+    nowhere = database_url.set(query={"host": "/nonexistent"})
+    answer = create_app(Config(nowhere)).test_client().get("/livez")
+    assert (answer.status_code, answer.json) == (200, {"status": "alive"})
+
+
+def test_readyz_is_200_on_a_migrated_database(anonymous):
+    answer = anonymous.get("/readyz")
+    assert (answer.status_code, answer.json) == (200, {"status": "ready"})
+
+
+def test_readyz_is_503_and_says_why_when_the_database_is_behind(anonymous, sql):
+    sql("DELETE FROM alembic_version")
+    answer = anonymous.get("/readyz")
+    assert answer.status_code == 503
+    assert "voucherpool db upgrade" in answer.json["reason"]
+
+
+def test_readyz_is_503_when_the_database_is_away(database_url):
+    nowhere = database_url.set(query={"host": "/nonexistent"})
+    answer = create_app(Config(nowhere)).test_client().get("/readyz")
+    assert (answer.status_code, answer.json["status"]) == (503, "not ready")

@@ -1,0 +1,34 @@
+"""/openapi.json and /docs."""
+
+import re
+
+
+def test_the_document_names_every_guarded_route_its_scope_and_its_errors(app, anonymous):
+    document = anonymous.get("/openapi.json").json
+    assert document["openapi"] == "3.1.0"
+    documented = {
+        (method.upper(), path): operation["security"][0]["apiKey"][0]
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+    served = {
+        (method, rule.rule): app.view_functions[rule.endpoint].required_scope
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+        if app.view_functions[rule.endpoint].required_scope != "public"
+    }
+    assert documented == served
+    validate = document["paths"]["/vouchers/validate"]["post"]["responses"]
+    assert {"201", "401", "403", "404", "409", "410", "422", "503"} <= set(validate)
+    conflicts = validate["409"]["content"]["application/problem+json"]["examples"]
+    assert "voucher_already_redeemed" in conflicts
+
+
+def test_the_page_loads_nothing_from_elsewhere(anonymous):
+    page = anonymous.get("/docs").text
+    assets = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert assets
+    for asset in assets:
+        assert asset.startswith("/docs/assets/")
+        with anonymous.get(asset) as answer:
+            assert answer.status_code == 200
