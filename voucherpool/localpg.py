@@ -69,7 +69,7 @@ class LocalPostgres:
             self._bin = self._reachable_binaries()
             if not (self.data / "PG_VERSION").exists():
                 self._create_data()
-            if not self.is_running():
+            if not self._already_serves():
                 self._disown_stale_pid()
                 self._write_settings()
                 self._launch()
@@ -92,6 +92,18 @@ class LocalPostgres:
             return state != "Z" and os.path.samefile(f"/proc/{pid}/cwd", self.data)
         except (OSError, ValueError):
             return False
+
+    def _already_serves(self) -> bool:
+        """Tell whether the server runs and answers; wait for one that is about to do or to die."""
+        deadline = time.monotonic() + slowest_start_seconds
+        while self.is_running():
+            with suppress(LocalPostgresError):
+                self._execute("pg_isready", "-q", "-h", self.run, "-p", port)
+                return True
+            if time.monotonic() > deadline:
+                raise LocalPostgresError(f"PostgreSQL runs but does not answer: see {self.log}.")
+            time.sleep(0.1)
+        return False
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -161,12 +173,9 @@ class LocalPostgres:
             "log_timezone": "UTC",
             **self._settings,
         }
-        lines = (
-            "{} = '{}'\n".format(name, str(value).replace("'", "''"))
-            for name, value in settings.items()
-        )
         file = self.data / "voucherpool.conf"
-        file.write_text("".join(lines))
+        quoted = {name: str(value).replace("'", "''") for name, value in settings.items()}
+        file.write_text("".join(f"{name} = '{value}'\n" for name, value in quoted.items()))
         self._give_away(file)
 
     def _launch(self) -> None:
@@ -222,11 +231,11 @@ def _anyone_may_enter(directory: Path) -> bool:
 
 
 def _server_account(data: Path) -> dict[str, Any]:
-    owner = data.stat() if data.exists() else None
-    if owner is not None and owner.st_uid != 0:
-        return {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
-    account = pwd.getpwnam(unprivileged)
-    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    if data.exists() and data.stat().st_uid != 0:
+        user, group = data.stat().st_uid, data.stat().st_gid
+    else:
+        _, _, user, group, *_ = pwd.getpwnam(unprivileged)
+    return {"user": user, "group": group, "extra_groups": []}
 
 
 def _reachable_home(home: Path) -> Path:
