@@ -153,8 +153,8 @@ class LocalPostgres:
             os.chown(path, self._user["user"], self._user["group"], follow_symlinks=False)
 
     def _disown_stale_pid(self) -> None:
-        # A file left by a crash may name somebody else's process by now, and PostgreSQL would refuse
-        # to start. Deleting it would drop the shared-memory interlock against orphaned backends.
+        # A file left by a crash may name somebody else's process by now, and PostgreSQL would not
+        # start. Deleting it would drop the shared-memory interlock against orphaned backends.
         left = self.data / "postmaster.pid"
         with suppress(FileNotFoundError):
             lines = left.read_text().split("\n")
