@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -149,10 +149,10 @@ def _gunicorn(environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes
     finally:
         _on_stop_signals(signal.SIG_IGN)  # nothing interrupts the stop that has begun
         server.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             server.wait(slowest_stop_seconds)
-        except subprocess.TimeoutExpired:
-            server.kill()
+        with suppress(ProcessLookupError):  # workers that outlived it would hold the port
+            os.killpg(server.pid, signal.SIGKILL)
 
 
 def _die_with_parent() -> None:
