@@ -5,11 +5,14 @@ import os
 from flask import Flask
 from flask_migrate import Migrate
 
-from voucherpool import cli, errors
+from voucherpool import cli
 from voucherpool.config import Config, checkout
+from voucherpool.customers import routes as customers
 from voucherpool.db import db
+from voucherpool.offers import routes as offers
+from voucherpool.vouchers import ledger_routes as redemptions
 from voucherpool.vouchers import routes as vouchers
-from voucherpool.web import auth, health, openapi, request_id
+from voucherpool.web import auth, health, openapi, problems, request_id
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -25,7 +28,10 @@ def create_app(config: Config | None = None) -> Flask:
     request_id.init_app(app)
     auth.init_app(app)
     health.init_app(app)
-    openapi.init_app(app).register_blueprint(vouchers.blueprint)
-    errors.init_app(app)
+    app.url_map.converters["id"] = openapi.IdConverter
+    api = openapi.init_app(app)
+    for domain in (vouchers, redemptions, offers, customers):
+        api.register_blueprint(domain.blueprint)
+    problems.init_app(app)
     cli.init_app(app)
     return app

@@ -63,6 +63,8 @@ class Config:
                 "max_overflow": 0,
                 "pool_timeout": 5,
                 "pool_pre_ping": True,
+                # What a failed statement logs must name no code and no e-mail.
+                "hide_parameters": True,
                 "connect_args": {"connect_timeout": 5, "application_name": "voucherpool"},
             },
             "OPEN_MODE": self.open_mode,

@@ -1,10 +1,12 @@
 """Types of fields that several schemas share, as strict as the contract."""
 
+import base64
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import iso4217
 from marshmallow import ValidationError, fields, validate
 
 control_characters = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -12,6 +14,14 @@ rfc3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
 )
 years = range(2000, 2200)
+largest_amount = 10**12
+largest_page = 500
+currency_decimals = {
+    currency.code: currency.exponent
+    for currency in iso4217.Currency
+    if currency.exponent is not None
+}
+"""The minor unit of each currency: how many decimals its amounts have (ISO 4217)."""
 
 
 class Text(fields.String):
@@ -44,17 +54,44 @@ class Percentage(fields.Field[Decimal]):
     """A JSON number above 0 and up to 100 with at most 2 decimals, kept as a decimal."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Decimal:
-        if isinstance(value, bool) or not isinstance(value, int | Decimal):
-            raise ValidationError("Must be a number.")
-        number = Decimal(value)
+        number = decimal_of(value)
         if not 0 < number <= 100:
             raise ValidationError("Must be above 0 and at most 100.")
-        if number != round(number, 2):
-            raise ValidationError("Must have at most 2 decimals.")
-        return number
+        return with_decimals(number, 2)
 
     def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> float | int:
         return json_number(value)
+
+
+class Amount(fields.Field[Decimal]):
+    """A JSON number that stands for money, from 0 or above it, with at most 4 decimals."""
+
+    def __init__(self, *, above_zero: bool = False, **options: Any) -> None:
+        self.above_zero = above_zero
+        super().__init__(**options)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Decimal:
+        number = decimal_of(value)
+        if not 0 <= number <= largest_amount or (self.above_zero and not number):
+            above = "above 0" if self.above_zero else "0 or more"
+            raise ValidationError(f"Must be {above} and at most {largest_amount}.")
+        return with_decimals(number, 4)
+
+    def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> float | int | None:
+        return None if value is None else json_number(value)
+
+
+class Currency(Text):
+    """A currency's code by ISO 4217, of those that have a minor unit."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(longest=3, **options)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        code = super()._deserialize(value, *args, **kwargs)
+        if code not in currency_decimals:
+            raise ValidationError("Must be a currency of ISO 4217, such as EUR.")
+        return code
 
 
 class Timestamp(fields.Field[datetime]):
@@ -73,8 +110,81 @@ class Timestamp(fields.Field[datetime]):
             raise ValidationError(f"Must be in the years {years.start} to {years.stop - 1}.")
         return moment.astimezone(UTC)
 
-    def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        return rfc3339_utc(value)
+    def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> str | None:
+        return None if value is None else rfc3339_utc(value)
+
+
+class Flag(fields.Boolean):
+    """true or false, and nothing that resembles them."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValidationError("Must be true or false.")
+        return value
+
+
+class PageSize(fields.Field[int]):
+    """How many items a page may have: 1 to 500, also when it comes as text in a query."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
+        size = whole_number(value if isinstance(value, str) else str(value))
+        if not 1 <= size <= largest_page:
+            raise ValidationError(f"Must be 1 to {largest_page}.")
+        return size
+
+
+class Number(fields.Field[int]):
+    """A whole number from 1, in digits; a part of a cursor."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
+        return whole_number(value)
+
+
+class Cursor(fields.Field[tuple[Any, ...]]):
+    """Where the page before ended: opaque to clients, and silent about codes."""
+
+    def __init__(self, *parts: fields.Field[Any], **options: Any) -> None:
+        self.parts = parts
+        super().__init__(**options)
+
+    def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> str | None:
+        if value is None:
+            return None
+        pairs = zip(self.parts, value, strict=True)
+        text = "~".join(str(part._serialize(item, None, None)) for part, item in pairs)
+        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        try:
+            texts = base64.urlsafe_b64decode(value + "==").decode().split("~")
+            pairs = zip(self.parts, texts, strict=True)
+            return tuple(part.deserialize(text) for part, text in pairs)
+        except (ValueError, TypeError) as error:
+            raise ValidationError("Must be a cursor that came with the page before.") from error
+
+
+def decimal_of(value: Any) -> Decimal:
+    """Return the number of a JSON number.
+
+    Raises ValidationError for anything else, true and false included.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise ValidationError("Must be a number.")
+    return Decimal(value)
+
+
+def with_decimals(number: Decimal, most: int) -> Decimal:
+    """Return the number; raises ValidationError if it has more decimals than that."""
+    if number != round(number, most):
+        raise ValidationError(f"Must have at most {most} decimals.")
+    return number
+
+
+def whole_number(digits: str) -> int:
+    """Return the number of 1 to 18 ASCII digits, which PostgreSQL's bigint can hold."""
+    if not re.fullmatch("[0-9]{1,18}", digits):
+        raise ValidationError("Must be a whole number.")
+    return int(digits)
 
 
 def json_number(number: Decimal) -> float | int:

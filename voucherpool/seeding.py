@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from marshmallow import Schema, ValidationError
 
 from voucherpool.customers import service as customers
-from voucherpool.customers.schemas import CustomerSeed
+from voucherpool.customers.schemas import NewCustomer
 from voucherpool.errors import InvalidInput
 from voucherpool.offers import service as offers
 from voucherpool.offers.schemas import OfferSeed
@@ -25,7 +25,7 @@ def plant(directory: Path) -> Added:
 
     Raises InvalidInput, MalformedJson and OSError.
     """
-    people = _load(CustomerSeed(many=True), directory / "customers.json")
+    people = _load(NewCustomer(many=True), directory / "customers.json")
     specials = _load(OfferSeed(many=True), directory / "offers.json")
     return Added(
         sum(customers.ensure(**person) for person in people),

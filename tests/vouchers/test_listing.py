@@ -24,6 +24,7 @@ def test_it_answers_code_offer_discount_and_expiry(client, make, sql):
             "code": code,
             "offer_name": "KOI",
             "discount": 10,
+            "discount_type": "percentage",
             "expires_at": "2199-04-21T23:25:43Z",
         }
     ]

@@ -1,5 +1,7 @@
 """API keys, scopes and open mode."""
 
+import uuid
+
 import pytest
 
 from tests.builders import ana
@@ -23,8 +25,9 @@ def problem(answer):
 def guarded_routes(app):
     """Return every method and address that is not public."""
     adapter = app.url_map.bind("localhost")
+    values = {"offer_id": 1, "customer_id": 1, "redemption_id": uuid.UUID(int=1)}
     return [
-        (method, adapter.build(rule.endpoint, dict.fromkeys(rule.arguments, "1")))
+        (method, adapter.build(rule.endpoint, {name: values[name] for name in rule.arguments}))
         for rule in app.url_map.iter_rules()
         if app.view_functions[rule.endpoint].required_scope != "public"
         for method in rule.methods

@@ -118,6 +118,8 @@ def send(client, make, sql):
 @pytest.mark.parametrize(("route", "field"), fields)
 def test_a_wrong_value_is_refused_by_its_name(send, route, field):
     for value in wrong_for_any_field + wrong_for_one_field[field]:
+        if (route, field, value) == ("generate", "email", None):
+            continue  # an unbound voucher
         answer = send(route, json.dumps(routes[route][2] | {field: value}))
         assert list(answer.json["errors"]) == [field], value
 

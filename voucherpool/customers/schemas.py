@@ -1,12 +1,43 @@
 """What may be said of a customer."""
 
-from marshmallow import Schema
+from marshmallow import Schema, fields
 
-from voucherpool.fields import Email, Text
+from voucherpool.fields import Cursor, Email, Number, PageSize, Text, Timestamp
 
 
-class CustomerSeed(Schema):
-    """A customer in a seed file."""
+class NewCustomer(Schema):
+    """A customer to make, or one in a seed file."""
 
     email = Email(required=True)
-    name = Text(longest=200, load_default=None)
+    name = Text(longest=200, load_default=None, allow_none=True)
+
+
+class CustomerChanges(Schema):
+    """What may change of a customer."""
+
+    email = Email()
+    name = Text(longest=200, allow_none=True)
+
+
+class Customer(Schema):
+    """A person, known by e-mail."""
+
+    id = fields.Integer()
+    email = fields.String()
+    name = fields.String()
+    created_at = Timestamp()
+
+
+class ListRequest(Schema):
+    """Which customers to list, and which page of them."""
+
+    email = Email()
+    limit = PageSize(load_default=100)
+    cursor = Cursor(Number())
+
+
+class Customers(Schema):
+    """A page of customers."""
+
+    items = fields.List(fields.Nested(Customer))
+    next = Cursor(Number())

@@ -1,17 +1,71 @@
 """What is done with customers."""
 
+from typing import Any
+
+from sqlalchemy import exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from voucherpool import paging
 from voucherpool.customers.models import Customer, email_key
 from voucherpool.db import db
+from voucherpool.errors import CustomerExists, CustomerNotFound
+from voucherpool.paging import Page, Position
 
 
 def ensure(email: str, name: str | None = None) -> bool:
     """Create the customer unless the e-mail is known; return whether it was created."""
-    created = db.session.execute(
+    return _insert(email, name) is not None
+
+
+def create(email: str, name: str | None = None) -> Customer:
+    """Create a customer and return it. Raises CustomerExists."""
+    customer = _insert(email, name)
+    if customer is None:
+        raise CustomerExists
+    return customer
+
+
+def read(customer_id: int) -> Customer:
+    """Return a customer. Raises CustomerNotFound."""
+    customer = db.session.get(Customer, customer_id)
+    if customer is None:
+        raise CustomerNotFound
+    return customer
+
+
+def list_customers(limit: int, email: str | None = None, after: Position | None = None) -> Page:
+    """Return up to `limit` customers, of that e-mail if one is given, the oldest first."""
+    statement = select(*Customer.__table__.columns)
+    if email is not None:
+        statement = statement.where(Customer.email_key == email_key(email))
+    return paging.fetch(statement, (Customer.id,), limit, after)
+
+
+def change(customer_id: int, **changes: Any) -> Customer:
+    """Change a customer's e-mail or name and return the customer.
+
+    Raises CustomerNotFound and CustomerExists.
+    """
+    customer = db.session.get(Customer, customer_id, with_for_update=True)
+    if customer is None:
+        raise CustomerNotFound
+    if "email" in changes:
+        changes["email_key"] = email_key(changes["email"])
+        others = exists().where(
+            Customer.email_key == changes["email_key"], Customer.id != customer_id
+        )
+        if db.session.scalar(select(others)):
+            raise CustomerExists
+    if not changes:
+        return customer
+    statement = update(Customer).where(Customer.id == customer_id).returning(Customer)
+    return db.session.scalars(statement.values(**changes)).one()
+
+
+def _insert(email: str, name: str | None) -> Customer | None:
+    return db.session.scalars(
         insert(Customer)
         .values(email=email.strip(), email_key=email_key(email), name=name)
         .on_conflict_do_nothing(index_elements=[Customer.email_key])
-        .returning(Customer.id)
-    )
-    return created.scalar() is not None
+        .returning(Customer)
+    ).one_or_none()

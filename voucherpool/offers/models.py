@@ -3,25 +3,115 @@
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import CheckConstraint, Identity, func
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    ForeignKey,
+    Identity,
+    Integer,
+    and_,
+    case,
+    cast,
+    func,
+    or_,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
+from voucherpool.customers.models import Customer
 from voucherpool.db import Model
 
 
 class Offer(Model):
-    """A special offer; `discount` is a percentage with at most 2 decimals."""
+    """A special offer.
+
+    `discount` is a percentage with at most 2 decimals, or an amount in `currency`, as
+    `discount_type` says. `currency_decimals` is the currency's minor unit (ISO 4217), 2 without a
+    currency. It gives its discount from `starts_at` until before `ends_at`.
+    """
 
     __tablename__ = "offers"
     __table_args__ = (
         CheckConstraint("name <> '' AND length(name) <= 200", name="name"),
-        CheckConstraint("discount > 0 AND discount <= 100", name="discount_range"),
-        # Not numeric(5, 2), which would round what it should refuse.
-        CheckConstraint("discount = round(discount, 2)", name="discount_scale"),
+        CheckConstraint("discount_type IN ('percentage', 'fixed_amount')", name="discount_type"),
+        CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency"),
+        CheckConstraint(
+            "discount_type = 'percentage' OR currency IS NOT NULL", name="currency_needed"
+        ),
+        CheckConstraint("currency_decimals BETWEEN 0 AND 4", name="currency_decimals"),
+        CheckConstraint(
+            "discount > 0 AND (discount <= 100 OR discount_type = 'fixed_amount')",
+            name="discount_range",
+        ),
+        # Not a numeric with a scale, which would round what it should refuse.
+        CheckConstraint(
+            "discount = round(discount, CASE discount_type"
+            " WHEN 'percentage' THEN 2 ELSE currency_decimals::integer END)",
+            name="discount_scale",
+        ),
+        CheckConstraint("min_order_amount > 0", name="min_order_amount"),
+        CheckConstraint("max_discount_amount > 0", name="max_discount_amount"),
+        CheckConstraint("starts_at < ends_at", name="window"),
+        CheckConstraint("max_redemptions_per_customer > 0", name="max_redemptions_per_customer"),
     )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     discount: Mapped[Decimal]
+    discount_type: Mapped[str] = mapped_column(server_default="percentage")
+    currency: Mapped[str | None]
+    currency_decimals: Mapped[int] = mapped_column(server_default="2")
+    min_order_amount: Mapped[Decimal | None]
+    max_discount_amount: Mapped[Decimal | None]
+    starts_at: Mapped[datetime | None]
+    ends_at: Mapped[datetime | None]
+    max_redemptions_per_customer: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    @classmethod
+    def is_active(cls) -> ColumnElement[bool]:
+        """Return the condition under which the offer is in its window now."""
+        return and_(
+            or_(cls.starts_at.is_(None), cls.starts_at <= func.now()),
+            or_(cls.ends_at.is_(None), cls.ends_at > func.now()),
+        )
+
+    @classmethod
+    def takes_order_of(cls, amount: ColumnElement[Decimal | None]) -> ColumnElement[bool]:
+        """Return the condition under which an order of the amount is large enough.
+
+        An order of an unknown amount is so only where the offer asks for none.
+        """
+        return or_(
+            cls.min_order_amount.is_(None),
+            and_(amount.is_not(None), amount >= cls.min_order_amount),
+        )
+
+    @classmethod
+    def discount_amount(
+        cls, discount: ColumnElement[Decimal], order_amount: ColumnElement[Decimal | None]
+    ) -> ColumnElement[Decimal | None]:
+        """Return what comes off an order: rounded half up to the minor unit, capped, and never
+        more than the order; NULL for an order of an unknown amount.
+        """
+        of_kind = case(
+            (cls.discount_type == "percentage", order_amount * discount / 100), else_=discount
+        )
+        # numeric rounds half away from zero, and no amount is negative
+        rounded = func.round(of_kind, cast(cls.currency_decimals, Integer))
+        capped = func.least(rounded, cls.max_discount_amount, order_amount)
+        return case((order_amount.is_not(None), capped))
+
+
+class CustomerRedemptions(Model):
+    """How many redemptions of an offer with a limit per customer one customer has.
+
+    Made with the first redemption under the limit, from the ledger; kept from then on.
+    """
+
+    __tablename__ = "customer_redemptions"
+    __table_args__ = (CheckConstraint("redemption_count >= 0", name="redemption_count"),)
+
+    offer_id: Mapped[int] = mapped_column(ForeignKey(Offer.id), primary_key=True)
+    customer_id: Mapped[int] = mapped_column(ForeignKey(Customer.id), primary_key=True)
+    redemption_count: Mapped[int]

@@ -1,8 +1,19 @@
 """What may be said of an offer."""
 
-from marshmallow import Schema
+from marshmallow import Schema, fields, validate
 
-from voucherpool.fields import Percentage, Text
+from voucherpool.fields import (
+    Amount,
+    Currency,
+    Cursor,
+    Number,
+    PageSize,
+    Percentage,
+    Text,
+    Timestamp,
+)
+
+discount_types = ("percentage", "fixed_amount")
 
 
 class OfferSeed(Schema):
@@ -10,3 +21,59 @@ class OfferSeed(Schema):
 
     name = Text(longest=200, required=True)
     discount = Percentage(required=True)
+
+
+class OfferChanges(Schema):
+    """Terms of an offer that may change; null takes a limit away."""
+
+    name = Text(longest=200)
+    discount = Amount(above_zero=True)
+    min_order_amount = Amount(above_zero=True, allow_none=True)
+    max_discount_amount = Amount(above_zero=True, allow_none=True)
+    starts_at = Timestamp(allow_none=True)
+    ends_at = Timestamp(allow_none=True)
+    max_redemptions_per_customer = fields.Integer(
+        strict=True, validate=validate.Range(1, 1_000_000_000), allow_none=True
+    )
+
+
+class NewOffer(OfferChanges):
+    """An offer to make; its kind of discount and its currency stay for ever."""
+
+    name = Text(longest=200, required=True)
+    discount = Amount(above_zero=True, required=True)
+    discount_type = fields.String(
+        validate=validate.OneOf(discount_types), load_default="percentage"
+    )
+    currency = Currency(allow_none=True)
+
+
+class Offer(Schema):
+    """A special offer; `discount` is a percentage, or an amount in `currency`."""
+
+    id = fields.Integer()
+    name = fields.String()
+    discount = Amount()
+    discount_type = fields.String()
+    currency = fields.String()
+    min_order_amount = Amount()
+    max_discount_amount = Amount()
+    starts_at = Timestamp()
+    ends_at = Timestamp()
+    max_redemptions_per_customer = fields.Integer()
+    created_at = Timestamp()
+    updated_at = Timestamp()
+
+
+class ListRequest(Schema):
+    """Which page of the offers to list."""
+
+    limit = PageSize(load_default=100)
+    cursor = Cursor(Number())
+
+
+class Offers(Schema):
+    """A page of offers."""
+
+    items = fields.List(fields.Nested(Offer))
+    next = Cursor(Number())

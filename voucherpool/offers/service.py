@@ -1,11 +1,18 @@
 """What is done with offers."""
 
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from voucherpool import paging
 from voucherpool.db import db
-from voucherpool.offers.models import Offer
+from voucherpool.errors import InvalidInput, OfferExists, OfferNotFound
+from voucherpool.fields import currency_decimals
+from voucherpool.offers.models import CustomerRedemptions, Offer
+from voucherpool.paging import Page, Position
 
 
 def ensure(name: str, discount: Decimal) -> bool:
@@ -20,3 +27,83 @@ def ensure(name: str, discount: Decimal) -> bool:
         .returning(Offer.id)
     )
     return created.scalar() is not None
+
+
+def create(**terms: Any) -> Offer:
+    """Create an offer with the terms, which are named like its columns, and return it.
+
+    Raises OfferExists, and InvalidInput for terms that do not go together.
+    """
+    _check(terms)
+    currency = terms.get("currency")
+    decimals = currency_decimals[currency] if currency else 2
+    created = db.session.scalars(
+        insert(Offer)
+        .values(currency_decimals=decimals, **terms)
+        .on_conflict_do_nothing(index_elements=[Offer.name])
+        .returning(Offer)
+    ).one_or_none()
+    if created is None:
+        raise OfferExists
+    return created
+
+
+def read(offer_id: int) -> Offer:
+    """Return an offer. Raises OfferNotFound."""
+    offer = db.session.get(Offer, offer_id)
+    if offer is None:
+        raise OfferNotFound
+    return offer
+
+
+def list_offers(limit: int, after: Position | None = None) -> Page:
+    """Return up to `limit` offers in the order in which they were made."""
+    return paging.fetch(select(*Offer.__table__.columns), (Offer.id,), limit, after)
+
+
+def change(offer_id: int, **changes: Any) -> Offer:
+    """Change some terms of an offer and return it; its vouchers follow, but for frozen discounts.
+
+    Raises OfferNotFound, OfferExists, and InvalidInput for terms that do not go together.
+    """
+    offer = db.session.get(Offer, offer_id, with_for_update=True)
+    if offer is None:
+        raise OfferNotFound
+    terms = {name: getattr(offer, name) for name in term_names}
+    _check(terms | changes)
+    if offer.max_redemptions_per_customer is None:
+        # Not kept while there was no limit; counted anew, from the ledger, under the next one.
+        stale = CustomerRedemptions.offer_id == offer_id
+        db.session.execute(delete(CustomerRedemptions).where(stale))
+    taken = exists().where(Offer.name == changes.get("name"), Offer.id != offer_id)
+    if db.session.scalar(select(taken)):
+        raise OfferExists
+    statement = update(Offer).where(Offer.id == offer_id).returning(Offer)
+    return db.session.scalars(statement.values(updated_at=func.now(), **changes)).one()
+
+
+term_names = (
+    "discount",
+    "discount_type",
+    "currency",
+    "starts_at",
+    "ends_at",
+)
+
+
+def _check(terms: Mapping[str, Any]) -> None:
+    errors = {}
+    decimals = 2
+    if terms["discount_type"] == "fixed_amount":
+        decimals = currency_decimals.get(terms.get("currency") or "", -1)
+        if decimals < 0:
+            errors["currency"] = ["A fixed amount needs a currency."]
+    elif terms["discount"] > 100:
+        errors["discount"] = ["A percentage must be at most 100."]
+    if decimals >= 0 and terms["discount"] != round(terms["discount"], decimals):
+        errors["discount"] = [f"Must have at most {decimals} decimals."]
+    starts_at, ends_at = terms.get("starts_at"), terms.get("ends_at")
+    if starts_at and ends_at and starts_at >= ends_at:
+        errors["ends_at"] = ["Must be after starts_at."]
+    if errors:
+        raise InvalidInput(errors)

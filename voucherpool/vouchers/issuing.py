@@ -1,19 +1,25 @@
 """Issues vouchers."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import (
     CTE,
+    BigInteger,
+    Boolean,
     DateTime,
     Executable,
     Numeric,
     Text,
     bindparam,
+    case,
+    cast,
     exists,
     func,
     join,
-    literal,
+    null,
     select,
     true,
     union_all,
@@ -22,55 +28,78 @@ from sqlalchemy.dialects.postgresql import insert
 
 from voucherpool.customers.models import Customer, email_key
 from voucherpool.db import db
-from voucherpool.errors import CustomerNotFound, InvalidInput
+from voucherpool.errors import CustomerNotFound, InvalidInput, OfferNotPercentage, VoucherExists
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers import codes
 from voucherpool.vouchers.models import Voucher
 
 attempts = 5  # a collision of two codes of 60 bits is rare; five in a row mean a broken generator
 
+key = bindparam("email_key", type_=Text)
 offer_name = bindparam("offer_name", type_=Text)
 discount = bindparam("discount", type_=Numeric)
 expires_at = bindparam("expires_at", type_=DateTime(timezone=True))
 
 
-def issue(email: str, offer_name: str, discount: Decimal, expires_at: datetime) -> str:
-    """Issue one voucher of a customer and return its code.
+def issue(
+    email: str | None,
+    offer_name: str,
+    discount: Decimal,
+    expires_at: datetime,
+    *,
+    code: str | None = None,
+    max_redemptions: int = 1,
+    freeze_discount: bool = False,
+) -> str:
+    """Issue one voucher, bound to the customer unless the e-mail is None, and return its code.
 
-    Makes the offer if its name is new, otherwise gives it the discount (a percentage).
-    Raises CustomerNotFound, and InvalidInput when the expiry is not in the future.
+    Makes the offer if its name is new, otherwise gives it the discount (a percentage). A frozen
+    discount stays the voucher's own, whatever becomes of the offer's.
+
+    Raises CustomerNotFound, OfferNotPercentage, VoucherExists when the chosen code is taken, and
+    InvalidInput when the expiry is not in the future.
     """
-    key = email_key(email)
     values = {
-        "email_key": key,
+        "email_key": None if email is None else email_key(email),
         "offer_name": offer_name,
         "discount": discount,
         "expires_at": expires_at,
+        "max_redemptions": max_redemptions,
+        "freeze_discount": freeze_discount,
     }
     for _ in range(attempts):
-        code = codes.generate()
-        spelling = {"code": code, "code_key": codes.normal_form(code)}
-        if db.session.scalar(issue_one, values | spelling):
-            return code
-        _refuse(key, expires_at)
+        spelling = code or codes.generate()
+        voucher = {"code": spelling, "code_key": codes.normal_form(spelling)}
+        if db.session.scalar(issue_one, values | voucher):
+            return spelling
+        _refuse(values)
+        if code is not None:
+            raise VoucherExists
     raise RuntimeError(f"{attempts} generated codes in a row were taken")
 
 
-def _refuse(email_key: str, expires_at: datetime) -> None:
-    in_future = literal(expires_at, DateTime(timezone=True)) > func.now()
-    known = exists().where(Customer.email_key == email_key)
-    row = db.session.execute(select(in_future.label("in_future"), known.label("known"))).one()
-    if not row.in_future:
+def _refuse(values: Mapping[str, Any]) -> None:
+    seen = db.session.execute(why_not, values).one()
+    if not seen.in_future:
         raise InvalidInput({"expiry": ["Must be in the future."]})
-    if not row.known:
+    if not seen.known:
         raise CustomerNotFound
+    if seen.fixed_amount:
+        raise OfferNotPercentage
 
 
-_customer = (
-    select(Customer.id)
-    .where(Customer.email_key == bindparam("email_key"), expires_at > func.now())
-    .cte("customer")
+why_not = select(
+    (expires_at > func.now()).label("in_future"),
+    (key.is_(None) | exists().where(Customer.email_key == key)).label("known"),
+    exists()
+    .where(Offer.name == offer_name, Offer.discount_type != "percentage")
+    .label("fixed_amount"),
 )
+
+_customer = union_all(
+    select(Customer.id).where(Customer.email_key == key, expires_at > func.now()),
+    select(cast(null(), BigInteger)).where(key.is_(None), expires_at > func.now()),
+).cte("customer")
 
 
 def _offer() -> CTE:
@@ -79,19 +108,21 @@ def _offer() -> CTE:
     Only there: an unconditional upsert would lock the offer's row and make every issue of a
     popular offer wait for the one before.
     """
+    is_percentage = Offer.discount_type == "percentage"
     unchanged = (
         select(Offer.id)
-        .where(Offer.name == offer_name, Offer.discount == discount)
+        .where(Offer.name == offer_name, Offer.discount == discount, is_percentage)
         .cte("unchanged")
     )
     wanted = select(offer_name, discount).where(
-        exists(select(_customer.c.id)), ~exists(select(unchanged.c.id))
+        exists(select(_customer)), ~exists(select(unchanged.c.id))
     )
     upsert = insert(Offer.__table__).from_select(["name", "discount"], wanted)
     written = (
         upsert.on_conflict_do_update(
             index_elements=[Offer.name],
             set_={"discount": upsert.excluded.discount, "updated_at": func.now()},
+            where=is_percentage,
         )
         .returning(Offer.id)
         .cte("written")
@@ -101,16 +132,19 @@ def _offer() -> CTE:
 
 def _issue_one() -> Executable:
     offer = _offer()
-    voucher = select(
-        bindparam("code_key", type_=Text),
-        bindparam("code", type_=Text),
-        offer.c.id,
-        _customer.c.id,
-        expires_at,
-    ).select_from(join(offer, _customer, true()))
+    columns = {
+        "code_key": bindparam("code_key", type_=Text),
+        "code": bindparam("code", type_=Text),
+        "offer_id": offer.c.id,
+        "customer_id": _customer.c.id,
+        "expires_at": expires_at,
+        "max_redemptions": bindparam("max_redemptions", type_=BigInteger),
+        "frozen_discount": case((bindparam("freeze_discount", type_=Boolean), discount)),
+    }
+    voucher = select(*columns.values()).select_from(join(offer, _customer, true()))
     return (
         insert(Voucher.__table__)
-        .from_select(["code_key", "code", "offer_id", "customer_id", "expires_at"], voucher)
+        .from_select(list(columns), voucher)
         .on_conflict_do_nothing(index_elements=[Voucher.code_key])
         .returning(Voucher.code_key)
     )

@@ -1,21 +1,20 @@
-"""The vouchers' tables, and the one definition of what can be redeemed now."""
+"""The vouchers' tables."""
 
 import uuid
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import (
     CheckConstraint,
-    ColumnElement,
     ForeignKey,
     Identity,
     Index,
     UniqueConstraint,
-    and_,
     func,
-    or_,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from voucherpool.customers.models import Customer
@@ -28,7 +27,12 @@ class Voucher(Model):
 
     `code_key` is the code's normal form, `code` the spelling it was issued in. Bound to
     `customer_id`, or unbound. `used_at` is when the last of its `max_redemptions` was taken.
-    `issue_number` orders vouchers without naming their codes.
+    `issue_number` orders vouchers without naming their codes. `frozen_discount` stands in for the
+    offer's discount.
+
+    `holds` maps each hold's id to its customer and the moment until which it reserves one use:
+    `{"<uuid>": {"customer": 1, "until": "2027-04-21T18:25:43+00:00"}}`. They live in the
+    voucher's row because only conditions on that row are checked again when two writers race.
     """
 
     __tablename__ = "vouchers"
@@ -46,6 +50,8 @@ class Voucher(Model):
             "(used_at IS NOT NULL) = (redemption_count = max_redemptions)", name="used_at"
         ),
         CheckConstraint("isfinite(expires_at)", name="expires_at"),
+        CheckConstraint("frozen_discount > 0", name="frozen_discount"),
+        CheckConstraint("jsonb_typeof(holds) = 'object' AND holds <> '{}'", name="holds"),
         # Serves a customer's list, oldest expiry first, without the vouchers that are used up.
         Index(
             "vouchers_redeemable_idx",
@@ -53,6 +59,13 @@ class Voucher(Model):
             "expires_at",
             "issue_number",
             postgresql_where=text("used_at IS NULL"),
+        ),
+        # Finds the voucher of a hold's id.
+        Index(
+            "vouchers_holds_idx",
+            "holds",
+            postgresql_using="gin",
+            postgresql_where=text("holds IS NOT NULL"),
         ),
     )
 
@@ -65,28 +78,35 @@ class Voucher(Model):
     max_redemptions: Mapped[int] = mapped_column(server_default="1")
     redemption_count: Mapped[int] = mapped_column(server_default="0")
     used_at: Mapped[datetime | None]
+    frozen_discount: Mapped[Decimal | None]
+    disabled_at: Mapped[datetime | None]
+    holds: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-    @classmethod
-    def redeemable(cls) -> ColumnElement[bool]:
-        """Return the condition under which a voucher can be redeemed now, by PostgreSQL's clock."""
-        return and_(cls.used_at.is_(None), cls.expires_at > func.now())
-
-    @classmethod
-    def usable_by_customer(cls) -> ColumnElement[bool]:
-        """Return the condition under which the joined customer may use the voucher."""
-        return or_(cls.customer_id.is_(None), cls.customer_id == Customer.id)
 
 
 class Redemption(Model):
-    """One use taken of a voucher, with the discount that it gave at that moment."""
+    """One use taken of a voucher, with the discount that it gave at that moment.
+
+    `order_amount` and `discount_amount` are in the offer's currency; both are there, or neither.
+    """
 
     __tablename__ = "redemptions"
     __table_args__ = (
         UniqueConstraint("code_key", "order_ref"),
         CheckConstraint("order_ref <> ''", name="order_ref"),
         CheckConstraint("discount > 0", name="discount"),
+        CheckConstraint("order_amount >= 0", name="order_amount"),
+        CheckConstraint(
+            "discount_amount >= 0 AND discount_amount <= order_amount", name="discount_amount"
+        ),
         CheckConstraint("reversed_at >= redeemed_at", name="reversed_at"),
+        Index("redemptions_id_idx", "id"),
+        Index("redemptions_customer_id_redeemed_at_id_idx", "customer_id", "redeemed_at", "id"),
+        Index(
+            "redemptions_order_ref_idx",
+            "order_ref",
+            postgresql_where=text("order_ref IS NOT NULL"),
+        ),
     )
 
     code_key: Mapped[str] = mapped_column(ForeignKey(Voucher.code_key), primary_key=True)
@@ -94,5 +114,20 @@ class Redemption(Model):
     customer_id: Mapped[int] = mapped_column(ForeignKey(Customer.id))
     order_ref: Mapped[str | None]
     discount: Mapped[Decimal]
+    order_amount: Mapped[Decimal | None]
+    discount_amount: Mapped[Decimal | None]
     redeemed_at: Mapped[datetime] = mapped_column(server_default=func.now())
     reversed_at: Mapped[datetime | None]
+
+
+class RefusedAttempt(Model):
+    """An attempt on a voucher that was refused, kept a while for support."""
+
+    __tablename__ = "refused_attempts"
+    __table_args__ = (Index("refused_attempts_attempted_at_idx", "attempted_at"),)
+
+    code_key: Mapped[str] = mapped_column(ForeignKey(Voucher.code_key), primary_key=True)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
+    customer_id: Mapped[int | None] = mapped_column(ForeignKey(Customer.id))
+    reason: Mapped[str]
+    attempted_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -1,89 +1,164 @@
 """Redeems vouchers."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import Row, and_, bindparam, case, func, insert, select, update
+from sqlalchemy import Executable, case, exists, func, insert, or_, select, true, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
-from voucherpool.customers.models import Customer, email_key
+from voucherpool.customers.models import Customer
 from voucherpool.db import db
 from voucherpool.errors import (
-    CustomerNotFound,
-    RedemptionLimitReached,
-    VoucherAlreadyRedeemed,
-    VoucherExpired,
-    VoucherNotFound,
-    VoucherPoolError,
+    CustomerLimitReached,
+    DatabaseUnavailable,
+    OrderMismatch,
+    RedemptionReversed,
 )
-from voucherpool.offers.models import Offer
-from voucherpool.vouchers import codes
+from voucherpool.offers.models import CustomerRedemptions, Offer
+from voucherpool.vouchers import rules
+from voucherpool.vouchers.examining import (
+    Examined,
+    attempts,
+    examine,
+    order_amount,
+    order_ref,
+    refusal_of,
+    who,
+)
 from voucherpool.vouchers.models import Redemption, Voucher
 
 
-def redeem(code: str, email: str) -> Row[UUID, Decimal, datetime]:
-    """Take one use of a voucher and return its redemption: id, discount and redeemed_at.
+def redeem(
+    code: str, email: str, order_ref: str | None = None, order_amount: Decimal | None = None
+) -> Mapping[str, Any]:
+    """Take one use of a voucher and return its redemption.
 
-    Raises CustomerNotFound, VoucherNotFound (also for another customer's voucher),
-    VoucherAlreadyRedeemed, RedemptionLimitReached and VoucherExpired.
+    The customer's own hold becomes the use. With an `order_ref`, the same order, customer and
+    amount get the redemption that they have. Amounts are in the offer's currency.
+
+    Raises CustomerNotFound, VoucherNotFound (also for another customer's voucher), the errors of
+    rules.conditions, RedemptionLimitReached, OrderBelowMinimum, OrderMismatch and
+    RedemptionReversed.
     """
-    who = {"key": codes.normal_form(code), "email": email_key(email)}
-    redemption = db.session.execute(redeem_one, who).one_or_none()
-    if redemption is None:
-        raise _refusal(who)
-    return redemption
+    request = {**who(code, email), "order_ref": order_ref, "order_amount": order_amount}
+    for _ in range(attempts):
+        taken = db.session.execute(take_one, request).one_or_none()
+        if taken is not None:
+            if taken.id is None:
+                raise CustomerLimitReached
+            return taken._asdict()
+        voucher = examine(request)
+        if voucher is not None and voucher.usable and voucher.earlier is not None:
+            return _repeat(voucher, order_amount)
+        if refusal := refusal_of(voucher):
+            raise refusal
+    raise DatabaseUnavailable("This voucher is in too much demand at the moment: try again.")
 
 
-def _refusal(who: Mapping[str, Any]) -> VoucherPoolError:
-    voucher = db.session.execute(why_not, who).one_or_none()
-    if voucher is None:
-        return CustomerNotFound()
-    if voucher.used_up:
-        return (
-            VoucherAlreadyRedeemed() if voucher.max_redemptions == 1 else RedemptionLimitReached()
-        )
-    # Neither used up nor expired, it came to be after the attempt: then there was none.
-    return VoucherExpired() if voucher.expired else VoucherNotFound()
+def _repeat(voucher: Examined, order_amount: Decimal | None) -> Mapping[str, Any]:
+    if (voucher.earlier_customer_id, voucher.earlier_order_amount) != (
+        voucher.customer_id,
+        order_amount,
+    ):
+        raise OrderMismatch
+    if voucher.earlier_reversed_at is not None:
+        raise RedemptionReversed
+    return {
+        "id": voucher.earlier,
+        "redeemed_at": voucher.earlier_redeemed_at,
+        "discount": voucher.earlier_discount,
+        "discount_type": voucher.discount_type,
+        "currency": voucher.currency,
+        "discount_amount": voucher.earlier_discount_amount,
+    }
 
+
+_same_order = exists().where(
+    Redemption.code_key == Voucher.code_key, Redemption.order_ref == order_ref
+)
 
 _taken = (
     update(Voucher.__table__)
     .where(
-        Voucher.code_key == bindparam("key"),
-        Customer.email_key == bindparam("email"),
-        Offer.id == Voucher.offer_id,
-        Voucher.usable_by_customer(),
-        Voucher.redeemable(),
+        *rules.guard,
+        Offer.takes_order_of(order_amount),
+        ~_same_order.correlate(Voucher),
     )
     .values(
         redemption_count=Voucher.redemption_count + 1,
         used_at=case((Voucher.redemption_count + 1 == Voucher.max_redemptions, func.now())),
+        holds=case((Voucher.holds.is_not(None), rules.other_holds)),
     )
-    .returning(Voucher.code_key, Customer.id.label("customer_id"), Offer.discount)
+    .returning(
+        Voucher.code_key,
+        Customer.id.label("customer_id"),
+        Offer.id.label("offer_id"),
+        Offer.discount_type,
+        Offer.currency,
+        Offer.max_redemptions_per_customer.label("limit"),
+        rules.discount.label("discount"),
+        Offer.discount_amount(rules.discount, order_amount).label("discount_amount"),
+        case(
+            (Offer.max_redemptions_per_customer.is_not(None), rules.redemptions_of_customer)
+        ).label("before"),
+    )
     .cte("taken")
 )
 
-# The condition is checked again on the newest version of the row once its lock is had
-# (https://www.postgresql.org/docs/current/transaction-iso.html, 13.2.1), so of two racing
-# redemptions the later one finds no row.
-redeem_one = (
-    insert(Redemption.__table__)
-    .from_select(
-        ["code_key", "customer_id", "discount"],
-        select(_taken.c.code_key, _taken.c.customer_id, _taken.c.discount),
-    )
-    .returning(Redemption.id, Redemption.discount, Redemption.redeemed_at)
-)
 
-why_not = (
-    select(
-        Voucher.max_redemptions,
-        Voucher.used_at.is_not(None).label("used_up"),
-        (Voucher.expires_at <= func.now()).label("expired"),
+def _counted() -> Any:
+    """Count the redemption where the offer has a limit per customer; no row above the limit.
+
+    A row of its own, because a condition on other rows is not checked again when two race.
+    """
+    first = select(_taken.c.offer_id, _taken.c.customer_id, _taken.c.before + 1)
+    count = upsert(CustomerRedemptions.__table__).from_select(
+        ["offer_id", "customer_id", "redemption_count"], first.where(_taken.c.limit.is_not(None))
     )
-    .select_from(Customer)
-    .outerjoin(Voucher, and_(Voucher.code_key == bindparam("key"), Voucher.usable_by_customer()))
-    .where(Customer.email_key == bindparam("email"))
-)
+    limit = select(_taken.c.limit).scalar_subquery()
+    return (
+        count.on_conflict_do_update(
+            index_elements=["offer_id", "customer_id"],
+            set_={"redemption_count": CustomerRedemptions.redemption_count + 1},
+            where=CustomerRedemptions.redemption_count < limit,
+        )
+        .returning(CustomerRedemptions.offer_id)
+        .cte("counted")
+    )
+
+
+def _take_one() -> Executable:
+    """Build the statement that takes a use and writes it into the ledger.
+
+    It answers no row when nothing was taken, and a row without an id when the customer's limit
+    was reached meanwhile: then the transaction must not commit.
+    """
+    counted = _counted()
+    allowed = or_(_taken.c.limit.is_(None), exists(select(counted.c.offer_id)))
+    entry = select(
+        _taken.c.code_key,
+        _taken.c.customer_id,
+        _taken.c.discount,
+        _taken.c.discount_amount,
+        order_ref,
+        order_amount,
+    ).where(allowed)
+    columns = ["code_key", "customer_id", "discount", "discount_amount"]
+    entered = (
+        insert(Redemption.__table__)
+        .from_select([*columns, "order_ref", "order_amount"], entry)
+        .returning(Redemption.id, Redemption.redeemed_at)
+        .cte("entered")
+    )
+    return select(
+        entered.c.id,
+        entered.c.redeemed_at,
+        _taken.c.discount,
+        _taken.c.discount_type,
+        _taken.c.currency,
+        _taken.c.discount_amount,
+    ).select_from(_taken.outerjoin(entered, true()))
+
+
+take_one = _take_one()

@@ -1,52 +1,115 @@
 """The vouchers' routes."""
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
-from flask import url_for
+from flask import Response, url_for
 
 from voucherpool.db import transaction
 from voucherpool.errors import (
     CustomerNotFound,
+    OfferNotPercentage,
+    OrderBelowMinimum,
+    OrderMismatch,
     RedemptionLimitReached,
-    VoucherAlreadyRedeemed,
-    VoucherExpired,
+    RedemptionReversed,
+    VoucherExists,
     VoucherNotFound,
+    VoucherPoolError,
 )
-from voucherpool.vouchers import issuing, listing, redemption, schemas
+from voucherpool.paging import Page
+from voucherpool.vouchers import (
+    examining,
+    holds,
+    issuing,
+    listing,
+    redemption,
+    rules,
+    schemas,
+    support,
+)
+from voucherpool.web.idempotency import write
 from voucherpool.web.openapi import Blueprint
 
 blueprint = Blueprint("vouchers", __name__, url_prefix="/vouchers")
 
+Errors = tuple[type[VoucherPoolError], ...]
+
+refusals: Errors = (CustomerNotFound, VoucherNotFound, RedemptionLimitReached, *rules.conditions)
+refusals_of_orders: Errors = (OrderBelowMinimum, OrderMismatch, RedemptionReversed)
+
+
+def remember_refusals(view: Callable[..., Response]) -> Callable[..., Response]:
+    """Keep each refused attempt for support, once the transaction that refused is over."""
+
+    @wraps(view)
+    def run(body: dict[str, Any]) -> Response:
+        try:
+            return view(body)
+        except (*refusals, *refusals_of_orders) as refusal:
+            with transaction():
+                support.remember(refusal, body["code"], body["email"])
+            raise
+
+    return run
+
 
 @blueprint.post("/generate")
-@blueprint.guarded("issue", CustomerNotFound)
+@blueprint.guarded("issue", CustomerNotFound, OfferNotPercentage, VoucherExists)
 @blueprint.arguments(schemas.GenerateRequest())
-@transaction()
+@write
 @blueprint.response(201, schemas.Code())
 def generate(body: dict[str, Any]) -> dict[str, str]:
     """Issue a voucher.
 
     Makes the offer if its name is new, otherwise gives it the discount, which then holds for
-    all vouchers of the offer.
+    all vouchers of the offer that have none of their own.
     """
     return {"code": issuing.issue(**body)}
 
 
 @blueprint.post("/validate")
-@blueprint.guarded(
-    "redeem",
-    CustomerNotFound,
-    VoucherNotFound,
-    VoucherAlreadyRedeemed,
-    RedemptionLimitReached,
-    VoucherExpired,
-)
+@blueprint.guarded("redeem", *refusals, *refusals_of_orders)
 @blueprint.arguments(schemas.RedeemRequest())
-@transaction()
-@blueprint.response(201, schemas.Redemption())
+@remember_refusals
+@write
+@blueprint.response(201, schemas.Redeemed())
 def validate(body: dict[str, Any]) -> Any:
-    """Redeem a voucher: take one use of it."""
+    """Redeem a voucher: take one use of it, the customer's held one if there is one."""
+    # The customer's own open hold is found without its id, and one that is over forbids nothing.
+    body.pop("hold_id", None)
     return redemption.redeem(**body)
+
+
+@blueprint.post("/check")
+@blueprint.guarded("read")
+@blueprint.arguments(schemas.CheckRequest())
+@blueprint.response(200, schemas.Checked())
+def check(body: dict[str, Any]) -> Any:
+    """Say whether a voucher would redeem now; change nothing."""
+    return examining.check(**body)
+
+
+@blueprint.post("/hold")
+@blueprint.guarded("redeem", *refusals)
+@blueprint.arguments(schemas.HoldRequest())
+@remember_refusals
+@write
+@blueprint.response(201, schemas.Held())
+def hold(body: dict[str, Any]) -> Any:
+    """Reserve one use of a voucher; the customer's open hold on it is extended."""
+    return holds.hold(**body)
+
+
+@blueprint.post("/release")
+@blueprint.guarded("redeem")
+@blueprint.arguments(schemas.ReleaseRequest())
+@write
+@blueprint.response(204)
+def release(body: dict[str, Any]) -> None:
+    """End a hold; one that is over stays so."""
+    holds.release(**body)
 
 
 @blueprint.get("")
@@ -55,13 +118,42 @@ def validate(body: dict[str, Any]) -> Any:
 @blueprint.response(200, schemas.ListedVoucher(many=True))
 def list_vouchers(query: dict[str, Any]) -> Any:
     """List the vouchers of a customer that would redeem now, oldest expiry first."""
-    page = listing.list_redeemable(query["email"], query["limit"], after=query.get("cursor"))
-    return page.vouchers, _link_to_next(query, page)
+    page = listing.list_redeemable(query["email"], query["limit"], query.get("cursor"))
+    return page.items, _link_to_next(query, page)
 
 
-def _link_to_next(query: dict[str, Any], page: listing.Page) -> dict[str, str]:
+def _link_to_next(query: dict[str, Any], page: Page) -> dict[str, str]:
     """Return the header that leads to the next page (RFC 8288), if there is one."""
-    if page.end is None:
+    if page.next is None:
         return {}
-    parameters = schemas.ListRequest().dump(query | {"cursor": page.end})
+    parameters = schemas.ListRequest().dump(query | {"cursor": page.next})
     return {"Link": f'<{url_for("vouchers.list_vouchers", **parameters)}>; rel="next"'}
+
+
+@blueprint.post("/lookup")
+@blueprint.guarded("admin", VoucherNotFound)
+@blueprint.arguments(schemas.CodeRequest())
+@blueprint.response(200, schemas.VoucherRecord())
+def lookup(body: dict[str, Any]) -> Any:
+    """Show all there is to know of a voucher."""
+    return support.lookup(**body)
+
+
+@blueprint.post("/disable")
+@blueprint.guarded("admin", VoucherNotFound)
+@blueprint.arguments(schemas.CodeRequest())
+@write
+@blueprint.response(200, schemas.VoucherRecord())
+def disable(body: dict[str, Any]) -> Any:
+    """Let a voucher be redeemed no more, until it is enabled."""
+    return support.disable(**body)
+
+
+@blueprint.post("/enable")
+@blueprint.guarded("admin", VoucherNotFound)
+@blueprint.arguments(schemas.CodeRequest())
+@write
+@blueprint.response(200, schemas.VoucherRecord())
+def enable(body: dict[str, Any]) -> Any:
+    """Let a disabled voucher be redeemed again."""
+    return support.enable(**body)

@@ -1,25 +1,60 @@
 """What the vouchers' routes take and answer."""
 
-import base64
-import re
-from datetime import UTC, datetime
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, post_dump, validate
 
-from voucherpool.fields import Email, Percentage, Text, Timestamp
+from voucherpool.fields import (
+    Amount,
+    Cursor,
+    Email,
+    Flag,
+    Number,
+    PageSize,
+    Percentage,
+    Text,
+    Timestamp,
+)
 from voucherpool.vouchers import codes
 
-largest_page = 500
+most_redemptions = 1_000_000_000
+longest_hold_seconds = 86400
+
+
+class Sparse(Schema):
+    """An answer that leaves out what does not apply."""
+
+    @post_dump
+    def without_nulls(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Drop the fields without a value."""
+        return {name: value for name, value in data.items() if value is not None}
+
+
+class VanityCode(Text):
+    """A code that the issuer chose: letters, digits, spaces and dashes, 4 to 64 that count."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(longest=codes.longest_spelling, **options)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        code = super()._deserialize(value, *args, **kwargs)
+        if not codes.issuable.fullmatch(code) or not codes.key.fullmatch(codes.normal_form(code)):
+            raise ValidationError(
+                "Must be 4 to 64 ASCII letters and digits; spaces and dashes may stand between."
+            )
+        return code
 
 
 class GenerateRequest(Schema):
-    """A voucher to issue."""
+    """A voucher to issue; without a customer (null) it is unbound."""
 
-    email = Email(required=True)
+    email = Email(required=True, allow_none=True)
     offer_name = Text(longest=200, required=True)
     discount = Percentage(required=True)
     expires_at = Timestamp(required=True, data_key="expiry")
+    code = VanityCode()
+    max_redemptions = fields.Integer(strict=True, validate=validate.Range(1, most_redemptions))
+    freeze_discount = Flag()
 
 
 class Code(Schema):
@@ -28,52 +63,77 @@ class Code(Schema):
     code = fields.String(required=True)
 
 
-class RedeemRequest(Schema):
-    """A voucher to redeem, in any spelling of its code."""
+class VoucherRequest(Schema):
+    """A voucher, in any spelling of its code, and the customer who asks."""
 
     code = Text(longest=codes.longest_spelling, required=True)
     email = Email(required=True)
 
 
-class Redemption(Schema):
-    """A redemption; `discount` is the percentage that it gave."""
+class CheckRequest(VoucherRequest):
+    """A voucher to look at, and the amount of the order if it is known."""
 
-    discount = Percentage(required=True)
+    order_amount = Amount()
+
+
+class RedeemRequest(CheckRequest):
+    """A voucher to redeem; `order_ref` makes the order redeem it once, for ever."""
+
+    order_ref = Text(longest=200)
+    hold_id = fields.UUID()
+
+
+class HoldRequest(VoucherRequest):
+    """A voucher of which to reserve one use."""
+
+    ttl_seconds = fields.Integer(
+        strict=True, validate=validate.Range(1, longest_hold_seconds), load_default=900
+    )
+
+
+class ReleaseRequest(Schema):
+    """A hold to end."""
+
+    hold_id = fields.UUID(required=True)
+
+
+class CodeRequest(Schema):
+    """A voucher, in any spelling of its code."""
+
+    code = Text(longest=codes.longest_spelling, required=True)
+
+
+class Discount(Sparse):
+    """What a voucher gives: a percentage, or an amount in a currency."""
+
+    discount = Amount(required=True)
+    discount_type = fields.String()
+    currency = fields.String()
+    discount_amount = Amount(metadata={"description": "What comes off the order."})
+
+
+class Redeemed(Discount):
+    """A redemption; `discount` is what it gave."""
+
     redemption_id = fields.UUID(required=True, attribute="id")
     redeemed_at = Timestamp(required=True)
 
 
-def whole_number(digits: str) -> int:
-    """Return the number of 1 to 18 ASCII digits, which PostgreSQL's bigint can hold."""
-    if not re.fullmatch("[0-9]{1,18}", digits):
-        raise ValidationError("Must be a whole number.")
-    return int(digits)
+class Checked(Discount):
+    """Whether a voucher would redeem now; `reason` is the code of the error if not."""
+
+    redeemable = fields.Boolean(required=True)
+    reason = fields.String()
+    discount = Amount()
+    offer_name = fields.String()
+    expires_at = Timestamp()
 
 
-class PageSize(fields.Integer):
-    """How many items a page may have: 1 to 500, also when it comes as text in a query."""
+class Held(Schema):
+    """A reserved use of a voucher."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(validate=validate.Range(1, largest_page), **options)
-
-    def _validated(self, value: Any) -> int:
-        return whole_number(str(value))
-
-
-class Cursor(fields.Field[tuple[datetime, int]]):
-    """Where the page before this one ended; opaque to clients, and silent about codes."""
-
-    def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        moment, number = value
-        text = f"{moment.astimezone(UTC).isoformat()}~{number}"
-        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> tuple[datetime, int]:
-        try:
-            moment, number = base64.urlsafe_b64decode(value + "==").decode().split("~")
-            return Timestamp().deserialize(moment), whole_number(number)
-        except (ValueError, TypeError) as error:
-            raise ValidationError("Must be a cursor out of a Link header.") from error
+    hold_id = fields.UUID(required=True)
+    held_until = Timestamp(required=True)
 
 
 class ListRequest(Schema):
@@ -81,13 +141,93 @@ class ListRequest(Schema):
 
     email = Email(required=True)
     limit = PageSize(load_default=100)
-    cursor = Cursor()
+    cursor = Cursor(Timestamp(), Number())
 
 
-class ListedVoucher(Schema):
+class ListedVoucher(Discount):
     """A voucher that would redeem now."""
 
     code = fields.String(required=True)
     offer_name = fields.String(required=True)
-    discount = Percentage(required=True)
     expires_at = Timestamp(required=True)
+
+
+class RedemptionsRequest(Schema):
+    """Which redemptions to list, and which page of them."""
+
+    email = Email()
+    order_ref = Text(longest=200)
+    limit = PageSize(load_default=100)
+    cursor = Cursor(Timestamp(), fields.UUID())
+
+
+class OrderRequest(Schema):
+    """An order whose redemptions to give back."""
+
+    order_ref = Text(longest=200, required=True)
+
+
+class Redemption(Schema):
+    """A row of the ledger."""
+
+    id = fields.UUID()
+    code = fields.String()
+    email = fields.String()
+    offer_name = fields.String()
+    order_ref = fields.String()
+    order_amount = Amount()
+    discount = Amount()
+    discount_type = fields.String()
+    currency = fields.String()
+    discount_amount = Amount()
+    redeemed_at = Timestamp()
+    reversed_at = Timestamp()
+
+
+class OrderRedemptions(Schema):
+    """All redemptions of an order."""
+
+    items = fields.List(fields.Nested(Redemption))
+
+
+class Redemptions(OrderRedemptions):
+    """A page of the ledger."""
+
+    next = Cursor(Timestamp(), fields.UUID())
+
+
+class VoucherHold(Schema):
+    """A hold, as support sees it."""
+
+    hold_id = fields.String()
+    email = fields.String()
+    held_until = Timestamp()
+
+
+class Attempt(Schema):
+    """An attempt that was refused; `reason` says why."""
+
+    email = fields.String()
+    reason = fields.String()
+    attempted_at = Timestamp()
+
+
+class VoucherRecord(Schema):
+    """All there is to know of a voucher."""
+
+    code = fields.String()
+    email = fields.String()
+    offer_name = fields.String()
+    discount = Amount()
+    discount_type = fields.String()
+    currency = fields.String()
+    frozen = fields.Boolean()
+    expires_at = Timestamp()
+    max_redemptions = fields.Integer()
+    redemption_count = fields.Integer()
+    used_at = Timestamp()
+    disabled_at = Timestamp()
+    created_at = Timestamp()
+    holds = fields.List(fields.Nested(VoucherHold))
+    redemptions = fields.List(fields.Nested(Redemption))
+    refused_attempts = fields.List(fields.Nested(Attempt))

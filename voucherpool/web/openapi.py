@@ -9,8 +9,10 @@ import flask_smorest
 import marshmallow
 from flask import Flask, Response, send_from_directory
 from marshmallow import fields
+from werkzeug.routing import BaseConverter
 
 from voucherpool import errors
+from voucherpool.web import problems
 from voucherpool.web.arguments import Parser
 from voucherpool.web.auth import public, requires
 
@@ -25,6 +27,17 @@ always_possible = (
     errors.InvalidInput,
     errors.DatabaseUnavailable,
 )
+
+
+class IdConverter(BaseConverter):
+    """The number of a row in an address: 1 to 18 digits, which PostgreSQL's bigint can hold."""
+
+    regex = "[0-9]{1,18}"
+    part_isolating = True
+
+    def to_python(self, value: str) -> int:
+        """Return the number."""
+        return int(value)
 
 
 class Problem(marshmallow.Schema):
@@ -90,20 +103,20 @@ def _responses(*refusals: type[errors.VoucherPoolError]) -> dict[str, Any]:
             {
                 "description": refusal.status.phrase,
                 "content": {
-                    errors.type_of_problem: {
+                    problems.media_type: {
                         "schema": {"$ref": "#/components/schemas/Problem"},
                         "examples": {},
                     }
                 },
             },
         )
-        response["content"][errors.type_of_problem]["examples"][refusal.code()] = {
-            "summary": refusal.__doc__,
+        response["content"][problems.media_type]["examples"][refusal.code()] = {
+            "summary": refusal.explanation(),
             "value": {
                 "type": "about:blank",
                 "title": refusal.status.phrase,
                 "status": refusal.status.value,
-                "detail": refusal.detail,
+                "detail": refusal.explanation(),
                 "code": refusal.code(),
                 "request_id": "5b1ee9c8a9d84f7c",
             },

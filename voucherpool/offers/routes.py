@@ -1,0 +1,47 @@
+"""The offers' routes."""
+
+from typing import Any
+
+from voucherpool.errors import OfferExists, OfferNotFound
+from voucherpool.offers import schemas, service
+from voucherpool.web.idempotency import write
+from voucherpool.web.openapi import Blueprint
+
+blueprint = Blueprint("offers", __name__, url_prefix="/offers")
+
+
+@blueprint.post("")
+@blueprint.guarded("issue", OfferExists)
+@blueprint.arguments(schemas.NewOffer())
+@write
+@blueprint.response(201, schemas.Offer())
+def create_offer(body: dict[str, Any]) -> Any:
+    """Make an offer."""
+    return service.create(**body)
+
+
+@blueprint.get("")
+@blueprint.guarded("read")
+@blueprint.arguments(schemas.ListRequest(), location="query")
+@blueprint.response(200, schemas.Offers())
+def list_offers(query: dict[str, Any]) -> Any:
+    """List the offers in the order in which they were made."""
+    return service.list_offers(query["limit"], query.get("cursor"))
+
+
+@blueprint.get("/<id:offer_id>")
+@blueprint.guarded("read", OfferNotFound)
+@blueprint.response(200, schemas.Offer())
+def read_offer(offer_id: int) -> Any:
+    """Read an offer."""
+    return service.read(offer_id)
+
+
+@blueprint.patch("/<id:offer_id>")
+@blueprint.guarded("issue", OfferNotFound, OfferExists)
+@blueprint.arguments(schemas.OfferChanges())
+@write
+@blueprint.response(200, schemas.Offer())
+def change_offer(body: dict[str, Any], offer_id: int) -> Any:
+    """Change some terms of an offer; its vouchers follow, but for frozen discounts."""
+    return service.change(offer_id, **body)

@@ -1,0 +1,33 @@
+"""Pages of a list: each begins after the last row of the one before, never at an offset."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row, Select, tuple_
+
+from voucherpool.db import db
+
+default_limit = 100
+largest_limit = 500
+
+Position = tuple[Any, ...]  # the values by which a list is ordered, of one row
+
+
+class Page(NamedTuple):
+    """Some rows of a list, and the position of the last one if more follow."""
+
+    items: Sequence[Row[*tuple[Any, ...]]]
+    next: Position | None
+
+
+def fetch(
+    statement: Select[*tuple[Any, ...]], order: Sequence[Any], limit: int, after: Position | None
+) -> Page:
+    """Return up to `limit` rows that follow the position; `order` must end in a unique column."""
+    if after is not None:
+        statement = statement.where(tuple_(*order) > tuple_(*after))
+    marked = statement.add_columns(*(column.label(f"at_{n}") for n, column in enumerate(order)))
+    rows = db.session.execute(marked.order_by(*order).limit(limit + 1)).all()
+    if len(rows) <= limit:
+        return Page(rows, None)
+    return Page(rows[:limit], tuple(rows[limit - 1][-len(order) :]))

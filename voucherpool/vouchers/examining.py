@@ -1,0 +1,108 @@
+"""Looks at a voucher for a customer, and says why it would not redeem."""
+
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Numeric, Row, Text, and_, bindparam, select
+
+from voucherpool.customers.models import Customer, email_key
+from voucherpool.db import db
+from voucherpool.errors import (
+    CustomerNotFound,
+    OrderBelowMinimum,
+    RedemptionLimitReached,
+    VoucherAlreadyRedeemed,
+    VoucherNotFound,
+    VoucherPoolError,
+)
+from voucherpool.offers.models import Offer
+from voucherpool.vouchers import codes, rules
+from voucherpool.vouchers.models import Redemption, Voucher
+from voucherpool.vouchers.rules import Conditions
+
+Examined = Row[*tuple[Any, ...]]
+
+attempts = 10
+"""How often a write is tried that finds no row though the voucher is redeemable by then."""
+
+order_ref = bindparam("order_ref", None, type_=Text)
+order_amount = bindparam("order_amount", None, type_=Numeric)
+conditions: Conditions = {
+    **rules.conditions,
+    OrderBelowMinimum: Offer.takes_order_of(order_amount),
+}
+
+
+def who(code: str, email: str) -> dict[str, Any]:
+    """Return the parameters that name a voucher and a customer to the statements."""
+    return {"key": codes.normal_form(code), "email": email_key(email)}
+
+
+def check(code: str, email: str, order_amount: Decimal | None = None) -> dict[str, Any]:
+    """Say whether the voucher would redeem for the customer now; change nothing.
+
+    `reason` is the code of the error that redeeming would raise.
+    """
+    voucher = examine({**who(code, email), "order_amount": order_amount})
+    refusal = refusal_of(voucher)
+    if refusal is not None:
+        return {"redeemable": False, "reason": refusal.code()}
+    assert voucher is not None  # noqa: S101
+    return {"redeemable": True, **voucher._asdict()}
+
+
+def examine(request: dict[str, Any]) -> Examined | None:
+    """Return what the voucher is to the customer, or None for an unknown customer.
+
+    An unknown voucher has the `code_key` None. `earlier` is the redemption of the same order.
+    """
+    examined: Examined | None = db.session.execute(_examine, request).one_or_none()
+    return examined
+
+
+def refusal_of(
+    voucher: Examined | None, conditions: Conditions = conditions
+) -> VoucherPoolError | None:
+    """Return the error that redeeming an examined voucher would raise."""
+    if voucher is None:
+        return CustomerNotFound()
+    if voucher.code_key is None or not voucher.usable:
+        return VoucherNotFound()
+    for refusal in conditions:
+        if not voucher._mapping[refusal.code()]:
+            if refusal is VoucherAlreadyRedeemed and voucher.max_redemptions > 1:
+                return RedemptionLimitReached()
+            return refusal()
+    return None
+
+
+_examine = (
+    select(
+        Customer.id.label("customer_id"),
+        Voucher.code_key,
+        Voucher.max_redemptions,
+        Voucher.expires_at,
+        Offer.name.label("offer_name"),
+        Offer.discount_type,
+        Offer.currency,
+        rules.discount.label("discount"),
+        Offer.discount_amount(rules.discount, order_amount).label("discount_amount"),
+        rules.usable_by_customer.label("usable"),
+        *(condition.label(refusal.code()) for refusal, condition in conditions.items()),
+        Redemption.id.label("earlier"),
+        Redemption.customer_id.label("earlier_customer_id"),
+        Redemption.order_amount.label("earlier_order_amount"),
+        Redemption.discount.label("earlier_discount"),
+        Redemption.discount_amount.label("earlier_discount_amount"),
+        Redemption.redeemed_at.label("earlier_redeemed_at"),
+        Redemption.reversed_at.label("earlier_reversed_at"),
+    )
+    .select_from(Customer)
+    .outerjoin(Voucher, Voucher.code_key == bindparam("key"))
+    .outerjoin(Offer, Offer.id == Voucher.offer_id)
+    .outerjoin(
+        Redemption,
+        and_(Redemption.code_key == Voucher.code_key, Redemption.order_ref == order_ref),
+    )
+    .where(Customer.email_key == bindparam("email"))
+)

@@ -1,0 +1,138 @@
+"""Reads the ledger, and gives redemptions back."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    Executable,
+    Row,
+    Select,
+    Text,
+    Uuid,
+    bindparam,
+    func,
+    null,
+    or_,
+    select,
+    update,
+)
+
+from voucherpool import paging
+from voucherpool.customers.models import Customer, email_key
+from voucherpool.db import db
+from voucherpool.errors import RedemptionNotFound
+from voucherpool.offers.models import CustomerRedemptions, Offer
+from voucherpool.paging import Page, Position
+from voucherpool.vouchers.models import Redemption, Voucher
+
+Redemptions = Sequence[Row[*tuple[Any, ...]]]
+
+redemptions = (
+    select(
+        Redemption.id,
+        Voucher.code,
+        Customer.email,
+        Offer.name.label("offer_name"),
+        Redemption.order_ref,
+        Redemption.order_amount,
+        Redemption.discount,
+        Offer.discount_type,
+        Offer.currency,
+        Redemption.discount_amount,
+        Redemption.redeemed_at,
+        Redemption.reversed_at,
+    )
+    .join(Voucher, Voucher.code_key == Redemption.code_key)
+    .join(Customer, Customer.id == Redemption.customer_id)
+    .join(Offer, Offer.id == Voucher.offer_id)
+)
+
+
+def list_redemptions(
+    limit: int,
+    email: str | None = None,
+    order_ref: str | None = None,
+    after: Position | None = None,
+) -> Page:
+    """Return up to `limit` redemptions of the customer and of the order, the oldest first."""
+    statement = redemptions
+    if email is not None:
+        statement = statement.where(Customer.email_key == email_key(email))
+    if order_ref is not None:
+        statement = statement.where(Redemption.order_ref == order_ref)
+    return paging.fetch(statement, (Redemption.redeemed_at, Redemption.id), limit, after)
+
+
+def reverse(redemption_id: uuid.UUID) -> Row[*tuple[Any, ...]]:
+    """Give a redemption back and return it; one that was given back stays so.
+
+    Raises RedemptionNotFound.
+    """
+    given = {"id": redemption_id, "order_ref": None}
+    return _reverse(given, redemptions.where(Redemption.id == redemption_id))[0]
+
+
+def reverse_order(order_ref: str) -> Redemptions:
+    """Give all redemptions of an order back and return them.
+
+    Raises RedemptionNotFound when there is none.
+    """
+    given = {"id": None, "order_ref": order_ref}
+    return _reverse(given, redemptions.where(Redemption.order_ref == order_ref))
+
+
+def _reverse(given: dict[str, Any], statement: Select[*tuple[Any, ...]]) -> Redemptions:
+    db.session.execute(give_back, given)
+    found = db.session.execute(statement.order_by(Redemption.redeemed_at, Redemption.id)).all()
+    if not found:
+        raise RedemptionNotFound
+    return found
+
+
+def _reversed() -> CTE:
+    which = or_(
+        Redemption.id == bindparam("id", type_=Uuid),
+        Redemption.order_ref == bindparam("order_ref", type_=Text),
+    )
+    return (
+        update(Redemption.__table__)
+        .where(which, Redemption.reversed_at.is_(None))
+        # The redemption may have begun after this transaction, and was waited for.
+        .values(reversed_at=func.greatest(func.now(), Redemption.redeemed_at))
+        .returning(Redemption.code_key, Redemption.customer_id)
+        .cte("reversed")
+    )
+
+
+def _give_back() -> Executable:
+    """Build the statement that marks the rows of the ledger and gives their uses back.
+
+    Whoever marks a row gives its use back, so that of many who reverse it only one does. An order
+    redeems a voucher once, so each voucher gets back one use at most.
+    """
+    marked = _reversed()
+    returned = (
+        update(Voucher.__table__)
+        .where(Voucher.code_key == marked.c.code_key)
+        .values(redemption_count=Voucher.redemption_count - 1, used_at=null())
+        .returning(Voucher.offer_id, marked.c.customer_id)
+        .cte("returned")
+    )
+    per_customer = (
+        select(returned.c.offer_id, returned.c.customer_id, func.count().label("uses"))
+        .group_by(returned.c.offer_id, returned.c.customer_id)
+        .cte("per_customer")
+    )
+    return (
+        update(CustomerRedemptions.__table__)
+        .where(
+            CustomerRedemptions.offer_id == per_customer.c.offer_id,
+            CustomerRedemptions.customer_id == per_customer.c.customer_id,
+        )
+        .values(redemption_count=CustomerRedemptions.redemption_count - per_customer.c.uses)
+    )
+
+
+give_back = _give_back()

@@ -1,0 +1,39 @@
+"""The ledger's routes."""
+
+import uuid
+from typing import Any
+
+from voucherpool.errors import RedemptionNotFound
+from voucherpool.vouchers import ledger, schemas
+from voucherpool.web.idempotency import write
+from voucherpool.web.openapi import Blueprint
+
+blueprint = Blueprint("redemptions", __name__, url_prefix="/redemptions")
+
+
+@blueprint.get("")
+@blueprint.guarded("read")
+@blueprint.arguments(schemas.RedemptionsRequest(), location="query")
+@blueprint.response(200, schemas.Redemptions())
+def list_redemptions(query: dict[str, Any]) -> Any:
+    """List the redemptions of an order, of a customer, or all, the oldest first."""
+    return ledger.list_redemptions(after=query.pop("cursor", None), **query)
+
+
+@blueprint.post("/<uuid:redemption_id>/reverse")
+@blueprint.guarded("redeem", RedemptionNotFound)
+@write
+@blueprint.response(200, schemas.Redemption())
+def reverse(redemption_id: uuid.UUID) -> Any:
+    """Give a redemption back; one that was given back stays so."""
+    return ledger.reverse(redemption_id)
+
+
+@blueprint.post("/reverse")
+@blueprint.guarded("redeem", RedemptionNotFound)
+@blueprint.arguments(schemas.OrderRequest())
+@write
+@blueprint.response(200, schemas.OrderRedemptions())
+def reverse_order(body: dict[str, Any]) -> Any:
+    """Give all redemptions of an order back."""
+    return {"items": ledger.reverse_order(**body)}

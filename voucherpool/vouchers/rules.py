@@ -1,0 +1,118 @@
+"""The one definition of what a customer can redeem now; list, check, hold and redeem all use it.
+
+Every condition speaks of one voucher joined to its offer and to the customer who asks, by
+PostgreSQL's clock.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    or_,
+    select,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from voucherpool.customers.models import Customer
+from voucherpool.errors import (
+    CustomerLimitReached,
+    OfferNotActive,
+    VoucherAlreadyRedeemed,
+    VoucherDisabled,
+    VoucherExpired,
+    VoucherHeld,
+    VoucherPoolError,
+)
+from voucherpool.offers.models import CustomerRedemptions, Offer
+from voucherpool.vouchers.models import Redemption, Voucher
+
+_open_holds_of_others = """
+    FROM jsonb_each(vouchers.holds) AS hold(id, terms)
+    WHERE (terms->>'until')::timestamptz > now()
+    AND (terms->>'customer')::bigint <> customers.id"""
+
+other_holds: ColumnElement[dict[str, object] | None] = literal_column(
+    f"(SELECT jsonb_object_agg(id, terms) {_open_holds_of_others})",
+    JSONB(none_as_null=True),
+)
+"""The voucher's holds without those that are over and those of the customer; NULL for none."""
+
+_other_holds_count: ColumnElement[int] = literal_column(
+    f"(SELECT count(*) {_open_holds_of_others})",
+    BigInteger,
+)
+
+usable_by_customer: ColumnElement[bool] = or_(
+    Voucher.customer_id.is_(None), Voucher.customer_id == Customer.id
+)
+"""Bound to nobody or to the customer; a stranger's voucher is answered like an unknown code."""
+
+discount: ColumnElement[Decimal] = func.coalesce(Voucher.frozen_discount, Offer.discount)
+"""What the voucher gives now, in the offer's kind of discount."""
+
+_of_ledger = Voucher.__table__.alias("of_ledger")
+
+_redemptions_in_ledger: ColumnElement[int] = (
+    select(func.count())
+    .select_from(
+        Redemption.__table__.join(_of_ledger, _of_ledger.c.code_key == Redemption.code_key)
+    )
+    .where(
+        Redemption.customer_id == Customer.id,
+        Redemption.reversed_at.is_(None),
+        _of_ledger.c.offer_id == Offer.id,
+    )
+    .correlate(Customer, Offer)
+    .scalar_subquery()
+)
+redemptions_of_customer = func.coalesce(
+    select(CustomerRedemptions.redemption_count)
+    .where(CustomerRedemptions.offer_id == Offer.id, CustomerRedemptions.customer_id == Customer.id)
+    .correlate(Customer, Offer)
+    .scalar_subquery(),
+    _redemptions_in_ledger,
+)
+
+"""How many redemptions of the offer the customer has; counted from the ledger the first time."""
+
+Conditions = Mapping[type[VoucherPoolError], ColumnElement[bool]]
+
+conditions: Conditions = {
+    VoucherAlreadyRedeemed: Voucher.used_at.is_(None),
+    VoucherExpired: Voucher.expires_at > func.now(),
+    VoucherDisabled: Voucher.disabled_at.is_(None),
+    OfferNotActive: Offer.is_active(),
+    # Without a hold or a limit, as nearly always, their queries are not even begun.
+    VoucherHeld: case(
+        (Voucher.holds.is_(None), True),
+        else_=Voucher.redemption_count + _other_holds_count < Voucher.max_redemptions,
+    ),
+    CustomerLimitReached: case(
+        (Offer.max_redemptions_per_customer.is_(None), True),
+        else_=redemptions_of_customer < Offer.max_redemptions_per_customer,
+    ),
+}
+"""What must hold, by the refusal that its failure means; the first that fails is the answer."""
+
+redeemable: ColumnElement[bool] = and_(*conditions.values())
+
+guard: tuple[ColumnElement[bool], ...] = (
+    Voucher.code_key == bindparam("key"),
+    Customer.email_key == bindparam("email"),
+    Offer.id == Voucher.offer_id,
+    usable_by_customer,
+    redeemable,
+)
+"""What a write that takes or reserves a use of the voucher `key` for the customer `email` checks.
+
+PostgreSQL checks it again on the newest version of the voucher's row once it has the row's lock
+(https://www.postgresql.org/docs/current/transaction-iso.html, 13.2.1), so of two that race for the
+last use the later one finds no row.
+"""

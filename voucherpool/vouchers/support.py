@@ -1,0 +1,144 @@
+"""What support staff see of a voucher and do with it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, delete, func, insert, null, select, update
+
+from voucherpool.customers.models import Customer, email_key
+from voucherpool.db import db
+from voucherpool.errors import VoucherNotFound, VoucherPoolError
+from voucherpool.offers.models import Offer
+from voucherpool.vouchers import codes, ledger, rules
+from voucherpool.vouchers.models import Redemption, RefusedAttempt, Voucher
+
+attempts_kept = 20
+"""How many refused attempts of one voucher are kept, the newest."""
+
+history_shown = 100
+"""How many redemptions of one voucher are shown, the newest."""
+
+
+def lookup(code: str) -> Mapping[str, Any]:
+    """Return the whole record of a voucher with its holds, redemptions and refused attempts.
+
+    Raises VoucherNotFound.
+    """
+    key = codes.normal_form(code)
+    voucher = db.session.execute(record, {"key": key}).mappings().one_or_none()
+    if voucher is None:
+        raise VoucherNotFound("No voucher has this code.")
+    return {
+        **voucher,
+        "holds": _holds(voucher["holds"] or {}),
+        "redemptions": db.session.execute(_redemptions, {"key": key}).all(),
+        "refused_attempts": db.session.execute(_attempts, {"key": key}).all(),
+    }
+
+
+def _holds(holds: Mapping[str, Any]) -> list[dict[str, Any]]:
+    customers = {terms["customer"] for terms in holds.values()}
+    rows = db.session.execute(select(Customer.id, Customer.email).where(Customer.id.in_(customers)))
+    emails = {row.id: row.email for row in rows}
+    return [
+        {
+            "hold_id": hold_id,
+            "email": emails[terms["customer"]],
+            "held_until": datetime.fromisoformat(terms["until"]),
+        }
+        for hold_id, terms in holds.items()
+    ]
+
+
+def disable(code: str) -> Mapping[str, Any]:
+    """Let a voucher be redeemed no more, until it is enabled; return its record.
+
+    Raises VoucherNotFound.
+    """
+    return _change(code, func.coalesce(Voucher.disabled_at, func.now()))
+
+
+def enable(code: str) -> Mapping[str, Any]:
+    """Let a disabled voucher be redeemed again; return its record.
+
+    Raises VoucherNotFound.
+    """
+    return _change(code, null())
+
+
+def _change(code: str, disabled_at: Any) -> Mapping[str, Any]:
+    this = Voucher.code_key == codes.normal_form(code)
+    db.session.execute(update(Voucher.__table__).where(this).values(disabled_at=disabled_at))
+    return lookup(code)
+
+
+def remember(refusal: VoucherPoolError, code: str, email: str) -> None:
+    """Keep a refused attempt on an existing voucher; unknown codes leave nothing.
+
+    The reason of an attempt on a stranger's voucher is the true one, which the customer was not
+    told.
+    """
+    key = codes.normal_form(code)
+    attempt = {"key": key, "email": email_key(email), "reason": refusal.code()}
+    db.session.execute(remember_one, attempt)
+    db.session.execute(forget_others, {"key": key})
+
+
+record = (
+    select(
+        Voucher.code,
+        Customer.email,
+        Offer.name.label("offer_name"),
+        rules.discount.label("discount"),
+        Offer.discount_type,
+        Offer.currency,
+        Voucher.frozen_discount.is_not(None).label("frozen"),
+        Voucher.expires_at,
+        Voucher.max_redemptions,
+        Voucher.redemption_count,
+        Voucher.used_at,
+        Voucher.disabled_at,
+        Voucher.created_at,
+        Voucher.holds,
+    )
+    .join(Offer, Offer.id == Voucher.offer_id)
+    .outerjoin(Customer, Customer.id == Voucher.customer_id)
+    .where(Voucher.code_key == bindparam("key"))
+)
+
+_redemptions = (
+    ledger.redemptions.where(Redemption.code_key == bindparam("key"))
+    .order_by(Redemption.redeemed_at.desc())
+    .limit(history_shown)
+)
+
+_attempts = (
+    select(Customer.email, RefusedAttempt.reason, RefusedAttempt.attempted_at)
+    .outerjoin(Customer, Customer.id == RefusedAttempt.customer_id)
+    .where(RefusedAttempt.code_key == bindparam("key"))
+    .order_by(RefusedAttempt.attempted_at.desc())
+)
+
+_newest = (
+    select(RefusedAttempt.id)
+    .where(RefusedAttempt.code_key == bindparam("key"))
+    .order_by(RefusedAttempt.attempted_at.desc())
+    .limit(attempts_kept)
+)
+
+remember_one = insert(RefusedAttempt.__table__).from_select(
+    ["code_key", "customer_id", "reason"],
+    select(
+        Voucher.code_key,
+        Customer.id,
+        func.replace(bindparam("reason"), VoucherNotFound.code(), "bound_to_another_customer"),
+    )
+    .select_from(Voucher)
+    .outerjoin(Customer, Customer.email_key == bindparam("email"))
+    .where(Voucher.code_key == bindparam("key")),
+)
+
+forget_others = delete(RefusedAttempt).where(
+    RefusedAttempt.code_key == bindparam("key"), RefusedAttempt.id.not_in(_newest)
+)

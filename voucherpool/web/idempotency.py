@@ -1,0 +1,144 @@
+"""One transaction for each write, and one answer for each Idempotency-Key.
+
+The key, the work and the answer commit together
+(https://brandur.org/http-transactions), so a process killed at any instant leaves either all of
+them or nothing, and no key is ever stuck.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from functools import wraps
+from typing import ParamSpec
+
+from flask import Response, request
+from psycopg2.errors import UniqueViolation
+from sqlalchemy import CheckConstraint, Index, bindparam, delete, func, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, mapped_column
+
+from voucherpool.db import Model, db, transaction
+from voucherpool.errors import IdempotencyKeyReused, InvalidInput
+from voucherpool.web import strict_json
+
+Arguments = ParamSpec("Arguments")
+View = Callable[Arguments, Response]
+
+kept = "48 hours"
+acceptable = re.compile(r"[!-~]{1,255}")
+
+
+class IdempotencyKey(Model):
+    """A key, what it stands for, and the answer that its repeats get.
+
+    `status` is NULL only inside the transaction that does the work.
+    """
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (
+        CheckConstraint("key ~ '^[!-~]{1,255}$'", name="key"),
+        CheckConstraint("octet_length(fingerprint) = 32", name="fingerprint"),
+        CheckConstraint("status BETWEEN 200 AND 299", name="status"),
+        Index("idempotency_keys_used_at_idx", "used_at"),
+    )
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[bytes]
+    status: Mapped[int | None]
+    body: Mapped[str | None]
+    used_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+def write(view: View[Arguments]) -> View[Arguments]:
+    """Run a view in one transaction; with an Idempotency-Key, answer its repeats alike.
+
+    What returns commits, what raises rolls back: a refused or failed request is decided anew.
+    """
+
+    @wraps(view)
+    def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Response:
+        key = _key()
+        try:
+            with transaction():
+                return _answer(key, view, *args, **kwargs)
+        except IntegrityError as error:
+            if not isinstance(error.orig, UniqueViolation):
+                raise
+        # A concurrent twin was first. Its row can be seen now, so this time it is decided by it.
+        with transaction():
+            return _answer(key, view, *args, **kwargs)
+
+    return run
+
+
+def purge() -> int:
+    """Forget the keys that nobody used for 48 hours; return how many.
+
+    A repeat renews its key in the statement that reads it, so it finds all of it or nothing.
+    """
+    old = IdempotencyKey.used_at < func.now() - text(f"interval '{kept}'")
+    gone = db.session.execute(delete(IdempotencyKey).where(old).returning(IdempotencyKey.key))
+    return len(gone.all())
+
+
+def _answer(
+    key: str | None, view: View[Arguments], *args: Arguments.args, **kwargs: Arguments.kwargs
+) -> Response:
+    if key is None:
+        return view(*args, **kwargs)
+    fingerprint = _fingerprint()
+    claimed = db.session.execute(claim, {"key": key, "fingerprint": fingerprint}).one()
+    if bytes(claimed.fingerprint) != fingerprint:
+        raise IdempotencyKeyReused
+    if claimed.status is not None:
+        replayed = {"Idempotent-Replayed": "true"}
+        return Response(claimed.body, claimed.status, replayed, "application/json")
+    response = view(*args, **kwargs)
+    answer = {"this": key, "code": response.status_code, "text": response.get_data(as_text=True)}
+    db.session.execute(settle, answer)
+    return response
+
+
+def _key() -> str | None:
+    given = request.headers.get("Idempotency-Key")
+    if given is None:
+        return None
+    # The IETF's draft makes it a quoted string; most clients send it bare.
+    bare = given[1:-1] if len(given) > 1 and given[0] == given[-1] == '"' else given
+    if not acceptable.fullmatch(bare):
+        raise InvalidInput({"Idempotency-Key": ["Must be 1 to 255 visible ASCII characters."]})
+    return bare
+
+
+def _fingerprint() -> bytes:
+    """Return what tells requests apart: method, path and the body's value, not its spelling."""
+    body = request.get_data()
+    value = strict_json.parse(body) if body else None
+    canonical = json.dumps(
+        [request.method, request.path, value], sort_keys=True, default=_canonical_number
+    )
+    return hashlib.sha256(canonical.encode()).digest()
+
+
+def _canonical_number(number: Decimal) -> int | dict[str, str]:
+    whole = number.to_integral_value()
+    return int(whole) if number == whole else {"decimal": f"{number.normalize():f}"}
+
+
+# Waits for a twin that is at work, and then reads what it left in the same breath.
+claim = (
+    insert(IdempotencyKey.__table__)
+    .values(key=bindparam("key"), fingerprint=bindparam("fingerprint"))
+    .on_conflict_do_update(index_elements=["key"], set_={"used_at": func.now()})
+    .returning(IdempotencyKey.fingerprint, IdempotencyKey.status, IdempotencyKey.body)
+)
+
+settle = (
+    update(IdempotencyKey.__table__)
+    .where(IdempotencyKey.key == bindparam("this"))
+    .values(status=bindparam("code"), body=bindparam("text"))
+)
