@@ -26,12 +26,12 @@ def guarded_routes(app):
     """Return every method and address that is not public."""
     adapter = app.url_map.bind("localhost")
     values = {"offer_id": 1, "customer_id": 1, "redemption_id": uuid.UUID(int=1)}
-    return [
+    return {
         (method, adapter.build(rule.endpoint, {name: values[name] for name in rule.arguments}))
         for rule in app.url_map.iter_rules()
         if app.view_functions[rule.endpoint].required_scope != "public"
         for method in rule.methods
-    ]
+    }
 
 
 def test_without_a_key_every_guarded_route_is_401(anonymous, guarded_routes):
