@@ -9,12 +9,13 @@ from flask import Flask
 from flask.cli import AppGroup
 from sqlalchemy.exc import OperationalError
 
-from voucherpool import seeding
+from voucherpool import auditing, seeding
 from voucherpool.config import checkout
 from voucherpool.db import transaction
 from voucherpool.errors import VoucherPoolError
 from voucherpool.fields import rfc3339_utc
-from voucherpool.web import apikeys
+from voucherpool.vouchers import support
+from voucherpool.web import apikeys, idempotency
 
 
 class Command(click.Command):
@@ -59,6 +60,24 @@ def seed(directory: Path) -> None:
     with transaction():
         added = seeding.plant(directory)
     click.echo(f"Added {added.customers} customers and {added.offers} offers.")
+
+
+@commands.command()
+def audit() -> None:
+    """Count the breaches of the rules in the database; exit code 1 if there are any."""
+    breaches = auditing.breaches()
+    for rule, count in breaches.items():
+        click.echo(f"{count}\t{rule}")
+    if any(breaches.values()):
+        raise click.ClickException("The database breaks the rules named above.")
+
+
+@commands.command()
+def cleanup() -> None:
+    """Forget idempotency keys unused for 48 hours and refused attempts older than 90 days."""
+    with transaction():
+        keys, attempts = idempotency.purge(), support.forget_old_attempts()
+    click.echo(f"Forgot {keys} idempotency keys and {attempts} refused attempts.")
 
 
 @commands.group(name="apikeys", cls=Group)

@@ -13,7 +13,9 @@ def test_the_document_names_every_guarded_route_its_scope_and_its_errors(app, an
         if method != "parameters"
     }
     served = {
-        (method, re.sub("<[a-z]+:([a-z_]+)>", r"{\1}", rule.rule)): app.view_functions[rule.endpoint].required_scope
+        (method, re.sub("<[a-z]+:([a-z_]+)>", r"{\1}", rule.rule)): app.view_functions[
+            rule.endpoint
+        ].required_scope
         for rule in app.url_map.iter_rules()
         for method in rule.methods - {"HEAD", "OPTIONS"}
         if app.view_functions[rule.endpoint].required_scope != "public"

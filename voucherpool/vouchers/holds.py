@@ -56,7 +56,7 @@ _own_until = literal_column(
     DateTime(timezone=True),
 )
 _until = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, bindparam("ttl"))
-_no_holds = cast("{}", JSONB)
+_no_holds = literal_column("'{}'::jsonb", JSONB)
 
 hold_one = (
     update(Voucher.__table__)
@@ -76,7 +76,7 @@ hold_one = (
 
 release_one = (
     update(Voucher.__table__)
-    .where(Voucher.holds.has_key(bindparam("hold_id")))
+    .where(Voucher.holds.has_key(bindparam("hold_id", type_=SqlText)))
     .values(
         holds=func.nullif(Voucher.holds.op("-")(bindparam("hold_id", type_=SqlText)), _no_holds)
     )

@@ -70,7 +70,7 @@ def reverse(redemption_id: uuid.UUID) -> Row[*tuple[Any, ...]]:
 
     Raises RedemptionNotFound.
     """
-    given = {"id": redemption_id, "order_ref": None}
+    given = {"this": redemption_id, "order": None}
     return _reverse(given, redemptions.where(Redemption.id == redemption_id))[0]
 
 
@@ -79,11 +79,12 @@ def reverse_order(order_ref: str) -> Redemptions:
 
     Raises RedemptionNotFound when there is none.
     """
-    given = {"id": None, "order_ref": order_ref}
+    given = {"this": None, "order": order_ref}
     return _reverse(given, redemptions.where(Redemption.order_ref == order_ref))
 
 
 def _reverse(given: dict[str, Any], statement: Select[*tuple[Any, ...]]) -> Redemptions:
+    db.session.execute(lock_vouchers, given)
     db.session.execute(give_back, given)
     found = db.session.execute(statement.order_by(Redemption.redeemed_at, Redemption.id)).all()
     if not found:
@@ -91,14 +92,25 @@ def _reverse(given: dict[str, Any], statement: Select[*tuple[Any, ...]]) -> Rede
     return found
 
 
+_given = or_(
+    Redemption.id == bindparam("this", type_=Uuid),
+    Redemption.order_ref == bindparam("order", type_=Text),
+)
+
+# In one order and before the ledger, as redeeming does: who locks otherwise can deadlock.
+lock_vouchers = (
+    select(Voucher.code_key)
+    .join(Redemption, Redemption.code_key == Voucher.code_key)
+    .where(_given)
+    .order_by(Voucher.code_key)
+    .with_for_update(of=Voucher)
+)
+
+
 def _reversed() -> CTE:
-    which = or_(
-        Redemption.id == bindparam("id", type_=Uuid),
-        Redemption.order_ref == bindparam("order_ref", type_=Text),
-    )
     return (
         update(Redemption.__table__)
-        .where(which, Redemption.reversed_at.is_(None))
+        .where(_given, Redemption.reversed_at.is_(None))
         # The redemption may have begun after this transaction, and was waited for.
         .values(reversed_at=func.greatest(func.now(), Redemption.redeemed_at))
         .returning(Redemption.code_key, Redemption.customer_id)

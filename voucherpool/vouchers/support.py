@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, null, select, update
+from sqlalchemy import bindparam, delete, func, insert, null, select, text, update
 
 from voucherpool.customers.models import Customer, email_key
 from voucherpool.db import db
@@ -15,6 +15,8 @@ from voucherpool.vouchers.models import Redemption, RefusedAttempt, Voucher
 
 attempts_kept = 20
 """How many refused attempts of one voucher are kept, the newest."""
+
+attempts_kept_for = "90 days"
 
 history_shown = 100
 """How many redemptions of one voucher are shown, the newest."""
@@ -82,7 +84,14 @@ def remember(refusal: VoucherPoolError, code: str, email: str) -> None:
     key = codes.normal_form(code)
     attempt = {"key": key, "email": email_key(email), "reason": refusal.code()}
     db.session.execute(remember_one, attempt)
-    db.session.execute(forget_others, {"key": key})
+    db.session.execute(forget_surplus, {"key": key})
+
+
+def forget_old_attempts() -> int:
+    """Forget the refused attempts of more than 90 days ago; return how many."""
+    old = RefusedAttempt.attempted_at < func.now() - text(f"interval '{attempts_kept_for}'")
+    gone = db.session.execute(delete(RefusedAttempt).where(old).returning(RefusedAttempt.id))
+    return len(gone.all())
 
 
 record = (
@@ -120,11 +129,13 @@ _attempts = (
     .order_by(RefusedAttempt.attempted_at.desc())
 )
 
-_newest = (
+# What another request is forgetting is left to it: two that wait for each other would deadlock.
+_surplus = (
     select(RefusedAttempt.id)
     .where(RefusedAttempt.code_key == bindparam("key"))
     .order_by(RefusedAttempt.attempted_at.desc())
-    .limit(attempts_kept)
+    .offset(attempts_kept)
+    .with_for_update(skip_locked=True)
 )
 
 remember_one = insert(RefusedAttempt.__table__).from_select(
@@ -139,6 +150,6 @@ remember_one = insert(RefusedAttempt.__table__).from_select(
     .where(Voucher.code_key == bindparam("key")),
 )
 
-forget_others = delete(RefusedAttempt).where(
-    RefusedAttempt.code_key == bindparam("key"), RefusedAttempt.id.not_in(_newest)
+forget_surplus = delete(RefusedAttempt).where(
+    RefusedAttempt.code_key == bindparam("key"), RefusedAttempt.id.in_(_surplus)
 )
