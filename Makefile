@@ -6,7 +6,7 @@ uv_compile = $(python) -m uv pip compile setup.cfg --quiet --universal --python-
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lock clean
+.PHONY: help run test faults check lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -16,6 +16,9 @@ run: .venv/local.ready ## start PostgreSQL and the service on 127.0.0.1 (PORT=50
 
 test: .venv/dev.ready ## run the tests on a PostgreSQL of their own (TEST_DATABASE_URL=, ARGS=)
 	@exec $(python) -m pytest $(ARGS)
+
+faults: .venv/dev.ready ## run the long tests: kills, storms and the model at full size
+	@exec $(python) -m pytest -m fault $(ARGS)
 
 check: .venv/dev.ready ## lint, format, types, import rules, drift between models and migrations
 	@$(python) -m ruff check .

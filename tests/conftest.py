@@ -150,5 +150,5 @@ def sql(app: Flask) -> Callable[..., Any]:
 @pytest.fixture
 def server(database_url: URL, key: str) -> Iterator[Server]:
     """Run gunicorn with 2 workers on the fresh database."""
-    with run_gunicorn(database_url, key, workers=2) as server:
+    with run_gunicorn(database_url, key) as server:
         yield server

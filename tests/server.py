@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from threading import Barrier
@@ -27,20 +27,20 @@ class Server:
     key: str
     process: subprocess.Popen[bytes]
 
-    def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """Send a request and return the status and the JSON of its answer."""
+    def send(self, path: str, body: Any, **headers: str) -> tuple[int, bytes]:
+        """Post JSON and return the status and the bytes of the answer; `_` is - in a header."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
-        headers = {"Authorization": f"Bearer {self.key}"}
-        try:
-            connection.request(method, path, json.dumps(body) if body else None, headers)
+        with closing(connection):
+            key = {"Authorization": f"Bearer {self.key}"}
+            connection.request("POST", path, json.dumps(body), key | named)
             answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
-        finally:
-            connection.close()
+            return answer.status, answer.read()
 
-    def post(self, path: str, body: Any) -> tuple[int, Any]:
+    def post(self, path: str, body: Any, **headers: str) -> tuple[int, Any]:
         """Post JSON and return the status and the JSON of the answer."""
-        return self.request("POST", path, body)
+        status, answer = self.send(path, body, **headers)
+        return status, json.loads(answer) if answer else None
 
 
 def at_once(count: int, call: Callable[[int], Any]) -> list[Any]:
@@ -63,7 +63,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def run_gunicorn(database_url: URL, key: str, workers: int) -> Iterator[Server]:
+def run_gunicorn(
+    database_url: URL, key: str, workers: int = 2, app: str = "wsgi:app"
+) -> Iterator[Server]:
     """Run gunicorn with the project's settings on a free port of the loopback interface."""
     port = free_port()
     environment = {
@@ -73,7 +75,7 @@ def run_gunicorn(database_url: URL, key: str, workers: int) -> Iterator[Server]:
         "PORT": str(port),
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "wsgi:app"],
+        [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", app],
         cwd=checkout,
         env=environment,
     )

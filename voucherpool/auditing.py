@@ -5,7 +5,7 @@ from sqlalchemy import text
 from voucherpool.db import db
 
 open_holds = """
-    SELECT code_key, count(*) AS holds, count(DISTINCT terms->>'customer') AS holders
+    SELECT code_key, count(*) AS held, count(DISTINCT terms->>'customer') AS holders
     FROM vouchers, jsonb_each(holds) AS hold(id, terms)
     WHERE (terms->>'until')::timestamptz > now()
     GROUP BY code_key"""
@@ -24,9 +24,9 @@ rules = {
         WHERE redemption_count <> coalesce(uses, 0)""",
     "a voucher has more redemptions and open holds than it may have": f"""
         SELECT count(*) FROM vouchers JOIN ({open_holds}) AS open USING (code_key)
-        WHERE redemption_count + holds > max_redemptions""",
+        WHERE redemption_count + held > max_redemptions""",
     "a customer has more than one open hold on a voucher": f"""
-        SELECT count(*) FROM ({open_holds}) AS open WHERE holds > holders""",
+        SELECT count(*) FROM ({open_holds}) AS open WHERE held > holders""",
     "a customer's count for an offer is not the number of live redemptions": f"""
         SELECT count(*) FROM customer_redemptions
         JOIN offers ON offers.id = offer_id

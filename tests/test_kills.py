@@ -1,0 +1,34 @@
+"""Workers killed with -9 in the middle of a redemption."""
+
+from http.client import HTTPException
+
+import pytest
+
+from tests.builders import ana
+from tests.server import run_gunicorn
+
+
+def until_answered(server, body, key):
+    for _ in range(50):
+        try:
+            return server.send("/vouchers/validate", body, Idempotency_Key=key)
+        except (HTTPException, ConnectionError):
+            continue  # the other worker was not up yet
+    raise AssertionError("no answer after 50 attempts")
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.fault)])
+def test_every_retry_converges_and_no_key_stays_stuck(database_url, key, make, sql, moment, kills):
+    codes = [make.voucher(max_redemptions=9) for _ in range(kills)]
+    with run_gunicorn(database_url, key, app="tests.faulty_wsgi:app") as server:
+        for number, code in enumerate(codes):
+            body, name = {"code": code, "email": ana}, f"key-{number}"
+            with pytest.raises((HTTPException, ConnectionError)):
+                server.send("/vouchers/validate", body, X_Kill=moment, Idempotency_Key=name)
+            first, second = (until_answered(server, body, name) for _ in range(2))
+            assert first[0] == 201
+            assert first == second
+    rows = sql("SELECT count(*), count(DISTINCT code_key) FROM redemptions")
+    assert rows == [(kills, kills)]
+    assert sql("SELECT count(*) FROM idempotency_keys WHERE status IS NULL") == [(0,)]
