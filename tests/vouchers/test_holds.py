@@ -75,6 +75,12 @@ def test_the_same_customer_gets_the_same_hold_extended(client, make):
     assert first.json["held_until"] < second.json["held_until"]
 
 
+def test_a_hold_is_never_shortened(client, make):
+    code = make.voucher()
+    long, short = hold(client, code, ttl_seconds=600), hold(client, code, ttl_seconds=60)
+    assert long.json == short.json
+
+
 def test_a_hold_that_is_over_binds_nobody_without_anything_having_run(client, make, sql):
     code = unbound(make)
     old = hold(client, code).json["hold_id"]

@@ -1,14 +1,16 @@
 """Looks at a voucher for a customer, and says why it would not redeem."""
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Numeric, Row, Text, and_, bindparam, select
+from sqlalchemy import Executable, Numeric, Row, Text, and_, bindparam, select
 
 from voucherpool.customers.models import Customer, email_key
 from voucherpool.db import db
 from voucherpool.errors import (
     CustomerNotFound,
+    DatabaseUnavailable,
     OrderBelowMinimum,
     RedemptionLimitReached,
     VoucherAlreadyRedeemed,
@@ -23,7 +25,6 @@ from voucherpool.vouchers.rules import Conditions
 Examined = Row[*tuple[Any, ...]]
 
 attempts = 10
-"""How often a write is tried that finds no row though the voucher is redeemable by then."""
 
 order_ref = bindparam("order_ref", None, type_=Text)
 order_amount = bindparam("order_amount", None, type_=Numeric)
@@ -44,7 +45,7 @@ def check(code: str, email: str, order_amount: Decimal | None = None) -> dict[st
     `reason` is the code of the error that redeeming would raise.
     """
     voucher = examine({**who(code, email), "order_amount": order_amount})
-    refusal = refusal_of(voucher)
+    refusal = refusal_of(voucher, conditions)
     if refusal is not None:
         return {"redeemable": False, "reason": refusal.code()}
     assert voucher is not None  # noqa: S101
@@ -60,9 +61,28 @@ def examine(request: dict[str, Any]) -> Examined | None:
     return examined
 
 
-def refusal_of(
-    voucher: Examined | None, conditions: Conditions = conditions
-) -> VoucherPoolError | None:
+def take_or_refuse(
+    statement: Executable, request: dict[str, Any], refuse: Callable[[Examined | None], Any]
+) -> Any:
+    """Return the row of a guarded write; without one, what `refuse` returns or raises.
+
+    A voucher can become free between the write and the look at why it took nothing: then the
+    write is tried again, so that nobody is refused without a reason.
+    """
+    for _ in range(attempts):
+        taken = db.session.execute(statement, request).one_or_none() or refuse(examine(request))
+        if taken is not None:
+            return taken
+    raise DatabaseUnavailable("This voucher is in too much demand at the moment: try again.")
+
+
+def refuse(voucher: Examined | None, conditions: Conditions) -> None:
+    """Raise the error that redeeming an examined voucher would raise, if there is one."""
+    if refusal := refusal_of(voucher, conditions):
+        raise refusal
+
+
+def refusal_of(voucher: Examined | None, conditions: Conditions) -> VoucherPoolError | None:
     """Return the error that redeeming an examined voucher would raise."""
     if voucher is None:
         return CustomerNotFound()

@@ -8,14 +8,11 @@ from sqlalchemy import DateTime, bindparam, cast, func, literal_column, update
 from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import JSONB
 
+from voucherpool.customers.models import Customer
 from voucherpool.db import db
-from voucherpool.errors import DatabaseUnavailable
 from voucherpool.vouchers import rules
-from voucherpool.vouchers.examining import attempts, examine, refusal_of, who
+from voucherpool.vouchers.examining import refuse, take_or_refuse, who
 from voucherpool.vouchers.models import Voucher
-
-default_ttl_seconds = 900
-longest_ttl_seconds = 86400
 
 
 class Hold(NamedTuple):
@@ -25,20 +22,14 @@ class Hold(NamedTuple):
     held_until: datetime
 
 
-def hold(code: str, email: str, ttl_seconds: int = default_ttl_seconds) -> Hold:
+def hold(code: str, email: str, ttl_seconds: int) -> Hold:
     """Reserve one use for so many seconds; a customer's open hold on the voucher is extended.
 
     Raises what redeeming would, but for the errors about orders.
     """
     request = {**who(code, email), "ttl": ttl_seconds}
-    for _ in range(attempts):
-        held = db.session.execute(hold_one, request).one_or_none()
-        if held is not None:
-            return Hold(uuid.UUID(held.hold_id), held.held_until)
-        refusal = refusal_of(examine(request), rules.conditions)
-        if refusal is not None:
-            raise refusal
-    raise DatabaseUnavailable("This voucher is in too much demand at the moment: try again.")
+    held = take_or_refuse(hold_one, request, lambda seen: refuse(seen, rules.conditions))
+    return Hold(uuid.UUID(held.hold_id), held.held_until)
 
 
 def release(hold_id: uuid.UUID) -> None:
@@ -66,7 +57,7 @@ hold_one = (
             func.jsonb_build_object(
                 func.coalesce(_own_id, cast(func.gen_random_uuid(), SqlText)),
                 func.jsonb_build_object(
-                    "customer", literal_column("customers.id"), "until", _until
+                    "customer", Customer.id, "until", func.greatest(_own_until, _until)
                 ),
             )
         )

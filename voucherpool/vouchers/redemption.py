@@ -1,17 +1,16 @@
 """Redeems vouchers."""
 
-from collections.abc import Mapping
+import uuid
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Executable, case, exists, func, insert, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from voucherpool.customers.models import Customer
-from voucherpool.db import db
 from voucherpool.errors import (
     CustomerLimitReached,
-    DatabaseUnavailable,
     OrderMismatch,
     RedemptionReversed,
 )
@@ -19,59 +18,63 @@ from voucherpool.offers.models import CustomerRedemptions, Offer
 from voucherpool.vouchers import rules
 from voucherpool.vouchers.examining import (
     Examined,
-    attempts,
-    examine,
+    conditions,
     order_amount,
     order_ref,
-    refusal_of,
+    refuse,
+    take_or_refuse,
     who,
 )
 from voucherpool.vouchers.models import Redemption, Voucher
 
 
+class Taken(NamedTuple):
+    """A redemption as its customer sees it; amounts are in the offer's currency."""
+
+    id: uuid.UUID
+    redeemed_at: datetime
+    discount: Decimal
+    discount_type: str
+    currency: str | None
+    discount_amount: Decimal | None
+
+
 def redeem(
     code: str, email: str, order_ref: str | None = None, order_amount: Decimal | None = None
-) -> Mapping[str, Any]:
+) -> Taken:
     """Take one use of a voucher and return its redemption.
 
     The customer's own hold becomes the use. With an `order_ref`, the same order, customer and
-    amount get the redemption that they have. Amounts are in the offer's currency.
+    amount get the redemption that they have.
 
     Raises CustomerNotFound, VoucherNotFound (also for another customer's voucher), the errors of
     rules.conditions, RedemptionLimitReached, OrderBelowMinimum, OrderMismatch and
     RedemptionReversed.
     """
     request = {**who(code, email), "order_ref": order_ref, "order_amount": order_amount}
-    for _ in range(attempts):
-        taken = db.session.execute(take_one, request).one_or_none()
-        if taken is not None:
-            if taken.id is None:
-                raise CustomerLimitReached
-            return taken._asdict()
-        voucher = examine(request)
-        if voucher is not None and voucher.usable and voucher.earlier is not None:
-            return _repeat(voucher, order_amount)
-        if refusal := refusal_of(voucher):
-            raise refusal
-    raise DatabaseUnavailable("This voucher is in too much demand at the moment: try again.")
+    taken = take_or_refuse(take_one, request, lambda seen: _repeat_or_refuse(seen, order_amount))
+    if taken.id is None:
+        raise CustomerLimitReached
+    return Taken(*taken)
 
 
-def _repeat(voucher: Examined, order_amount: Decimal | None) -> Mapping[str, Any]:
-    if (voucher.earlier_customer_id, voucher.earlier_order_amount) != (
-        voucher.customer_id,
-        order_amount,
-    ):
+def _repeat_or_refuse(voucher: Examined | None, order_amount: Decimal | None) -> Taken | None:
+    if voucher is None or not voucher.usable or voucher.earlier is None:
+        refuse(voucher, conditions)
+        return None
+    earlier = (voucher.earlier_customer_id, voucher.earlier_order_amount)
+    if earlier != (voucher.customer_id, order_amount):
         raise OrderMismatch
     if voucher.earlier_reversed_at is not None:
         raise RedemptionReversed
-    return {
-        "id": voucher.earlier,
-        "redeemed_at": voucher.earlier_redeemed_at,
-        "discount": voucher.earlier_discount,
-        "discount_type": voucher.discount_type,
-        "currency": voucher.currency,
-        "discount_amount": voucher.earlier_discount_amount,
-    }
+    return Taken(
+        voucher.earlier,
+        voucher.earlier_redeemed_at,
+        voucher.earlier_discount,
+        voucher.discount_type,
+        voucher.currency,
+        voucher.earlier_discount_amount,
+    )
 
 
 _same_order = exists().where(
