@@ -28,7 +28,6 @@ def create_app(config: Config | None = None) -> Flask:
     request_id.init_app(app)
     auth.init_app(app)
     health.init_app(app)
-    app.url_map.converters["id"] = openapi.IdConverter
     api = openapi.init_app(app)
     for domain in (vouchers, redemptions, offers, customers):
         api.register_blueprint(domain.blueprint)

@@ -138,7 +138,9 @@ def init_app(app: Flask) -> Api:
             "components": {"securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}}},
         },
     )
+    app.url_map.converters["id"] = IdConverter
     api = Api(app)
+    api.register_converter(IdConverter, lambda converter: {"type": "integer", "minimum": 0})
     assets = _swagger_ui_assets()
 
     @app.get("/docs/assets/<path:name>")
