@@ -24,7 +24,7 @@ class Customer(Schema):
 
     id = fields.Integer()
     email = fields.String()
-    name = fields.String()
+    name = fields.String(allow_none=True)
     created_at = Timestamp()
 
 
@@ -40,4 +40,4 @@ class Customers(Schema):
     """A page of customers."""
 
     items = fields.List(fields.Nested(Customer))
-    next = Cursor(Number())
+    next = Cursor(Number(), allow_none=True)

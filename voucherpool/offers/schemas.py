@@ -55,12 +55,12 @@ class Offer(Schema):
     name = fields.String()
     discount = Amount()
     discount_type = fields.String()
-    currency = fields.String()
-    min_order_amount = Amount()
-    max_discount_amount = Amount()
-    starts_at = Timestamp()
-    ends_at = Timestamp()
-    max_redemptions_per_customer = fields.Integer()
+    currency = fields.String(allow_none=True)
+    min_order_amount = Amount(allow_none=True)
+    max_discount_amount = Amount(allow_none=True)
+    starts_at = Timestamp(allow_none=True)
+    ends_at = Timestamp(allow_none=True)
+    max_redemptions_per_customer = fields.Integer(allow_none=True)
     created_at = Timestamp()
     updated_at = Timestamp()
 
@@ -76,4 +76,4 @@ class Offers(Schema):
     """A page of offers."""
 
     items = fields.List(fields.Nested(Offer))
-    next = Cursor(Number())
+    next = Cursor(Number(), allow_none=True)

@@ -174,14 +174,14 @@ class Redemption(Schema):
     code = fields.String()
     email = fields.String()
     offer_name = fields.String()
-    order_ref = fields.String()
-    order_amount = Amount()
+    order_ref = fields.String(allow_none=True)
+    order_amount = Amount(allow_none=True)
     discount = Amount()
     discount_type = fields.String()
-    currency = fields.String()
-    discount_amount = Amount()
+    currency = fields.String(allow_none=True)
+    discount_amount = Amount(allow_none=True)
     redeemed_at = Timestamp()
-    reversed_at = Timestamp()
+    reversed_at = Timestamp(allow_none=True)
 
 
 class OrderRedemptions(Schema):
@@ -193,7 +193,7 @@ class OrderRedemptions(Schema):
 class Redemptions(OrderRedemptions):
     """A page of the ledger."""
 
-    next = Cursor(Timestamp(), fields.UUID())
+    next = Cursor(Timestamp(), fields.UUID(), allow_none=True)
 
 
 class VoucherHold(Schema):
@@ -207,7 +207,7 @@ class VoucherHold(Schema):
 class Attempt(Schema):
     """An attempt that was refused; `reason` says why."""
 
-    email = fields.String()
+    email = fields.String(allow_none=True)
     reason = fields.String()
     attempted_at = Timestamp()
 
@@ -216,17 +216,17 @@ class VoucherRecord(Schema):
     """All there is to know of a voucher."""
 
     code = fields.String()
-    email = fields.String()
+    email = fields.String(allow_none=True)
     offer_name = fields.String()
     discount = Amount()
     discount_type = fields.String()
-    currency = fields.String()
+    currency = fields.String(allow_none=True)
     frozen = fields.Boolean()
     expires_at = Timestamp()
     max_redemptions = fields.Integer()
     redemption_count = fields.Integer()
-    used_at = Timestamp()
-    disabled_at = Timestamp()
+    used_at = Timestamp(allow_none=True)
+    disabled_at = Timestamp(allow_none=True)
     created_at = Timestamp()
     holds = fields.List(fields.Nested(VoucherHold))
     redemptions = fields.List(fields.Nested(Redemption))

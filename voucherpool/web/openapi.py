@@ -12,6 +12,7 @@ from marshmallow import fields
 from werkzeug.routing import BaseConverter
 
 from voucherpool import errors
+from voucherpool.fields import Amount, Cursor, PageSize, Percentage, Timestamp
 from voucherpool.web import problems
 from voucherpool.web.arguments import Parser
 from voucherpool.web.auth import public, requires
@@ -27,6 +28,16 @@ always_possible = (
     errors.InvalidInput,
     errors.DatabaseUnavailable,
 )
+
+
+kinds = {
+    Amount: ("number", None),
+    Percentage: ("number", None),
+    Timestamp: ("string", "date-time"),
+    Cursor: ("string", None),
+    PageSize: ("integer", None),
+}
+"""What our types of fields are in the document: type and format."""
 
 
 class IdConverter(BaseConverter):
@@ -140,6 +151,8 @@ def init_app(app: Flask) -> Api:
     )
     app.url_map.converters["id"] = IdConverter
     api = Api(app)
+    for field, (kind, form) in kinds.items():
+        api.register_field(field, kind, form)
     api.register_converter(IdConverter, lambda converter: {"type": "integer", "minimum": 0})
     assets = _swagger_ui_assets()
 
