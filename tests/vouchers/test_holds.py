@@ -1,5 +1,6 @@
 """POST /vouchers/hold and /vouchers/release, and what a hold means to the other routes."""
 
+import time
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -91,6 +92,14 @@ def test_a_hold_that_is_over_binds_nobody_without_anything_having_run(client, ma
     assert outcome(redeem(client, code, ana, hold_id=old)) == held
     end_holds(sql)
     assert redeem(client, code, ana, hold_id=old).status_code == 201
+
+
+def test_a_held_voucher_is_free_a_second_after_its_time(client, make):
+    code = unbound(make)
+    hold(client, code, ttl_seconds=1)
+    assert outcome(redeem(client, code, ben)) == held
+    time.sleep(1.1)
+    assert redeem(client, code, ben).status_code == 201
 
 
 def test_a_released_voucher_is_free_and_releasing_twice_is_no_error(client, make):

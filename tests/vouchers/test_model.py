@@ -251,7 +251,7 @@ guards = {
 
 @pytest.mark.fault
 @pytest.mark.parametrize("guard", guards)
-def test_the_model_misses_a_guard_that_is_removed(tmp_path, guard):
+def test_the_model_notices_a_guard_that_is_removed(tmp_path, guard):
     for part in ("voucherpool", "migrations", "tests", "setup.cfg"):
         copy = shutil.copytree if (checkout / part).is_dir() else shutil.copy
         copy(checkout / part, tmp_path / part)

@@ -72,6 +72,7 @@ _redemptions_in_ledger: ColumnElement[int] = (
     .correlate(Customer, Offer)
     .scalar_subquery()
 )
+
 redemptions_of_customer = func.coalesce(
     select(CustomerRedemptions.redemption_count)
     .where(CustomerRedemptions.offer_id == Offer.id, CustomerRedemptions.customer_id == Customer.id)
@@ -79,7 +80,6 @@ redemptions_of_customer = func.coalesce(
     .scalar_subquery(),
     _redemptions_in_ledger,
 )
-
 """How many redemptions of the offer the customer has; counted from the ledger the first time."""
 
 Conditions = Mapping[type[VoucherPoolError], ColumnElement[bool]]
