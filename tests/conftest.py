@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests: one server a run, built by the migrations, one database a test.
+"""A real PostgreSQL for the tests: one server a run, built by the migrations, empty for each test.
 
 TEST_DATABASE_URL names a server to use; without it one is started from the embedded binaries.
 """
@@ -16,6 +16,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from pytest_postgresql import factories
+from pytest_postgresql.janitor import DatabaseJanitor
 from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 
@@ -91,18 +92,39 @@ migrated = factories.postgresql_noproc(
 postgresql = factories.postgresql("migrated")
 
 
+@pytest.fixture(scope="session")
+def shared_app(migrated: Any) -> Iterator[Flask]:
+    """Return one application on one database that the tests share, each finding it empty."""
+    address = {"host": migrated.host, "port": migrated.port, "user": migrated.user}
+    address |= {"password": migrated.password, "dbname": f"{migrated.dbname}shared"}
+    with DatabaseJanitor(**address, template_dbname=migrated.template_dbname):
+        app = create_app(Config(_url(**address)))
+        yield app
+        with app.app_context():
+            db.engine.dispose()
+
+
 @pytest.fixture
-def database_url(postgresql: Any) -> URL:
-    """Return the address of a fresh, migrated database."""
+def database_url(shared_app: Flask) -> URL:
+    """Return the address of the shared database, emptied."""
+    tables = ", ".join(db.metadata.tables)
+    with shared_app.app_context(), db.engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
+        return db.engine.url
+
+
+@pytest.fixture
+def app(shared_app: Flask, database_url: URL) -> Flask:
+    """Return the application on the emptied database; its unexpected errors reach the test."""
+    shared_app.testing = True
+    return shared_app
+
+
+@pytest.fixture
+def own_app(postgresql: Any) -> Iterator[Flask]:
+    """Return an application on a database of the test's own, whose schema it may change."""
     info = postgresql.info
-    return _url(info.host, info.port, info.user, info.dbname, info.password)
-
-
-@pytest.fixture
-def app(database_url: URL) -> Iterator[Flask]:
-    """Return an application on the fresh database; its unexpected errors reach the test."""
-    app = create_app(Config(database_url))
-    app.testing = True
+    app = create_app(Config(_url(info.host, info.port, info.user, info.dbname, info.password)))
     yield app
     with app.app_context():
         db.engine.dispose()

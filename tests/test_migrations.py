@@ -30,8 +30,8 @@ def described():
 
 
 @pytest.fixture
-def context(app):
-    with app.app_context():
+def context(own_app):
+    with own_app.app_context():
         yield
 
 
@@ -62,9 +62,9 @@ def test_alembic_finds_nothing_to_generate(context):
     flask_migrate.check()
 
 
-def test_a_second_migrator_waits_for_the_first(app, context):
+def test_a_second_migrator_waits_for_the_first(own_app, context):
     def migrate():
-        with app.app_context():
+        with own_app.app_context():
             flask_migrate.downgrade(revision="base")
             flask_migrate.upgrade()
 

@@ -49,6 +49,12 @@ class Email(Text):
             longest=254, validate=validate.Email(), metadata={"format": "email"}, **options
         )
 
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        email = super()._deserialize(value, *args, **kwargs)
+        if not email.isprintable():
+            raise ValidationError("Must not contain invisible characters.")
+        return email
+
 
 class Percentage(fields.Field[Decimal]):
     """A JSON number above 0 and up to 100 with at most 2 decimals, kept as a decimal."""

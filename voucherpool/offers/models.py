@@ -97,9 +97,10 @@ class Offer(Model):
         of_kind = case(
             (cls.discount_type == "percentage", order_amount * discount / 100), else_=discount
         )
+        decimals = cast(cls.currency_decimals, Integer)
         # numeric rounds half away from zero, and no amount is negative
-        rounded = func.round(of_kind, cast(cls.currency_decimals, Integer))
-        capped = func.least(rounded, cls.max_discount_amount, order_amount)
+        rounded = func.round(of_kind, decimals)
+        capped = func.least(rounded, cls.max_discount_amount, func.trunc(order_amount, decimals))
         return case((order_amount.is_not(None), capped))
 
 

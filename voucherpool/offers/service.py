@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import delete, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from voucherpool import paging
@@ -66,15 +66,13 @@ def change(offer_id: int, **changes: Any) -> Offer:
 
     Raises OfferNotFound, OfferExists, and InvalidInput for terms that do not go together.
     """
+    if "max_redemptions_per_customer" in changes:
+        _count_anew(offer_id)
     offer = db.session.get(Offer, offer_id, with_for_update=True)
     if offer is None:
         raise OfferNotFound
     terms = {name: getattr(offer, name) for name in term_names}
     _check(terms | changes)
-    if offer.max_redemptions_per_customer is None:
-        # Not kept while there was no limit; counted anew, from the ledger, under the next one.
-        stale = CustomerRedemptions.offer_id == offer_id
-        db.session.execute(delete(CustomerRedemptions).where(stale))
     taken = exists().where(Offer.name == changes.get("name"), Offer.id != offer_id)
     if db.session.scalar(select(taken)):
         raise OfferExists
@@ -82,10 +80,23 @@ def change(offer_id: int, **changes: Any) -> Offer:
     return db.session.scalars(statement.values(updated_at=func.now(), **changes)).one()
 
 
+def _count_anew(offer_id: int) -> None:
+    """Forget the counts of an offer whose limit per customer changes.
+
+    They are not kept while there is no limit, and made from the ledger under the next one. So that
+    no redemption slips between the two, the lock waits for those at work and lets no other begin.
+    """
+    db.session.execute(text("LOCK TABLE vouchers IN SHARE ROW EXCLUSIVE MODE"))
+    counts = CustomerRedemptions.offer_id == offer_id
+    db.session.execute(delete(CustomerRedemptions).where(counts))
+
+
 term_names = (
     "discount",
     "discount_type",
     "currency",
+    "min_order_amount",
+    "max_discount_amount",
     "starts_at",
     "ends_at",
 )
@@ -93,15 +104,17 @@ term_names = (
 
 def _check(terms: Mapping[str, Any]) -> None:
     errors = {}
-    decimals = 2
+    of_currency = currency_decimals[terms["currency"]] if terms.get("currency") else 2
+    decimals = {"discount": 2, "min_order_amount": of_currency, "max_discount_amount": of_currency}
     if terms["discount_type"] == "fixed_amount":
-        decimals = currency_decimals.get(terms.get("currency") or "", -1)
-        if decimals < 0:
+        decimals["discount"] = of_currency
+        if not terms.get("currency"):
             errors["currency"] = ["A fixed amount needs a currency."]
     elif terms["discount"] > 100:
         errors["discount"] = ["A percentage must be at most 100."]
-    if decimals >= 0 and terms["discount"] != round(terms["discount"], decimals):
-        errors["discount"] = [f"Must have at most {decimals} decimals."]
+    for name, most in decimals.items():
+        if terms.get(name) and terms[name] != round(terms[name], most):
+            errors[name] = [f"Must have at most {most} decimals."]
     starts_at, ends_at = terms.get("starts_at"), terms.get("ends_at")
     if starts_at and ends_at and starts_at >= ends_at:
         errors["ends_at"] = ["Must be after starts_at."]

@@ -33,13 +33,13 @@ def lookup(code: str) -> Mapping[str, Any]:
         raise VoucherNotFound("No voucher has this code.")
     return {
         **voucher,
-        "holds": _holds(voucher["holds"] or {}),
+        "holds": _open_holds(voucher["holds"] or {}, voucher["now"]),
         "redemptions": db.session.execute(_redemptions, {"key": key}).all(),
         "refused_attempts": db.session.execute(_attempts, {"key": key}).all(),
     }
 
 
-def _holds(holds: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _open_holds(holds: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
     customers = {terms["customer"] for terms in holds.values()}
     rows = db.session.execute(select(Customer.id, Customer.email).where(Customer.id.in_(customers)))
     emails = {row.id: row.email for row in rows}
@@ -50,6 +50,7 @@ def _holds(holds: Mapping[str, Any]) -> list[dict[str, Any]]:
             "held_until": datetime.fromisoformat(terms["until"]),
         }
         for hold_id, terms in holds.items()
+        if datetime.fromisoformat(terms["until"]) > now
     ]
 
 
@@ -110,6 +111,7 @@ record = (
         Voucher.disabled_at,
         Voucher.created_at,
         Voucher.holds,
+        func.now().label("now"),
     )
     .join(Offer, Offer.id == Voucher.offer_id)
     .outerjoin(Customer, Customer.id == Voucher.customer_id)

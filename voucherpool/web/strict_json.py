@@ -3,8 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
-from decimal import Decimal
-from math import isinf
+from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
 from voucherpool.errors import MalformedJson
@@ -13,6 +12,8 @@ Path = tuple[str | int, ...]  # of a value: the names and positions that lead to
 
 deepest = 20
 longest_number = 40
+largest_exponent = 350
+extreme = "Must be a number of ordinary size."
 # NUL cannot be stored in PostgreSQL; a lone surrogate cannot be encoded in UTF-8.
 unstorable = re.compile(r"[\x00\ud800-\udfff]")
 
@@ -74,8 +75,14 @@ def _number(convert: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 def _decimal(text: str) -> Decimal | Refused:
-    # Beyond the range of a double, other parsers read infinity.
-    return Refused("Must be a number of ordinary size.") if isinf(float(text)) else Decimal(text)
+    # Beyond the range of a double, other parsers read infinity or nothing.
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return Refused(extreme)
+    _, _, exponent = number.as_tuple()
+    is_ordinary = number.adjusted() <= 308 and -largest_exponent <= exponent <= largest_exponent
+    return number if is_ordinary else Refused(extreme)
 
 
 _decoder = json.JSONDecoder(

@@ -1,0 +1,126 @@
+"""POST /vouchers/check."""
+
+from tests.builders import ana, ben
+
+
+def ask(client, code, email=ana, **more):
+    return client.post("/vouchers/check", json={"code": code, "email": email} | more)
+
+
+def content(sql):
+    tables = ("vouchers", "offers", "customers", "redemptions", "customer_redemptions")
+    return {table: sql(f"SELECT * FROM {table}") for table in (*tables, "refused_attempts")}  # noqa: S608
+
+
+def test_it_answers_what_the_voucher_gives_and_until_when(client, make, sql):
+    code = make.voucher(offer="KOI", discount="22.1")
+    sql("UPDATE vouchers SET expires_at = '2199-04-21T18:25:43-05:00'")
+    answer = ask(client, code)
+    assert answer.status_code == 200
+    assert answer.json == {
+        "redeemable": True,
+        "offer_name": "KOI",
+        "discount": 22.1,
+        "discount_type": "percentage",
+        "expires_at": "2199-04-21T23:25:43Z",
+    }
+
+
+def test_with_an_order_amount_it_answers_what_would_come_off(client, make):
+    code = make.voucher(discount="22.1")
+    assert ask(client, code, order_amount=80).json["discount_amount"] == 17.68
+    assert ask(client, code, order_amount=0).json["discount_amount"] == 0
+    order = {"code": code, "email": ana, "order_amount": 80}
+    assert client.post("/vouchers/validate", json=order).json["discount_amount"] == 17.68
+
+
+def test_it_changes_nothing(client, make, sql):
+    make.customer(ben)
+    good, used = make.voucher(max_redemptions=2), make.voucher()
+    client.post("/vouchers/validate", json={"code": used, "email": ana})
+    before = content(sql)
+    assert [ask(client, good).json["redeemable"] for _ in range(3)] == [True] * 3
+    for code, email in ((used, ana), (good, ben), (good, "nobody@example.org")):
+        assert ask(client, code, email).json["redeemable"] is False
+    assert content(sql) == before
+
+
+ben_id = f"(SELECT id FROM customers WHERE email = '{ben}')"  # noqa: S608
+hold_of_ben = (
+    "jsonb_build_object(gen_random_uuid(),"
+    f" jsonb_build_object('customer', {ben_id}, 'until', now() + interval '1 hour'))"
+)
+
+
+refusals = [
+    (404, "voucher_not_found", "DELETE FROM vouchers"),
+    (404, "voucher_not_found", f"UPDATE vouchers SET customer_id = {ben_id}"),  # noqa: S608
+    (
+        409,
+        "voucher_already_redeemed",
+        "UPDATE vouchers SET redemption_count = 1, used_at = now()",
+    ),
+    (
+        409,
+        "redemption_limit_reached",
+        "UPDATE vouchers SET max_redemptions = 2, redemption_count = 2, used_at = now()",
+    ),
+    (410, "voucher_expired", "UPDATE vouchers SET expires_at = now()"),
+    (409, "voucher_disabled", "UPDATE vouchers SET disabled_at = now()"),
+    (409, "offer_not_active", "UPDATE offers SET starts_at = now() + interval '1 minute'"),
+    (409, "offer_not_active", "UPDATE offers SET ends_at = now(), starts_at = NULL"),
+    (409, "voucher_held", f"UPDATE vouchers SET holds = {hold_of_ben}"),  # noqa: S608
+    (
+        409,
+        "customer_limit_reached",
+        "UPDATE offers SET max_redemptions_per_customer = 2;"
+        " INSERT INTO customer_redemptions SELECT o.id, c.id, 2 FROM offers o, customers c",
+    ),
+    (422, "order_below_minimum", "UPDATE offers SET min_order_amount = 50.01"),
+    (404, "customer_not_found", "UPDATE customers SET email_key = 'gone' || id"),
+]
+
+
+def test_the_reason_is_the_code_that_validate_answers(client, make, sql):
+    make.customer(ben)
+    for number, (status, reason, change) in enumerate(refusals):
+        code = make.voucher(offer=f"offer {number}")  # which the changes before did not meet
+        sql(change)
+        order = {"code": code, "email": ana, "order_amount": 50}
+        answer = client.post("/vouchers/check", json=order)
+        assert answer.status_code == 200
+        assert answer.json == {"redeemable": False, "reason": reason}
+        refused = client.post("/vouchers/validate", json=order)
+        assert (refused.status_code, refused.json["code"]) == (status, reason)
+
+
+def test_another_customers_voucher_answers_exactly_like_an_unknown_code(client, make):
+    make.customer(ben)
+    code = make.voucher(ana)
+    answers = [ask(client, text, ben).data for text in (code, "0000-0000-0000", "ÄÖÜ!")]
+    assert len(set(answers)) == 1
+
+
+def test_ones_own_hold_does_not_stand_in_the_way(client, make):
+    code = make.voucher()
+    assert client.post("/vouchers/hold", json={"code": code, "email": ana}).status_code == 201
+    assert ask(client, code).json["redeemable"] is True
+
+
+def test_a_wrong_order_amount_is_422_and_named(client, make, sql):
+    body = {"code": make.voucher(), "email": ana}
+    for amount in (True, "50", -0.01, 1.00001, 10**12 + 1, 10**30, None, [], {}):
+        for route in ("check", "validate"):
+            answer = client.post(f"/vouchers/{route}", json=body | {"order_amount": amount})
+            assert (answer.status_code, answer.json["code"]) == (422, "validation_failed"), amount
+            assert list(answer.json["errors"]) == ["order_amount"], amount
+    assert sql("SELECT * FROM redemptions") == []
+
+
+def test_an_order_amount_with_an_extreme_exponent_is_never_a_500(client, make, app):
+    app.testing = False
+    body = f'{{"code": "{make.voucher(max_redemptions=9)}", "email": "{ana}", "order_amount": X}}'
+    for amount in ("1e-99999999999999999999", "0e99999999999999999999", "0e9999999999", "0e-16384"):
+        for route in ("check", "validate"):
+            answer = client.post(f"/vouchers/{route}", data=body.replace("X", amount))
+            assert answer.status_code < 500, amount

@@ -1,0 +1,176 @@
+"""What vouchers give: kinds of discount, rounding, limits, windows and frozen discounts."""
+
+from decimal import ROUND_HALF_UP, Decimal
+from itertools import product
+
+import pytest
+from sqlalchemy import Numeric, column, select, values
+
+from tests.builders import ana, in_days
+from voucherpool.db import db
+from voucherpool.offers.models import Offer
+
+
+@pytest.fixture
+def voucher(client, make, sql):
+    """Return a function that makes an offer of the terms, and answers the code of a voucher."""
+
+    def issue(**terms):
+        code = make.voucher()
+        answer = client.post("/offers", json={"name": code, "discount": 10} | terms)
+        assert answer.status_code == 201
+        offer = {"offer": answer.json["id"], "code": code}
+        sql("UPDATE vouchers SET offer_id = :offer WHERE code = :code", **offer)
+        return code
+
+    return issue
+
+
+def ask(client, code, **more):
+    return client.post("/vouchers/check", json={"code": code, "email": ana} | more)
+
+
+def redeem(client, code, **more):
+    return client.post("/vouchers/validate", json={"code": code, "email": ana} | more)
+
+
+def off(client, code, order_amount):
+    """Return what a check says comes off an order."""
+    return ask(client, code, order_amount=order_amount).json["discount_amount"]
+
+
+def test_a_percentage_comes_off_the_order_and_stands_in_the_ledger(client, voucher, sql):
+    answer = redeem(client, voucher(discount=22.1), order_amount=80)
+    assert answer.status_code == 201
+    given = {name: answer.json[name] for name in ("discount", "discount_type", "discount_amount")}
+    assert given == {"discount": 22.1, "discount_type": "percentage", "discount_amount": 17.68}
+    [row] = sql("SELECT discount, order_amount, discount_amount FROM redemptions")
+    assert row == (Decimal("22.1"), 80, Decimal("17.68"))
+
+
+def test_a_fixed_amount_comes_off_the_order_in_its_currency(client, voucher, sql):
+    code = voucher(discount=150.5, discount_type="fixed_amount", currency="EUR")
+    [listed] = client.get("/vouchers", query_string={"email": ana}).json
+    answer = redeem(client, code, order_amount=200)
+    for given in (listed, answer.json):
+        assert given["discount"] == 150.5
+        assert (given["discount_type"], given["currency"]) == ("fixed_amount", "EUR")
+    assert answer.json["discount_amount"] == 150.5
+    assert sql("SELECT discount, discount_amount FROM redemptions") == [(150.5, 150.5)]
+
+
+def test_without_an_order_amount_there_is_no_discount_amount(client, voucher, sql):
+    answer = redeem(client, voucher())
+    assert answer.status_code == 201
+    assert "discount_amount" not in answer.json
+    assert sql("SELECT order_amount, discount_amount FROM redemptions") == [(None, None)]
+
+
+def test_half_a_minor_unit_is_rounded_up(client, voucher):
+    for currency, below, half, up in [
+        ("EUR", 10.04, 10.05, 1.01),
+        ("JPY", 104, 105, 11),
+        ("KWD", 1.004, 1.005, 0.101),
+        (None, 10.04, 10.05, 1.01),
+    ]:
+        code = voucher(discount=10, currency=currency)
+        assert off(client, code, below) < up
+        assert off(client, code, half) == up
+
+
+def test_all_amounts_are_rounded_as_decimal_arithmetic_does(app, voucher):
+    hundredths = (1, 50, 100, 777, 1250, 2210, 3333, 5000, 9999, 10_000)
+    discounts = [Decimal(count) / 100 for count in hundredths]
+    pairs = values(column("discount", Numeric), column("order_amount", Numeric), name="pairs")
+    for currency, unit in (("EUR", "0.01"), ("JPY", "1"), ("KWD", "0.001")):
+        of_offer = Offer.name == voucher(discount=10, currency=currency)
+        units = [*range(0, 1000, 7), 10**9 + 1, 10**11 - 1]
+        orders = [Decimal(unit) * count for count in units]
+        orders = pairs.data(list(product(discounts, orders)))
+        amount = Offer.discount_amount(orders.c.discount, orders.c.order_amount)
+        statement = select(orders.c.discount, orders.c.order_amount, amount.label("amount"))
+        with app.app_context():
+            rows = db.session.execute(statement.join(Offer, of_offer)).all()
+        assert len(rows) == len(discounts) * len(units)
+        for row in rows:
+            exact = row.order_amount * row.discount / 100
+            assert row.amount == exact.quantize(Decimal(unit), ROUND_HALF_UP), row
+
+
+def test_a_discount_is_capped(client, voucher):
+    code = voucher(discount=10, max_discount_amount=5)
+    assert [off(client, code, amount) for amount in (49.9, 50, 50.1, 10**12)] == [4.99, 5, 5, 5]
+    assert redeem(client, code, order_amount=200).json["discount_amount"] == 5
+
+
+def test_a_cap_beyond_the_minor_unit_is_422(client):
+    terms = {"name": "Cap", "discount": 10, "currency": "JPY", "max_discount_amount": 5.5}
+    answer = client.post("/offers", json=terms)
+    assert answer.status_code == 422
+    assert list(answer.json["errors"]) == ["max_discount_amount"]
+
+
+def test_no_more_comes_off_than_the_order_is_worth(client, voucher):
+    code = voucher(discount=20, discount_type="fixed_amount", currency="EUR")
+    assert [off(client, code, amount) for amount in (0, 19.99, 20, 21)] == [0, 19.99, 20, 20]
+    assert redeem(client, code, order_amount=7.5).json["discount_amount"] == 7.5
+
+
+def test_what_comes_off_an_order_of_parts_of_a_minor_unit_has_none(client, voucher):
+    code = voucher(discount=100, discount_type="fixed_amount", currency="JPY")
+    answer = ask(client, code, order_amount=10.5)
+    assert answer.status_code == 422 or answer.json["discount_amount"] == 10
+
+
+def test_an_order_below_the_minimum_is_422_and_takes_nothing(client, voucher, sql):
+    code = voucher(min_order_amount=50)
+    for order in ({"order_amount": 49.99}, {"order_amount": 0}, {}):
+        answer = redeem(client, code, **order)
+        assert (answer.status_code, answer.json["code"]) == (422, "order_below_minimum")
+        refused = {"redeemable": False, "reason": "order_below_minimum"}
+        assert ask(client, code, **order).json == refused
+    assert sql("SELECT * FROM redemptions") == []
+    assert redeem(client, code, order_amount=50).json["discount_amount"] == 5
+
+
+def test_outside_of_the_offers_window_a_voucher_is_409_and_not_listed(client, voucher):
+    for window in (
+        {"starts_at": in_days(0.01)},
+        {"ends_at": in_days(-0.01)},
+        {"starts_at": in_days(-2), "ends_at": in_days(-1)},
+    ):
+        code = voucher(**window)
+        answer = redeem(client, code)
+        assert (answer.status_code, answer.json["code"]) == (409, "offer_not_active")
+        assert ask(client, code).json == {"redeemable": False, "reason": "offer_not_active"}
+    assert client.get("/vouchers", query_string={"email": ana}).json == []
+
+
+def test_inside_of_the_offers_window_a_voucher_redeems(client, voucher):
+    code = voucher(starts_at=in_days(-0.01), ends_at=in_days(0.01))
+    assert len(client.get("/vouchers", query_string={"email": ana}).json) == 1
+    assert redeem(client, code).status_code == 201
+
+
+def test_a_frozen_discount_ignores_what_becomes_of_the_offers(client, make, sql):
+    make.customer()
+    wanted = {"email": ana, "offer_name": "KOI", "discount": 10, "expiry": in_days(30)}
+    following, frozen = (
+        client.post("/vouchers/generate", json=wanted | {"freeze_discount": freeze}).json["code"]
+        for freeze in (False, True)
+    )
+    client.post("/vouchers/generate", json=wanted | {"discount": 30})
+    [[offer]] = sql("SELECT id FROM offers")
+    assert client.patch(f"/offers/{offer}", json={"discount": 40}).status_code == 200
+    listed = {
+        voucher["code"]: voucher["discount"]
+        for voucher in client.get("/vouchers", query_string={"email": ana}).json
+    }
+    for code, discount in ((following, 40), (frozen, 10)):
+        assert listed[code] == discount
+        assert ask(client, code).json["discount"] == discount
+        answer = redeem(client, code, order_amount=50)
+        assert (answer.json["discount"], answer.json["discount_amount"]) == (
+            discount,
+            discount / 2,
+        )
