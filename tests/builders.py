@@ -45,7 +45,7 @@ class Builders:
         self.customer(email)
         expires_at = datetime.now(UTC) + timedelta(days=30)
         with self._app.app_context(), transaction():
-            code = issuing.issue(email, offer, Decimal(discount), expires_at)
+            code = issuing.issue(email, offer, expires_at, discount=Decimal(discount))
             changes["expires_at"] = datetime.now(UTC) + timedelta(days=days)
             this = Voucher.code_key == codes.normal_form(code)
             db.session.execute(update(Voucher).where(this).values(**changes))

@@ -27,15 +27,20 @@ class Server:
     key: str
     process: subprocess.Popen[bytes]
 
-    def send(self, path: str, body: Any, **headers: str) -> tuple[int, bytes]:
-        """Post JSON and return the status and the bytes of the answer; `_` is - in a header."""
+    def send(self, path: str, body: Any, method: str = "POST", **headers: str) -> tuple[int, bytes]:
+        """Send JSON and return the status and the bytes of the answer; `_` is - in a header."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
         with closing(connection):
             key = {"Authorization": f"Bearer {self.key}"}
-            connection.request("POST", path, json.dumps(body), key | named)
+            connection.request(method, path, json.dumps(body), key | named)
             answer = connection.getresponse()
             return answer.status, answer.read()
+
+    def request(self, method: str, path: str, body: Any) -> tuple[int, Any]:
+        """Send JSON and return the status and the JSON of the answer."""
+        status, answer = self.send(path, body, method)
+        return status, json.loads(answer)
 
     def post(self, path: str, body: Any, **headers: str) -> tuple[int, Any]:
         """Post JSON and return the status and the JSON of the answer."""

@@ -1,7 +1,11 @@
 """The commands."""
 
+import os
 import re
+import subprocess
+import sys
 
+import flask_migrate
 import pytest
 
 from voucherpool import create_app
@@ -73,3 +77,39 @@ def test_an_unreachable_database_is_one_line_and_exit_code_1(database_url):
     assert "database" in result.output
     with app.app_context():
         db.engine.dispose()
+
+
+def test_a_database_that_is_not_migrated_is_one_line_that_says_what_to_do(own_app):
+    with own_app.app_context():
+        flask_migrate.downgrade(revision="base")
+    result = own_app.test_cli_runner().invoke(args=["seed"])
+    assert (result.exit_code, result.output.count("\n")) == (1, 1)
+    assert "voucherpool db upgrade" in result.output
+
+
+def test_missing_seed_files_are_one_line_and_exit_code_1(run, tmp_path):
+    result = run("seed", "--directory", str(tmp_path))
+    assert (result.exit_code, result.output.count("\n")) == (1, 1)
+    assert "customers.json" in result.output
+
+
+def test_an_upgrade_without_a_database_is_one_line_and_exit_code_1():
+    result = subprocess.run(
+        [sys.executable, "-m", "voucherpool", "db", "upgrade"],
+        env={**os.environ, "DATABASE_URL": "postgresql://127.0.0.1:1/nowhere"},
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert "database" in result.stderr
+
+
+def test_the_audit_counts_breaches_and_exits_with_1_on_any(run, make, sql):
+    make.voucher()
+    clean = run("audit")
+    assert clean.exit_code == 0
+    assert all(line.startswith("0\t") for line in clean.output.splitlines())
+    sql("UPDATE vouchers SET redemption_count = 1, used_at = now()")
+    broken = run("audit")
+    assert broken.exit_code == 1
+    assert "1\ta voucher's redemption_count" in broken.output

@@ -1,5 +1,7 @@
 """The `voucherpool` command: our commands, Flask-Migrate's `db`, Flask's `routes` and `shell`."""
 
+from typing import Any
+
 import click
 import flask_migrate.cli  # type: ignore[import-not-found]
 from flask.cli import FlaskGroup, routes_command, shell_command
@@ -10,6 +12,11 @@ from voucherpool.local import start
 
 class Commands(FlaskGroup):
     """The group of all commands."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; Flask-Migrate's, too, answer with one line where a person can help."""
+        with cli.plain_errors():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names without making an application: help needs no database's address."""

@@ -29,10 +29,8 @@ rules = {
         SELECT count(*) FROM ({open_holds}) AS open WHERE held > holders""",
     "a customer's count for an offer is not the number of live redemptions": f"""
         SELECT count(*) FROM customer_redemptions
-        JOIN offers ON offers.id = offer_id
-        LEFT JOIN ({live_of_customers}) AS live USING (offer_id, customer_id)
-        WHERE max_redemptions_per_customer IS NOT NULL
-        AND redemption_count <> coalesce(uses, 0)""",
+        FULL JOIN ({live_of_customers}) AS live USING (offer_id, customer_id)
+        WHERE coalesce(redemption_count, 0) <> coalesce(uses, 0)""",
     "a redemption is not by the customer to whom its voucher is bound": """
         SELECT count(*) FROM redemptions JOIN vouchers USING (code_key)
         WHERE redemptions.customer_id <> vouchers.customer_id""",

@@ -1,13 +1,16 @@
 """The commands that need the application; they call the same services as the routes."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 from flask import Flask
 from flask.cli import AppGroup
-from sqlalchemy.exc import OperationalError
+from psycopg2.errors import UndefinedColumn, UndefinedTable
+from sqlalchemy.exc import DBAPIError
 
 from voucherpool import auditing, seeding
 from voucherpool.config import checkout
@@ -18,19 +21,34 @@ from voucherpool.vouchers import support
 from voucherpool.web import apikeys, idempotency
 
 
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Make one line and exit code 1 of the errors that a person can do something about."""
+    try:
+        yield
+    except VoucherPoolError as error:
+        reasons = json.dumps(error.errors) if error.errors else ""
+        raise click.ClickException(f"{error.detail} {reasons}".strip()) from error
+    except OSError as error:
+        raise click.ClickException(f"{error.filename}: {error.strerror}.") from error
+    except DBAPIError as error:
+        raise click.ClickException(_what_to_do(error)) from error
+
+
+def _what_to_do(error: DBAPIError) -> str:
+    if isinstance(error.orig, UndefinedTable | UndefinedColumn):
+        return "The database is not up to date: run `voucherpool db upgrade` first."
+    reason = str(error.orig).strip().splitlines()[0]
+    return f"The database cannot be used: {reason}"
+
+
 class Command(click.Command):
     """A command that answers a refusal with one line and exit code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
-        try:
+        with plain_errors():
             return super().invoke(ctx)
-        except VoucherPoolError as error:
-            reasons = json.dumps(error.errors) if error.errors else ""
-            raise click.ClickException(f"{error.detail} {reasons}".strip()) from error
-        except OperationalError as error:
-            reason = str(error.orig).strip().splitlines()[0]
-            raise click.ClickException(f"The database cannot be used: {reason}") from error
 
 
 class Group(AppGroup):

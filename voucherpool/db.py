@@ -44,6 +44,10 @@ else:
     Model = db.Model
 
 
+class TwinCommitted(Exception):
+    """A concurrent request took a unique key first; in a new transaction its row can be seen."""
+
+
 @contextmanager
 def transaction() -> Iterator[None]:
     """Commit all that the block writes, or roll all of it back when it raises.

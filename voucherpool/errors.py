@@ -26,6 +26,7 @@ VoucherPoolError
 │   ├── OrderMismatch              409  order_mismatch
 │   └── RedemptionReversed         409  redemption_reversed
 ├── VoucherExpired                 410  voucher_expired
+├── BodyTooLarge                   413  body_too_large
 ├── UnsupportedMediaType           415  unsupported_media_type
 ├── Unprocessable
 │   ├── InvalidInput               422  validation_failed
@@ -187,6 +188,12 @@ class VoucherExpired(VoucherPoolError):
     """This voucher has expired."""
 
     status = HTTPStatus.GONE
+
+
+class BodyTooLarge(VoucherPoolError):
+    """The body may have at most 1 MiB."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
 class UnsupportedMediaType(VoucherPoolError):

@@ -109,12 +109,12 @@ class Timestamp(fields.Field[datetime]):
                 "Must be a date and time with an offset, such as 2027-04-21T18:25:43-05:00."
             )
         try:
-            moment = datetime.fromisoformat(value.upper())
-        except ValueError as error:
+            moment = datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError) as error:
             raise ValidationError("Must be a date and time that exist.") from error
         if moment.year not in years:
-            raise ValidationError(f"Must be in the years {years.start} to {years.stop - 1}.")
-        return moment.astimezone(UTC)
+            raise ValidationError(f"Must be in {years.start} to {years.stop - 1}, in UTC.")
+        return moment
 
     def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> str | None:
         return None if value is None else rfc3339_utc(value)

@@ -15,7 +15,6 @@ from typing import Any
 
 import click
 import flask_migrate
-from sqlalchemy.exc import OperationalError
 
 from voucherpool import seeding
 from voucherpool.config import Config, checkout
@@ -48,9 +47,6 @@ def start(directory: Path) -> None:
         click.echo("Stopped.")
     except LocalPostgresError as error:
         raise click.ClickException(str(error)) from error
-    except OperationalError as error:
-        reason = str(error.orig).strip().splitlines()[0]
-        raise click.ClickException(f"The database cannot be reached: {reason}") from error
     except PermissionError as error:
         raise click.ClickException(
             f"{error.filename} belongs to another user: start as that user, "

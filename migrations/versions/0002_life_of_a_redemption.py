@@ -19,6 +19,11 @@ def upgrade() -> None:
         sa.Column("redemption_count", sa.BigInteger, nullable=False),
         sa.CheckConstraint("redemption_count >= 0", name="redemption_count"),
     )
+    op.execute(
+        "INSERT INTO customer_redemptions"
+        " SELECT offer_id, redemptions.customer_id, count(*) FROM redemptions"
+        " JOIN vouchers USING (code_key) WHERE reversed_at IS NULL GROUP BY 1, 2"
+    )
     op.create_table(
         "refused_attempts",
         sa.Column("code_key", sa.Text, sa.ForeignKey("vouchers.code_key"), primary_key=True),

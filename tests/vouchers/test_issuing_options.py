@@ -115,3 +115,19 @@ def test_an_offer_of_a_fixed_amount_is_409_and_stays_as_it_is(client, make, sql)
         assert (answer.status_code, answer.json["code"]) == (409, "offer_not_percentage")
     assert sql("SELECT * FROM offers") == before
     assert sql("SELECT * FROM vouchers") == []
+
+
+def test_without_a_discount_the_offer_stays_as_it_is_whatever_its_kind(client, make):
+    make.customer()
+    fixed = {"name": "FIXED", "discount": 500, "discount_type": "fixed_amount", "currency": "EUR"}
+    assert client.post("/offers", json=fixed).status_code == 201
+    wanted = {"email": ana, "offer_name": "FIXED", "expiry": in_days(1)}
+    code = client.post("/vouchers/generate", json=wanted).json["code"]
+    redeemed = client.post(
+        "/vouchers/validate", json={"code": code, "email": ana, "order_amount": 800}
+    ).json
+    assert (redeemed["discount"], redeemed["discount_amount"]) == (500, 500)
+    frozen = client.post("/vouchers/generate", json=wanted | {"freeze_discount": True})
+    assert frozen.status_code == 201
+    refused = client.post("/vouchers/generate", json=wanted | {"offer_name": "NEW"})
+    assert (refused.status_code, list(refused.json["errors"])) == (422, ["discount"])

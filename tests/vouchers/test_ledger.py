@@ -60,14 +60,14 @@ def test_a_redemption_is_shown_with_all_that_it_was(client, make):
         "redeemed_at": answer["redeemed_at"],
         "reversed_at": None,
     }
-    assert ledger(client) == {"items": [shown], "next": None}
+    assert ledger(client, email=ana) == {"items": [shown], "next": None}
     make.voucher(offer="KOI", discount="50")
-    assert ledger(client)["items"][0]["discount"] == 22.1
+    assert ledger(client, email=ana)["items"][0]["discount"] == 22.1
 
 
 def test_a_redemption_without_an_order_is_shown_with_nulls(client, make):
     redeem(client, make.voucher())
-    [shown] = ledger(client)["items"]
+    [shown] = ledger(client, email=ana)["items"]
     names = ("order_ref", "order_amount", "discount_amount", "reversed_at")
     assert [shown[name] for name in names] == [None] * 4
 
@@ -84,7 +84,6 @@ def test_it_lists_by_customer_and_by_order_the_oldest_first(client, make):
     assert shown(order_ref="A-1") == [(ana, "A-1"), (ben, "A-1")]
     assert shown(email=ben, order_ref="A-1") == [(ben, "A-1")]
     assert shown(email=ben, order_ref="A-2") == []
-    assert len(shown()) == 4
 
 
 def test_the_pages_join_into_the_whole_ledger(client, make, sql):
@@ -99,7 +98,6 @@ def test_the_pages_join_into_the_whole_ledger(client, make, sql):
         ({"email": ana}, [2, 2, 2]),
         ({"order_ref": "A-1"}, [2, 2, 2, 2]),
         ({"email": ben, "order_ref": "A-1"}, [2]),
-        ({}, [2, 2, 2, 2]),
     ):
         whole = ledger(client, **query)
         assert whole["next"] is None
@@ -129,13 +127,13 @@ def test_a_redemption_that_is_given_back_leaves_the_voucher_as_it_was(client, ma
     code = make.voucher()
     before = sql("SELECT * FROM vouchers")
     redeemed = redeem(client, code, order_ref="A-1").json
-    [entry] = ledger(client)["items"]
+    [entry] = ledger(client, email=ana)["items"]
     assert listed(client) == []
 
     given_back = reverse(client, redeemed).json
     assert given_back["reversed_at"] >= entry["redeemed_at"]
     assert given_back == entry | {"reversed_at": given_back["reversed_at"]}
-    assert ledger(client)["items"] == [given_back]
+    assert ledger(client, email=ana)["items"] == [given_back]
     assert sql("SELECT * FROM vouchers") == before
     assert listed(client) == [code]
     assert redeem(client, code).status_code == 201
@@ -247,3 +245,19 @@ def test_what_was_redeemed_while_there_was_no_limit_can_be_given_back(client, ma
     uncounted = redeem(client, make.voucher()).json
     for redeemed in (counted, uncounted):
         assert reverse(client, redeemed).json["reversed_at"] is not None
+
+
+def test_the_ledger_of_nobody_in_particular_is_422(client):
+    answer = client.get("/redemptions")
+    assert (answer.status_code, list(answer.json["errors"])) == (422, ["email"])
+    assert client.get("/redemptions?email=nobody@example.org").status_code == 404
+    assert client.get("/redemptions?order_ref=unknown").json == {"items": [], "next": None}
+
+
+def test_reversing_takes_an_empty_body_or_none(client, make):
+    redemption = client.post("/vouchers/validate", json={"code": make.voucher(), "email": ana}).json
+    route = f"/redemptions/{redemption['redemption_id']}/reverse"
+    assert client.post(route).status_code == 200
+    assert client.post(route, data="{}").status_code == 200
+    assert client.post(route, data="junk{").status_code == 400
+    assert client.post(route, data="<a/>", content_type="text/xml").status_code == 415

@@ -168,7 +168,7 @@ class Storm:
 
     def rage(self, end):
         actions = [self.redeem] * 3 + [self.hold] * 2 + [self.release, self.reverse]
-        actions += [self.reverse_order, self.disable, self.enable, self.enable]
+        actions += [self.reverse_order, self.disable, self.enable, self.enable, self.limit]
         while time.monotonic() < end:
             status, _ = self.random.choice(actions)()
             self.statuses[status] += 1
@@ -190,6 +190,10 @@ class Storm:
         answer = self.server.post("/vouchers/hold", self.asked() | ttl)
         self.holds += [answer[1]["hold_id"]] if answer[0] == 201 else []
         return answer
+
+    def limit(self):
+        limit = {"max_redemptions_per_customer": self.random.choice([None, 2, 6])}
+        return self.server.request("PATCH", "/offers/1", limit)
 
     def release(self):
         hold_id = self.random.choice(self.holds or [str(uuid.uuid4())])

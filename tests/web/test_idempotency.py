@@ -22,7 +22,7 @@ def test_a_repeat_gets_the_first_answer_byte_for_byte(client, make, sql):
     assert len(sql("SELECT * FROM redemptions")) == 1
 
 
-def test_every_post_takes_a_key(client, make, sql):
+def test_every_post_that_writes_takes_a_key(client, make, sql):
     make.customer()
     requests = {
         "/vouchers/generate": {

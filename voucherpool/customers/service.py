@@ -33,6 +33,15 @@ def read(customer_id: int) -> Customer:
     return customer
 
 
+def id_of(email: str) -> int:
+    """Return the id of the customer with the e-mail. Raises CustomerNotFound."""
+    statement = select(Customer.id).where(Customer.email_key == email_key(email))
+    customer_id = db.session.scalar(statement)
+    if customer_id is None:
+        raise CustomerNotFound
+    return customer_id
+
+
 def list_customers(limit: int, email: str | None = None, after: Position | None = None) -> Page:
     """Return up to `limit` customers, of that e-mail if one is given, the oldest first."""
     statement = select(*Customer.__table__.columns)

@@ -105,9 +105,9 @@ class Offer(Model):
 
 
 class CustomerRedemptions(Model):
-    """How many redemptions of an offer with a limit per customer one customer has.
+    """How many live redemptions one customer has of an offer.
 
-    Made with the first redemption under the limit, from the ledger; kept from then on.
+    Kept whether or not the offer has a limit, so that a limit set later knows them all.
     """
 
     __tablename__ = "customer_redemptions"

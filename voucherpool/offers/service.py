@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import delete, exists, func, select, text, update
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from voucherpool import paging
 from voucherpool.db import db
 from voucherpool.errors import InvalidInput, OfferExists, OfferNotFound
 from voucherpool.fields import currency_decimals
-from voucherpool.offers.models import CustomerRedemptions, Offer
+from voucherpool.offers.models import Offer
 from voucherpool.paging import Page, Position
 
 
@@ -66,8 +66,6 @@ def change(offer_id: int, **changes: Any) -> Offer:
 
     Raises OfferNotFound, OfferExists, and InvalidInput for terms that do not go together.
     """
-    if "max_redemptions_per_customer" in changes:
-        _count_anew(offer_id)
     offer = db.session.get(Offer, offer_id, with_for_update=True)
     if offer is None:
         raise OfferNotFound
@@ -78,17 +76,6 @@ def change(offer_id: int, **changes: Any) -> Offer:
         raise OfferExists
     statement = update(Offer).where(Offer.id == offer_id).returning(Offer)
     return db.session.scalars(statement.values(updated_at=func.now(), **changes)).one()
-
-
-def _count_anew(offer_id: int) -> None:
-    """Forget the counts of an offer whose limit per customer changes.
-
-    They are not kept while there is no limit, and made from the ledger under the next one. So that
-    no redemption slips between the two, the lock waits for those at work and lets no other begin.
-    """
-    db.session.execute(text("LOCK TABLE vouchers IN SHARE ROW EXCLUSIVE MODE"))
-    counts = CustomerRedemptions.offer_id == offer_id
-    db.session.execute(delete(CustomerRedemptions).where(counts))
 
 
 term_names = (

@@ -15,7 +15,7 @@ longest_spelling = 100
 issuable = re.compile("[0-9A-Za-z -]+")
 key = re.compile("[0-9A-HJKMNP-Z]{4,64}")
 
-_ignored = " -\t\u00a0\u00ad\u2010\u2011\u2012\u2013\u2014\u2212"  # as copied out of an e-mail
+_ignored = " -\u00a0\u00ad\u2010\u2011\u2012\u2013\u2014\u2212"  # as copied out of an e-mail
 _normal = str.maketrans("abcdefghijklmnopqrstuvwxyzILO", "ABCDEFGH1JK1MN0PQRSTUVWXYZ110", _ignored)
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Executable,
     Numeric,
     Text,
+    and_,
     bindparam,
     case,
     cast,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     func,
     join,
     null,
+    or_,
     select,
     true,
     union_all,
@@ -44,20 +46,21 @@ expires_at = bindparam("expires_at", type_=DateTime(timezone=True))
 def issue(
     email: str | None,
     offer_name: str,
-    discount: Decimal,
     expires_at: datetime,
     *,
+    discount: Decimal | None = None,
     code: str | None = None,
     max_redemptions: int = 1,
     freeze_discount: bool = False,
 ) -> str:
     """Issue one voucher, bound to the customer unless the e-mail is None, and return its code.
 
-    Makes the offer if its name is new, otherwise gives it the discount (a percentage). A frozen
-    discount stays the voucher's own, whatever becomes of the offer's.
+    Makes the offer if its name is new, otherwise gives it the discount (a percentage); without a
+    discount the offer stays as it is. A frozen discount is the voucher's own, whatever becomes of
+    the offer's.
 
     Raises CustomerNotFound, OfferNotPercentage, VoucherExists when the chosen code is taken, and
-    InvalidInput when the expiry is not in the future.
+    InvalidInput when the expiry is not in the future or a new offer lacks its discount.
     """
     values = {
         "email_key": None if email is None else email_key(email),
@@ -84,8 +87,10 @@ def _refuse(values: Mapping[str, Any]) -> None:
         raise InvalidInput({"expiry": ["Must be in the future."]})
     if not seen.known:
         raise CustomerNotFound
-    if seen.fixed_amount:
+    if seen.fixed_amount and values["discount"] is not None:
         raise OfferNotPercentage
+    if not seen.offered and values["discount"] is None:
+        raise InvalidInput({"discount": ["An offer of a new name needs a discount."]})
 
 
 why_not = select(
@@ -94,6 +99,7 @@ why_not = select(
     exists()
     .where(Offer.name == offer_name, Offer.discount_type != "percentage")
     .label("fixed_amount"),
+    exists().where(Offer.name == offer_name).label("offered"),
 )
 
 _customer = union_all(
@@ -103,19 +109,18 @@ _customer = union_all(
 
 
 def _offer() -> CTE:
-    """Return the offer of the wanted name and discount, written where it is not so yet.
+    """Return the offer of the wanted name, written where its discount is not the wanted one yet.
 
     Only there: an unconditional upsert would lock the offer's row and make every issue of a
     popular offer wait for the one before.
     """
     is_percentage = Offer.discount_type == "percentage"
+    is_wanted = or_(discount.is_(None), and_(Offer.discount == discount, is_percentage))
     unchanged = (
-        select(Offer.id)
-        .where(Offer.name == offer_name, Offer.discount == discount, is_percentage)
-        .cte("unchanged")
+        select(Offer.id, Offer.discount).where(Offer.name == offer_name, is_wanted).cte("unchanged")
     )
     wanted = select(offer_name, discount).where(
-        exists(select(_customer)), ~exists(select(unchanged.c.id))
+        discount.is_not(None), exists(select(_customer)), ~exists(select(unchanged.c.id))
     )
     upsert = insert(Offer.__table__).from_select(["name", "discount"], wanted)
     written = (
@@ -124,10 +129,10 @@ def _offer() -> CTE:
             set_={"discount": upsert.excluded.discount, "updated_at": func.now()},
             where=is_percentage,
         )
-        .returning(Offer.id)
+        .returning(Offer.id, Offer.discount)
         .cte("written")
     )
-    return union_all(select(unchanged.c.id), select(written.c.id)).cte("offer")
+    return union_all(select(unchanged), select(written)).cte("offer")
 
 
 def _issue_one() -> Executable:
@@ -139,7 +144,7 @@ def _issue_one() -> Executable:
         "customer_id": _customer.c.id,
         "expires_at": expires_at,
         "max_redemptions": bindparam("max_redemptions", type_=BigInteger),
-        "frozen_discount": case((bindparam("freeze_discount", type_=Boolean), discount)),
+        "frozen_discount": case((bindparam("freeze_discount", type_=Boolean), offer.c.discount)),
     }
     voucher = select(*columns.values()).select_from(join(offer, _customer, true()))
     return (

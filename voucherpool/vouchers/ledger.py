@@ -11,6 +11,7 @@ from sqlalchemy import (
     Select,
     Text,
     Uuid,
+    and_,
     bindparam,
     func,
     null,
@@ -20,9 +21,10 @@ from sqlalchemy import (
 )
 
 from voucherpool import paging
-from voucherpool.customers.models import Customer, email_key
+from voucherpool.customers import service as customers
+from voucherpool.customers.models import Customer
 from voucherpool.db import db
-from voucherpool.errors import RedemptionNotFound
+from voucherpool.errors import InvalidInput, RedemptionNotFound
 from voucherpool.offers.models import CustomerRedemptions, Offer
 from voucherpool.paging import Page, Position
 from voucherpool.vouchers.models import Redemption, Voucher
@@ -56,10 +58,15 @@ def list_redemptions(
     order_ref: str | None = None,
     after: Position | None = None,
 ) -> Page:
-    """Return up to `limit` redemptions of the customer and of the order, the oldest first."""
+    """Return up to `limit` redemptions of the customer and of the order, the oldest first.
+
+    Raises CustomerNotFound, and InvalidInput when neither is named.
+    """
+    if email is None and order_ref is None:
+        raise InvalidInput({"email": ["Give an email, an order_ref, or both."]})
     statement = redemptions
     if email is not None:
-        statement = statement.where(Customer.email_key == email_key(email))
+        statement = statement.where(Customer.id == customers.id_of(email))
     if order_ref is not None:
         statement = statement.where(Redemption.order_ref == order_ref)
     return paging.fetch(statement, (Redemption.redeemed_at, Redemption.id), limit, after)
@@ -85,6 +92,7 @@ def reverse_order(order_ref: str) -> Redemptions:
 
 def _reverse(given: dict[str, Any], statement: Select[*tuple[Any, ...]]) -> Redemptions:
     db.session.execute(lock_vouchers, given)
+    db.session.execute(lock_counts, given)
     db.session.execute(give_back, given)
     found = db.session.execute(statement.order_by(Redemption.redeemed_at, Redemption.id)).all()
     if not found:
@@ -97,13 +105,29 @@ _given = or_(
     Redemption.order_ref == bindparam("order", type_=Text),
 )
 
-# In one order and before the ledger, as redeeming does: who locks otherwise can deadlock.
+# Vouchers, then counts, each in one order, as redeeming does: who locks otherwise can deadlock.
 lock_vouchers = (
     select(Voucher.code_key)
     .join(Redemption, Redemption.code_key == Voucher.code_key)
     .where(_given)
     .order_by(Voucher.code_key)
     .with_for_update(of=Voucher)
+)
+
+
+lock_counts = (
+    select(CustomerRedemptions.redemption_count)
+    .join(Voucher, Voucher.offer_id == CustomerRedemptions.offer_id)
+    .join(
+        Redemption,
+        and_(
+            Redemption.code_key == Voucher.code_key,
+            Redemption.customer_id == CustomerRedemptions.customer_id,
+        ),
+    )
+    .where(_given)
+    .order_by(CustomerRedemptions.offer_id, CustomerRedemptions.customer_id)
+    .with_for_update(of=CustomerRedemptions)
 )
 
 

@@ -3,7 +3,7 @@
 import uuid
 from typing import Any
 
-from voucherpool.errors import RedemptionNotFound
+from voucherpool.errors import CustomerNotFound, RedemptionNotFound
 from voucherpool.vouchers import ledger, schemas
 from voucherpool.web.idempotency import write
 from voucherpool.web.openapi import Blueprint
@@ -12,19 +12,20 @@ blueprint = Blueprint("redemptions", __name__, url_prefix="/redemptions")
 
 
 @blueprint.get("")
-@blueprint.guarded("read")
+@blueprint.guarded("read", CustomerNotFound)
 @blueprint.arguments(schemas.RedemptionsRequest(), location="query")
 @blueprint.response(200, schemas.Redemptions())
 def list_redemptions(query: dict[str, Any]) -> Any:
-    """List the redemptions of an order, of a customer, or all, the oldest first."""
+    """List the redemptions of an order, of a customer, or of both, the oldest first."""
     return ledger.list_redemptions(after=query.pop("cursor", None), **query)
 
 
 @blueprint.post("/<uuid:redemption_id>/reverse")
 @blueprint.guarded("redeem", RedemptionNotFound)
+@blueprint.arguments(schemas.Nothing(), required=False)
 @write
 @blueprint.response(200, schemas.Redemption())
-def reverse(redemption_id: uuid.UUID) -> Any:
+def reverse(body: dict[str, Any], redemption_id: uuid.UUID) -> Any:
     """Give a redemption back; one that was given back stays so."""
     return ledger.reverse(redemption_id)
 

@@ -1,11 +1,10 @@
 """Lists a customer's vouchers."""
 
-from sqlalchemy import exists, select
+from sqlalchemy import select
 
 from voucherpool import paging
-from voucherpool.customers.models import Customer, email_key
-from voucherpool.db import db
-from voucherpool.errors import CustomerNotFound
+from voucherpool.customers import service as customers
+from voucherpool.customers.models import Customer
 from voucherpool.offers.models import Offer
 from voucherpool.paging import Page, Position
 from voucherpool.vouchers import rules
@@ -17,12 +16,9 @@ def list_redeemable(email: str, limit: int, after: Position | None = None) -> Pa
 
     Oldest expiry first, then in the order of their issue. Raises CustomerNotFound.
     """
-    key = email_key(email)
-    mine = redeemable.where(Customer.email_key == key)
-    page = paging.fetch(mine, (Voucher.expires_at, Voucher.issue_number), limit, after)
-    if not page.items and not db.session.scalar(select(exists().where(Customer.email_key == key))):
-        raise CustomerNotFound
-    return page
+    # The customer's id as a constant lets the index deliver the page in order, without a sort.
+    mine = redeemable.where(Customer.id == customers.id_of(email))
+    return paging.fetch(mine, (Voucher.expires_at, Voucher.issue_number), limit, after)
 
 
 redeemable = (

@@ -3,12 +3,13 @@
 import uuid
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Executable, case, exists, func, insert, or_, select, true, update
+from sqlalchemy import CTE, Executable, case, exists, func, literal, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from voucherpool.customers.models import Customer
+from voucherpool.db import TwinCommitted
 from voucherpool.errors import (
     CustomerLimitReached,
     OrderMismatch,
@@ -53,9 +54,13 @@ def redeem(
     """
     request = {**who(code, email), "order_ref": order_ref, "order_amount": order_amount}
     taken = take_or_refuse(take_one, request, lambda seen: _repeat_or_refuse(seen, order_amount))
-    if taken.id is None:
+    if isinstance(taken, Taken):
+        return taken
+    if not taken.counted:
         raise CustomerLimitReached
-    return Taken(*taken)
+    if not taken.entered:
+        raise TwinCommitted
+    return Taken(*taken[2:])
 
 
 def _repeat_or_refuse(voucher: Examined | None, order_amount: Decimal | None) -> Taken | None:
@@ -102,29 +107,26 @@ _taken = (
         Offer.max_redemptions_per_customer.label("limit"),
         rules.discount.label("discount"),
         Offer.discount_amount(rules.discount, order_amount).label("discount_amount"),
-        case(
-            (Offer.max_redemptions_per_customer.is_not(None), rules.redemptions_of_customer)
-        ).label("before"),
     )
     .cte("taken")
 )
 
 
-def _counted() -> Any:
-    """Count the redemption where the offer has a limit per customer; no row above the limit.
+def _counted() -> CTE:
+    """Count the redemption for its customer and offer; no row above the offer's limit.
 
     A row of its own, because a condition on other rows is not checked again when two race.
     """
-    first = select(_taken.c.offer_id, _taken.c.customer_id, _taken.c.before + 1)
     count = upsert(CustomerRedemptions.__table__).from_select(
-        ["offer_id", "customer_id", "redemption_count"], first.where(_taken.c.limit.is_not(None))
+        ["offer_id", "customer_id", "redemption_count"],
+        select(_taken.c.offer_id, _taken.c.customer_id, literal(1)),
     )
     limit = select(_taken.c.limit).scalar_subquery()
     return (
         count.on_conflict_do_update(
             index_elements=["offer_id", "customer_id"],
             set_={"redemption_count": CustomerRedemptions.redemption_count + 1},
-            where=CustomerRedemptions.redemption_count < limit,
+            where=or_(limit.is_(None), CustomerRedemptions.redemption_count < limit),
         )
         .returning(CustomerRedemptions.offer_id)
         .cte("counted")
@@ -132,36 +134,38 @@ def _counted() -> Any:
 
 
 def _take_one() -> Executable:
-    """Build the statement that takes a use and writes it into the ledger.
+    """Build the statement that takes a use, counts it and writes it into the ledger.
 
-    It answers no row when nothing was taken, and a row without an id when the customer's limit
-    was reached meanwhile: then the transaction must not commit.
+    It answers no row when nothing was taken. A row that is not `counted` or not `entered` means
+    that another request was first: then the transaction must not commit.
     """
     counted = _counted()
-    allowed = or_(_taken.c.limit.is_(None), exists(select(counted.c.offer_id)))
-    entry = select(
-        _taken.c.code_key,
-        _taken.c.customer_id,
-        _taken.c.discount,
-        _taken.c.discount_amount,
-        order_ref,
-        order_amount,
-    ).where(allowed)
-    columns = ["code_key", "customer_id", "discount", "discount_amount"]
+    entry = {
+        "code_key": _taken.c.code_key,
+        "customer_id": _taken.c.customer_id,
+        "discount": _taken.c.discount,
+        "discount_amount": _taken.c.discount_amount,
+        "order_ref": order_ref,
+        "order_amount": order_amount,
+    }
     entered = (
-        insert(Redemption.__table__)
-        .from_select([*columns, "order_ref", "order_amount"], entry)
+        upsert(Redemption.__table__)
+        .from_select(list(entry), select(*entry.values()))
+        .on_conflict_do_nothing(index_elements=["code_key", "order_ref"])
         .returning(Redemption.id, Redemption.redeemed_at)
         .cte("entered")
     )
+    rest = _taken.outerjoin(counted, true()).outerjoin(entered, true())
     return select(
+        counted.c.offer_id.is_not(None).label("counted"),
+        entered.c.id.is_not(None).label("entered"),
         entered.c.id,
         entered.c.redeemed_at,
         _taken.c.discount,
         _taken.c.discount_type,
         _taken.c.currency,
         _taken.c.discount_amount,
-    ).select_from(_taken.outerjoin(entered, true()))
+    ).select_from(rest)
 
 
 take_one = _take_one()

@@ -31,7 +31,7 @@ from voucherpool.errors import (
     VoucherPoolError,
 )
 from voucherpool.offers.models import CustomerRedemptions, Offer
-from voucherpool.vouchers.models import Redemption, Voucher
+from voucherpool.vouchers.models import Voucher
 
 _open_holds_of_others = """
     FROM jsonb_each(vouchers.holds) AS hold(id, terms)
@@ -57,30 +57,13 @@ usable_by_customer: ColumnElement[bool] = or_(
 discount: ColumnElement[Decimal] = func.coalesce(Voucher.frozen_discount, Offer.discount)
 """What the voucher gives now, in the offer's kind of discount."""
 
-_of_ledger = Voucher.__table__.alias("of_ledger")
-
-_redemptions_in_ledger: ColumnElement[int] = (
-    select(func.count())
-    .select_from(
-        Redemption.__table__.join(_of_ledger, _of_ledger.c.code_key == Redemption.code_key)
-    )
-    .where(
-        Redemption.customer_id == Customer.id,
-        Redemption.reversed_at.is_(None),
-        _of_ledger.c.offer_id == Offer.id,
-    )
-    .correlate(Customer, Offer)
-    .scalar_subquery()
-)
-
-redemptions_of_customer = func.coalesce(
+_redemptions_of_customer: ColumnElement[int] = func.coalesce(
     select(CustomerRedemptions.redemption_count)
     .where(CustomerRedemptions.offer_id == Offer.id, CustomerRedemptions.customer_id == Customer.id)
     .correlate(Customer, Offer)
     .scalar_subquery(),
-    _redemptions_in_ledger,
+    0,
 )
-"""How many redemptions of the offer the customer has; counted from the ledger the first time."""
 
 Conditions = Mapping[type[VoucherPoolError], ColumnElement[bool]]
 
@@ -96,7 +79,7 @@ conditions: Conditions = {
     ),
     CustomerLimitReached: case(
         (Offer.max_redemptions_per_customer.is_(None), True),
-        else_=redemptions_of_customer < Offer.max_redemptions_per_customer,
+        else_=_redemptions_of_customer < Offer.max_redemptions_per_customer,
     ),
 }
 """What must hold, by the refusal that its failure means; the first that fails is the answer."""

@@ -46,11 +46,14 @@ class VanityCode(Text):
 
 
 class GenerateRequest(Schema):
-    """A voucher to issue; without a customer (null) it is unbound."""
+    """A voucher to issue; without a customer (null) it is unbound.
+
+    Without a discount the offer must exist and stays as it is.
+    """
 
     email = Email(required=True, allow_none=True)
     offer_name = Text(longest=200, required=True)
-    discount = Percentage(required=True)
+    discount = Percentage()
     expires_at = Timestamp(required=True, data_key="expiry")
     code = VanityCode()
     max_redemptions = fields.Integer(strict=True, validate=validate.Range(1, most_redemptions))
@@ -70,17 +73,19 @@ class VoucherRequest(Schema):
     email = Email(required=True)
 
 
-class CheckRequest(VoucherRequest):
-    """A voucher to look at, and the amount of the order if it is known."""
+class RedeemRequest(VoucherRequest):
+    """A voucher to redeem; `order_ref` makes the order redeem it once, for ever.
 
-    order_amount = Amount()
-
-
-class RedeemRequest(CheckRequest):
-    """A voucher to redeem; `order_ref` makes the order redeem it once, for ever."""
+    `hold_id` may be sent and is not needed: the customer's own open hold becomes the use.
+    """
 
     order_ref = Text(longest=200)
+    order_amount = Amount()
     hold_id = fields.UUID()
+
+
+class Nothing(Schema):
+    """An empty body."""
 
 
 class HoldRequest(VoucherRequest):

@@ -8,7 +8,8 @@ them or nothing, and no key is ever stuck.
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from decimal import Decimal
 from functools import wraps
@@ -21,7 +22,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
-from voucherpool.db import Model, db, transaction
+from voucherpool.db import Model, TwinCommitted, db, transaction
 from voucherpool.errors import IdempotencyKeyReused, InvalidInput
 from voucherpool.web import strict_json
 
@@ -35,6 +36,7 @@ acceptable = re.compile(r"[!-~]{1,255}")
 class IdempotencyKey(Model):
     """A key, what it stands for, and the answer that its repeats get.
 
+    All API keys share them, so that a retry is known after its API key was replaced.
     `status` is NULL only inside the transaction that does the work.
     """
 
@@ -62,17 +64,22 @@ def write(view: View[Arguments]) -> View[Arguments]:
     @wraps(view)
     def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Response:
         key = _key()
-        try:
-            with transaction():
-                return _answer(key, view, *args, **kwargs)
-        except IntegrityError as error:
-            if not isinstance(error.orig, UniqueViolation):
-                raise
-        # A concurrent twin was first. Its row can be seen now, so this time it is decided by it.
+        with suppress(TwinCommitted), transaction(), _naming_twins():
+            return _answer(key, view, *args, **kwargs)
         with transaction():
             return _answer(key, view, *args, **kwargs)
 
     return run
+
+
+@contextmanager
+def _naming_twins() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        if isinstance(error.orig, UniqueViolation):
+            raise TwinCommitted from error
+        raise
 
 
 def purge() -> int:

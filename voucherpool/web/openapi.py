@@ -24,6 +24,7 @@ always_possible = (
     errors.ApiKeyRequired,
     errors.ApiKeyInvalid,
     errors.ScopeMissing,
+    errors.BodyTooLarge,
     errors.UnsupportedMediaType,
     errors.InvalidInput,
     errors.DatabaseUnavailable,
@@ -64,7 +65,7 @@ class Problem(marshmallow.Schema):
 
 
 class Api(flask_smorest.Api):
-    """The OpenAPI document; leaves the answering of errors to voucherpool.errors."""
+    """The OpenAPI document; leaves the answering of errors to voucherpool.web.problems."""
 
     ERROR_SCHEMA = Problem
     DEFAULT_ERROR_RESPONSE_NAME = None

@@ -9,9 +9,9 @@ from typing import Any
 from flask import Flask, Response, g, make_response
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from voucherpool.errors import DatabaseUnavailable, VoucherPoolError
+from voucherpool.errors import BodyTooLarge, DatabaseUnavailable, VoucherPoolError
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +22,7 @@ def init_app(app: Flask) -> None:
     """Answer every error of the app in one shape."""
     app.register_error_handler(VoucherPoolError, _answer)
     app.register_error_handler(HTTPException, _answer_http)
+    app.register_error_handler(RequestEntityTooLarge, _answer_too_large)
     for unreachable in (OperationalError, InterfaceError, PoolTimeout):
         app.register_error_handler(unreachable, _answer_unreachable)
 
@@ -29,6 +30,10 @@ def init_app(app: Flask) -> None:
 def _answer(error: VoucherPoolError) -> Response:
     """Return the problem+json response of an error (RFC 9457)."""
     return _problem(error.status, error.code(), error.detail, error.errors, error.headers)
+
+
+def _answer_too_large(_: RequestEntityTooLarge) -> Response:
+    return _answer(BodyTooLarge())
 
 
 def _answer_http(error: HTTPException) -> Response:

@@ -80,8 +80,8 @@ def _decimal(text: str) -> Decimal | Refused:
         number = Decimal(text)
     except InvalidOperation:
         return Refused(extreme)
-    _, _, exponent = number.as_tuple()
-    is_ordinary = number.adjusted() <= 308 and -largest_exponent <= exponent <= largest_exponent
+    exponent = int(number.as_tuple().exponent)
+    is_ordinary = number.adjusted() <= 308 and abs(exponent) <= largest_exponent
     return number if is_ordinary else Refused(extreme)
 
 
