@@ -3,6 +3,8 @@
 import fcntl
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,6 +82,23 @@ def test_it_migrates_seeds_and_serves_without_a_key_until_it_is_told_to_stop(sta
     process.send_signal(signal.SIGINT)
     assert process.wait(15) == 0
     assert not is_listening(port)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the calls are made with curl")
+def test_the_calls_of_the_readme_work_as_they_stand(start):
+    port = free_port()
+    until_serving(start(port))
+    readme = (checkout / "README.md").read_text()
+    calls = [line.strip() for line in readme.splitlines() if re.match(r"    (code=.*)?curl ", line)]
+    assert len(calls) == 3
+    script = "\n".join([*calls, calls[-1]]).replace("127.0.0.1:5000", f"127.0.0.1:{port}")
+    run = subprocess.run(
+        ["/bin/bash", "-c", f"{script}\necho $code"], capture_output=True, text=True, check=True
+    )
+    listed, redeemed, again, code = run.stdout.strip().splitlines()
+    assert [voucher["code"] for voucher in json.loads(listed)] == [code]
+    assert json.loads(redeemed)["discount"] == 22.1
+    assert json.loads(again)["code"] == "voucher_already_redeemed"
 
 
 def refusal(process):
