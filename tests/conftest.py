@@ -169,8 +169,16 @@ def sql(app: Flask) -> Callable[..., Any]:
     return run
 
 
+@pytest.fixture(scope="session")
+def gunicorn_port(shared_app: Flask) -> Iterator[int]:
+    """Run gunicorn with 2 workers on the shared database and return its port."""
+    with shared_app.app_context():
+        url = db.engine.url
+    with run_gunicorn(url) as port:
+        yield port
+
+
 @pytest.fixture
-def server(database_url: URL, key: str) -> Iterator[Server]:
-    """Run gunicorn with 2 workers on the fresh database."""
-    with run_gunicorn(database_url, key) as server:
-        yield server
+def server(gunicorn_port: int, key: str) -> Server:
+    """Return the running gunicorn, on the emptied database."""
+    return Server(gunicorn_port, key)

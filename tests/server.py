@@ -25,7 +25,6 @@ class Server:
 
     port: int
     key: str
-    process: subprocess.Popen[bytes]
 
     def send(self, path: str, body: Any, method: str = "POST", **headers: str) -> tuple[int, bytes]:
         """Send JSON and return the status and the bytes of the answer; `_` is - in a header."""
@@ -68,10 +67,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def run_gunicorn(
-    database_url: URL, key: str, workers: int = 2, app: str = "wsgi:app"
-) -> Iterator[Server]:
-    """Run gunicorn with the project's settings on a free port of the loopback interface."""
+def run_gunicorn(database_url: URL, app: str = "wsgi:app", workers: int = 2) -> Iterator[int]:
+    """Run gunicorn with the project's settings on a free loopback port, and return the port."""
     port = free_port()
     environment = {
         **os.environ,
@@ -86,7 +83,7 @@ def run_gunicorn(
     )
     try:
         _wait_until_listening(port, process)
-        yield Server(port, key, process)
+        yield port
     finally:
         process.terminate()
         process.wait(15)

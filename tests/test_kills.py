@@ -5,7 +5,7 @@ from http.client import HTTPException
 import pytest
 
 from tests.builders import ana
-from tests.server import run_gunicorn
+from tests.server import Server, run_gunicorn
 
 
 def until_answered(server, body, key):
@@ -21,7 +21,8 @@ def until_answered(server, body, key):
 @pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.fault)])
 def test_every_retry_converges_and_no_key_stays_stuck(database_url, key, make, sql, moment, kills):
     codes = [make.voucher(max_redemptions=9) for _ in range(kills)]
-    with run_gunicorn(database_url, key, app="tests.faulty_wsgi:app") as server:
+    with run_gunicorn(database_url, app="tests.faulty_wsgi:app") as port:
+        server = Server(port, key)
         for number, code in enumerate(codes):
             body, name = {"code": code, "email": ana}, f"key-{number}"
             with pytest.raises((HTTPException, ConnectionError)):
