@@ -26,7 +26,7 @@ from voucherpool import create_app
 from voucherpool.config import Config
 from voucherpool.db import db
 from voucherpool.localpg import LocalPostgres
-from voucherpool.web import apikeys
+from voucherpool.web import apikeys, throttle
 
 # Fast instead of durable: what the tests write is thrown away.
 fast = {
@@ -117,6 +117,7 @@ def database_url(shared_app: Flask) -> URL:
 def app(shared_app: Flask, database_url: URL) -> Flask:
     """Return the application on the emptied database; its unexpected errors reach the test."""
     shared_app.testing = True
+    throttle.init_app(shared_app)  # nobody is remembered from the test before
     return shared_app
 
 

@@ -12,7 +12,7 @@ from voucherpool.db import db
 from voucherpool.offers import routes as offers
 from voucherpool.vouchers import ledger_routes as redemptions
 from voucherpool.vouchers import routes as vouchers
-from voucherpool.web import auth, health, openapi, problems, request_id
+from voucherpool.web import auth, health, openapi, problems, request_id, throttle
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -27,6 +27,7 @@ def create_app(config: Config | None = None) -> Flask:
     Migrate(app, db, directory=str(checkout / "migrations"))
     request_id.init_app(app)
     auth.init_app(app)
+    throttle.init_app(app)
     health.init_app(app)
     api = openapi.init_app(app)
     for domain in (vouchers, redemptions, offers, customers):

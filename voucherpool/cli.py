@@ -18,7 +18,7 @@ from voucherpool.db import transaction
 from voucherpool.errors import VoucherPoolError
 from voucherpool.fields import rfc3339_utc
 from voucherpool.vouchers import support
-from voucherpool.web import apikeys, idempotency
+from voucherpool.web import apikeys, idempotency, throttle
 
 
 @contextmanager
@@ -92,9 +92,10 @@ def audit() -> None:
 
 @commands.command()
 def cleanup() -> None:
-    """Forget idempotency keys unused for 48 hours and refused attempts older than 90 days."""
+    """Forget idempotency keys unused for 48 hours, old refused attempts and counts of misses."""
     with transaction():
         keys, attempts = idempotency.purge(), support.forget_old_attempts()
+        throttle.forget_old_misses()
     click.echo(f"Forgot {keys} idempotency keys and {attempts} refused attempts.")
 
 

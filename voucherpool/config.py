@@ -27,6 +27,8 @@ class Config:
     `database_url` names psycopg2 as its driver, whatever spelling was given.
     `open_mode` serves local clients without an API key; only `voucherpool start` sets it.
     `workers` and `threads` are gunicorn's processes and the threads of each.
+    `misses_per_key` and `misses_per_email` are how many codes an API key and a customer may guess
+    wrong in a minute.
     """
 
     database_url: URL
@@ -34,6 +36,8 @@ class Config:
     workers: int = 2
     threads: int = 4
     port: int = 5000
+    misses_per_key: int = 300
+    misses_per_email: int = 10
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Config":
@@ -49,6 +53,20 @@ class Config:
                 environ, "VOUCHERPOOL_THREADS", default=cls.threads, least=1, most=64
             ),
             port=whole_number(environ, "PORT", default=cls.port, least=1, most=65535),
+            misses_per_key=whole_number(
+                environ,
+                "VOUCHERPOOL_MISSES_PER_KEY",
+                default=cls.misses_per_key,
+                least=1,
+                most=1_000_000,
+            ),
+            misses_per_email=whole_number(
+                environ,
+                "VOUCHERPOOL_MISSES_PER_EMAIL",
+                default=cls.misses_per_email,
+                least=1,
+                most=1_000_000,
+            ),
         )
 
     def for_flask(self) -> dict[str, Any]:
@@ -68,6 +86,8 @@ class Config:
                 "connect_args": {"connect_timeout": 5, "application_name": "voucherpool"},
             },
             "OPEN_MODE": self.open_mode,
+            "MISSES_PER_KEY": self.misses_per_key,
+            "MISSES_PER_EMAIL": self.misses_per_email,
             "MAX_CONTENT_LENGTH": 1024 * 1024,
         }
 

@@ -28,6 +28,7 @@ VoucherPoolError
 ├── VoucherExpired                 410  voucher_expired
 ├── BodyTooLarge                   413  body_too_large
 ├── UnsupportedMediaType           415  unsupported_media_type
+├── TooManyFailedAttempts          429  too_many_failed_attempts
 ├── Unprocessable
 │   ├── InvalidInput               422  validation_failed
 │   ├── OrderBelowMinimum          422  order_below_minimum
@@ -38,6 +39,7 @@ VoucherPoolError
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
+from math import ceil
 from typing import Any, ClassVar
 
 retry_after_seconds = 2
@@ -50,7 +52,7 @@ class VoucherPoolError(Exception):
     """
 
     status: ClassVar[HTTPStatus]
-    headers: ClassVar[Mapping[str, str]] = {}
+    headers: Mapping[str, str] = {}
 
     def __init__(self, detail: str | None = None, errors: Mapping[str, Any] | None = None) -> None:
         self.detail = detail or self.explanation()
@@ -96,14 +98,16 @@ class ApiKeyRequired(VoucherPoolError):
     """Send an API key in the header `Authorization: Bearer vp_…`."""
 
     status = HTTPStatus.UNAUTHORIZED
-    headers: ClassVar = {"WWW-Authenticate": 'Bearer realm="voucherpool"'}
+    headers: Mapping[str, str] = {"WWW-Authenticate": 'Bearer realm="voucherpool"'}
 
 
 class ApiKeyInvalid(VoucherPoolError):
     """The API key is not valid: it is misspelt, unknown or revoked."""
 
     status = HTTPStatus.UNAUTHORIZED
-    headers: ClassVar = {"WWW-Authenticate": 'Bearer realm="voucherpool", error="invalid_token"'}
+    headers: Mapping[str, str] = {
+        "WWW-Authenticate": 'Bearer realm="voucherpool", error="invalid_token"'
+    }
 
 
 class ScopeMissing(VoucherPoolError):
@@ -222,8 +226,18 @@ class IdempotencyKeyReused(Unprocessable):
     """This Idempotency-Key stands for another request: make a new key for each."""
 
 
+class TooManyFailedAttempts(VoucherPoolError):
+    """Too many codes were guessed wrong: wait for the seconds that Retry-After names."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.headers = {"Retry-After": str(ceil(seconds))}
+
+
 class DatabaseUnavailable(VoucherPoolError):
     """The database does not answer at the moment: try again."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    headers: ClassVar = {"Retry-After": str(retry_after_seconds)}
+    headers: Mapping[str, str] = {"Retry-After": str(retry_after_seconds)}

@@ -14,6 +14,7 @@ from voucherpool.errors import (
     OrderMismatch,
     RedemptionLimitReached,
     RedemptionReversed,
+    TooManyFailedAttempts,
     VoucherExists,
     VoucherNotFound,
     VoucherPoolError,
@@ -29,6 +30,7 @@ from voucherpool.vouchers import (
     schemas,
     support,
 )
+from voucherpool.web import throttle
 from voucherpool.web.idempotency import write
 from voucherpool.web.openapi import Blueprint
 
@@ -40,16 +42,22 @@ refusals: Errors = (CustomerNotFound, VoucherNotFound, RedemptionLimitReached, *
 refusals_of_orders: Errors = (OrderBelowMinimum, OrderMismatch, RedemptionReversed)
 
 
-def remember_refusals(view: Callable[..., Response]) -> Callable[..., Response]:
-    """Keep each refused attempt for support, once the transaction that refused is over."""
+def watched(view: Callable[..., Response]) -> Callable[..., Response]:
+    """Keep each refused attempt for support, and slow down who guesses codes.
+
+    Both are written once the transaction that refused is over.
+    """
 
     @wraps(view)
     def run(body: dict[str, Any]) -> Response:
+        throttle.admit(body["email"])
         try:
             return view(body)
         except (*refusals, *refusals_of_orders) as refusal:
             with transaction():
                 support.remember(refusal, body["code"], body["email"])
+                if isinstance(refusal, VoucherNotFound):
+                    throttle.count_miss(body["email"])
             raise
 
     return run
@@ -70,9 +78,9 @@ def generate(body: dict[str, Any]) -> dict[str, str]:
 
 
 @blueprint.post("/validate")
-@blueprint.guarded("redeem", *refusals, *refusals_of_orders)
+@blueprint.guarded("redeem", TooManyFailedAttempts, *refusals, *refusals_of_orders)
 @blueprint.arguments(schemas.RedeemRequest())
-@remember_refusals
+@watched
 @write
 @blueprint.response(201, schemas.Redeemed())
 def validate(body: dict[str, Any]) -> Any:
@@ -83,18 +91,22 @@ def validate(body: dict[str, Any]) -> Any:
 
 
 @blueprint.post("/check")
-@blueprint.guarded("read")
+@blueprint.guarded("read", TooManyFailedAttempts)
 @blueprint.arguments(schemas.RedeemRequest())
 @blueprint.response(200, schemas.Checked())
 def check(body: dict[str, Any]) -> Any:
     """Say whether a voucher would redeem now; change nothing."""
-    return examining.check(body["code"], body["email"], body.get("order_amount"))
+    throttle.admit(body["email"])
+    checked = examining.check(body["code"], body["email"], body.get("order_amount"))
+    if checked.get("reason") == VoucherNotFound.code():
+        throttle.count_miss(body["email"])
+    return checked
 
 
 @blueprint.post("/hold")
-@blueprint.guarded("redeem", *refusals)
+@blueprint.guarded("redeem", TooManyFailedAttempts, *refusals)
 @blueprint.arguments(schemas.HoldRequest())
-@remember_refusals
+@watched
 @write
 @blueprint.response(201, schemas.Held())
 def hold(body: dict[str, Any]) -> Any:

@@ -6,6 +6,7 @@ import string
 import zlib
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import ARRAY, CheckConstraint, Identity, Text, func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -80,17 +81,24 @@ def everyone() -> Sequence[ApiKey]:
     return db.session.scalars(select(ApiKey).order_by(ApiKey.name)).all()
 
 
-def granted_scopes(key: str) -> list[str] | None:
-    """Return the scopes of an active key, or None for any other text.
+class Grant(NamedTuple):
+    """Whom a request comes from, and what it may do; no key at all in open mode."""
+
+    key_id: int | None
+    scopes: Sequence[str]
+
+
+def grant(key: str) -> Grant | None:
+    """Return what an active key may do, or None for any other text.
 
     A misspelt key fails by its checksum, without a query.
     """
     secret, checksum = key[len(prefix) : -checksum_length], key[-checksum_length:]
     if not (key.startswith(prefix) and key.isascii() and checksum == _checksum(secret)):
         return None
-    return db.session.scalar(
-        select(ApiKey.scopes).where(ApiKey.digest == _digest(key), ApiKey.revoked_at.is_(None))
-    )
+    active = (ApiKey.digest == _digest(key), ApiKey.revoked_at.is_(None))
+    found = db.session.execute(select(ApiKey.id, ApiKey.scopes).where(*active)).one_or_none()
+    return Grant(*found) if found else None
 
 
 def _digest(key: str) -> bytes:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any, TypeVar
 
-from flask import Flask, current_app, request
+from flask import Flask, current_app, g, request
 
 from voucherpool.db import db
 from voucherpool.errors import ApiKeyInvalid, ApiKeyRequired, ScopeMissing
@@ -41,24 +41,25 @@ def _check() -> None:
     scope = getattr(view, "required_scope", None)
     if scope == public:
         return
-    granted = _granted_scopes()
-    if scope not in granted:
+    grant = _grant()
+    if scope not in grant.scopes:
         raise ScopeMissing(f"The API key lacks the scope that this route needs: {scope}.")
+    g.api_key_id = grant.key_id
 
 
-def _granted_scopes() -> tuple[str, ...] | list[str]:
+def _grant() -> apikeys.Grant:
     header = request.headers.get("Authorization")
     if header is None:
         if current_app.config["OPEN_MODE"] and _is_local():
-            return apikeys.scopes
+            return apikeys.Grant(None, apikeys.scopes)
         raise ApiKeyRequired
     scheme, _, key = header.partition(" ")
-    granted = apikeys.granted_scopes(key.strip()) if scheme.lower() == "bearer" else None
+    grant = apikeys.grant(key.strip()) if scheme.lower() == "bearer" else None
     # The body may take its time; the connection must not wait for it.
     db.session.remove()
-    if granted is None:
+    if grant is None:
         raise ApiKeyInvalid
-    return granted
+    return grant
 
 
 def _is_local() -> bool:
