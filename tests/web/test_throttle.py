@@ -80,7 +80,7 @@ def test_no_e_mail_and_no_code_is_stored_with_a_miss(client, make, sql):
 
 
 @pytest.mark.parametrize(
-    ("guesses", "workers"), [(1000, 2), pytest.param(10_000, 4, marks=pytest.mark.fault)]
+    ("guesses", "workers"), [(600, 2), pytest.param(10_000, 4, marks=pytest.mark.fault)]
 )
 def test_over_all_workers_a_key_guesses_wrong_exactly_as_often_as_it_may(
     app, database_url, key, make, monkeypatch, guesses, workers
