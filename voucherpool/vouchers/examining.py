@@ -62,17 +62,18 @@ def examine(request: dict[str, Any]) -> Examined | None:
 
 
 def take_or_refuse(
-    statement: Executable, request: dict[str, Any], refuse: Callable[[Examined | None], Any]
+    statement: Executable, request: dict[str, Any], otherwise: Callable[[Examined | None], Any]
 ) -> Any:
-    """Return the row of a guarded write; without one, what `refuse` returns or raises.
+    """Return the row of a guarded write; without one, what `otherwise` returns or raises.
 
     A voucher can become free between the write and the look at why it took nothing: then the
     write is tried again, so that nobody is refused without a reason.
     """
     for _ in range(attempts):
-        taken = db.session.execute(statement, request).one_or_none() or refuse(examine(request))
-        if taken is not None:
-            return taken
+        taken = db.session.execute(statement, request).one_or_none()
+        answer = otherwise(examine(request)) if taken is None else taken
+        if answer is not None:
+            return answer
     raise DatabaseUnavailable("This voucher is in too much demand at the moment: try again.")
 
 

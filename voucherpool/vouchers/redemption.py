@@ -56,10 +56,10 @@ def redeem(
     taken = take_or_refuse(take_one, request, lambda seen: _repeat_or_refuse(seen, order_amount))
     if isinstance(taken, Taken):
         return taken
-    if not taken.counted:
-        raise CustomerLimitReached
     if not taken.entered:
         raise TwinCommitted
+    if not taken.counted:
+        raise CustomerLimitReached
     return Taken(*taken[2:])
 
 
@@ -136,8 +136,9 @@ def _counted() -> CTE:
 def _take_one() -> Executable:
     """Build the statement that takes a use, counts it and writes it into the ledger.
 
-    It answers no row when nothing was taken. A row that is not `counted` or not `entered` means
-    that another request was first: then the transaction must not commit.
+    It answers no row when nothing was taken. A row that is not `entered` means that a twin of the
+    order was first, one that is not `counted` that another redemption reached the customer's
+    limit: then the transaction must not commit.
     """
     counted = _counted()
     entry = {

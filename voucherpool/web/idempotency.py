@@ -66,6 +66,7 @@ def write(view: View[Arguments]) -> View[Arguments]:
         key = _key()
         with suppress(TwinCommitted), transaction(), _naming_twins():
             return _answer(key, view, *args, **kwargs)
+        # The twin's row can be seen in this transaction, and decides.
         with transaction():
             return _answer(key, view, *args, **kwargs)
 
