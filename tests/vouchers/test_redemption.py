@@ -100,3 +100,9 @@ def test_eight_spellings_find_one_voucher(client, make, monkeypatch, spell):
     code = make.voucher()
     assert redeem(client, spell(code)).status_code == 201
     assert redeem(client, code).status_code == 409
+
+
+def test_a_body_without_a_content_type_is_read_as_json(client, make):
+    for content_type in (None, "application/x-www-form-urlencoded"):
+        body = f'{{"code":"{make.voucher()}","email":"{ana}"}}'
+        assert client.post(path, data=body, content_type=content_type).status_code == 201

@@ -24,7 +24,7 @@ from voucherpool.vouchers.rules import Conditions
 
 Examined = Row[*tuple[Any, ...]]
 
-attempts = 10
+attempts = 10  # each loses to another change of the same voucher, so few are ever needed
 
 order_ref = bindparam("order_ref", None, type_=Text)
 order_amount = bindparam("order_amount", None, type_=Numeric)

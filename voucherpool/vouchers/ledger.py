@@ -114,7 +114,6 @@ lock_vouchers = (
     .with_for_update(of=Voucher)
 )
 
-
 lock_counts = (
     select(CustomerRedemptions.redemption_count)
     .join(Voucher, Voucher.offer_id == CustomerRedemptions.offer_id)

@@ -40,6 +40,8 @@ def lookup(code: str) -> Mapping[str, Any]:
 
 
 def _open_holds(holds: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
+    if not holds:
+        return []
     customers = {terms["customer"] for terms in holds.values()}
     rows = db.session.execute(select(Customer.id, Customer.email).where(Customer.id.in_(customers)))
     emails = {row.id: row.email for row in rows}

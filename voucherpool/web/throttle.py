@@ -25,7 +25,10 @@ renewed_after_seconds = 1.0
 
 
 class Misses(Model):
-    """How many codes a subject guessed wrong since a moment; `subject` is a digest."""
+    """How many codes a subject guessed wrong in the minute from `since` on.
+
+    `subject` is the digest of an API key's id or of an e-mail, `miss_limit` how many it may.
+    """
 
     __tablename__ = "misses"
     __table_args__ = (
