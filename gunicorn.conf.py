@@ -1,8 +1,23 @@
 """gunicorn's settings; WEB_CONCURRENCY, VOUCHERPOOL_THREADS and PORT change what they name."""
 
+import logging.config
 import os
+import shutil
 import sys
+import tempfile
+from typing import Any
 
+# Where the workers' counts meet, read when prometheus_client is imported. It stays when this file
+# is read again for a reload (SIGHUP), but is not shared with the gunicorn that replaces this one.
+folder = f"voucherpool-metrics-{os.getpid()}-"
+if folder not in os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""):
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=folder)
+
+from click import ClickException
+from gunicorn import glogging
+from prometheus_client import multiprocess
+
+from voucherpool import durability, logs, metrics
 from voucherpool.config import Config, ConfigurationError
 
 try:
@@ -39,3 +54,41 @@ worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
 
 # One socket path for all instances of a user would let a second one take over the first's.
 control_socket_disable = True
+
+
+class Logger(glogging.Logger):
+    """Writes gunicorn's own words as one JSON object a line, like the service's."""
+
+    def setup(self, cfg: Any) -> None:
+        """Configure all logging of the process, at the start and at each reload."""
+        super().setup(cfg)
+        logging.config.dictConfig(logs.settings())
+
+
+logger_class = Logger
+
+# The service logs its requests; gunicorn would write addresses with the e-mails in their queries.
+accesslog = None
+
+
+def on_starting(server: Any) -> None:
+    """Refuse to serve from a PostgreSQL that may lose what it acknowledged."""
+    try:
+        durability.insist(settings)
+    except ClickException as error:
+        sys.exit(f"Error: {error.message}")
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Count the connections that the worker's pool may hold."""
+    metrics.connections.set(settings.threads)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Count a worker that ended no more as alive; what it served stays counted."""
+    multiprocess.mark_process_dead(worker.pid)
+
+
+def on_exit(server: Any) -> None:
+    """Remove the counts, which start anew with the next start."""
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +24,7 @@ from sqlalchemy.engine import URL, make_url
 from tests.builders import Builders
 from tests.server import Server, run_gunicorn
 from voucherpool import create_app
-from voucherpool.config import Config
+from voucherpool.config import Config, durability
 from voucherpool.db import db
 from voucherpool.localpg import LocalPostgres
 from voucherpool.web import apikeys, throttle
@@ -51,18 +52,26 @@ def postgresql_server() -> Iterator[SimpleNamespace]:
             maintenance_dbname=url.database,
         )
         return
-    # In memory where there is some: a database is cloned for each test.
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else tempfile.gettempdir()
-    for left in Path(memory).glob("voucherpool-tests-*"):  # by runs that were killed
+    with memory("tests") as home:
+        postgres = LocalPostgres(home / "postgres", **fast)
+        postgres.start()
+        yield _server(host=str(postgres.run), port=5432, user="postgres")
+
+
+@contextmanager
+def memory(name: str) -> Iterator[Path]:
+    """Make a folder for a PostgreSQL, in memory where there is some, and remove both again."""
+    parent = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else tempfile.gettempdir()
+    for left in Path(parent).glob(f"voucherpool-{name}-*"):  # by runs that were killed
         dead = not Path("/proc", left.name.rpartition("-")[2]).exists()
         if dead and left.stat().st_uid == os.getuid():
             _remove(left)
-    home = Path(memory, f"voucherpool-tests-{os.getpid()}")
+    home = Path(parent, f"voucherpool-{name}-{os.getpid()}")
     home.mkdir(mode=0o711)  # root's PostgreSQL runs as nobody and must get in
-    postgres = LocalPostgres(home / "postgres", **fast)
-    postgres.start()
-    yield _server(host=str(postgres.run), port=5432, user="postgres")
-    _remove(home)
+    try:
+        yield home
+    finally:
+        _remove(home)
 
 
 def _remove(home: Path) -> None:
@@ -80,9 +89,14 @@ def _url(host: str, port: int, user: str, dbname: str, password: str | None = No
     return URL.create("postgresql+psycopg2", user, password, database=dbname, query=query)
 
 
+def config(database_url: URL) -> Config:
+    """Return a configuration that tolerates a server which is fast instead of durable."""
+    return Config(database_url, tolerate_off=durability)
+
+
 def _migrate(**database: Any) -> None:
     address = {key: database.get(key) for key in ("host", "port", "user", "dbname", "password")}
-    with create_app(Config(_url(**address))).app_context():
+    with create_app(config(_url(**address))).app_context():
         flask_migrate.upgrade()
 
 
@@ -98,7 +112,7 @@ def shared_app(migrated: Any) -> Iterator[Flask]:
     address = {"host": migrated.host, "port": migrated.port, "user": migrated.user}
     address |= {"password": migrated.password, "dbname": f"{migrated.dbname}shared"}
     with DatabaseJanitor(**address, template_dbname=migrated.template_dbname):
-        app = create_app(Config(_url(**address)))
+        app = create_app(config(_url(**address)))
         yield app
         with app.app_context():
             db.engine.dispose()
@@ -125,7 +139,7 @@ def app(shared_app: Flask, database_url: URL) -> Flask:
 def own_app(postgresql: Any) -> Iterator[Flask]:
     """Return an application on a database of the test's own, whose schema it may change."""
     info = postgresql.info
-    app = create_app(Config(_url(info.host, info.port, info.user, info.dbname, info.password)))
+    app = create_app(config(_url(info.host, info.port, info.user, info.dbname, info.password)))
     yield app
     with app.app_context():
         db.engine.dispose()

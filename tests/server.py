@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy.engine import URL
 
-from voucherpool.config import checkout
+from voucherpool.config import checkout, durability
 
 
 @dataclass
@@ -67,12 +67,18 @@ def free_port() -> int:
 
 
 @contextmanager
-def run_gunicorn(database_url: URL, app: str = "wsgi:app", workers: int = 2) -> Iterator[int]:
-    """Run gunicorn with the project's settings on a free loopback port, and return the port."""
+def run_gunicorn(
+    database_url: URL, app: str = "wsgi:app", workers: int = 2, log: int | None = None
+) -> Iterator[int]:
+    """Run gunicorn with the project's settings on a free loopback port, and return the port.
+
+    `log` is the descriptor of the file for its standard error.
+    """
     port = free_port()
     environment = {
         **os.environ,
         "DATABASE_URL": database_url.render_as_string(hide_password=False),
+        "VOUCHERPOOL_TOLERATE_OFF": ",".join(durability),
         "WEB_CONCURRENCY": str(workers),
         "PORT": str(port),
     }
@@ -80,6 +86,7 @@ def run_gunicorn(database_url: URL, app: str = "wsgi:app", workers: int = 2) -> 
         [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", app],
         cwd=checkout,
         env=environment,
+        stderr=log,
     )
     try:
         _wait_until_listening(port, process)

@@ -32,6 +32,7 @@ def test_psycopg2_is_the_driver_whatever_spelling_the_url_has(scheme):
         ("WEB_CONCURRENCY", "-1"),
         ("VOUCHERPOOL_THREADS", "many"),
         ("VOUCHERPOOL_OPEN_MODE", "1"),
+        ("VOUCHERPOOL_TOLERATE_OFF", "autovacuum"),
     ],
 )
 def test_nonsense_is_refused_with_the_variables_name_and_no_password(variable, value):
@@ -45,3 +46,11 @@ def test_the_pool_holds_a_connection_for_each_thread():
     app = create_app(Config.from_environment({"DATABASE_URL": url, "VOUCHERPOOL_THREADS": "7"}))
     with app.app_context():
         assert db.engine.pool.size() == 7
+
+
+def test_what_the_address_says_of_the_connection_stands():
+    settings = Config.from_environment({"DATABASE_URL": url}).connection_settings()
+    assert "statement_timeout" in settings["options"]
+    assert settings["target_session_attrs"] == "read-write"
+    given = Config.from_environment({"DATABASE_URL": f"{url}?options=&connect_timeout=9"})
+    assert not {"options", "connect_timeout"} & set(given.connection_settings())

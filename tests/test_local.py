@@ -17,7 +17,7 @@ import pytest
 
 from tests.builders import in_days
 from tests.server import free_port
-from voucherpool.config import checkout
+from voucherpool.config import checkout, durability
 
 
 @pytest.fixture
@@ -33,6 +33,7 @@ def start(database_url, tmp_path):
                 **os.environ,
                 "DATABASE_URL": database_url.render_as_string(hide_password=False),
                 "PORT": str(port),
+                "VOUCHERPOOL_TOLERATE_OFF": ",".join(durability),
                 **environment,
             },
             stdout=subprocess.PIPE,

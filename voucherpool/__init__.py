@@ -12,7 +12,16 @@ from voucherpool.db import db
 from voucherpool.offers import routes as offers
 from voucherpool.vouchers import ledger_routes as redemptions
 from voucherpool.vouchers import routes as vouchers
-from voucherpool.web import auth, health, openapi, problems, request_id, throttle
+from voucherpool.web import (
+    auth,
+    headers,
+    health,
+    observation,
+    openapi,
+    problems,
+    request_id,
+    throttle,
+)
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -26,12 +35,13 @@ def create_app(config: Config | None = None) -> Flask:
     db.init_app(app)
     Migrate(app, db, directory=str(checkout / "migrations"))
     request_id.init_app(app)
+    observation.init_app(app)
+    headers.init_app(app)
     auth.init_app(app)
     throttle.init_app(app)
-    health.init_app(app)
     api = openapi.init_app(app)
-    for domain in (vouchers, redemptions, offers, customers):
-        api.register_blueprint(domain.blueprint)
+    for part in (vouchers, redemptions, offers, customers, health, observation):
+        api.register_blueprint(part.blueprint)
     problems.init_app(app)
     cli.init_app(app)
     return app

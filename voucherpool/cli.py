@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from voucherpool import auditing, seeding
 from voucherpool.config import checkout
-from voucherpool.db import transaction
+from voucherpool.db import long_transaction, transaction
 from voucherpool.errors import VoucherPoolError
 from voucherpool.fields import rfc3339_utc
 from voucherpool.vouchers import support
@@ -83,7 +83,8 @@ def seed(directory: Path) -> None:
 @commands.command()
 def audit() -> None:
     """Count the breaches of the rules in the database; exit code 1 if there are any."""
-    breaches = auditing.breaches()
+    with long_transaction():
+        breaches = auditing.breaches()
     for rule, count in breaches.items():
         click.echo(f"{count}\t{rule}")
     if any(breaches.values()):
@@ -93,7 +94,7 @@ def audit() -> None:
 @commands.command()
 def cleanup() -> None:
     """Forget idempotency keys unused for 48 hours, old refused attempts and counts of misses."""
-    with transaction():
+    with long_transaction():
         keys, attempts = idempotency.purge(), support.forget_old_attempts()
         throttle.forget_old_misses()
     click.echo(f"Forgot {keys} idempotency keys and {attempts} refused attempts.")
@@ -126,7 +127,9 @@ def list_keys() -> None:
     """Print every key's name, scopes and dates; a key itself cannot be shown again."""
     for key in apikeys.everyone():
         state = f"revoked {rfc3339_utc(key.revoked_at)}" if key.revoked_at else "active"
-        click.echo(f"{key.name}\t{','.join(key.scopes)}\t{rfc3339_utc(key.created_at)}\t{state}")
+        used = f"used {rfc3339_utc(key.last_used_at)}" if key.last_used_at else "never used"
+        made = rfc3339_utc(key.created_at)
+        click.echo("\t".join([key.name, ",".join(key.scopes), made, used, state]))
 
 
 @api_keys.command()

@@ -11,6 +11,8 @@ from sqlalchemy.exc import ArgumentError
 
 checkout = Path(__file__).resolve().parent.parent
 driver = "postgresql+psycopg2"
+durability = frozenset({"fsync", "full_page_writes", "synchronous_commit"})
+"""PostgreSQL's settings without which it may lose what it has committed."""
 
 
 class ConfigurationError(click.ClickException):
@@ -28,7 +30,8 @@ class Config:
     `open_mode` serves local clients without an API key; only `voucherpool start` sets it.
     `workers` and `threads` are gunicorn's processes and the threads of each.
     `misses_per_key` and `misses_per_email` are how many codes an API key and a customer may guess
-    wrong in a minute.
+    wrong in a minute. `tolerate_off` names the settings of `durability` that PostgreSQL may have
+    switched off, for tests alone.
     """
 
     database_url: URL
@@ -38,6 +41,7 @@ class Config:
     port: int = 5000
     misses_per_key: int = 300
     misses_per_email: int = 10
+    tolerate_off: frozenset[str] = frozenset()
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Config":
@@ -67,6 +71,7 @@ class Config:
                 least=1,
                 most=1_000_000,
             ),
+            tolerate_off=_tolerate_off(environ),
         )
 
     def for_flask(self) -> dict[str, Any]:
@@ -79,17 +84,40 @@ class Config:
                 # A thread holds at most one connection, so no request waits for another's.
                 "pool_size": self.threads,
                 "max_overflow": 0,
-                "pool_timeout": 5,
+                "pool_timeout": 2,
                 "pool_pre_ping": True,
                 # What a failed statement logs must name no code and no e-mail.
                 "hide_parameters": True,
-                "connect_args": {"connect_timeout": 5, "application_name": "voucherpool"},
+                "connect_args": self.connection_settings(),
             },
             "OPEN_MODE": self.open_mode,
             "MISSES_PER_KEY": self.misses_per_key,
             "MISSES_PER_EMAIL": self.misses_per_email,
+            "TOLERATE_OFF": self.tolerate_off,
             "MAX_CONTENT_LENGTH": 1024 * 1024,
         }
+
+    def connection_settings(self) -> dict[str, Any]:
+        """Return libpq's parameters; what the database's address itself names stands.
+
+        Their source: https://www.postgresql.org/docs/current/libpq-connect.html, 34.1.2. Whatever
+        goes wrong is answered before the proxy in front gives up.
+        """
+        settings = {
+            "application_name": "voucherpool",
+            "connect_timeout": 2,
+            # Of several hosts, the one that takes writes; a standby may be behind.
+            "target_session_attrs": "read-write",
+            # A host that is gone without a word is given up after about this time.
+            "tcp_user_timeout": 5000,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "options": "-c statement_timeout=3s -c lock_timeout=2s"
+            " -c idle_in_transaction_session_timeout=5s",
+        }
+        given = self.database_url.query
+        return {name: value for name, value in settings.items() if name not in given}
 
 
 def whole_number(
@@ -115,6 +143,15 @@ def _database_url(environ: Mapping[str, str]) -> URL:
     if url.drivername not in {"postgres", "postgresql", driver}:
         raise ConfigurationError("DATABASE_URL", expected)
     return url.set(drivername=driver)
+
+
+def _tolerate_off(environ: Mapping[str, str]) -> frozenset[str]:
+    names = frozenset(environ.get("VOUCHERPOOL_TOLERATE_OFF", "").replace(",", " ").split())
+    if not names <= durability:
+        raise ConfigurationError(
+            "VOUCHERPOOL_TOLERATE_OFF", f"unset, or some of {', '.join(sorted(durability))}"
+        )
+    return names
 
 
 def _open_mode(environ: Mapping[str, str]) -> bool:

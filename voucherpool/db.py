@@ -1,14 +1,27 @@
 """The database: one declarative base, one session a request, one way to open a transaction."""
 
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, ClassVar
+from functools import wraps
+from typing import TYPE_CHECKING, ClassVar, ParamSpec, TypeVar
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import BigInteger, DateTime, MetaData, Numeric, Table, Text
+from psycopg2.errors import DeadlockDetected, ReadOnlySqlTransaction, SerializationFailure
+from sqlalchemy import BigInteger, DateTime, Engine, MetaData, Numeric, Table, Text, event, text
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, registry
+
+from voucherpool.errors import OutcomeUnknown
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+longest_pause_seconds = 0.1
 
 
 class Base(DeclarativeBase):
@@ -53,8 +66,71 @@ def transaction() -> Iterator[None]:
     """Commit all that the block writes, or roll all of it back when it raises.
 
     Opened at the edge only, by a route or a command: services never commit. Outside of it every
-    statement commits by itself, so it also serves as the decorator of each route that writes.
+    statement commits by itself. Raises OutcomeUnknown when the connection is lost at the commit.
     """
-    with db.session.begin():
+    with db.session.begin() as begun:
         db.session.connection(execution_options={"isolation_level": "READ COMMITTED"})
+        waiting: list[Callable[[], None]] = []
+        db.session.info["after_commit"] = waiting
         yield
+        try:
+            begun.commit()
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise OutcomeUnknown from error
+            raise
+    for call in waiting:
+        call()
+
+
+@contextmanager
+def long_transaction() -> Iterator[None]:
+    """Open a transaction() whose statements may take their time; for commands, not requests."""
+    with transaction():
+        db.session.execute(text("SET LOCAL statement_timeout = 0"))
+        yield
+
+
+def after_commit(call: Callable[[], None]) -> None:
+    """Call it once the present transaction has committed, and never if it does not."""
+    db.session.info.setdefault("after_commit", []).append(call)
+
+
+def run_again_if_undone(call: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Call a second time when the database undid the first: all of it, and only then.
+
+    It is undone by a connection that is lost before the commit, by a deadlock and by a
+    serialization failure
+    (https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html).
+    """
+
+    @wraps(call)
+    def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        try:
+            return call(*args, **kwargs)
+        except DBAPIError as error:
+            if not is_undone(error):
+                raise
+        db.session.remove()
+        pause()
+        return call(*args, **kwargs)
+
+    return run
+
+
+def is_undone(error: DBAPIError) -> bool:
+    """Tell whether nothing of the transaction stays, for a reason that may have passed."""
+    undone = isinstance(error.orig, SerializationFailure | DeadlockDetected)
+    return undone or error.connection_invalidated
+
+
+def pause() -> None:
+    """Wait a moment, not all requests the same one, before something is tried again."""
+    time.sleep(random.uniform(0, longest_pause_seconds))  # noqa: S311
+
+
+@event.listens_for(Engine, "handle_error")
+def _leave_the_standby(context: ExceptionContext) -> None:
+    # A primary that became a standby keeps its connections; the pool must find the new primary.
+    if isinstance(context.original_exception, ReadOnlySqlTransaction):
+        context.is_disconnect = True

@@ -34,6 +34,7 @@ VoucherPoolError
 │   ├── OrderBelowMinimum          422  order_below_minimum
 │   └── IdempotencyKeyReused       422  idempotency_key_reused
 └── DatabaseUnavailable            503  database_unavailable
+    └── OutcomeUnknown             503  outcome_unknown
 """
 
 import re
@@ -241,3 +242,7 @@ class DatabaseUnavailable(VoucherPoolError):
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     headers: Mapping[str, str] = {"Retry-After": str(retry_after_seconds)}
+
+
+class OutcomeUnknown(DatabaseUnavailable):
+    """The database was lost at the commit: see whether it took effect before you try again."""

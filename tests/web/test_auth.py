@@ -150,3 +150,18 @@ def test_open_mode_serves_no_other_machine(open_client):
 
 def test_open_mode_still_refuses_a_wrong_key(open_client):
     assert problem(open_client.get(path, headers=bearer("vp_x"))) == (401, "api_key_invalid")
+
+
+def test_the_last_use_of_a_key_is_noted_but_not_with_every_request(app, client, make, sql):
+    make.customer()
+    used = "SELECT last_used_at FROM api_keys"
+    assert sql(used) == [(None,)]
+    client.get(path)
+    [[first]] = sql(used)
+    assert first is not None
+    client.get(path)
+    assert sql(used) == [(first,)]
+    sql("UPDATE api_keys SET last_used_at = now() - interval '61 seconds'")
+    client.get(path)
+    assert sql(used) > [(first,)]
+    assert "used 20" in app.test_cli_runner().invoke(args=["apikeys", "list"]).output

@@ -28,8 +28,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from voucherpool import metrics
 from voucherpool.customers.models import Customer, email_key
-from voucherpool.db import db
+from voucherpool.db import after_commit, db
 from voucherpool.errors import CustomerNotFound, InvalidInput, OfferNotPercentage, VoucherExists
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers import codes
@@ -74,6 +75,7 @@ def issue(
         spelling = code or codes.generate()
         voucher = {"code": spelling, "code_key": codes.normal_form(spelling)}
         if db.session.scalar(issue_one, values | voucher):
+            after_commit(metrics.issued.inc)
             return spelling
         _refuse(values)
         if code is not None:

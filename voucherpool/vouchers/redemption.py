@@ -8,8 +8,9 @@ from typing import NamedTuple
 from sqlalchemy import CTE, Executable, case, exists, func, literal, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from voucherpool import metrics
 from voucherpool.customers.models import Customer
-from voucherpool.db import TwinCommitted
+from voucherpool.db import TwinCommitted, after_commit
 from voucherpool.errors import (
     CustomerLimitReached,
     OrderMismatch,
@@ -60,6 +61,7 @@ def redeem(
         raise TwinCommitted
     if not taken.counted:
         raise CustomerLimitReached
+    after_commit(metrics.redeemed.inc)
     return Taken(*taken[2:])
 
 

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ARRAY, CheckConstraint, Identity, Text, func, select, update
+from sqlalchemy import ARRAY, CheckConstraint, Identity, Text, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
 from voucherpool.db import Model, db
 from voucherpool.errors import ApiKeyExists, ApiKeyNotFound
 
-scopes = ("issue", "redeem", "read", "admin")
+scopes = ("issue", "redeem", "read", "admin", "metrics")
 
 prefix = "vp_"
 alphabet = string.digits + string.ascii_letters
@@ -24,13 +24,17 @@ checksum_length = 6
 
 
 class ApiKey(Model):
-    """One client of the API and what it may do."""
+    """One client of the API and what it may do.
+
+    `last_used_at` may be a minute behind: it is not written with every request.
+    """
 
     __tablename__ = "api_keys"
     __table_args__ = (
         CheckConstraint("octet_length(digest) = 32", name="digest"),
         CheckConstraint(
-            "cardinality(scopes) > 0 AND scopes <@ ARRAY['issue', 'redeem', 'read', 'admin']",
+            "cardinality(scopes) > 0"
+            " AND scopes <@ ARRAY['issue', 'redeem', 'read', 'admin', 'metrics']",
             name="scopes",
         ),
     )
@@ -40,6 +44,7 @@ class ApiKey(Model):
     digest: Mapped[bytes] = mapped_column(unique=True)
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
 
 
@@ -97,8 +102,18 @@ def grant(key: str) -> Grant | None:
     if not (key.startswith(prefix) and key.isascii() and checksum == _checksum(secret)):
         return None
     active = (ApiKey.digest == _digest(key), ApiKey.revoked_at.is_(None))
-    found = db.session.execute(select(ApiKey.id, ApiKey.scopes).where(*active)).one_or_none()
-    return Grant(*found) if found else None
+    found = db.session.execute(
+        select(ApiKey.id, ApiKey.scopes, _is_stale.label("stale")).where(*active)
+    ).one_or_none()
+    if found is None:
+        return None
+    if found.stale:
+        this = (ApiKey.id == found.id, _is_stale)
+        db.session.execute(update(ApiKey).where(*this).values(last_used_at=func.now()))
+    return Grant(found.id, found.scopes)
+
+
+_is_stale = func.coalesce(ApiKey.last_used_at < func.now() - text("interval '1 minute'"), True)
 
 
 def _digest(key: str) -> bytes:

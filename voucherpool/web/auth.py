@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from flask import Flask, current_app, g, request
 
-from voucherpool.db import db
+from voucherpool.db import db, run_again_if_undone
 from voucherpool.errors import ApiKeyInvalid, ApiKeyRequired, ScopeMissing
 from voucherpool.web import apikeys
 
@@ -54,7 +54,7 @@ def _grant() -> apikeys.Grant:
             return apikeys.Grant(None, apikeys.scopes)
         raise ApiKeyRequired
     scheme, _, key = header.partition(" ")
-    grant = apikeys.grant(key.strip()) if scheme.lower() == "bearer" else None
+    grant = run_again_if_undone(apikeys.grant)(key.strip()) if scheme.lower() == "bearer" else None
     # The body may take its time; the connection must not wait for it.
     db.session.remove()
     if grant is None:

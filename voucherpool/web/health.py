@@ -1,49 +1,74 @@
 """Whether the process runs, and whether it can serve."""
 
+from typing import Any
+
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from flask import Blueprint, Flask, current_app
-from sqlalchemy import NullPool, create_engine
+from flask import current_app
+from marshmallow import Schema, fields, validate
+from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from voucherpool import durability
 from voucherpool.db import db
-from voucherpool.web.auth import public, requires
+from voucherpool.web.openapi import Blueprint
 
 blueprint = Blueprint("health", __name__)
 
 
-def init_app(app: Flask) -> None:
-    """Serve /livez and /readyz."""
-    app.register_blueprint(blueprint)
+class Alive(Schema):
+    """The process runs."""
+
+    status = fields.String(required=True, validate=validate.Equal("alive"))
+
+
+class Ready(Schema):
+    """Whether the service can serve; `reason` says why not and what to do."""
+
+    status = fields.String(required=True, validate=validate.OneOf(["ready", "not ready"]))
+    reason = fields.String()
 
 
 @blueprint.get("/livez")
-@requires(public)
+@blueprint.public
+@blueprint.response(200, Alive())
 def livez() -> dict[str, str]:
     """Say that the process runs; asks nothing of the database."""
     return {"status": "alive"}
 
 
 @blueprint.get("/readyz")
-@requires(public)
-def readyz() -> tuple[dict[str, str], int]:
-    """Say whether the database answers and is at the revision that this code needs."""
+@blueprint.public
+@blueprint.alt_response(503, schema=Ready())
+@blueprint.response(200, Ready())
+def readyz() -> Any:
+    """Say whether the database takes writes, keeps them, and is at the revision of this code."""
     reason = _why_not_ready()
-    return (
-        ({"status": "not ready", "reason": reason}, 503) if reason else ({"status": "ready"}, 200)
-    )
+    return ({"status": "not ready", "reason": reason}, 503) if reason else {"status": "ready"}
 
 
 def _why_not_ready() -> str | None:
     # A connection of its own: a full pool must not make the process look broken.
-    options = current_app.config["SQLALCHEMY_ENGINE_OPTIONS"]["connect_args"]
-    engine = create_engine(db.engine.url, poolclass=NullPool, connect_args=options)
+    settings = current_app.config["SQLALCHEMY_ENGINE_OPTIONS"]["connect_args"]
+    engine = create_engine(db.engine.url, poolclass=NullPool, connect_args=settings)
     try:
         with engine.connect() as connection:
-            current = MigrationContext.configure(connection).get_current_revision()
-    except SQLAlchemyError:
+            return _why_not_writable(connection) or _why_not_current(connection)
+    except SQLAlchemyError as error:
+        if "read-only" in str(error):  # libpq's word for what target_session_attrs passed over
+            return "The database is a standby: it takes no writes."
         return "The database does not answer."
+
+
+def _why_not_writable(connection: Connection) -> str | None:
+    if connection.scalar(text("SELECT pg_is_in_recovery()")):
+        return "The database is a standby: it takes no writes."
+    return durability.why_not(connection, current_app.config["TOLERATE_OFF"])
+
+
+def _why_not_current(connection: Connection) -> str | None:
+    current = MigrationContext.configure(connection).get_current_revision()
     needed = ScriptDirectory(current_app.extensions["migrate"].directory).get_current_head()
-    if current != needed:
-        return f"The database is at revision {current}, not {needed}: run `voucherpool db upgrade`."
-    return None
+    if current == needed:
+        return None
+    return f"The database is at revision {current}, not {needed}: run `voucherpool db upgrade`."

@@ -9,11 +9,11 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from functools import wraps
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 from flask import Response, request
 from psycopg2.errors import UniqueViolation
@@ -22,14 +22,17 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
-from voucherpool.db import Model, TwinCommitted, db, transaction
-from voucherpool.errors import IdempotencyKeyReused, InvalidInput
+from voucherpool.db import Model, TwinCommitted, db, pause, transaction
+from voucherpool.errors import IdempotencyKeyReused, InvalidInput, OutcomeUnknown
 from voucherpool.web import strict_json
 
 Arguments = ParamSpec("Arguments")
 View = Callable[Arguments, Response]
 
 kept = "48 hours"
+tries = 3
+references = ("order_ref", "claim_ref")
+"""The fields under which a write is known for ever."""
 acceptable = re.compile(r"[!-~]{1,255}")
 
 
@@ -58,19 +61,32 @@ class IdempotencyKey(Model):
 def write(view: View[Arguments]) -> View[Arguments]:
     """Run a view in one transaction; with an Idempotency-Key, answer its repeats alike.
 
-    What returns commits, what raises rolls back: a refused or failed request is decided anew.
+    What returns commits, what raises rolls back: a refused or failed request is decided anew. When
+    the database is lost at the commit, a request that names itself runs again: it finds what it
+    wrote, or that it wrote nothing. Others raise OutcomeUnknown.
     """
 
     @wraps(view)
     def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Response:
         key = _key()
-        with suppress(TwinCommitted), transaction(), _naming_twins():
-            return _answer(key, view, *args, **kwargs)
-        # The twin's row can be seen in this transaction, and decides.
+        for _ in range(tries - 1):
+            try:
+                with transaction(), _naming_twins():
+                    return _answer(key, view, *args, **kwargs)
+            except TwinCommitted:
+                continue  # the twin's row can be seen in the next transaction, and decides
+            except OutcomeUnknown:
+                if key is None and not _names_itself(args[0]):
+                    raise
+            pause()
         with transaction():
             return _answer(key, view, *args, **kwargs)
 
     return run
+
+
+def _names_itself(body: Any) -> bool:
+    return any(name in body for name in references)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from marshmallow import fields
 from werkzeug.routing import BaseConverter
 
 from voucherpool import errors
+from voucherpool.db import run_again_if_undone
 from voucherpool.fields import Amount, Cursor, PageSize, Percentage, Timestamp
 from voucherpool.web import problems
 from voucherpool.web.arguments import Parser
@@ -28,6 +29,7 @@ always_possible = (
     errors.UnsupportedMediaType,
     errors.InvalidInput,
     errors.DatabaseUnavailable,
+    errors.OutcomeUnknown,
 )
 
 
@@ -91,17 +93,26 @@ class Blueprint(flask_smorest.Blueprint):
 
     ARGUMENTS_PARSER = Parser()
 
+    def public(self, view: View) -> View:
+        """Let everybody in."""
+        documented: View = requires(public)(self.doc(security=[])(view))
+        return documented
+
     def guarded(
         self, scope: str, *refusals: type[errors.VoucherPoolError]
     ) -> Callable[[View], View]:
-        """Let only API keys with the scope in, and document the refusals besides the usual ones."""
+        """Let only API keys with the scope in, and document the refusals besides the usual ones.
+
+        What the database undid is run a second time.
+        """
 
         def decorate(view: View) -> View:
-            documented = self.doc(
+            document = self.doc(
                 security=[{"apiKey": [scope]}],
                 responses=_responses(*always_possible, *refusals),
             )
-            guarded: View = requires(scope)(documented(view))
+            again: Any = run_again_if_undone(view)
+            guarded: View = requires(scope)(document(again))
             return guarded
 
         return decorate

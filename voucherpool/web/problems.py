@@ -7,10 +7,11 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, g, make_response
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from voucherpool import metrics
 from voucherpool.errors import BodyTooLarge, DatabaseUnavailable, VoucherPoolError
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(VoucherPoolError, _answer)
     app.register_error_handler(HTTPException, _answer_http)
     app.register_error_handler(RequestEntityTooLarge, _answer_too_large)
+    app.register_error_handler(DBAPIError, _answer_database)
     for unreachable in (OperationalError, InterfaceError, PoolTimeout):
         app.register_error_handler(unreachable, _answer_unreachable)
 
@@ -44,8 +46,15 @@ def _answer_http(error: HTTPException) -> Response:
     return _problem(status, code, error.description or status.description, None, headers)
 
 
+def _answer_database(error: DBAPIError) -> Response:
+    if error.connection_invalidated:
+        return _answer_unreachable(error)
+    raise error
+
+
 def _answer_unreachable(error: Exception) -> Response:
-    log.warning("database unavailable: %s", type(error).__name__, exc_info=error)
+    sqlstate = getattr(getattr(error, "orig", None), "pgcode", None)
+    log.warning("database unavailable: %s, SQLSTATE %s", type(error).__name__, sqlstate)
     return _answer(DatabaseUnavailable())
 
 
@@ -56,6 +65,7 @@ def _problem(
     errors: Mapping[str, Any] | None,
     headers: Mapping[str, str],
 ) -> Response:
+    metrics.refused(code)
     body = {
         "type": "about:blank",
         "title": status.phrase,

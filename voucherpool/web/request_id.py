@@ -5,6 +5,8 @@ import secrets
 
 from flask import Flask, Response, g, request
 
+from voucherpool import logs
+
 # Visible ASCII only: the name goes back out in a header and into the log.
 acceptable = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -18,6 +20,7 @@ def init_app(app: Flask) -> None:
 def _name() -> None:
     given = request.headers.get("X-Request-Id", "")
     g.request_id = given if acceptable.fullmatch(given) else secrets.token_hex(8)
+    logs.request_id.set(g.request_id)
 
 
 def _answer_with_name(response: Response) -> Response:

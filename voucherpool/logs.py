@@ -1,0 +1,68 @@
+"""Logs: one JSON object a line, with the request's id, and without codes, e-mails and API keys."""
+
+import logging
+import re
+import traceback
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any
+
+from pythonjsonlogger.json import JsonFormatter
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+Raised = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+personal = re.compile(r"[^\s\"'=<>?&(]+(?:@|%40)[^\s\"'&>),]+|(?<=\?)\S+|\bvp_\w+")
+
+
+class Formatter(JsonFormatter):
+    """Writes a record without what a message or an exception may quote of a request."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ["levelname", "name", "message"],
+            rename_fields={"levelname": "level", "name": "logger"},
+            timestamp="time",
+        )
+
+    def add_fields(
+        self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
+    ) -> None:
+        """Add the request's id."""
+        super().add_fields(log_data, record, message_dict)
+        log_data["message"] = personal.sub("…", log_data["message"])
+        if name := request_id.get():
+            log_data["request_id"] = name
+
+    def formatException(self, raised: Raised) -> str:  # noqa: N802 (named so by logging)
+        """Return where each exception was raised and its type, the first one first, no messages.
+
+        PostgreSQL's messages, among others, quote the statement and its values.
+        """
+        parts: list[str] = []
+        error = raised[1]
+        while error is not None:
+            sqlstate = getattr(error, "pgcode", None)
+            parts.append(
+                "".join(traceback.format_tb(error.__traceback__))
+                + f"{type(error).__module__}.{type(error).__qualname__}"
+                + (f", SQLSTATE {sqlstate}" if sqlstate else "")
+            )
+            error = error.__cause__ or error.__context__
+        return "\n\n".join(reversed(parts))
+
+
+def settings() -> dict[str, Any]:
+    """Return the configuration for logging.config.dictConfig: everything to standard error."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": Formatter}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "root": {"level": "INFO", "handlers": ["stderr"]},
+        "loggers": {
+            "gunicorn.error": {"handlers": [], "propagate": True},
+            "alembic": {"level": "WARNING"},
+        },
+    }
