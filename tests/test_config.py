@@ -33,6 +33,7 @@ def test_psycopg2_is_the_driver_whatever_spelling_the_url_has(scheme):
         ("VOUCHERPOOL_THREADS", "many"),
         ("VOUCHERPOOL_OPEN_MODE", "1"),
         ("VOUCHERPOOL_TOLERATE_OFF", "autovacuum"),
+        ("VOUCHERPOOL_TIMEOUTS", "none"),
     ],
 )
 def test_nonsense_is_refused_with_the_variables_name_and_no_password(variable, value):
@@ -52,5 +53,10 @@ def test_what_the_address_says_of_the_connection_stands():
     settings = Config.from_environment({"DATABASE_URL": url}).connection_settings()
     assert "statement_timeout" in settings["options"]
     assert settings["target_session_attrs"] == "read-write"
-    given = Config.from_environment({"DATABASE_URL": f"{url}?options=&connect_timeout=9"})
-    assert not {"options", "connect_timeout"} & set(given.connection_settings())
+    given = Config.from_environment({"DATABASE_URL": f"{url}?connect_timeout=9"})
+    assert "connect_timeout" not in given.connection_settings()
+
+
+def test_timeouts_may_be_left_to_the_role():
+    config = Config.from_environment({"DATABASE_URL": url, "VOUCHERPOOL_TIMEOUTS": "role"})
+    assert "options" not in config.connection_settings()

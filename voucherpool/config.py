@@ -13,6 +13,7 @@ checkout = Path(__file__).resolve().parent.parent
 driver = "postgresql+psycopg2"
 durability = frozenset({"fsync", "full_page_writes", "synchronous_commit"})
 """PostgreSQL's settings without which it may lose what it has committed."""
+timeouts = "-c statement_timeout=3s -c lock_timeout=2s -c idle_in_transaction_session_timeout=5s"
 
 
 class ConfigurationError(click.ClickException):
@@ -30,7 +31,8 @@ class Config:
     `open_mode` serves local clients without an API key; only `voucherpool start` sets it.
     `workers` and `threads` are gunicorn's processes and the threads of each.
     `misses_per_key` and `misses_per_email` are how many codes an API key and a customer may guess
-    wrong in a minute. `tolerate_off` names the settings of `durability` that PostgreSQL may have
+    wrong in a minute. `timeouts` says whether they come with each `connection` or with the database's
+    `role`, for pgbouncer does not pass them on. `tolerate_off` names the settings of `durability` that PostgreSQL may have
     switched off, for tests alone.
     """
 
@@ -41,6 +43,7 @@ class Config:
     port: int = 5000
     misses_per_key: int = 300
     misses_per_email: int = 10
+    timeouts: str = "connection"
     tolerate_off: frozenset[str] = frozenset()
 
     @classmethod
@@ -51,7 +54,7 @@ class Config:
         """
         return cls(
             database_url=_database_url(environ),
-            open_mode=_open_mode(environ),
+            open_mode=_one_of(environ, "VOUCHERPOOL_OPEN_MODE", ("", "loopback")) == "loopback",
             workers=whole_number(environ, "WEB_CONCURRENCY", default=cls.workers, least=1, most=64),
             threads=whole_number(
                 environ, "VOUCHERPOOL_THREADS", default=cls.threads, least=1, most=64
@@ -71,6 +74,7 @@ class Config:
                 least=1,
                 most=1_000_000,
             ),
+            timeouts=_one_of(environ, "VOUCHERPOOL_TIMEOUTS", ("connection", "role")),
             tolerate_off=_tolerate_off(environ),
         )
 
@@ -103,7 +107,7 @@ class Config:
         Their source: https://www.postgresql.org/docs/current/libpq-connect.html, 34.1.2. Whatever
         goes wrong is answered before the proxy in front gives up.
         """
-        settings = {
+        settings: dict[str, Any] = {
             "application_name": "voucherpool",
             "connect_timeout": 2,
             # Of several hosts, the one that takes writes; a standby may be behind.
@@ -113,9 +117,9 @@ class Config:
             "keepalives_idle": 5,
             "keepalives_interval": 2,
             "keepalives_count": 3,
-            "options": "-c statement_timeout=3s -c lock_timeout=2s"
-            " -c idle_in_transaction_session_timeout=5s",
         }
+        if self.timeouts == "connection":
+            settings["options"] = timeouts
         given = self.database_url.query
         return {name: value for name, value in settings.items() if name not in given}
 
@@ -154,8 +158,8 @@ def _tolerate_off(environ: Mapping[str, str]) -> frozenset[str]:
     return names
 
 
-def _open_mode(environ: Mapping[str, str]) -> bool:
-    value = environ.get("VOUCHERPOOL_OPEN_MODE", "")
-    if value not in {"", "loopback"}:
-        raise ConfigurationError("VOUCHERPOOL_OPEN_MODE", f"loopback or unset, not {value!r}")
-    return value == "loopback"
+def _one_of(environ: Mapping[str, str], variable: str, values: tuple[str, str]) -> str:
+    value = environ.get(variable, "") or values[0]
+    if value not in values:
+        raise ConfigurationError(variable, f"{values[1]} or {values[0] or 'unset'}, not {value!r}")
+    return value
