@@ -31,9 +31,9 @@ class Config:
     `open_mode` serves local clients without an API key; only `voucherpool start` sets it.
     `workers` and `threads` are gunicorn's processes and the threads of each.
     `misses_per_key` and `misses_per_email` are how many codes an API key and a customer may guess
-    wrong in a minute. `timeouts` says whether they come with each `connection` or with the database's
-    `role`, for pgbouncer does not pass them on. `tolerate_off` names the settings of `durability` that PostgreSQL may have
-    switched off, for tests alone.
+    wrong in a minute. `timeouts` says whether they come with each `connection` or with the
+    database's `role`, for pgbouncer does not pass them on. `tolerate_off` names the settings of
+    `durability` that PostgreSQL may have switched off, for tests alone.
     """
 
     database_url: URL
