@@ -7,13 +7,10 @@ from decimal import Decimal
 from typing import Any
 
 import iso4217
-from marshmallow import ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
-control_characters = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-rfc3339 = re.compile(
-    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
-)
-years = range(2000, 2200)
+from voucherpool import patterns
+
 largest_amount = 10**12
 largest_page = 500
 currency_decimals = {
@@ -24,40 +21,53 @@ currency_decimals = {
 """The minor unit of each currency: how many decimals its amounts have (ISO 4217)."""
 
 
+class Answer(Schema):
+    """What a route answers: all of its fields are always there."""
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
+        """Say of a field that it is always there."""
+        field_obj.required = True
+
+
 class Text(fields.String):
     """A line of text of 1 to `longest` characters, trimmed."""
 
     def __init__(self, *, longest: int, **options: Any) -> None:
         self.longest = longest
-        metadata = {"minLength": 1, "maxLength": longest, **options.pop("metadata", {})}
-        super().__init__(metadata=metadata, **options)
+        metadata = {"minLength": 1, "maxLength": longest, "pattern": patterns.line.pattern}
+        super().__init__(metadata=metadata | options.pop("metadata", {}), **options)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        text: str = super()._deserialize(value, *args, **kwargs).strip()
-        if control_characters.search(text):
-            raise ValidationError("Must not contain control characters.")
-        if not 1 <= len(text) <= self.longest:
+        text: str = super()._deserialize(value, *args, **kwargs)
+        if len(text) > self.longest or not text.strip():
             raise ValidationError(f"Must have 1 to {self.longest} characters.")
-        return text
+        if not patterns.line.fullmatch(text):
+            raise ValidationError("Must not contain control characters.")
+        return text.strip()
 
 
 class Email(Text):
-    """An e-mail address, at most 254 characters long (RFC 5321, section 4.5.3.1.3)."""
+    """An e-mail address, at most 254 characters long (RFC 5321, section 4.5.3.1.3).
+
+    Letters may be of any script (RFC 6531), so that its format is not `email`.
+    """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(
-            longest=254, validate=validate.Email(), metadata={"format": "email"}, **options
-        )
+        super().__init__(longest=254, metadata={"pattern": patterns.mailbox.pattern}, **options)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         email = super()._deserialize(value, *args, **kwargs)
-        if not email.isprintable():
-            raise ValidationError("Must not contain invisible characters.")
+        if not patterns.mailbox.fullmatch(email):
+            raise ValidationError("Must be an e-mail address, such as ana@example.org.")
         return email
 
 
 class Percentage(fields.Field[Decimal]):
     """A JSON number above 0 and up to 100 with at most 2 decimals, kept as a decimal."""
+
+    def __init__(self, **options: Any) -> None:
+        metadata = {"exclusiveMinimum": 0, "maximum": 100, "multipleOf": 0.01}
+        super().__init__(metadata=metadata, **options)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Decimal:
         number = decimal_of(value)
@@ -74,7 +84,9 @@ class Amount(fields.Field[Decimal]):
 
     def __init__(self, *, above_zero: bool = False, **options: Any) -> None:
         self.above_zero = above_zero
-        super().__init__(**options)
+        least = "exclusiveMinimum" if above_zero else "minimum"
+        metadata = {least: 0, "maximum": largest_amount, "multipleOf": 0.0001}
+        super().__init__(metadata=metadata | options.pop("metadata", {}), **options)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Decimal:
         number = decimal_of(value)
@@ -91,7 +103,8 @@ class Currency(Text):
     """A currency's code by ISO 4217, of those that have a minor unit."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(longest=3, **options)
+        known = [*sorted(currency_decimals), *([None] if options.get("allow_none") else [])]
+        super().__init__(longest=3, metadata={"enum": known}, **options)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         code = super()._deserialize(value, *args, **kwargs)
@@ -101,20 +114,21 @@ class Currency(Text):
 
 
 class Timestamp(fields.Field[datetime]):
-    """A moment as RFC 3339 writes it, its offset included; answered in UTC."""
+    """A moment from 2000 to 2199 as RFC 3339 writes it, with its offset; answered in UTC."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(metadata={"pattern": patterns.rfc3339.pattern}, **options)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> datetime:
-        if not (isinstance(value, str) and rfc3339.fullmatch(value)):
+        if not (isinstance(value, str) and patterns.rfc3339.fullmatch(value)):
             raise ValidationError(
-                "Must be a date and time with an offset, such as 2027-04-21T18:25:43-05:00."
+                "Must be a date and time from 2000 to 2199 with an offset, "
+                "such as 2027-04-21T18:25:43-05:00."
             )
         try:
-            moment = datetime.fromisoformat(value.upper()).astimezone(UTC)
-        except (ValueError, OverflowError) as error:
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except ValueError as error:
             raise ValidationError("Must be a date and time that exist.") from error
-        if moment.year not in years:
-            raise ValidationError(f"Must be in {years.start} to {years.stop - 1}, in UTC.")
-        return moment
 
     def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> str | None:
         return None if value is None else rfc3339_utc(value)
@@ -132,11 +146,27 @@ class Flag(fields.Boolean):
 class PageSize(fields.Field[int]):
     """How many items a page may have: 1 to 500, also when it comes as text in a query."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(metadata={"minimum": 1, "maximum": largest_page}, **options)
+
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
         size = whole_number(value if isinstance(value, str) else str(value))
         if not 1 <= size <= largest_page:
             raise ValidationError(f"Must be 1 to {largest_page}.")
         return size
+
+
+class Count(fields.Integer):
+    """A whole number from 1 to `most`, as a JSON number: 5.0 is 5 (JSON Schema, 6.1.1)."""
+
+    def __init__(self, *, most: int, **options: Any) -> None:
+        super().__init__(validate=validate.Range(1, most), **options)
+
+    def _validated(self, value: Any) -> int:
+        number = decimal_of(value)
+        if number != round(number):
+            raise ValidationError("Must be a whole number.")
+        return int(number)
 
 
 class Number(fields.Field[int]):
@@ -151,7 +181,7 @@ class Cursor(fields.Field[tuple[Any, ...]]):
 
     def __init__(self, *parts: fields.Field[Any], **options: Any) -> None:
         self.parts = parts
-        super().__init__(**options)
+        super().__init__(metadata={"pattern": patterns.base64url.pattern}, **options)
 
     def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> str | None:
         if value is None:
@@ -162,10 +192,12 @@ class Cursor(fields.Field[tuple[Any, ...]]):
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         try:
+            if not patterns.base64url.fullmatch(value):
+                raise ValueError
             texts = base64.urlsafe_b64decode(value + "==").decode().split("~")
             pairs = zip(self.parts, texts, strict=True)
             return tuple(part.deserialize(text) for part, text in pairs)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, ValidationError) as error:
             raise ValidationError("Must be a cursor that came with the page before.") from error
 
 

@@ -39,7 +39,7 @@ def read_customer(customer_id: int) -> Any:
 
 @blueprint.patch("/<id:customer_id>")
 @blueprint.guarded("issue", CustomerNotFound, CustomerExists)
-@blueprint.arguments(schemas.CustomerChanges())
+@blueprint.arguments(schemas.CustomerChanges(), required=False)
 @write
 @blueprint.response(200, schemas.Customer())
 def change_customer(body: dict[str, Any], customer_id: int) -> Any:

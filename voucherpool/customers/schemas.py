@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields
 
-from voucherpool.fields import Cursor, Email, Number, PageSize, Text, Timestamp
+from voucherpool.fields import Answer, Cursor, Email, Number, PageSize, Text, Timestamp
 
 
 class NewCustomer(Schema):
@@ -19,7 +19,7 @@ class CustomerChanges(Schema):
     name = Text(longest=200, allow_none=True)
 
 
-class Customer(Schema):
+class Customer(Answer):
     """A person, known by e-mail."""
 
     id = fields.Integer()
@@ -36,7 +36,7 @@ class ListRequest(Schema):
     cursor = Cursor(Number())
 
 
-class Customers(Schema):
+class Customers(Answer):
     """A page of customers."""
 
     items = fields.List(fields.Nested(Customer))

@@ -39,7 +39,7 @@ def read_offer(offer_id: int) -> Any:
 
 @blueprint.patch("/<id:offer_id>")
 @blueprint.guarded("issue", OfferNotFound, OfferExists)
-@blueprint.arguments(schemas.OfferChanges())
+@blueprint.arguments(schemas.OfferChanges(), required=False)
 @write
 @blueprint.response(200, schemas.Offer())
 def change_offer(body: dict[str, Any], offer_id: int) -> Any:

@@ -4,6 +4,8 @@ from marshmallow import Schema, fields, validate
 
 from voucherpool.fields import (
     Amount,
+    Answer,
+    Count,
     Currency,
     Cursor,
     Number,
@@ -32,9 +34,7 @@ class OfferChanges(Schema):
     max_discount_amount = Amount(above_zero=True, allow_none=True)
     starts_at = Timestamp(allow_none=True)
     ends_at = Timestamp(allow_none=True)
-    max_redemptions_per_customer = fields.Integer(
-        strict=True, validate=validate.Range(1, 1_000_000_000), allow_none=True
-    )
+    max_redemptions_per_customer = Count(most=1_000_000_000, allow_none=True)
 
 
 class NewOffer(OfferChanges):
@@ -48,7 +48,7 @@ class NewOffer(OfferChanges):
     currency = Currency(allow_none=True)
 
 
-class Offer(Schema):
+class Offer(Answer):
     """A special offer; `discount` is a percentage, or an amount in `currency`."""
 
     id = fields.Integer()
@@ -72,7 +72,7 @@ class ListRequest(Schema):
     cursor = Cursor(Number())
 
 
-class Offers(Schema):
+class Offers(Answer):
     """A page of offers."""
 
     items = fields.List(fields.Nested(Offer))

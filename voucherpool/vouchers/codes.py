@@ -4,7 +4,6 @@ The alphabet is Crockford's base 32 (https://www.crockford.com/base32.html), whi
 the letters that are read as digits (I, L, O) and U.
 """
 
-import re
 import secrets
 
 alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -12,8 +11,6 @@ length = 12  # 60 bits: a million live codes and 10 guesses a second make one hi
 group = 4
 longest_spelling = 100
 
-issuable = re.compile("[0-9A-Za-z -]+")
-key = re.compile("[0-9A-HJKMNP-Z]{4,64}")
 
 _ignored = " -\u00a0\u00ad\u2010\u2011\u2012\u2013\u2014\u2212"  # as copied out of an e-mail
 _normal = str.maketrans("abcdefghijklmnopqrstuvwxyzILO", "ABCDEFGH1JK1MN0PQRSTUVWXYZ110", _ignored)

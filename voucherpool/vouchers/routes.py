@@ -36,6 +36,11 @@ from voucherpool.web.openapi import Blueprint
 
 blueprint = Blueprint("vouchers", __name__, url_prefix="/vouchers")
 
+next_page = {
+    "description": 'The next page (RFC 8288, rel="next"); there is none without it.',
+    "schema": {"type": "string", "pattern": '^<.+>; rel="next"$'},
+}
+
 Errors = tuple[type[VoucherPoolError], ...]
 
 refusals: Errors = (CustomerNotFound, VoucherNotFound, RedemptionLimitReached, *rules.conditions)
@@ -127,7 +132,7 @@ def release(body: dict[str, Any]) -> None:
 @blueprint.get("")
 @blueprint.guarded("read", CustomerNotFound)
 @blueprint.arguments(schemas.ListRequest(), location="query")
-@blueprint.response(200, schemas.ListedVoucher(many=True))
+@blueprint.response(200, schemas.ListedVoucher(many=True), headers={"Link": next_page})
 def list_vouchers(query: dict[str, Any]) -> Any:
     """List the vouchers of a customer that would redeem now, oldest expiry first."""
     page = listing.list_redeemable(query["email"], query["limit"], query.get("cursor"))

@@ -2,10 +2,13 @@
 
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, post_dump, validate
+from marshmallow import Schema, ValidationError, fields, post_dump
 
+from voucherpool import patterns
 from voucherpool.fields import (
     Amount,
+    Answer,
+    Count,
     Cursor,
     Email,
     Flag,
@@ -34,11 +37,12 @@ class VanityCode(Text):
     """A code that the issuer chose: letters, digits, spaces and dashes, 4 to 64 that count."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(longest=codes.longest_spelling, **options)
+        metadata = {"pattern": patterns.issuable_code.pattern}
+        super().__init__(longest=codes.longest_spelling, metadata=metadata, **options)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         code = super()._deserialize(value, *args, **kwargs)
-        if not codes.issuable.fullmatch(code) or not codes.key.fullmatch(codes.normal_form(code)):
+        if not patterns.issuable_code.fullmatch(code):
             raise ValidationError(
                 "Must be 4 to 64 ASCII letters and digits; spaces and dashes may stand between."
             )
@@ -56,11 +60,11 @@ class GenerateRequest(Schema):
     discount = Percentage()
     expires_at = Timestamp(required=True, data_key="expiry")
     code = VanityCode()
-    max_redemptions = fields.Integer(strict=True, validate=validate.Range(1, most_redemptions))
+    max_redemptions = Count(most=most_redemptions)
     freeze_discount = Flag()
 
 
-class Code(Schema):
+class Code(Answer):
     """A voucher's code, in the spelling to show to people."""
 
     code = fields.String(required=True)
@@ -91,9 +95,7 @@ class Nothing(Schema):
 class HoldRequest(VoucherRequest):
     """A voucher of which to reserve one use."""
 
-    ttl_seconds = fields.Integer(
-        strict=True, validate=validate.Range(1, longest_hold_seconds), load_default=900
-    )
+    ttl_seconds = Count(most=longest_hold_seconds, load_default=900)
 
 
 class ReleaseRequest(Schema):
@@ -134,7 +136,7 @@ class Checked(Discount):
     expires_at = Timestamp()
 
 
-class Held(Schema):
+class Held(Answer):
     """A reserved use of a voucher."""
 
     hold_id = fields.UUID(required=True)
@@ -172,7 +174,7 @@ class OrderRequest(Schema):
     order_ref = Text(longest=200, required=True)
 
 
-class Redemption(Schema):
+class Redemption(Answer):
     """A row of the ledger."""
 
     id = fields.UUID()
@@ -189,7 +191,7 @@ class Redemption(Schema):
     reversed_at = Timestamp(allow_none=True)
 
 
-class OrderRedemptions(Schema):
+class OrderRedemptions(Answer):
     """All redemptions of an order."""
 
     items = fields.List(fields.Nested(Redemption))
@@ -201,7 +203,7 @@ class Redemptions(OrderRedemptions):
     next = Cursor(Timestamp(), fields.UUID(), allow_none=True)
 
 
-class VoucherHold(Schema):
+class VoucherHold(Answer):
     """A hold, as support sees it."""
 
     hold_id = fields.String()
@@ -209,7 +211,7 @@ class VoucherHold(Schema):
     held_until = Timestamp()
 
 
-class Attempt(Schema):
+class Attempt(Answer):
     """An attempt that was refused; `reason` says why."""
 
     email = fields.String(allow_none=True)
@@ -217,7 +219,7 @@ class Attempt(Schema):
     attempted_at = Timestamp()
 
 
-class VoucherRecord(Schema):
+class VoucherRecord(Answer):
     """All there is to know of a voucher."""
 
     code = fields.String()

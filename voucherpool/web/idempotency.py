@@ -33,7 +33,8 @@ kept = "48 hours"
 tries = 3
 references = ("order_ref", "claim_ref")
 """The fields under which a write is known for ever."""
-acceptable = re.compile(r"[!-~]{1,255}")
+# The IETF's draft makes it a quoted string; most clients send it bare.
+acceptable = re.compile(r'"[!-~]{1,255}"|[!#-~][!-~]{0,254}')
 
 
 class IdempotencyKey(Model):
@@ -82,6 +83,7 @@ def write(view: View[Arguments]) -> View[Arguments]:
         with transaction():
             return _answer(key, view, *args, **kwargs)
 
+    run.takes_idempotency_key = True  # type: ignore[attr-defined]
     return run
 
 
@@ -131,11 +133,9 @@ def _key() -> str | None:
     given = request.headers.get("Idempotency-Key")
     if given is None:
         return None
-    # The IETF's draft makes it a quoted string; most clients send it bare.
-    bare = given[1:-1] if len(given) > 1 and given[0] == given[-1] == '"' else given
-    if not acceptable.fullmatch(bare):
+    if not acceptable.fullmatch(given):
         raise InvalidInput({"Idempotency-Key": ["Must be 1 to 255 visible ASCII characters."]})
-    return bare
+    return given[1:-1] if given[0] == '"' else given
 
 
 def _fingerprint() -> bytes:

@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from voucherpool.fields import Amount, Cursor, PageSize, Percentage, Timestamp
 from voucherpool.web import problems
 from voucherpool.web.arguments import Parser
 from voucherpool.web.auth import public, requires
+from voucherpool.web.idempotency import acceptable
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -43,6 +45,14 @@ kinds = {
 """What our types of fields are in the document: type and format."""
 
 
+idempotency_key = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "description": "A repeat under the same key gets the first answer and acts no second time.",
+    "schema": {"type": "string", "pattern": f"^(?:{acceptable.pattern})$"},
+}
+
+
 class IdConverter(BaseConverter):
     """The number of a row in an address: 1 to 18 digits, which PostgreSQL's bigint can hold."""
 
@@ -57,12 +67,12 @@ class IdConverter(BaseConverter):
 class Problem(marshmallow.Schema):
     """An error as RFC 9457 shapes it; `code` is stable, `errors` names fields."""
 
-    type = fields.String()
-    title = fields.String()
-    status = fields.Integer()
-    detail = fields.String()
-    code = fields.String()
-    request_id = fields.String()
+    type = fields.String(required=True)
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True)
+    code = fields.String(required=True)
+    request_id = fields.String(required=True)
     errors = fields.Dict(keys=fields.String())
 
 
@@ -107,15 +117,29 @@ class Blueprint(flask_smorest.Blueprint):
         """
 
         def decorate(view: View) -> View:
+            writes = getattr(view, "takes_idempotency_key", False)
+            repeats = (errors.IdempotencyKeyReused,) if writes else ()
             document = self.doc(
                 security=[{"apiKey": [scope]}],
-                responses=_responses(*always_possible, *refusals),
+                responses=_responses(*always_possible, *repeats, *refusals),
+                **({"parameters": [idempotency_key]} if writes else {}),
             )
             again: Any = run_again_if_undone(view)
             guarded: View = requires(scope)(document(again))
             return guarded
 
         return decorate
+
+
+refusal_headers = {
+    status: {name: {"required": True, "schema": schema}}
+    for status, name, schema in (
+        (HTTPStatus.UNAUTHORIZED, "WWW-Authenticate", {"type": "string", "pattern": "^Bearer "}),
+        (HTTPStatus.TOO_MANY_REQUESTS, "Retry-After", {"type": "integer", "minimum": 0}),
+        (HTTPStatus.SERVICE_UNAVAILABLE, "Retry-After", {"type": "integer", "minimum": 0}),
+    )
+}
+"""What comes with a refusal, by its status."""
 
 
 def _responses(*refusals: type[errors.VoucherPoolError]) -> dict[str, Any]:
@@ -125,6 +149,7 @@ def _responses(*refusals: type[errors.VoucherPoolError]) -> dict[str, Any]:
             str(refusal.status.value),
             {
                 "description": refusal.status.phrase,
+                "headers": refusal_headers.get(refusal.status, {}),
                 "content": {
                     problems.media_type: {
                         "schema": {"$ref": "#/components/schemas/Problem"},
@@ -165,7 +190,9 @@ def init_app(app: Flask) -> Api:
     api = Api(app)
     for field, (kind, form) in kinds.items():
         api.register_field(field, kind, form)
-    api.register_converter(IdConverter, lambda converter: {"type": "integer", "minimum": 0})
+    api.register_converter(
+        IdConverter, lambda converter: {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
+    )
     assets = _swagger_ui_assets()
 
     @app.get("/docs/assets/<path:name>")

@@ -1,0 +1,28 @@
+"""What texts must look like; checked by the fields and published in the OpenAPI document.
+
+Its readers speak ECMA 262, so the patterns are anchored and spell out what Python abbreviates.
+"""
+
+import re
+
+control = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+blank = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # str.strip()
+line = re.compile(f"^[{blank}]*[^{control}{blank}](?:[^{control}]*[^{control}{blank}])?[{blank}]*$")
+# Unicode's Default_Ignorable_Code_Point: two addresses must not differ in what nobody sees.
+invisible = (
+    r"\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    r"\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+)
+unseen = f"{control}{blank}{invisible}"
+atom = rf'[^{unseen}"(),.:;<>@\[\\\]]+'
+label = rf"[^{unseen}!-,./:-@\[-`{{-~]"
+mailbox = re.compile(
+    rf"^[{blank}]*{atom}(?:\.{atom})*@(?:localhost|(?:{label}+\.)+{label}{{2,}})[{blank}]*$"
+)
+clock = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
+rfc3339 = re.compile(
+    "^2[01][0-9]{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+    rf"[Tt]{clock}:[0-5][0-9](?:\.[0-9]{{1,9}})?(?:[Zz]|[+-]{clock})$"
+)
+base64url = re.compile("^[0-9A-Za-z_-]+$")
+issuable_code = re.compile(f"^[{blank}]*[ -]*(?:[0-9A-Za-z][ -]*){{4,64}}[{blank}]*$")
