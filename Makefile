@@ -6,7 +6,7 @@ uv_compile = $(python) -m uv pip compile setup.cfg --quiet --universal --python-
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults check lock clean
+.PHONY: help run test faults fuzz check lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -19,6 +19,9 @@ test: .venv/dev.ready ## run the tests on a PostgreSQL of their own (TEST_DATABA
 
 faults: .venv/dev.ready ## run the long tests: kills, storms and the model at full size
 	@exec $(python) -m pytest -m fault $(ARGS)
+
+fuzz: .venv/dev.ready ## send 20 000 cases of the OpenAPI document, allowed and forbidden (SEED=)
+	@exec $(python) -m pytest -m fuzz $(ARGS)
 
 check: .venv/dev.ready ## lint, format, types, import rules, drift between models and migrations
 	@$(python) -m ruff check .

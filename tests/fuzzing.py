@@ -1,0 +1,120 @@
+"""Sends what the OpenAPI document allows and forbids, and gathers what is answered wrongly."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import schemathesis
+import werkzeug
+from flask import Flask
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import events, from_schema
+
+# Refusals of data that keep the schema: what a schema cannot say is what the clock, the rows and
+# two fields together say. Any other reason for a 422 means that the schema promises too much.
+refusals_by_state = {"order_below_minimum", "idempotency_key_reused"}
+reasons_by_state = {
+    "Must be in the future.",  # by the clock
+    "Must be a cursor that came with the page before.",
+    "An offer of a new name needs a discount.",
+    "Give an email, an order_ref, or both.",
+    "A fixed amount needs a currency.",
+    "A percentage must be at most 100.",
+    "Must be after starts_at.",
+    *(f"Must have at most {decimals} decimals." for decimals in range(5)),  # by the currency
+}
+
+
+@schemathesis.check
+def refuses_valid_data_by_its_state_alone(_: Any, response: Any, case: Any) -> None:
+    """Fail where data that keep the schema are refused for a reason that the schema could name."""
+    if case.meta is None or not case.meta.generation.mode.is_positive:
+        return
+    if response.status_code == 422:
+        problem = response.json()
+        reasons = {reason for named in problem.get("errors", {}).values() for reason in named}
+        assert problem["code"] in refusals_by_state or (reasons and reasons <= reasons_by_state)
+
+
+class Client(werkzeug.Client):
+    """A client for schemathesis, which gives some of its requests the settings of a socket."""
+
+    def open(self, *args: Any, **options: Any) -> Any:
+        """Send a request without them."""
+        for setting in ("max_redirects", "verify", "cert"):
+            options.pop(setting, None)
+        return super().open(*args, **options)
+
+
+@dataclass
+class Findings:
+    """How many requests were sent, how the routes answered, and what was wrong."""
+
+    cases: int = 0
+    server_errors: int = 0
+    checks: Counter[str] = field(default_factory=Counter)
+    met: set[str] = field(default_factory=set)
+    accepted: set[str] = field(default_factory=set)
+    breaks: dict[Any, str] = field(default_factory=dict)
+
+    @property
+    def never_accepted(self) -> set[str]:
+        """Return the routes that answered nothing with a 2xx."""
+        return self.met - self.accepted
+
+    def add(self, event: Any) -> None:
+        """Take what an event of the engine tells."""
+        if isinstance(event, events.NonFatalError):
+            self.breaks[event.label, str(event.value)] = str(event.info)
+        if isinstance(event, events.ScenarioFinished):
+            for case, exchange in event.recorder.interactions.items():
+                self._add_answer(event.recorder.cases[case].value, exchange.response.status_code)
+            for case, checks in event.recorder.checks.items():
+                for check in checks:
+                    self._add_check(event.recorder, case, check)
+
+    def _add_answer(self, case: Any, status: int) -> None:
+        self.cases += 1
+        self.server_errors += status >= 500
+        self.met.add(case.operation.label)
+        if 200 <= status < 300 and case.method.lower() == case.operation.method.lower():
+            self.accepted.add(case.operation.label)
+
+    def _add_check(self, recorder: Any, case: str, check: Any) -> None:
+        self.checks[check.name] += 1
+        if check.failure_info:
+            failure = check.failure_info.failure
+            answer = recorder.interactions[failure.case_id or case].response.text
+            sample = f"{failure.message}\n{check.failure_info.code_sample}\n{answer}"
+            self.breaks.setdefault((check.name, failure.operation), sample)
+
+
+def explore(
+    app: Flask,
+    key: str,
+    known: dict[str, list[str]],
+    findings: Findings,
+    *,
+    seed: int,
+    examples: int,
+) -> None:
+    """Send cases to the app, half of them with values that it knows, and add to the findings.
+
+    `examples` are the random cases of each route, and the chains of routes. `known` are values by
+    the place and the name of what takes them, such as `body.email`.
+    """
+    accepted = {"expected-statuses": ["2xx", "404", "409", "410", "422"]}
+    config = {
+        "seed": seed,
+        "auth": {"openapi": {"apiKey": {"bearer": key}}},
+        "checks": {"positive_data_acceptance": accepted},
+        "generation": {"max-examples": examples, "database": "none"},
+        "cache": {"enabled": False},  # a run must not depend on the one before
+        "dictionaries": {name: {"values": values} for name, values in known.items()},
+        "parameters": {name: {"dictionary": name, "probability": 0.5} for name in known},
+    }
+    schema = schemathesis.openapi.from_wsgi(
+        "/openapi.json", app, config=SchemathesisConfig.from_dict(config)
+    )
+    for event in from_schema(schema).execute():
+        findings.add(event)

@@ -1,0 +1,59 @@
+"""The OpenAPI document against the service: each keeps what the other says."""
+
+import os
+import secrets
+
+import click
+import pytest
+from schemathesis.checks import CHECKS
+
+from tests.builders import ana, ben
+from tests.fuzzing import Client, Findings, explore
+
+fuzzed = 20_000
+rounds = 4
+
+
+@pytest.fixture
+def known(app, client, make, monkeypatch):
+    """Return values that the app knows, by the place and the name of what takes them."""
+    codes = [make.voucher(max_redemptions=10**9), make.voucher(ben), make.voucher(days=-1)]
+    order = {"code": codes[0], "email": ana, "order_ref": "A-1"}
+    redemption = client.post("/vouchers/validate", json=order).json["redemption_id"]
+    # Met as a server meets it: an unexpected error is a 500. Nobody is slowed down.
+    monkeypatch.setattr(app, "testing", False)
+    for limit in ("MISSES_PER_KEY", "MISSES_PER_EMAIL"):
+        monkeypatch.setitem(app.config, limit, 10**9)
+    monkeypatch.setattr("schemathesis.python.wsgi.get_client", Client)
+    return {
+        "body.code": codes,
+        "body.email": [ana, ben],
+        "body.offer_name": ["KOI"],
+        "body.order_ref": ["A-1"],
+        "query.email": [ana, ben],
+        "query.order_ref": ["A-1"],
+        "path.redemption_id": [redemption],
+    }
+
+
+def test_every_route_keeps_what_the_document_says(app, key, known):
+    findings = Findings()
+    explore(app, key, known, findings, seed=1, examples=15)
+    assert findings.breaks == {}
+    assert set(findings.checks) == set(CHECKS.get_all_names())
+    assert findings.never_accepted == set()
+
+
+@pytest.mark.fuzz
+def test_twenty_thousand_cases_break_nothing(app, key, known, capsys):
+    seed = int(os.environ.get("SEED") or secrets.randbelow(2**32))
+    findings = Findings()
+    for further in range(rounds):
+        explore(app, key, known, findings, seed=seed + further, examples=300)
+    with capsys.disabled():
+        click.echo(
+            f"\n{findings.cases} cases, {findings.server_errors} server errors, "
+            f"{len(findings.breaks)} breaks of the schema (seed {seed})"
+        )
+    assert findings.breaks == {}
+    assert findings.cases >= fuzzed
