@@ -23,6 +23,8 @@ VoucherPoolError
 │   ├── VoucherHeld                409  voucher_held
 │   ├── VoucherDisabled            409  voucher_disabled
 │   ├── OfferNotActive             409  offer_not_active
+│   ├── PoolEmpty                  409  pool_empty
+│   ├── ClaimMismatch              409  claim_mismatch
 │   ├── OrderMismatch              409  order_mismatch
 │   └── RedemptionReversed         409  redemption_reversed
 ├── VoucherExpired                 410  voucher_expired
@@ -55,6 +57,9 @@ class VoucherPoolError(Exception):
     status: ClassVar[HTTPStatus]
     headers: Mapping[str, str] = {}
 
+    def __init_subclass__(cls, *, status: HTTPStatus | None = None) -> None:
+        cls.status = status or cls.status
+
     def __init__(self, detail: str | None = None, errors: Mapping[str, Any] | None = None) -> None:
         self.detail = detail or self.explanation()
         self.errors = errors
@@ -71,50 +76,38 @@ class VoucherPoolError(Exception):
         return " ".join((cls.__doc__ or "").split())
 
 
-class NotFound(VoucherPoolError):
+class NotFound(VoucherPoolError, status=HTTPStatus.NOT_FOUND):
     """There is no such thing."""
 
-    status = HTTPStatus.NOT_FOUND
 
-
-class Conflict(VoucherPoolError):
+class Conflict(VoucherPoolError, status=HTTPStatus.CONFLICT):
     """The present state does not allow it."""
 
-    status = HTTPStatus.CONFLICT
 
-
-class Unprocessable(VoucherPoolError):
+class Unprocessable(VoucherPoolError, status=HTTPStatus.UNPROCESSABLE_ENTITY):
     """The request is well-formed, and still makes no sense."""
 
-    status = HTTPStatus.UNPROCESSABLE_ENTITY
 
-
-class MalformedJson(VoucherPoolError):
+class MalformedJson(VoucherPoolError, status=HTTPStatus.BAD_REQUEST):
     """The body is not well-formed JSON in UTF-8."""
 
-    status = HTTPStatus.BAD_REQUEST
 
-
-class ApiKeyRequired(VoucherPoolError):
+class ApiKeyRequired(VoucherPoolError, status=HTTPStatus.UNAUTHORIZED):
     """Send an API key in the header `Authorization: Bearer vp_…`."""
 
-    status = HTTPStatus.UNAUTHORIZED
     headers: Mapping[str, str] = {"WWW-Authenticate": 'Bearer realm="voucherpool"'}
 
 
-class ApiKeyInvalid(VoucherPoolError):
+class ApiKeyInvalid(VoucherPoolError, status=HTTPStatus.UNAUTHORIZED):
     """The API key is not valid: it is misspelt, unknown or revoked."""
 
-    status = HTTPStatus.UNAUTHORIZED
     headers: Mapping[str, str] = {
         "WWW-Authenticate": 'Bearer realm="voucherpool", error="invalid_token"'
     }
 
 
-class ScopeMissing(VoucherPoolError):
+class ScopeMissing(VoucherPoolError, status=HTTPStatus.FORBIDDEN):
     """The API key lacks the scope that this route needs."""
-
-    status = HTTPStatus.FORBIDDEN
 
 
 class CustomerNotFound(NotFound):
@@ -122,7 +115,7 @@ class CustomerNotFound(NotFound):
 
 
 class OfferNotFound(NotFound):
-    """No offer has this id."""
+    """No offer has this id or name."""
 
 
 class VoucherNotFound(NotFound):
@@ -181,6 +174,14 @@ class OfferNotActive(Conflict):
     """The offer of this voucher has not begun or is over."""
 
 
+class PoolEmpty(Conflict):
+    """No voucher of this offer is left to claim."""
+
+
+class ClaimMismatch(Conflict):
+    """This claim_ref claimed a voucher of the offer before, for another customer."""
+
+
 class OrderMismatch(Conflict):
     """This order redeemed the voucher before, for another customer or amount."""
 
@@ -189,22 +190,16 @@ class RedemptionReversed(Conflict):
     """This order redeemed the voucher and gave it back: use another order_ref."""
 
 
-class VoucherExpired(VoucherPoolError):
+class VoucherExpired(VoucherPoolError, status=HTTPStatus.GONE):
     """This voucher has expired."""
 
-    status = HTTPStatus.GONE
 
-
-class BodyTooLarge(VoucherPoolError):
+class BodyTooLarge(VoucherPoolError, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
     """The body may have at most 1 MiB."""
 
-    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
-
-class UnsupportedMediaType(VoucherPoolError):
+class UnsupportedMediaType(VoucherPoolError, status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE):
     """The body must be plain JSON: send it as application/json, not encoded."""
-
-    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
 class InvalidInput(Unprocessable):
@@ -227,20 +222,17 @@ class IdempotencyKeyReused(Unprocessable):
     """This Idempotency-Key stands for another request: make a new key for each."""
 
 
-class TooManyFailedAttempts(VoucherPoolError):
+class TooManyFailedAttempts(VoucherPoolError, status=HTTPStatus.TOO_MANY_REQUESTS):
     """Too many codes were guessed wrong: wait for the seconds that Retry-After names."""
-
-    status = HTTPStatus.TOO_MANY_REQUESTS
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
         self.headers = {"Retry-After": str(ceil(seconds))}
 
 
-class DatabaseUnavailable(VoucherPoolError):
+class DatabaseUnavailable(VoucherPoolError, status=HTTPStatus.SERVICE_UNAVAILABLE):
     """The database does not answer at the moment: try again."""
 
-    status = HTTPStatus.SERVICE_UNAVAILABLE
     headers: Mapping[str, str] = {"Retry-After": str(retry_after_seconds)}
 
 

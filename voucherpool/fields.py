@@ -2,7 +2,7 @@
 
 import base64
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -132,6 +132,24 @@ class Timestamp(fields.Field[datetime]):
 
     def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> str | None:
         return None if value is None else rfc3339_utc(value)
+
+
+class Day(fields.Field[date]):
+    """A day in UTC as RFC 3339 writes it: 2026-11-22."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> date:
+        if not (isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value)):
+            raise ValidationError("Must be a day, such as 2026-11-22.")
+        try:
+            day = date.fromisoformat(value)
+        except ValueError as error:
+            raise ValidationError("Must be a day that exists.") from error
+        if day.year not in years:
+            raise ValidationError(f"Must be in {years.start} to {years.stop - 1}.")
+        return day
+
+    def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        return str(value.isoformat())
 
 
 class Flag(fields.Boolean):

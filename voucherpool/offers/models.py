@@ -1,6 +1,6 @@
 """The offers' table."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 from sqlalchemy import (
@@ -116,3 +116,33 @@ class CustomerRedemptions(Model):
     offer_id: Mapped[int] = mapped_column(ForeignKey(Offer.id), primary_key=True)
     customer_id: Mapped[int] = mapped_column(ForeignKey(Customer.id), primary_key=True)
     redemption_count: Mapped[int]
+
+
+class OfferFigures(Model):
+    """What happened to an offer's vouchers on a day in UTC.
+
+    The rows of an offer and day add up. There are several, one for each `slot`, so that writers at
+    the same moment rarely wait for each other. `redeemed` and `reversed` count what happened that
+    day, so a redemption that was given back is in both. `used_up` counts last uses taken, less
+    vouchers that a reversal opened again; it can be below 0. `expired_archived` counts the unused
+    expired vouchers that were moved out of the vouchers' table.
+    """
+
+    __tablename__ = "offer_figures"
+    __table_args__ = (
+        CheckConstraint(
+            "issued >= 0 AND claimed >= 0 AND redeemed >= 0 AND reversed >= 0"
+            " AND expired_archived >= 0",
+            name="counts",
+        ),
+    )
+
+    offer_id: Mapped[int] = mapped_column(ForeignKey(Offer.id), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    slot: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    issued: Mapped[int] = mapped_column(server_default="0")
+    claimed: Mapped[int] = mapped_column(server_default="0")
+    redeemed: Mapped[int] = mapped_column(server_default="0")
+    reversed: Mapped[int] = mapped_column(server_default="0")
+    used_up: Mapped[int] = mapped_column(server_default="0")
+    expired_archived: Mapped[int] = mapped_column(server_default="0")

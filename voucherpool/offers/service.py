@@ -56,6 +56,14 @@ def read(offer_id: int) -> Offer:
     return offer
 
 
+def id_of(name: str) -> int:
+    """Return the id of the offer with the name. Raises OfferNotFound."""
+    offer_id = db.session.scalar(select(Offer.id).where(Offer.name == name))
+    if offer_id is None:
+        raise OfferNotFound
+    return offer_id
+
+
 def list_offers(limit: int, after: Position | None = None) -> Page:
     """Return up to `limit` offers in the order in which they were made."""
     return paging.fetch(select(*Offer.__table__.columns), (Offer.id,), limit, after)

@@ -20,6 +20,7 @@ from sqlalchemy import (
     exists,
     func,
     join,
+    literal,
     null,
     or_,
     select,
@@ -32,6 +33,7 @@ from voucherpool import metrics
 from voucherpool.customers.models import Customer, email_key
 from voucherpool.db import after_commit, db
 from voucherpool.errors import CustomerNotFound, InvalidInput, OfferNotPercentage, VoucherExists
+from voucherpool.offers import figures
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers import codes
 from voucherpool.vouchers.models import Voucher
@@ -149,12 +151,15 @@ def _issue_one() -> Executable:
         "frozen_discount": case((bindparam("freeze_discount", type_=Boolean), offer.c.discount)),
     }
     voucher = select(*columns.values()).select_from(join(offer, _customer, true()))
-    return (
+    issued = (
         insert(Voucher.__table__)
         .from_select(list(columns), voucher)
         .on_conflict_do_nothing(index_elements=[Voucher.code_key])
-        .returning(Voucher.code_key)
+        .returning(Voucher.code_key, Voucher.offer_id, Voucher.created_at)
+        .cte("issued")
     )
+    figured = figures.raised(issued, issued.c.offer_id, issued.c.created_at, issued=literal(1))
+    return select(issued.c.code_key).add_cte(figured.cte("figured"))
 
 
 # Decides on the request, sees to its offer and issues its voucher; nothing is written for an

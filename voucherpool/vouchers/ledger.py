@@ -13,7 +13,9 @@ from sqlalchemy import (
     Uuid,
     and_,
     bindparam,
+    case,
     func,
+    literal,
     null,
     or_,
     select,
@@ -25,6 +27,7 @@ from voucherpool.customers import service as customers
 from voucherpool.customers.models import Customer
 from voucherpool.db import db
 from voucherpool.errors import InvalidInput, RedemptionNotFound
+from voucherpool.offers import figures
 from voucherpool.offers.models import CustomerRedemptions, Offer
 from voucherpool.paging import Page, Position
 from voucherpool.vouchers.models import Redemption, Voucher
@@ -136,8 +139,26 @@ def _reversed() -> CTE:
         .where(_given, Redemption.reversed_at.is_(None))
         # The redemption may have begun after this transaction, and was waited for.
         .values(reversed_at=func.greatest(func.now(), Redemption.redeemed_at))
-        .returning(Redemption.code_key, Redemption.customer_id)
+        .returning(Redemption.code_key, Redemption.customer_id, Redemption.reversed_at)
         .cte("reversed")
+    )
+
+
+def _counted(returned: CTE) -> CTE:
+    per_customer = (
+        select(returned.c.offer_id, returned.c.customer_id, func.count().label("uses"))
+        .group_by(returned.c.offer_id, returned.c.customer_id)
+        .cte("per_customer")
+    )
+    return (
+        update(CustomerRedemptions.__table__)
+        .where(
+            CustomerRedemptions.offer_id == per_customer.c.offer_id,
+            CustomerRedemptions.customer_id == per_customer.c.customer_id,
+        )
+        .values(redemption_count=CustomerRedemptions.redemption_count - per_customer.c.uses)
+        .returning(CustomerRedemptions.offer_id)
+        .cte("counted")
     )
 
 
@@ -152,22 +173,24 @@ def _give_back() -> Executable:
         update(Voucher.__table__)
         .where(Voucher.code_key == marked.c.code_key)
         .values(redemption_count=Voucher.redemption_count - 1, used_at=null())
-        .returning(Voucher.offer_id, marked.c.customer_id)
+        .returning(
+            Voucher.offer_id,
+            marked.c.customer_id,
+            marked.c.reversed_at,
+            case((Voucher.redemption_count + 1 == Voucher.max_redemptions, 1), else_=0).label(
+                "reopened"
+            ),
+        )
         .cte("returned")
     )
-    per_customer = (
-        select(returned.c.offer_id, returned.c.customer_id, func.count().label("uses"))
-        .group_by(returned.c.offer_id, returned.c.customer_id)
-        .cte("per_customer")
+    figured = figures.raised(
+        returned,
+        returned.c.offer_id,
+        returned.c.reversed_at,
+        reversed=literal(1),
+        used_up=-returned.c.reopened,
     )
-    return (
-        update(CustomerRedemptions.__table__)
-        .where(
-            CustomerRedemptions.offer_id == per_customer.c.offer_id,
-            CustomerRedemptions.customer_id == per_customer.c.customer_id,
-        )
-        .values(redemption_count=CustomerRedemptions.redemption_count - per_customer.c.uses)
-    )
+    return figured.add_cte(_counted(returned))
 
 
 give_back = _give_back()

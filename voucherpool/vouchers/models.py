@@ -28,7 +28,7 @@ class Voucher(Model):
     `code_key` is the code's normal form, `code` the spelling it was issued in. Bound to
     `customer_id`, or unbound. `used_at` is when the last of its `max_redemptions` was taken.
     `issue_number` orders vouchers without naming their codes. `frozen_discount` stands in for the
-    offer's discount.
+    offer's discount. `claimed_at` is when it was taken out of the pool.
 
     `holds` maps each hold's id to its customer and the moment until which it reserves one use:
     `{"<uuid>": {"customer": 1, "until": "2027-04-21T18:25:43+00:00"}}`. They live in the
@@ -49,6 +49,7 @@ class Voucher(Model):
         CheckConstraint(
             "(used_at IS NOT NULL) = (redemption_count = max_redemptions)", name="used_at"
         ),
+        CheckConstraint("claimed_at IS NULL OR customer_id IS NOT NULL", name="claimed_at"),
         CheckConstraint("isfinite(expires_at)", name="expires_at"),
         CheckConstraint("frozen_discount > 0", name="frozen_discount"),
         CheckConstraint("jsonb_typeof(holds) = 'object' AND holds <> '{}'", name="holds"),
@@ -58,6 +59,21 @@ class Voucher(Model):
             "customer_id",
             "expires_at",
             "issue_number",
+            postgresql_where=text("used_at IS NULL"),
+        ),
+        # Serves claims, in their order.
+        Index(
+            "vouchers_pool_idx",
+            "offer_id",
+            "expires_at",
+            "issue_number",
+            postgresql_where=text("customer_id IS NULL AND used_at IS NULL"),
+        ),
+        # Counts an offer's vouchers that expired unused.
+        Index(
+            "vouchers_unused_idx",
+            "offer_id",
+            "expires_at",
             postgresql_where=text("used_at IS NULL"),
         ),
         # Finds the voucher of a hold's id.
@@ -82,6 +98,23 @@ class Voucher(Model):
     disabled_at: Mapped[datetime | None]
     holds: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    claimed_at: Mapped[datetime | None]
+
+
+class Claim(Model):
+    """Which voucher of an offer a `claim_ref` took, and for which customer; kept for ever.
+
+    `code_key` is NULL only inside the transaction that takes the voucher.
+    """
+
+    __tablename__ = "claims"
+    __table_args__ = (CheckConstraint("claim_ref <> ''", name="claim_ref"),)
+
+    offer_id: Mapped[int] = mapped_column(ForeignKey(Offer.id), primary_key=True)
+    claim_ref: Mapped[str] = mapped_column(primary_key=True)
+    customer_id: Mapped[int] = mapped_column(ForeignKey(Customer.id))
+    code_key: Mapped[str | None]
+    claimed_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Redemption(Model):

@@ -16,6 +16,7 @@ from voucherpool.errors import (
     OrderMismatch,
     RedemptionReversed,
 )
+from voucherpool.offers import figures
 from voucherpool.offers.models import CustomerRedemptions, Offer
 from voucherpool.vouchers import rules
 from voucherpool.vouchers.examining import (
@@ -102,6 +103,7 @@ _taken = (
     )
     .returning(
         Voucher.code_key,
+        Voucher.used_at,
         Customer.id.label("customer_id"),
         Offer.id.label("offer_id"),
         Offer.discount_type,
@@ -135,6 +137,17 @@ def _counted() -> CTE:
     )
 
 
+def _figured(counted: CTE, entered: CTE) -> CTE:
+    """Count the redemption into the offer's figures, last of all: the lock is shared by many."""
+    return figures.raised(
+        _taken.join(counted, true()).join(entered, true()),
+        _taken.c.offer_id,
+        entered.c.redeemed_at,
+        redeemed=literal(1),
+        used_up=case((_taken.c.used_at.is_not(None), 1), else_=0),
+    ).cte("figured")
+
+
 def _take_one() -> Executable:
     """Build the statement that takes a use, counts it and writes it into the ledger.
 
@@ -159,7 +172,7 @@ def _take_one() -> Executable:
         .cte("entered")
     )
     rest = _taken.outerjoin(counted, true()).outerjoin(entered, true())
-    return select(
+    answer = select(
         counted.c.offer_id.is_not(None).label("counted"),
         entered.c.id.is_not(None).label("entered"),
         entered.c.id,
@@ -169,6 +182,7 @@ def _take_one() -> Executable:
         _taken.c.currency,
         _taken.c.discount_amount,
     ).select_from(rest)
+    return answer.add_cte(_figured(counted, entered))
 
 
 take_one = _take_one()

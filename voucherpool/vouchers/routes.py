@@ -8,10 +8,15 @@ from flask import Response, url_for
 
 from voucherpool.db import transaction
 from voucherpool.errors import (
+    ClaimMismatch,
+    CustomerLimitReached,
     CustomerNotFound,
+    OfferNotActive,
+    OfferNotFound,
     OfferNotPercentage,
     OrderBelowMinimum,
     OrderMismatch,
+    PoolEmpty,
     RedemptionLimitReached,
     RedemptionReversed,
     TooManyFailedAttempts,
@@ -21,6 +26,8 @@ from voucherpool.errors import (
 )
 from voucherpool.paging import Page
 from voucherpool.vouchers import (
+    claim_schemas,
+    claiming,
     examining,
     holds,
     issuing,
@@ -45,6 +52,14 @@ Errors = tuple[type[VoucherPoolError], ...]
 
 refusals: Errors = (CustomerNotFound, VoucherNotFound, RedemptionLimitReached, *rules.conditions)
 refusals_of_orders: Errors = (OrderBelowMinimum, OrderMismatch, RedemptionReversed)
+refusals_of_claims: Errors = (
+    CustomerNotFound,
+    OfferNotFound,
+    OfferNotActive,
+    CustomerLimitReached,
+    PoolEmpty,
+    ClaimMismatch,
+)
 
 
 def watched(view: Callable[..., Response]) -> Callable[..., Response]:
@@ -80,6 +95,16 @@ def generate(body: dict[str, Any]) -> dict[str, str]:
     all vouchers of the offer that have none of their own.
     """
     return {"code": issuing.issue(**body)}
+
+
+@blueprint.post("/claim")
+@blueprint.guarded("issue", *refusals_of_claims)
+@blueprint.arguments(claim_schemas.ClaimRequest())
+@write
+@blueprint.response(201, claim_schemas.Claimed())
+def claim(body: dict[str, Any]) -> Any:
+    """Bind an unbound voucher of the offer to the customer, the one that expires first."""
+    return claiming.claim(**body)
 
 
 @blueprint.post("/validate")

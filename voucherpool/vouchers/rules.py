@@ -1,4 +1,4 @@
-"""The one definition of what a customer can redeem now; list, check, hold and redeem all use it.
+"""The one definition of what a customer can redeem now; list, check, hold, claim and redeem use it.
 
 Every condition speaks of one voucher joined to its offer and to the customer who asks, by
 PostgreSQL's clock.
@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     ColumnElement,
     and_,
     bindparam,
@@ -85,6 +86,20 @@ conditions: Conditions = {
 """What must hold, by the refusal that its failure means; the first that fails is the answer."""
 
 redeemable: ColumnElement[bool] = and_(*conditions.values())
+
+_unheld: ColumnElement[bool] = case(
+    (Voucher.holds.is_(None), True),
+    else_=literal_column(
+        "NOT EXISTS (SELECT FROM jsonb_each(vouchers.holds) AS hold(id, terms)"
+        " WHERE (terms->>'until')::timestamptz > now())",
+        Boolean,
+    ),
+)
+
+claimable: ColumnElement[bool] = and_(
+    Voucher.customer_id.is_(None), Voucher.redemption_count == 0, _unheld, redeemable
+)
+"""In its offer's pool: what the customer could redeem and nobody has, holds or took a use of."""
 
 guard: tuple[ColumnElement[bool], ...] = (
     Voucher.code_key == bindparam("key"),

@@ -235,6 +235,7 @@ class VoucherRecord(Answer):
     used_at = Timestamp(allow_none=True)
     disabled_at = Timestamp(allow_none=True)
     created_at = Timestamp()
+    claimed_at = Timestamp(allow_none=True)
     holds = fields.List(fields.Nested(VoucherHold))
     redemptions = fields.List(fields.Nested(Redemption))
     refused_attempts = fields.List(fields.Nested(Attempt))

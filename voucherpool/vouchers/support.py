@@ -112,6 +112,7 @@ record = (
         Voucher.used_at,
         Voucher.disabled_at,
         Voucher.created_at,
+        Voucher.claimed_at,
         Voucher.holds,
         func.now().label("now"),
     )

@@ -1,0 +1,224 @@
+"""GET /offers/{id}/stats."""
+
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import flask_migrate
+import pytest
+
+from tests.builders import Builders, ana, ben, in_days
+from tests.server import at_once
+from tests.vouchers.pools import body, fill
+from voucherpool import auditing
+from voucherpool.db import transaction
+from voucherpool.offers import figures
+from voucherpool.web import apikeys
+
+nothing = {"issued": 0, "claimed": 0, "redeemed": 0, "reversed": 0}
+
+
+def stats(client, offer_id=1, **query):
+    answer = client.get(f"/offers/{offer_id}/stats", query_string=query)
+    assert answer.status_code == 200, answer.json
+    return answer.json
+
+
+def shown(client, **wanted):
+    """Return those of the offer's totals that are not 0."""
+    return {name: number for name, number in stats(client).items() if number and name != "days"}
+
+
+def redeem(client, code, **more):
+    answer = client.post("/vouchers/validate", json={"code": code, "email": ana} | more)
+    assert answer.status_code == 201
+    return answer.json
+
+
+@pytest.fixture
+def audit(app):
+    """Return a function that fails on any breach of the rules in the database."""
+
+    def run():
+        with app.app_context():
+            breaches = auditing.breaches()
+        assert not any(breaches.values()), breaches
+
+    return run
+
+
+def test_an_offer_of_which_nothing_happened_has_noughts(client):
+    client.post("/offers", json={"name": "KOI", "discount": 10})
+    assert stats(client) == {**nothing, "expired": 0, "open": 0, "days": []}
+
+
+def test_an_unknown_offer_is_404(client):
+    answer = client.get("/offers/1/stats")
+    assert (answer.status_code, answer.json["code"]) == (404, "offer_not_found")
+
+
+def test_every_write_counts_at_once(client, make, audit):
+    code = make.voucher()
+    assert shown(client) == {"issued": 1, "open": 1}
+    redemption = redeem(client, code, order_ref="A-1")
+    assert shown(client) == {"issued": 1, "redeemed": 1}
+    redeem(client, code, order_ref="A-1")  # the same one, answered again
+    client.post("/vouchers/validate", json={"code": code, "email": ana})  # refused
+    assert shown(client) == {"issued": 1, "redeemed": 1}
+    for _ in range(2):
+        client.post(f"/redemptions/{redemption['redemption_id']}/reverse")
+        assert shown(client) == {"issued": 1, "redeemed": 1, "reversed": 1, "open": 1}
+    redeem(client, code)
+    assert shown(client) == {"issued": 1, "redeemed": 2, "reversed": 1}
+    make.voucher(customer_id=None)
+    client.post("/vouchers/claim", json=body())
+    assert shown(client) == {
+        "issued": 2,
+        "claimed": 1,
+        "redeemed": 2,
+        "reversed": 1,
+        "open": 1,
+    }
+    today = datetime.now(UTC).date().isoformat()
+    [day] = stats(client)["days"]
+    assert day == {"issued": 2, "claimed": 1, "redeemed": 2, "reversed": 1, "day": today}
+    audit()
+
+
+def test_a_voucher_is_open_while_a_use_is_left_and_it_has_not_expired(client, make, sql, audit):
+    code = make.voucher(max_redemptions=2)
+    first = redeem(client, code)
+    assert shown(client) == {"issued": 1, "redeemed": 1, "open": 1}
+    redeem(client, code)
+    assert shown(client) == {"issued": 1, "redeemed": 2}
+    client.post(f"/redemptions/{first['redemption_id']}/reverse")
+    assert shown(client) == {"issued": 1, "redeemed": 2, "reversed": 1, "open": 1}
+    client.post("/vouchers/disable", json={"code": code})
+    assert shown(client)["open"] == 1
+    sql("UPDATE vouchers SET expires_at = now()")
+    assert shown(client) == {"issued": 1, "redeemed": 2, "reversed": 1, "expired": 1}
+    audit()
+
+
+def test_a_used_up_voucher_does_not_expire(client, make, sql):
+    redeem(client, make.voucher())
+    sql("UPDATE vouchers SET expires_at = now()")
+    assert shown(client) == {"issued": 1, "redeemed": 1}
+
+
+def test_what_was_archived_as_expired_stays_counted(client, make, sql):
+    make.voucher()
+    sql("DELETE FROM vouchers")
+    sql("UPDATE offer_figures SET expired_archived = 1")
+    assert shown(client) == {"issued": 1, "expired": 1}
+
+
+def test_an_order_of_several_offers_is_given_back_to_each(client, make, audit):
+    for offer in ("KOI", "KOI", "ORCA"):
+        redeem(client, make.voucher(offer=offer), order_ref="A-1")
+    client.post("/redemptions/reverse", json={"order_ref": "A-1"})
+    assert [stats(client, offer_id)["reversed"] for offer_id in (1, 2)] == [2, 1]
+    audit()
+
+
+def test_a_refused_or_failed_issue_counts_nothing(client, make, sql, audit):
+    make.voucher()
+    new = {"email": ben, "offer_name": "KOI", "discount": 5, "expiry": in_days(1), "code": "SUMMER"}
+    assert client.post("/vouchers/generate", json=new).status_code == 404
+    for status in (201, 409):
+        answer = client.post("/vouchers/generate", json=new | {"email": ana})
+        assert answer.status_code == status
+    assert shown(client) == {"issued": 2, "open": 2}
+    audit()
+
+
+def test_the_days_come_newest_first_the_last_90_or_those_asked_for(client, make, sql):
+    make.voucher()
+    [[today]] = sql("SELECT (now() AT TIME ZONE 'UTC')::date")
+    for ago in (1, 89, 90, 400):
+        sql(
+            "INSERT INTO offer_figures (offer_id, day, slot, issued) VALUES (1, :day, 3, :ago)",
+            day=today - timedelta(days=ago),
+            ago=ago,
+        )
+
+    def days(**query):
+        answer = stats(client, **query)
+        assert answer["issued"] == 581
+        return [day["issued"] for day in answer["days"]]
+
+    def ago(number):
+        return (today - timedelta(days=number)).isoformat()
+
+    assert days() == [1, 1, 89]
+    assert days(**{"from": ago(90)}) == [1, 1, 89, 90]
+    assert days(to=ago(1)) == [1, 89, 90]
+    assert days(**{"from": ago(400), "to": ago(90)}) == [90, 400]
+    assert days(**{"from": ago(-1)}) == []
+
+
+def test_wrong_days_are_422_and_named(client, make):
+    make.voucher()
+    wrong = ["", "x", "2026-13-01", "2026-02-30", "20260101", "1999-01-01", "２０２６-01-01"]
+    for name in ("from", "to"):
+        for value in wrong:
+            answer = client.get("/offers/1/stats", query_string={name: value})
+            assert (answer.status_code, list(answer.json["errors"])) == (422, [name]), value
+    answer = client.get("/offers/1/stats?from=2026-02-01&to=2026-01-31")
+    assert (answer.status_code, list(answer.json["errors"])) == (422, ["to"])
+
+
+def test_bulk_work_counts_what_it_adds(client, app, make):
+    make.voucher()
+    with app.app_context():
+        for _ in range(2):
+            with transaction():
+                figures.count(1, issued=10)
+    assert shown(client) == {"issued": 21, "open": 21}
+
+
+def test_the_migration_counts_what_was_there(own_app):
+    make, client = Builders(own_app), own_app.test_client()
+    code, _ = make.voucher(), make.voucher(days=-1, created_at=datetime(2026, 1, 1, tzinfo=UTC))
+    with own_app.app_context():
+        with transaction():
+            key = apikeys.create("tests", apikeys.scopes)
+        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
+        redeemed = redeem(client, code)
+        client.post(f"/redemptions/{redeemed['redemption_id']}/reverse")
+        redeem(client, code)
+        flask_migrate.downgrade(revision="0006-1")
+        flask_migrate.upgrade()
+        assert not any(auditing.breaches().values())
+    assert shown(client) == {"issued": 2, "redeemed": 2, "reversed": 1, "expired": 1}
+
+
+def test_nothing_is_miscounted_under_concurrency(server, client, make, sql, audit):
+    make.customer()
+    fill(sql, 40)
+
+    def live(number):
+        random = Random(number)  # noqa: S311
+        done = {"issued": 0, "claimed": 0, "redeemed": 0, "reversed": 0}
+        new = {"email": ana, "offer_name": "KOI", "expiry": in_days(1)}
+        for _ in range(4):
+            issues = random.random() < 0.5
+            status, voucher = server.post(
+                *(("/vouchers/generate", new), ("/vouchers/claim", body()))[not issues]
+            )
+            assert status == 201
+            done["issued" if issues else "claimed"] += 1
+            redeemed = server.post("/vouchers/validate", {"code": voucher["code"], "email": ana})[1]
+            done["redeemed"] += 1
+            if random.random() < 0.5:
+                server.post(f"/redemptions/{redeemed['redemption_id']}/reverse", {})
+                done["reversed"] += 1
+        return done
+
+    each = at_once(10, live)
+    expected = {name: sum(done[name] for done in each) for name in nothing}
+    counted = stats(client)
+    assert {name: counted[name] for name in nothing} == expected | {
+        "issued": expected["issued"] + 40
+    }
+    assert counted["open"] == counted["issued"] - expected["redeemed"] + expected["reversed"]
+    audit()

@@ -1,0 +1,135 @@
+"""Concurrent claims of one pool."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from random import Random
+
+import pytest
+from sqlalchemy import text
+
+from tests.builders import ana
+from tests.server import at_once
+from tests.vouchers.pools import body, fill
+from voucherpool import auditing, create_app
+from voucherpool.config import Config
+from voucherpool.db import db, transaction
+from voucherpool.errors import PoolEmpty
+from voucherpool.vouchers import claiming
+
+
+@pytest.fixture
+def wide(app, database_url):
+    """Return an application with a database connection for each of 64 threads."""
+    wide = create_app(Config(database_url, threads=64))
+    yield wide
+    with wide.app_context():
+        db.engine.dispose()
+        breaches = auditing.breaches()
+        db.engine.dispose()
+    assert not any(breaches.values()), breaches
+
+
+class Unlucky(Exception):
+    """A transaction that fails after its claim."""
+
+
+def claim_until_empty(app, email, random, failures):
+    """Claim by the service until the pool is empty, and return the codes that were acknowledged."""
+    codes = []
+    with app.app_context(), suppress(PoolEmpty):
+        while True:
+            with suppress(Unlucky), transaction():
+                claimed = claiming.claim(email, "KOI")
+                if random.random() < failures:
+                    raise Unlucky
+                codes.append(claimed.code)
+    return codes
+
+
+@pytest.mark.parametrize("size", [200, pytest.param(1000, marks=pytest.mark.fault)])
+def test_64_claimers_empty_a_pool_and_no_two_get_the_same(server, make, sql, app, size):
+    people = [make.customer(f"c{number}@example.org") for number in range(64)]
+    fill(sql, size)
+
+    def claim_until_refused(number):
+        answers = []
+        while not answers or answers[-1][0] == 201:
+            answers.append(server.post("/vouchers/claim", body(people[number])))
+        return answers
+
+    answers = sum(at_once(64, claim_until_refused), [])
+    outcomes = Counter((status, answer["code"]) for status, answer in answers if status != 201)
+    assert outcomes == {(409, "pool_empty"): 64}
+    assert len({answer["code"] for status, answer in answers if status == 201}) == size
+    assert len(answers) == size + 64
+    with app.app_context():
+        assert not any(auditing.breaches().values())
+
+
+@pytest.mark.parametrize("size", [100, pytest.param(1000, marks=pytest.mark.fault)])
+def test_no_voucher_is_lost_when_every_third_claim_rolls_back(wide, make, sql, size):
+    make.customer()
+    fill(sql, size)
+    claimed = at_once(64, lambda seed: claim_until_empty(wide, ana, Random(seed), 1 / 3))  # noqa: S311
+    codes = sum(claimed, [])
+    assert len(codes) == len(set(codes)) == size
+    assert sql("SELECT count(claimed_at) FROM vouchers") == [(size,)]
+
+
+def test_claimers_pass_what_others_have_locked(wide, client, make, sql):
+    make.customer()
+    fill(sql, 3)
+    first, second, _ = sql("SELECT code FROM vouchers ORDER BY expires_at")
+    with ThreadPoolExecutor(1) as pool, wide.app_context(), transaction():
+        lock = text("SELECT FROM vouchers WHERE code = :code FOR UPDATE")
+        db.session.execute(lock, {"code": first.code})
+        answer = pool.submit(client.post, "/vouchers/claim", json=body()).result(10)
+    assert answer.json["code"] == second.code
+
+
+@pytest.mark.parametrize(("holder", "status"), [("commits", 409), ("rolls back", 201)])
+def test_the_last_voucher_is_waited_for_until_its_holder_has_decided(
+    wide, client, make, sql, holder, status
+):
+    make.customer()
+    fill(sql, 1)
+    with ThreadPoolExecutor(1) as pool, wide.app_context():
+        with suppress(Unlucky), transaction():
+            db.session.execute(text("UPDATE vouchers SET disabled_at = now()"))
+            waiting = pool.submit(client.post, "/vouchers/claim", json=body())
+            with pytest.raises(TimeoutError):
+                waiting.result(0.3)
+            if holder == "rolls back":
+                raise Unlucky
+        answer = waiting.result(10)
+    assert answer.status_code == status
+    assert answer.json["code"] == ("pool_empty" if status == 409 else answer.json["code"])
+
+
+def test_50_twins_of_a_claim_ref_get_one_voucher_and_one_answer(server, make, sql):
+    make.customer()
+    fill(sql, 50)
+    answers = at_once(50, lambda _: server.send("/vouchers/claim", body(claim_ref="c-1")))
+    assert {status for status, _ in answers} == {201}
+    assert len({answer for _, answer in answers}) == 1
+    assert sql("SELECT count(claimed_at) FROM vouchers") == [(1,)]
+
+
+def test_a_twin_takes_over_when_the_first_rolls_back(wide, make, sql):
+    make.customer()
+    fill(sql, 2)
+    with ThreadPoolExecutor(1) as pool, wide.app_context():
+        with suppress(Unlucky), transaction():
+            first = claiming.claim(ana, "KOI", "c-1")
+            twin = pool.submit(claim_by_ref, wide)
+            with pytest.raises(TimeoutError):
+                twin.result(0.3)
+            raise Unlucky
+        assert twin.result(10) == first
+    assert sql("SELECT count(claimed_at) FROM vouchers") == [(1,)]
+
+
+def claim_by_ref(app):
+    with app.app_context(), transaction():
+        return claiming.claim(ana, "KOI", "c-1")
