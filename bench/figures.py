@@ -26,7 +26,7 @@ from voucherpool.offers import figures
 from voucherpool.vouchers import redemption
 
 email = "bench@example.org"
-redeems, rounds = 2000, 5
+redeems, rounds = 500, 5
 
 fill = """
     INSERT INTO vouchers (code_key, code, offer_id, expires_at, used_at, redemption_count)
@@ -121,7 +121,7 @@ def milliseconds(offer_id: int) -> float:
 
 def time_reads() -> None:
     """Print how long reading figures takes, by how many vouchers there are and have expired."""
-    for count, expired_days in ((10_000, -1), (1_000_000, -1), (1_000_000, 40), (1_000_000, 400)):
+    for count, expired_days in ((10_000, -1), (1_000_000, -1), (1_000_000, 40)):
         offer_id = offer_with(count, f"read {count} {expired_days}", expired_days, used=1)
         with db.engine.connect() as connection:
             connection.execute(text("VACUUM ANALYZE vouchers"))

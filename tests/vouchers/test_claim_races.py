@@ -133,3 +133,22 @@ def test_a_twin_takes_over_when_the_first_rolls_back(wide, make, sql):
 def claim_by_ref(app):
     with app.app_context(), transaction():
         return claiming.claim(ana, "KOI", "c-1")
+
+
+def test_what_was_locked_in_vain_is_given_up_before_more_is_waited_for(wide, make, sql):
+    make.customer()
+    fill(sql, 1)
+
+    def take_in_vain():
+        with wide.app_context(), transaction():
+            request = {"email": ana, "offer_name": "KOI", "ref": None}
+            taken = claiming._take(claiming.take_any, request)
+            return taken, sql("SELECT customer_id FROM vouchers FOR UPDATE NOWAIT")
+
+    with ThreadPoolExecutor(1) as pool, wide.app_context():
+        with transaction():
+            claiming.claim(ana, "KOI")
+            waiting = pool.submit(take_in_vain)
+            with pytest.raises(TimeoutError):
+                waiting.result(0.3)
+        assert waiting.result(10) == (None, [(1,)])
