@@ -9,15 +9,17 @@ from schemathesis.checks import CHECKS
 
 from tests.builders import ana, ben
 from tests.fuzzing import Client, Findings, explore
+from tests.vouchers import pools
 
 fuzzed = 20_000
 rounds = 4
 
 
 @pytest.fixture
-def known(app, client, make, monkeypatch):
+def known(app, client, make, sql, monkeypatch):
     """Return values that the app knows, by the place and the name of what takes them."""
     codes = [make.voucher(max_redemptions=10**9), make.voucher(ben), make.voucher(days=-1)]
+    pools.fill(sql, 10_000)
     order = {"code": codes[0], "email": ana, "order_ref": "A-1"}
     redemption = client.post("/vouchers/validate", json=order).json["redemption_id"]
     # Met as a server meets it: an unexpected error is a 500. Nobody is slowed down.

@@ -134,22 +134,16 @@ class Timestamp(fields.Field[datetime]):
         return None if value is None else rfc3339_utc(value)
 
 
-class Day(fields.Field[date]):
+class Day(fields.Date):
     """A day in UTC as RFC 3339 writes it: 2026-11-22."""
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> date:
-        if not (isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value)):
-            raise ValidationError("Must be a day, such as 2026-11-22.")
-        try:
-            day = date.fromisoformat(value)
-        except ValueError as error:
-            raise ValidationError("Must be a day that exists.") from error
-        if day.year not in years:
-            raise ValidationError(f"Must be in {years.start} to {years.stop - 1}.")
-        return day
+    def __init__(self, **options: Any) -> None:
+        super().__init__(metadata={"pattern": patterns.day.pattern}, **options)
 
-    def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        return str(value.isoformat())
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> date:
+        if not (isinstance(value, str) and patterns.day.fullmatch(value)):
+            raise ValidationError("Must be a day from 2000 to 2199, such as 2026-11-22.")
+        return super()._deserialize(value, *args, **kwargs)
 
 
 class Flag(fields.Boolean):

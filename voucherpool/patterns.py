@@ -20,9 +20,8 @@ mailbox = re.compile(
     rf"^[{blank}]*{atom}(?:\.{atom})*@(?:localhost|(?:{label}+\.)+{label}{{2,}})[{blank}]*$"
 )
 clock = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
-rfc3339 = re.compile(
-    "^2[01][0-9]{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
-    rf"[Tt]{clock}:[0-5][0-9](?:\.[0-9]{{1,9}})?(?:[Zz]|[+-]{clock})$"
-)
+full_date = "2[01][0-9]{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+day = re.compile(f"^{full_date}$")
+rfc3339 = re.compile(rf"^{full_date}[Tt]{clock}:[0-5][0-9](?:\.[0-9]{{1,9}})?(?:[Zz]|[+-]{clock})$")
 base64url = re.compile("^[0-9A-Za-z_-]+$")
 issuable_code = re.compile(f"^[{blank}]*[ -]*(?:[0-9A-Za-z][ -]*){{4,64}}[{blank}]*$")

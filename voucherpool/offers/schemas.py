@@ -1,8 +1,6 @@
 """What may be said of an offer."""
 
-from typing import Any
-
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import Schema, fields, validate
 
 from voucherpool.fields import (
     Amount,
@@ -88,14 +86,8 @@ class FiguresRequest(Schema):
     since = Day(data_key="from")
     until = Day(data_key="to")
 
-    @validates_schema
-    def in_order(self, data: dict[str, Any], **_: Any) -> None:
-        """Refuse days that end before they begin."""
-        if "since" in data and "until" in data and data["since"] > data["until"]:
-            raise ValidationError("Must not be before from.", "to")
 
-
-class Counts(Schema):
+class Counts(Answer):
     """How often it happened; a redemption that was given back is in redeemed and in reversed."""
 
     issued = fields.Integer()

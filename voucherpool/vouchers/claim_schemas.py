@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields
 
-from voucherpool.fields import Email, Text, Timestamp
+from voucherpool.fields import Answer, Email, Text, Timestamp
 
 
 class ClaimRequest(Schema):
@@ -13,9 +13,9 @@ class ClaimRequest(Schema):
     claim_ref = Text(longest=200)
 
 
-class Claimed(Schema):
+class Claimed(Answer):
     """The voucher that was claimed, its code in the spelling to show to people."""
 
-    code = fields.String(required=True)
-    expires_at = Timestamp(required=True)
-    offer_name = fields.String(required=True)
+    code = fields.String()
+    expires_at = Timestamp()
+    offer_name = fields.String()

@@ -14,7 +14,7 @@ from werkzeug.routing import BaseConverter
 
 from voucherpool import errors
 from voucherpool.db import run_again_if_undone
-from voucherpool.fields import Amount, Cursor, Day, PageSize, Percentage, Timestamp
+from voucherpool.fields import Amount, Cursor, PageSize, Percentage, Timestamp
 from voucherpool.web import problems
 from voucherpool.web.arguments import Parser
 from voucherpool.web.auth import public, requires
@@ -39,7 +39,6 @@ kinds = {
     Amount: ("number", None),
     Percentage: ("number", None),
     Timestamp: ("string", "date-time"),
-    Day: ("string", "date"),
     Cursor: ("string", None),
     PageSize: ("integer", None),
 }
