@@ -35,7 +35,7 @@ def test_a_wrong_seed_file_is_named_with_its_fault_and_adds_nothing(run, sql, tm
     result = run("seed", "--directory", str(tmp_path))
     assert result.exit_code == 1
     assert "customers.json" in result.output
-    assert "Not a valid email" in result.output
+    assert "Must be an e-mail address" in result.output
     assert sql("SELECT * FROM customers") == []
 
 
