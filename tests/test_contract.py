@@ -7,7 +7,7 @@ import click
 import pytest
 from schemathesis.checks import CHECKS
 
-from tests.builders import ana, ben
+from tests.builders import ana, ben, in_days
 from tests.fuzzing import Client, Findings, explore
 from tests.vouchers import pools
 
@@ -22,6 +22,8 @@ def known(app, client, make, sql, monkeypatch):
     pools.fill(sql, 10_000)
     order = {"code": codes[0], "email": ana, "order_ref": "A-1"}
     redemption = client.post("/vouchers/validate", json=order).json["redemption_id"]
+    batch = {"count": 1, "expiry": in_days(30)}
+    batch_id = client.post("/offers/1/batches", json=batch).json["id"]
     # Met as a server meets it: an unexpected error is a 500. Nobody is slowed down.
     monkeypatch.setattr(app, "testing", False)
     for limit in ("MISSES_PER_KEY", "MISSES_PER_EMAIL"):
@@ -29,12 +31,17 @@ def known(app, client, make, sql, monkeypatch):
     monkeypatch.setattr("schemathesis.python.wsgi.get_client", Client)
     return {
         "body.code": codes,
+        "body.audience": ["pool", "all_customers"],
+        "body.count": [1, 2],
         "body.email": [ana, ben],
+        "body.expiry": [in_days(30)],
         "body.offer_name": ["KOI"],
         "body.order_ref": ["A-1"],
         "query.email": [ana, ben],
         "query.order_ref": ["A-1"],
         "path.redemption_id": [redemption],
+        "path.offer_id": [1],
+        "path.batch_id": [batch_id],
     }
 
 

@@ -135,14 +135,17 @@ def test_a_wrong_variable_is_one_line_and_exit_code_1(start, variable, value):
     assert f"{variable} must be" in refusal(start(free_port(), **{variable: value}))
 
 
-def test_when_gunicorn_is_killed_everything_stops_with_exit_code_1(start):
+@pytest.mark.parametrize("part", ["gunicorn", "worker"])
+def test_when_a_part_is_killed_everything_stops_with_exit_code_1(start, part):
     port = free_port()
     process = start(port)
     until_serving(process)
-    [gunicorn] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.kill(int(gunicorn), signal.SIGKILL)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    [pid] = [pid for pid in children if part in Path(f"/proc/{pid}/cmdline").read_text()]
+    os.kill(int(pid), signal.SIGKILL)
     assert process.wait(15) == 1
     assert not is_listening(port)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in children)
 
 
 def test_when_it_is_killed_itself_gunicorn_stops_too(start):

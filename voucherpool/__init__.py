@@ -6,6 +6,8 @@ from flask import Flask
 from flask_migrate import Migrate
 
 from voucherpool import cli
+from voucherpool.batches import commands as batch_commands
+from voucherpool.batches import routes as batches
 from voucherpool.config import Config, checkout
 from voucherpool.customers import routes as customers
 from voucherpool.db import db
@@ -22,6 +24,8 @@ from voucherpool.web import (
     request_id,
     throttle,
 )
+
+cli.vouchers.add_command(batch_commands.issue)
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -40,7 +44,7 @@ def create_app(config: Config | None = None) -> Flask:
     auth.init_app(app)
     throttle.init_app(app)
     api = openapi.init_app(app)
-    for part in (vouchers, redemptions, offers, customers, health, observation):
+    for part in (vouchers, redemptions, offers, customers, batches, health, observation):
         api.register_blueprint(part.blueprint)
     problems.init_app(app)
     cli.init_app(app)

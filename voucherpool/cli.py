@@ -13,6 +13,7 @@ from psycopg2.errors import UndefinedColumn, UndefinedTable
 from sqlalchemy.exc import DBAPIError
 
 from voucherpool import auditing, seeding
+from voucherpool import worker as background
 from voucherpool.config import checkout
 from voucherpool.db import long_transaction, transaction
 from voucherpool.errors import VoucherPoolError
@@ -98,6 +99,17 @@ def cleanup() -> None:
         keys, attempts = idempotency.purge(), support.forget_old_attempts()
         throttle.forget_old_misses()
     click.echo(f"Forgot {keys} idempotency keys and {attempts} refused attempts.")
+
+
+@commands.command()
+def worker() -> None:
+    """Do all background work until SIGTERM or Ctrl-C; any number of workers may run."""
+    background.run()
+
+
+@commands.group(cls=Group)
+def vouchers() -> None:
+    """Issue and look after vouchers."""
 
 
 @commands.group(name="apikeys", cls=Group)

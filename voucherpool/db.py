@@ -13,7 +13,7 @@ from flask_sqlalchemy import SQLAlchemy
 from psycopg2.errors import DeadlockDetected, ReadOnlySqlTransaction, SerializationFailure
 from sqlalchemy import BigInteger, DateTime, Engine, MetaData, Numeric, Table, Text, event, text
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, registry
 
 from voucherpool.errors import OutcomeUnknown
@@ -55,6 +55,10 @@ if TYPE_CHECKING:
     Model = Base
 else:
     Model = db.Model
+
+
+unusable = (OperationalError, InterfaceError)
+"""What SQLAlchemy raises when the database is lost or at its limits: trying again may help."""
 
 
 class TwinCommitted(Exception):

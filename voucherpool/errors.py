@@ -10,6 +10,7 @@ VoucherPoolError
 │   ├── OfferNotFound              404  offer_not_found
 │   ├── VoucherNotFound            404  voucher_not_found
 │   ├── RedemptionNotFound         404  redemption_not_found
+│   ├── BatchNotFound              404  batch_not_found
 │   └── ApiKeyNotFound             404  api_key_not_found
 ├── Conflict
 │   ├── CustomerExists             409  customer_exists
@@ -45,14 +46,9 @@ from http import HTTPStatus
 from math import ceil
 from typing import Any, ClassVar
 
-retry_after_seconds = 2
-
 
 class VoucherPoolError(Exception):
-    """A request that cannot be carried out.
-
-    The docstring of each error is what its reader is told, unless the raiser knows better.
-    """
+    """A refusal; its docstring is what the reader is told, unless the raiser knows better."""
 
     status: ClassVar[HTTPStatus]
     headers: Mapping[str, str] = {}
@@ -124,6 +120,10 @@ class VoucherNotFound(NotFound):
 
 class RedemptionNotFound(NotFound):
     """No redemption has this id or order_ref."""
+
+
+class BatchNotFound(NotFound):
+    """No batch has this id."""
 
 
 class ApiKeyNotFound(NotFound):
@@ -233,7 +233,7 @@ class TooManyFailedAttempts(VoucherPoolError, status=HTTPStatus.TOO_MANY_REQUEST
 class DatabaseUnavailable(VoucherPoolError, status=HTTPStatus.SERVICE_UNAVAILABLE):
     """The database does not answer at the moment: try again."""
 
-    headers: Mapping[str, str] = {"Retry-After": str(retry_after_seconds)}
+    headers: Mapping[str, str] = {"Retry-After": "2"}
 
 
 class OutcomeUnknown(DatabaseUnavailable):

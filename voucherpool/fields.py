@@ -169,10 +169,10 @@ class PageSize(fields.Field[int]):
 
 
 class Count(fields.Integer):
-    """A whole number from 1 to `most`, as a JSON number: 5.0 is 5 (JSON Schema, 6.1.1)."""
+    """A whole number from `least` to `most`, as a JSON number: 5.0 is 5 (JSON Schema, 6.1.1)."""
 
-    def __init__(self, *, most: int, **options: Any) -> None:
-        super().__init__(validate=validate.Range(1, most), **options)
+    def __init__(self, *, most: int, least: int = 1, **options: Any) -> None:
+        super().__init__(validate=validate.Range(least, most), **options)
 
     def _validated(self, value: Any) -> int:
         number = decimal_of(value)

@@ -72,13 +72,16 @@ def _serve(running: ExitStack, directory: Path, environ: Mapping[str, str]) -> N
         environment["DATABASE_URL"] = postgres.url().render_as_string(hide_password=False)
         alive.append(postgres.is_running)
     _prepare(Config.from_environment(environment))
-    server = running.enter_context(_gunicorn({**environment, "VOUCHERPOOL_OPEN_MODE": "loopback"}))
-    alive.append(lambda: server.poll() is None)
+    worker = running.enter_context(_python(environment, "voucherpool", "worker"))
+    gunicorn = ("gunicorn", "--bind", f"{host}:{port}", "wsgi:app")
+    open_mode = {**environment, "VOUCHERPOOL_OPEN_MODE": "loopback"}
+    server = running.enter_context(_python(open_mode, *gunicorn))
+    alive += [lambda: server.poll() is None, lambda: worker.poll() is None]
     _wait_until_listening(port, server)
     click.echo(greeting.format(url=f"http://{host}:{port}"))
     while all(check() for check in alive):
         time.sleep(0.5)
-    raise click.ClickException("PostgreSQL or gunicorn has stopped; start again to go on.")
+    raise click.ClickException("PostgreSQL, gunicorn or the worker has stopped; start again.")
 
 
 @contextmanager
@@ -131,24 +134,25 @@ def _prepare(config: Config) -> None:
 
 
 @contextmanager
-def _gunicorn(environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def _python(environment: Mapping[str, str], *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a module as a process that ends with the block."""
     # A session of its own: Ctrl-C reaches this process alone, which then stops it in order.
-    server = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "gunicorn", "--bind", f"{host}:{environment['PORT']}", "wsgi:app"],
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", *arguments],
         cwd=checkout,
         env=dict(environment),
         start_new_session=True,
         preexec_fn=_die_with_parent,
     )
     try:
-        yield server
+        yield process
     finally:
         _on_stop_signals(signal.SIG_IGN)  # nothing interrupts the stop that has begun
-        server.terminate()
+        process.terminate()
         with suppress(subprocess.TimeoutExpired):
-            server.wait(slowest_stop_seconds)
-        with suppress(ProcessLookupError):  # workers that outlived it would hold the port
-            os.killpg(server.pid, signal.SIGKILL)
+            process.wait(slowest_stop_seconds)
+        with suppress(ProcessLookupError):  # what outlived it would hold gunicorn's port
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _die_with_parent() -> None:

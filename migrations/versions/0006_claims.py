@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 
 # What is counted from here on, counted of what was before. It must not change meanwhile: the lock
 # on vouchers, which the new column takes, is kept until the end.

@@ -60,7 +60,7 @@ def id_of(name: str) -> int:
     """Return the id of the offer with the name. Raises OfferNotFound."""
     offer_id = db.session.scalar(select(Offer.id).where(Offer.name == name))
     if offer_id is None:
-        raise OfferNotFound
+        raise OfferNotFound("No offer has this name.")
     return offer_id
 
 

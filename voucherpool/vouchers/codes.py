@@ -4,22 +4,46 @@ The alphabet is Crockford's base 32 (https://www.crockford.com/base32.html), whi
 the letters that are read as digits (I, L, O) and U.
 """
 
+import re
 import secrets
+from struct import Struct
 
 alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 length = 12  # 60 bits: a million live codes and 10 guesses a second make one hit in 3 700 years
 group = 4
 longest_spelling = 100
 
-
+_by_byte = bytes(ord(alphabet[byte % 32]) for byte in range(256))
 _ignored = " -\u00a0\u00ad\u2010\u2011\u2012\u2013\u2014\u2212"  # as copied out of an e-mail
 _normal = str.maketrans("abcdefghijklmnopqrstuvwxyzILO", "ABCDEFGH1JK1MN0PQRSTUVWXYZ110", _ignored)
 
 
 def generate() -> str:
     """Return a new random code of 12 characters, spelt XXXX-XXXX-XXXX."""
-    characters = "".join(secrets.choice(alphabet) for _ in range(length))
-    return "-".join(characters[at : at + group] for at in range(0, length, group))
+    return in_groups(random_characters(length).decode())
+
+
+def random_characters(count: int) -> bytes:
+    """Return so many random characters of the alphabet, each with the 5 bits of a random byte."""
+    return secrets.token_bytes(count).translate(_by_byte)
+
+
+def of_pattern(pattern: str, count: int) -> dict[str, str]:
+    """Return new codes by their normal forms: each # of the pattern is made random.
+
+    They are `count`, or fewer where two came out alike.
+    """
+    literals, runs = re.split("#+", pattern), re.findall("#+", pattern)
+    layout = Struct("".join(f"{len(run)}s" for run in runs))
+    code = "%b".join(literals).encode()
+    key = "%b".join(map(normal_form, literals)).encode()
+    made = layout.iter_unpack(random_characters(count * layout.size))
+    return {(key % run).decode(): (code % run).decode() for run in made}
+
+
+def in_groups(characters: str) -> str:
+    """Return the characters with a dash after every fourth."""
+    return "-".join(characters[at : at + group] for at in range(0, len(characters), group))
 
 
 def normal_form(code: str) -> str:

@@ -1,0 +1,1 @@
+"""Batches: vouchers in bulk, made piece by piece in the background."""

@@ -1,0 +1,80 @@
+"""`voucherpool vouchers issue`: a batch from the terminal, in this process."""
+
+import sys
+import time
+from typing import Any
+
+import click
+from flask.cli import with_appcontext
+from marshmallow import ValidationError
+
+from voucherpool.batches import generating, service
+from voucherpool.batches.schemas import NewBatch, all_customers, pool
+from voucherpool.cli import Command
+from voucherpool.db import long_transaction
+from voucherpool.errors import InvalidInput
+from voucherpool.offers import service as offers
+
+
+@click.command(cls=Command)
+@click.argument("offer_name", required=False)
+@click.option("--count", type=int, help="How many; for customers, how many each (default 1).")
+@click.option("--expiry", help="Such as 2027-04-21T18:25:43-05:00.")
+@click.option("--length", type=int, help="Random characters of a code, 10 to 32 (default 12).")
+@click.option("--prefix", help="What the codes begin with.")
+@click.option("--pattern", help="Such as KOI-####-####-##, instead of length and prefix.")
+@click.option("--max-redemptions", type=int, help="How often each may be redeemed (default 1).")
+@click.option("--freeze-discount", is_flag=True, default=None, help="Keep the present discount.")
+@click.option(
+    "--audience",
+    multiple=True,
+    help=f"{pool} (default), {all_customers}, or an e-mail, once for each customer.",
+)
+@click.option("--resume", "batch_id", type=int, help="Finish the batch of this id instead.")
+@with_appcontext
+def issue(offer_name: str | None, batch_id: int | None, **terms: Any) -> None:
+    """Issue vouchers of an offer in bulk; who is interrupted goes on with --resume."""
+    with long_transaction():
+        if offer_name is not None and batch_id is None:
+            batch = service.create(offers.id_of(offer_name), **_new_batch(**terms))
+        elif batch_id is not None and offer_name is None:
+            batch = service.resume(batch_id)
+        else:
+            raise click.UsageError("Give the name of an offer, or --resume with a batch's id.")
+    _finish(batch)
+
+
+def _new_batch(
+    length: int | None,
+    prefix: str | None,
+    pattern: str | None,
+    audience: tuple[str, ...],
+    **rest: Any,
+) -> Any:
+    code = {"length": length, "prefix": prefix, "pattern": pattern}
+    words = audience[0] if audience in ((pool,), (all_customers,)) else list(audience)
+    terms = {**rest, "code": _given(code), "audience": words or None}
+    try:
+        return NewBatch().load(_given(terms))
+    except ValidationError as error:
+        raise InvalidInput(error.messages_dict) from error
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _finish(batch: service.AnyRow) -> None:
+    """Work on a batch until it is finished, beside the workers that may do so too."""
+    click.echo(f"Batch {batch.id}; interrupted, it goes on with --resume {batch.id}.", err=True)
+    with click.progressbar(length=batch.requested, file=sys.stderr) as bar:
+        while batch.finished_at is None:
+            with long_transaction():
+                advanced = generating.advance(batch.id)
+                batch = service.read(batch.id)
+            bar.update(batch.created - bar.pos)
+            if not advanced:
+                time.sleep(0.2)
+    if batch.error:
+        raise click.ClickException(f"Batch {batch.id} failed: {batch.error}")
+    click.echo(f"Issued {batch.created} vouchers in batch {batch.id}.")

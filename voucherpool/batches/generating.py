@@ -1,0 +1,189 @@
+"""Makes the vouchers of batches, chunk by chunk.
+
+A chunk is one transaction: it locks its batch, adds its rows, raises `created` and commits. So a
+process killed at any instant leaves whole chunks, and any number of processes may work at once.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from itertools import chain, islice, repeat
+from typing import Any
+
+import psycopg2
+from psycopg2.errors import ForeignKeyViolation, UniqueViolation
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Executable,
+    Text,
+    bindparam,
+    case,
+    cast,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from voucherpool.batches.models import Batch, BatchCustomers
+from voucherpool.batches.service import AnyRow, page_size
+from voucherpool.db import after_commit, db, unusable
+from voucherpool.offers import figures
+from voucherpool.vouchers import codes
+from voucherpool.vouchers.models import Voucher
+
+log = logging.getLogger(__name__)
+
+chunk_size = 20_000
+most_rounds = 20  # one collision of codes is rare; so many in a row mean a broken generator
+this = bindparam("this", type_=BigInteger)
+added = bindparam("added", type_=BigInteger)
+
+People = Sequence[int | None]
+"""Whom the vouchers of a chunk are bound to, one by one; None for the pool."""
+
+
+def advance(batch_id: int | None = None) -> bool:
+    """Add a chunk to an unfinished batch, or to this one; tell whether there was one to work on.
+
+    The caller's transaction is the chunk's. What cannot heal makes the batch `failed`. Raises
+    one of db.unusable, for the caller to try again.
+    """
+    batch = db.session.execute(claim, {"this": batch_id}).one_or_none()
+    if batch is None:
+        return False
+    try:
+        with db.session.begin_nested():
+            _add_chunk(batch)
+    except unusable:
+        raise
+    except Exception as error:  # noqa: BLE001 (whatever it is, the next batch must not wait)
+        _fail(batch, _reason(error))
+    return True
+
+
+def _add_chunk(batch: AnyRow) -> None:
+    people = _next_people(batch)
+    _issue(batch, people)
+    _count(batch, len(people))
+
+
+def _issue(batch: AnyRow, people: People) -> None:
+    """Add a voucher for each of the people; codes that turn out to be taken are made anew."""
+    made: dict[str, str] = {}
+    for _ in range(most_rounds):
+        made |= codes.of_pattern(batch.pattern, len(people) - len(made))
+        if len(made) < len(people):
+            continue
+        try:
+            with db.session.begin_nested():
+                db.session.execute(add, _vouchers(batch, people, made))
+            return
+        except IntegrityError as error:
+            if not isinstance(error.orig, UniqueViolation):
+                raise
+        for key in db.session.scalars(taken, {"keys": ",".join(made)}):
+            del made[key]
+    raise RuntimeError(f"{most_rounds} rounds of generated codes in a row were taken")
+
+
+def _vouchers(batch: AnyRow, people: People, made: Mapping[str, str]) -> Mapping[str, Any]:
+    terms = {name: getattr(batch, name) for name in columns[3:-1]}
+    bound = ",".join(str(id_) for id_ in people if id_ is not None)
+    lists = {"keys": ",".join(made), "codes": ",".join(made.values()), "people": bound}
+    return {**lists, **terms, "batch_id": batch.id}
+
+
+def _count(batch: AnyRow, issued: int) -> None:
+    """Write down that so many vouchers were issued."""
+    state = db.session.scalar(progress, {"this": batch.id, "added": issued})
+    figures.count(batch.offer_id, issued=issued)
+    if state == "done":
+        after_commit(lambda: log.info("Batch %s is done: %s vouchers.", batch.id, batch.requested))
+
+
+def _next_people(batch: AnyRow) -> People:
+    size = min(chunk_size, batch.requested - batch.created)
+    if batch.per_customer is None:
+        return [None] * size
+    customer, had = divmod(batch.created, batch.per_customer)
+    page, place = divmod(customer, page_size)
+    kept = select(BatchCustomers.customer_ids).where(
+        BatchCustomers.batch_id == batch.id, BatchCustomers.page == page
+    )
+    ids = db.session.execute(kept).scalar_one()[place:]
+    each = chain.from_iterable(repeat(id_, batch.per_customer) for id_ in ids)
+    return list(islice(each, had, had + size))
+
+
+def _fail(batch: AnyRow, reason: str) -> None:
+    db.session.execute(fail, {"this": batch.id, "reason": reason})
+    log.error("Batch %s failed: %s", batch.id, reason)
+
+
+def _reason(error: Exception) -> str:
+    """Say what went wrong without the error's own words, which may hold codes."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, ForeignKeyViolation):
+        return "Its offer or one of its customers is gone."
+    broken = cause.diag.constraint_name if isinstance(cause, psycopg2.Error) else None
+    return f"PostgreSQL refused the vouchers by {broken}." if broken else type(cause).__name__
+
+
+columns = (
+    *("code_key", "code", "customer_id"),
+    *("offer_id", "expires_at", "max_redemptions", "frozen_discount", "batch_id"),
+)
+
+# The batch that has the least goes first, so that a small one does not wait for a large one.
+claim = (
+    select(*Batch.__table__.columns)
+    .where(Batch.finished_at.is_(None))
+    .where(or_(this.is_(None), Batch.id == this))
+    .order_by(Batch.created, Batch.id)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
+
+_all_are_there = Batch.created + added == Batch.requested
+
+progress = (
+    update(Batch.__table__)
+    .where(Batch.id == this)
+    .values(
+        created=Batch.created + added,
+        state=case((_all_are_there, "done"), else_="running"),
+        started_at=func.coalesce(Batch.started_at, func.now()),
+        finished_at=case((_all_are_there, func.clock_timestamp())),
+    )
+    .returning(Batch.state)
+)
+
+fail = (
+    update(Batch.__table__)
+    .where(Batch.id == this)
+    .values(state="failed", error=bindparam("reason"), finished_at=func.clock_timestamp())
+)
+
+
+def _listed(name: str) -> ColumnElement[Any]:
+    # One text is read faster than an array of thousands; no code has a comma in it.
+    return func.string_to_array(bindparam(name, type_=Text), ",")
+
+
+def _add() -> Executable:
+    # A pool has no people: unnest makes the list as long as the others, with NULLs.
+    people = cast(_listed("people"), ARRAY(BigInteger))
+    made = func.unnest(_listed("keys"), _listed("codes"), people)
+    listed = made.table_valued(*columns[:3]).render_derived()
+    terms = (bindparam(name, type_=Voucher.__table__.c[name].type) for name in columns[3:])
+    return insert(Voucher.__table__).from_select(columns, select(*listed.c, *terms))
+
+
+# As fast as a COPY, which ON CONFLICT is not.
+add = _add()
+
+taken = select(Voucher.code_key).where(Voucher.code_key == func.any(_listed("keys")))

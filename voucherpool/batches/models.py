@@ -1,0 +1,74 @@
+"""The batches' tables."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, func, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from voucherpool.batches.schemas import most_vouchers
+from voucherpool.db import Model
+from voucherpool.offers.models import Offer
+
+
+class Batch(Model):
+    """Vouchers to issue in bulk.
+
+    `created` of the `requested` vouchers exist. Each # of `pattern` becomes a random character.
+    `per_customer` is how many vouchers each of its customers gets, NULL for a batch that goes into
+    the offer's pool. `frozen_discount` is that of its vouchers.
+    """
+
+    __tablename__ = "batches"
+    __table_args__ = (
+        CheckConstraint(f"requested BETWEEN 1 AND {most_vouchers}", name="requested"),
+        CheckConstraint("created BETWEEN 0 AND requested", name="created"),
+        CheckConstraint("isfinite(expires_at)", name="expires_at"),
+        CheckConstraint("max_redemptions > 0", name="max_redemptions"),
+        CheckConstraint("pattern ~ '^[#0-9A-Za-z -]{10,80}$'", name="pattern"),
+        CheckConstraint("frozen_discount > 0", name="frozen_discount"),
+        CheckConstraint("per_customer > 0", name="per_customer"),
+        CheckConstraint("state IN ('pending', 'running', 'done', 'failed')", name="state"),
+        CheckConstraint("(state = 'done') = (created = requested)", name="done"),
+        CheckConstraint("(state = 'failed') = (error IS NOT NULL)", name="failed"),
+        CheckConstraint(
+            "(state IN ('done', 'failed')) = (finished_at IS NOT NULL)", name="finished_at"
+        ),
+        Index("batches_offer_id_id_idx", "offer_id", "id"),
+        # Finds work to do, the batch that has the least first.
+        Index(
+            "batches_unfinished_idx",
+            "created",
+            "id",
+            postgresql_where=text("finished_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    offer_id: Mapped[int] = mapped_column(ForeignKey(Offer.id))
+    requested: Mapped[int]
+    created: Mapped[int] = mapped_column(server_default="0")
+    expires_at: Mapped[datetime]
+    max_redemptions: Mapped[int]
+    pattern: Mapped[str]
+    frozen_discount: Mapped[Decimal | None]
+    per_customer: Mapped[int | None]
+    state: Mapped[str] = mapped_column(server_default="pending")
+    error: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class BatchCustomers(Model):
+    """The customers of a batch, as they were when it was asked for; ids alone, and no e-mail.
+
+    `page` counts from 0; every page but the last is full.
+    """
+
+    __tablename__ = "batch_customers"
+
+    batch_id: Mapped[int] = mapped_column(ForeignKey(Batch.id), primary_key=True)
+    page: Mapped[int] = mapped_column(primary_key=True)
+    customer_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))

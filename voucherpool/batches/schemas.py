@@ -1,0 +1,152 @@
+"""What the batches' routes take and answer."""
+
+from typing import Any
+
+from marshmallow import (
+    Schema,
+    ValidationError,
+    fields,
+    post_load,
+    validate,
+    validates_schema,
+)
+
+from voucherpool import patterns
+from voucherpool.fields import (
+    Answer,
+    Count,
+    Cursor,
+    Email,
+    Flag,
+    Number,
+    PageSize,
+    Text,
+    Timestamp,
+)
+from voucherpool.vouchers import codes
+from voucherpool.vouchers.schemas import most_redemptions
+
+most_vouchers = 5_000_000
+pool, all_customers = "pool", "all_customers"
+
+
+class Prefix(Text):
+    """What the codes of a batch begin with."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(longest=32, metadata={"pattern": patterns.code_prefix.pattern}, **options)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        prefix = super()._deserialize(value, *args, **kwargs)
+        if not patterns.code_prefix.fullmatch(prefix):
+            raise ValidationError("Must be ASCII letters and digits; spaces and dashes may join.")
+        return prefix.rstrip(" -")
+
+
+class Pattern(Text):
+    """How the codes of a batch are spelt: each # is a random character, 50 bits at least."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(longest=64, metadata={"pattern": patterns.code_pattern.pattern}, **options)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        pattern = super()._deserialize(value, *args, **kwargs)
+        if not patterns.code_pattern.fullmatch(pattern):
+            raise ValidationError(
+                "Must have # 10 to 32 times; ASCII letters, digits, spaces and dashes may join."
+            )
+        return pattern
+
+
+class Codes(Schema):
+    """The codes of a batch: a length and a prefix, or a pattern."""
+
+    length = Count(least=10, most=32)
+    prefix = Prefix()
+    pattern = Pattern()
+
+    @validates_schema(skip_on_field_errors=True)
+    def pattern_stands_alone(self, data: dict[str, Any], **_: Any) -> None:
+        """Refuse a pattern beside a length or a prefix."""
+        if "pattern" in data and len(data) > 1:
+            raise ValidationError("Must not stand beside length or prefix.", "pattern")
+
+    @post_load
+    def to_pattern(self, data: dict[str, Any], **_: Any) -> str:
+        """Return the pattern that the fields describe: groups of four, after the prefix."""
+        groups = codes.in_groups("#" * data.get("length", codes.length))
+        parts = [part for part in (data.get("prefix"), groups) if part]
+        return str(data.get("pattern") or "-".join(parts))
+
+
+class Audience(fields.Field[str | list[str]]):
+    """Who gets the vouchers: the offer's pool, all customers, or those of the e-mails."""
+
+    def __init__(self, **options: Any) -> None:
+        email = {"type": "string", "maxLength": 254, "pattern": patterns.mailbox.pattern}
+        people = {"type": "array", "items": email, "minItems": 1}
+        words = {"type": "string", "enum": [pool, all_customers]}
+        super().__init__(metadata={"oneOf": [words, people]}, **options)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str | list[str]:
+        if isinstance(value, list) and value:
+            emails: list[Any] = fields.List(Email()).deserialize(value)
+            return emails
+        if not isinstance(value, str) or value not in (pool, all_customers):
+            raise ValidationError(f"Must be {pool}, {all_customers}, or a list of e-mails.")
+        return value
+
+
+class NewBatch(Schema):
+    """Vouchers to issue in bulk.
+
+    `count` is how many in all for the pool, and how many for each customer (1) otherwise; at most
+    5 000 000 vouchers together.
+    """
+
+    count = Count(most=most_vouchers)
+    expires_at = Timestamp(required=True, data_key="expiry")
+    pattern = fields.Nested(Codes, data_key="code")
+    max_redemptions = Count(most=most_redemptions, load_default=1)
+    freeze_discount = Flag(load_default=False)
+    audience = Audience(load_default=pool)
+
+    @validates_schema(skip_on_field_errors=True)
+    def pool_needs_a_count(self, data: dict[str, Any], **_: Any) -> None:
+        """Refuse a batch for the pool that does not say how many."""
+        if data["audience"] == pool and "count" not in data:
+            raise ValidationError("The pool needs a count.", "count")
+
+    @post_load
+    def with_pattern(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Add what the fields that were left out mean."""
+        return {"count": 1, "pattern": Codes().load({}), **data}
+
+
+class Batch(Answer):
+    """A batch: how far it is, and in vouchers per second, while it runs, how fast."""
+
+    id = fields.Integer()
+    offer_id = fields.Integer()
+    state = fields.String(validate=validate.OneOf(("pending", "running", "done", "failed")))
+    requested = fields.Integer()
+    created = fields.Integer()
+    rate = fields.Integer(allow_none=True)
+    created_at = Timestamp()
+    started_at = Timestamp(allow_none=True)
+    finished_at = Timestamp(allow_none=True)
+    error = fields.String(allow_none=True)
+
+
+class ListRequest(Schema):
+    """Which page of an offer's batches to list."""
+
+    limit = PageSize(load_default=100)
+    cursor = Cursor(Number())
+
+
+class Batches(Answer):
+    """A page of an offer's batches."""
+
+    items = fields.List(fields.Nested(Batch))
+    next = Cursor(Number(), allow_none=True)

@@ -1,0 +1,168 @@
+"""What is done with batches: asking for one, and looking how far it is."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    Executable,
+    Row,
+    Text,
+    bindparam,
+    case,
+    cast,
+    extract,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
+
+from voucherpool import paging
+from voucherpool.batches.models import Batch, BatchCustomers
+from voucherpool.batches.schemas import most_vouchers, pool
+from voucherpool.customers.models import Customer, email_key
+from voucherpool.db import db
+from voucherpool.errors import BatchNotFound, InvalidInput, OfferNotFound
+from voucherpool.offers import service as offers
+from voucherpool.offers.models import Offer
+from voucherpool.paging import Page, Position
+
+page_size = 20_000
+most_named = 20
+AnyRow = Row[*tuple[Any, ...]]
+
+
+def create(
+    offer_id: int,
+    expires_at: datetime,
+    pattern: str,
+    count: int = 1,
+    max_redemptions: int = 1,
+    freeze_discount: bool = False,
+    audience: str | Sequence[str] = pool,
+) -> AnyRow:
+    """Ask for a batch of vouchers and return it; a worker makes them.
+
+    `audience` is "pool", "all_customers", or e-mails; `count` is how many vouchers go to the pool,
+    or to each customer. A frozen discount is the offer's at this moment.
+
+    Raises OfferNotFound and InvalidInput.
+    """
+    discount = _discount(offer_id, expires_at)
+    terms = {
+        "offer_id": offer_id,
+        "requested": count,
+        "expires_at": expires_at,
+        "max_redemptions": max_redemptions,
+        "pattern": pattern,
+        "frozen_discount": discount if freeze_discount else None,
+        "per_customer": None if audience == pool else count,
+    }
+    wanted = None if isinstance(audience, str) else _ids_of(audience)
+    batch_id = db.session.execute(insert(Batch).values(**terms).returning(Batch.id)).scalar_one()
+    if audience != pool:
+        _keep_customers(batch_id, count, wanted)
+    return read(batch_id)
+
+
+def read(batch_id: int) -> AnyRow:
+    """Return a batch. Raises BatchNotFound."""
+    batch = db.session.execute(batches.where(Batch.id == batch_id)).one_or_none()
+    if batch is None:
+        raise BatchNotFound
+    return batch
+
+
+def list_batches(offer_id: int, limit: int, after: Position | None = None) -> Page:
+    """Return up to `limit` batches of an offer, the oldest first. Raises OfferNotFound."""
+    offers.read(offer_id)
+    return paging.fetch(batches.where(Batch.offer_id == offer_id), (Batch.id,), limit, after)
+
+
+def resume(batch_id: int) -> AnyRow:
+    """Let a batch that failed go on, and return the batch. Raises BatchNotFound."""
+    this_failed = (Batch.id == batch_id, Batch.state == "failed")
+    again = {"state": "running", "error": None, "finished_at": None}
+    db.session.execute(update(Batch.__table__).where(*this_failed).values(**again))
+    return read(batch_id)
+
+
+def _discount(offer_id: int, expires_at: datetime) -> Decimal:
+    in_future = (literal(expires_at, DateTime(timezone=True)) > func.now()).label("in_future")
+    found = select(Offer.discount, in_future).where(Offer.id == offer_id)
+    offer = db.session.execute(found).one_or_none()
+    if offer is None:
+        raise OfferNotFound
+    if not offer.in_future:
+        raise InvalidInput({"expiry": ["Must be in the future."]})
+    discount: Decimal = offer.discount
+    return discount
+
+
+def _ids_of(emails: Sequence[str]) -> list[int]:
+    spelt = {email_key(email): email for email in emails}
+    found = db.session.execute(customers_of, {"keys": list(spelt)}).all()
+    unknown = spelt.keys() - {customer.email_key for customer in found}
+    if unknown:
+        named = sorted(spelt[key] for key in unknown)[:most_named]
+        rest = len(unknown) - len(named)
+        more = f" and {rest} more" if rest else ""
+        raise InvalidInput({"audience": [f"No customers: {', '.join(named)}{more}."]})
+    return [customer.id for customer in found]
+
+
+def _keep_customers(batch_id: int, each: int, wanted: list[int] | None) -> None:
+    # Millions of customers take longer than a request's statements may.
+    db.session.execute(text("SET LOCAL statement_timeout = '20s'"))
+    chosen = Customer.id == func.any(literal(wanted, ARRAY(BigInteger)))
+    sizes = db.session.scalars(keep(chosen if wanted else true()), {"batch": batch_id})
+    requested = each * sum(sizes)
+    if not 1 <= requested <= most_vouchers:
+        reason = f"Must make 1 to {most_vouchers} vouchers in all: makes {requested}."
+        raise InvalidInput({"count": [reason]})
+    this = update(Batch.__table__).where(Batch.id == batch_id)
+    db.session.execute(this.values(requested=requested))
+
+
+customers_of = select(Customer.id, Customer.email_key).where(
+    Customer.email_key == func.any(bindparam("keys", type_=ARRAY(Text)))
+)
+
+
+def keep(chosen: ColumnElement[bool]) -> Executable:
+    """Build the statement that keeps the ids of the chosen customers, and says how many a page."""
+    place = func.row_number().over(order_by=Customer.id) - 1
+    page = cast(func.div(place, page_size), BigInteger).label("page")
+    numbered = select(Customer.id, page).where(chosen).subquery()
+    pages = select(
+        bindparam("batch", type_=BigInteger),
+        numbered.c.page,
+        func.array_agg(aggregate_order_by(numbered.c.id, numbered.c.id)),
+    ).group_by(numbered.c.page)
+    return (
+        insert(BatchCustomers.__table__)
+        .from_select(["batch_id", "page", "customer_ids"], pages)
+        .returning(func.cardinality(BatchCustomers.customer_ids))
+    )
+
+
+_seconds = extract("epoch", func.now() - Batch.started_at)
+
+batches = select(
+    *Batch.__table__.columns,
+    case(
+        (
+            Batch.state == "running",
+            cast(func.round(Batch.created / func.nullif(_seconds, 0)), BigInteger),
+        )
+    ).label("rate"),
+)
