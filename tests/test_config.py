@@ -32,6 +32,7 @@ def test_psycopg2_is_the_driver_whatever_spelling_the_url_has(scheme):
         ("WEB_CONCURRENCY", "-1"),
         ("VOUCHERPOOL_THREADS", "many"),
         ("VOUCHERPOOL_OPEN_MODE", "1"),
+        ("VOUCHERPOOL_ERASURE_KEY", "k" * 31),
         ("VOUCHERPOOL_TOLERATE_OFF", "autovacuum"),
         ("VOUCHERPOOL_TIMEOUTS", "none"),
     ],
@@ -60,3 +61,9 @@ def test_what_the_address_says_of_the_connection_stands():
 def test_timeouts_may_be_left_to_the_role():
     config = Config.from_environment({"DATABASE_URL": url, "VOUCHERPOOL_TIMEOUTS": "role"})
     assert "options" not in config.connection_settings()
+
+
+def test_the_erasure_key_is_read_and_not_shown():
+    config = Config.from_environment({"DATABASE_URL": url, "VOUCHERPOOL_ERASURE_KEY": "k" * 32})
+    assert config.for_flask()["ERASURE_KEY"] == "k" * 32
+    assert "kkk" not in repr(config)

@@ -12,9 +12,10 @@ from flask.cli import AppGroup
 from psycopg2.errors import UndefinedColumn, UndefinedTable
 from sqlalchemy.exc import DBAPIError
 
-from voucherpool import auditing, seeding
+from voucherpool import auditing, erasure, seeding
 from voucherpool import worker as background
 from voucherpool.config import checkout
+from voucherpool.customers import service as people
 from voucherpool.db import long_transaction, transaction
 from voucherpool.errors import VoucherPoolError
 from voucherpool.fields import rfc3339_utc
@@ -110,6 +111,23 @@ def worker() -> None:
 @commands.group(cls=Group)
 def vouchers() -> None:
     """Issue and look after vouchers."""
+
+
+@commands.group(cls=Group)
+def customers() -> None:
+    """Look after customers."""
+
+
+@customers.command()
+@click.argument("email")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def erase(email: str, yes: bool) -> None:
+    """Erase a person for ever: e-mail and name; redemptions and their counts stay."""
+    if not yes:
+        click.confirm(f"Erase {email} for ever?", abort=True)
+    with long_transaction():
+        erasure.erase(people.id_of(email))
+    click.echo("Erased.")
 
 
 @commands.group(name="apikeys", cls=Group)

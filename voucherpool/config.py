@@ -1,7 +1,7 @@
 """The environment, read once. A value that makes no sense refuses to start."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ class Config:
     `misses_per_key` and `misses_per_email` are how many codes an API key and a customer may guess
     wrong in a minute. `timeouts` says whether they come with each `connection` or with the
     database's `role`, for pgbouncer does not pass them on. `tolerate_off` names the settings of
-    `durability` that PostgreSQL may have switched off, for tests alone.
+    `durability` that PostgreSQL may have switched off, for tests alone. `erasure_key` is the secret
+    by which the limits know people who were erased; without one nobody can be.
     """
 
     database_url: URL
@@ -45,6 +46,7 @@ class Config:
     misses_per_email: int = 10
     timeouts: str = "connection"
     tolerate_off: frozenset[str] = frozenset()
+    erasure_key: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Config":
@@ -76,6 +78,7 @@ class Config:
             ),
             timeouts=_one_of(environ, "VOUCHERPOOL_TIMEOUTS", ("connection", "role")),
             tolerate_off=_tolerate_off(environ),
+            erasure_key=_erasure_key(environ),
         )
 
     def for_flask(self) -> dict[str, Any]:
@@ -98,6 +101,7 @@ class Config:
             "MISSES_PER_KEY": self.misses_per_key,
             "MISSES_PER_EMAIL": self.misses_per_email,
             "TOLERATE_OFF": self.tolerate_off,
+            "ERASURE_KEY": self.erasure_key,
             "MAX_CONTENT_LENGTH": 1024 * 1024,
         }
 
@@ -156,6 +160,13 @@ def _tolerate_off(environ: Mapping[str, str]) -> frozenset[str]:
             "VOUCHERPOOL_TOLERATE_OFF", f"unset, or some of {', '.join(sorted(durability))}"
         )
     return names
+
+
+def _erasure_key(environ: Mapping[str, str]) -> str | None:
+    key = environ.get("VOUCHERPOOL_ERASURE_KEY", "").strip()
+    if key and len(key) < 32:
+        raise ConfigurationError("VOUCHERPOOL_ERASURE_KEY", "32 or more random characters")
+    return key or None
 
 
 def _one_of(environ: Mapping[str, str], variable: str, values: tuple[str, str]) -> str:

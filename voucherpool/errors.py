@@ -27,6 +27,7 @@ VoucherPoolError
 │   ├── PoolEmpty                  409  pool_empty
 │   ├── ClaimMismatch              409  claim_mismatch
 │   ├── OrderMismatch              409  order_mismatch
+│   ├── ErasureNotConfigured       409  erasure_not_configured
 │   └── RedemptionReversed         409  redemption_reversed
 ├── VoucherExpired                 410  voucher_expired
 ├── BodyTooLarge                   413  body_too_large
@@ -184,6 +185,10 @@ class ClaimMismatch(Conflict):
 
 class OrderMismatch(Conflict):
     """This order redeemed the voucher before, for another customer or amount."""
+
+
+class ErasureNotConfigured(Conflict):
+    """Erasing needs a secret: set VOUCHERPOOL_ERASURE_KEY to 32 or more characters, for ever."""
 
 
 class RedemptionReversed(Conflict):

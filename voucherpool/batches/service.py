@@ -142,7 +142,7 @@ def keep(chosen: ColumnElement[bool]) -> Executable:
     """Build the statement that keeps the ids of the chosen customers, and says how many a page."""
     place = func.row_number().over(order_by=Customer.id) - 1
     page = cast(func.div(place, page_size), BigInteger).label("page")
-    numbered = select(Customer.id, page).where(chosen).subquery()
+    numbered = select(Customer.id, page).where(chosen, Customer.erased_at.is_(None)).subquery()
     pages = select(
         bindparam("batch", type_=BigInteger),
         numbered.c.page,

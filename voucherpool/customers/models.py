@@ -3,26 +3,41 @@
 import unicodedata
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Identity, func
+from sqlalchemy import ARRAY, CheckConstraint, Identity, Text, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from voucherpool.db import Model
 
 
 class Customer(Model):
-    """A person, known by an e-mail; `email` is as given, `email_key` what it is found by."""
+    """A person, known by an e-mail; `email` is as given, `email_key` what it is found by.
+
+    Erased at `erased_at`, it has no e-mail and no name, and only holds its vouchers and
+    redemptions. `former_emails` are those that it had before, as given: to be erased with it.
+    """
 
     __tablename__ = "customers"
     __table_args__ = (
         CheckConstraint("email <> '' AND email_key <> ''", name="email"),
         CheckConstraint("name <> ''", name="name"),
+        CheckConstraint(
+            "CASE WHEN erased_at IS NULL THEN num_nulls(email, email_key) = 0"
+            " ELSE num_nonnulls(email, email_key, name) = 0 AND former_emails = '{}' END",
+            name="erased_at",
+        ),
     )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
-    email: Mapped[str]
-    email_key: Mapped[str] = mapped_column(unique=True)
+    email: Mapped[str | None]
+    email_key: Mapped[str | None] = mapped_column(unique=True)
     name: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    former_emails: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    erased_at: Mapped[datetime | None]
+
+    def emails(self) -> list[str]:
+        """Return the present e-mail and then the former ones, as given; none of an erased one."""
+        return [email for email in (self.email, *self.former_emails) if email is not None]
 
 
 def email_key(email: str) -> str:

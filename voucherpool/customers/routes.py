@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from voucherpool import erasure
 from voucherpool.customers import schemas, service
-from voucherpool.errors import CustomerExists, CustomerNotFound
+from voucherpool.errors import CustomerExists, CustomerNotFound, ErasureNotConfigured
 from voucherpool.web.idempotency import write
 from voucherpool.web.openapi import Blueprint
 
@@ -45,3 +46,12 @@ def read_customer(customer_id: int) -> Any:
 def change_customer(body: dict[str, Any], customer_id: int) -> Any:
     """Change a customer's e-mail or name."""
     return service.change(customer_id, **body)
+
+
+@blueprint.delete("/<id:customer_id>")
+@blueprint.guarded("admin", CustomerNotFound, ErasureNotConfigured)
+@write
+@blueprint.response(204)
+def erase_customer(customer_id: int) -> None:
+    """Erase a person: e-mail and name are forgotten, redemptions and their counts stay."""
+    erasure.erase(customer_id)

@@ -23,7 +23,10 @@ class Customer(Answer):
     """A person, known by e-mail."""
 
     id = fields.Integer()
-    email = fields.String()
+    email = fields.String(
+        allow_none=True,
+        metadata={"description": "null only in a repeated answer whose customer was erased."},
+    )
     name = fields.String(allow_none=True)
     created_at = Timestamp()
 

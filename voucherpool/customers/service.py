@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import exists, func, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from voucherpool import paging
+from voucherpool.customers import persons
 from voucherpool.customers.models import Customer, email_key
 from voucherpool.db import db
 from voucherpool.errors import CustomerExists, CustomerNotFound
@@ -28,6 +29,19 @@ def create(email: str, name: str | None = None) -> Customer:
 def read(customer_id: int) -> Customer:
     """Return a customer. Raises CustomerNotFound."""
     customer = db.session.get(Customer, customer_id)
+    if customer is None or customer.erased_at is not None:
+        raise CustomerNotFound
+    return customer
+
+
+def lock(customer_id: int) -> Customer:
+    """Return a customer that nobody else changes, erases or redeems for meanwhile.
+
+    Raises CustomerNotFound.
+    """
+    statement = select(Customer).where(Customer.id == customer_id, Customer.erased_at.is_(None))
+    fresh = statement.with_for_update().execution_options(populate_existing=True)
+    customer = db.session.scalars(fresh).one_or_none()
     if customer is None:
         raise CustomerNotFound
     return customer
@@ -44,7 +58,7 @@ def id_of(email: str) -> int:
 
 def list_customers(limit: int, email: str | None = None, after: Position | None = None) -> Page:
     """Return up to `limit` customers, of that e-mail if one is given, the oldest first."""
-    statement = select(*Customer.__table__.columns)
+    statement = select(*Customer.__table__.columns).where(Customer.erased_at.is_(None))
     if email is not None:
         statement = statement.where(Customer.email_key == email_key(email))
     return paging.fetch(statement, (Customer.id,), limit, after)
@@ -55,10 +69,9 @@ def change(customer_id: int, **changes: Any) -> Customer:
 
     Raises CustomerNotFound and CustomerExists.
     """
-    customer = db.session.get(Customer, customer_id, with_for_update=True)
-    if customer is None:
-        raise CustomerNotFound
+    customer = lock(customer_id)
     if "email" in changes:
+        changes["former_emails"] = sorted({*customer.emails()} - {changes["email"]})
         changes["email_key"] = email_key(changes["email"])
         others = exists().where(
             Customer.email_key == changes["email_key"], Customer.id != customer_id
@@ -68,13 +81,26 @@ def change(customer_id: int, **changes: Any) -> Customer:
     if not changes:
         return customer
     statement = update(Customer).where(Customer.id == customer_id).returning(Customer)
-    return db.session.scalars(statement.values(**changes)).one()
+    changed = db.session.scalars(statement.values(**changes)).one()
+    if "email" in changes:
+        persons.recall(customer_id, changes["email_key"])
+    return changed
+
+
+def make_anonymous(customer_id: int) -> None:
+    """Take everything that names the person from a customer."""
+    nothing = {"email": null(), "email_key": null(), "name": null(), "former_emails": []}
+    statement = update(Customer).where(Customer.id == customer_id)
+    db.session.execute(statement.values(erased_at=func.now(), **nothing))
 
 
 def _insert(email: str, name: str | None) -> Customer | None:
-    return db.session.scalars(
+    customer = db.session.scalars(
         insert(Customer)
         .values(email=email.strip(), email_key=email_key(email), name=name)
         .on_conflict_do_nothing(index_elements=[Customer.email_key])
         .returning(Customer)
     ).one_or_none()
+    if customer is not None:
+        persons.recall(customer.id, email_key(email))
+    return customer

@@ -107,15 +107,20 @@ class Offer(Model):
 class CustomerRedemptions(Model):
     """How many live redemptions one customer has of an offer.
 
-    Kept whether or not the offer has a limit, so that a limit set later knows them all.
+    Kept whether or not the offer has a limit, so that a limit set later knows them all. `carried`
+    are those that the same person had as a customer who was erased; they count for the limit too.
     """
 
     __tablename__ = "customer_redemptions"
-    __table_args__ = (CheckConstraint("redemption_count >= 0", name="redemption_count"),)
+    __table_args__ = (
+        CheckConstraint("redemption_count >= 0", name="redemption_count"),
+        CheckConstraint("carried >= 0", name="carried"),
+    )
 
     offer_id: Mapped[int] = mapped_column(ForeignKey(Offer.id), primary_key=True)
     customer_id: Mapped[int] = mapped_column(ForeignKey(Customer.id), primary_key=True)
     redemption_count: Mapped[int]
+    carried: Mapped[int] = mapped_column(server_default="0")
 
 
 class OfferFigures(Model):

@@ -126,11 +126,12 @@ def _counted() -> CTE:
         select(_taken.c.offer_id, _taken.c.customer_id, literal(1)),
     )
     limit = select(_taken.c.limit).scalar_subquery()
+    before = CustomerRedemptions.redemption_count + CustomerRedemptions.carried
     return (
         count.on_conflict_do_update(
             index_elements=["offer_id", "customer_id"],
             set_={"redemption_count": CustomerRedemptions.redemption_count + 1},
-            where=or_(limit.is_(None), CustomerRedemptions.redemption_count < limit),
+            where=or_(limit.is_(None), before < limit),
         )
         .returning(CustomerRedemptions.offer_id)
         .cte("counted")

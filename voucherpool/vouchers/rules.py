@@ -36,14 +36,19 @@ from voucherpool.vouchers.models import Voucher
 
 _open_holds_of_others = """
     FROM jsonb_each(vouchers.holds) AS hold(id, terms)
-    WHERE (terms->>'until')::timestamptz > now()
-    AND (terms->>'customer')::bigint <> customers.id"""
+    JOIN customers AS holder ON holder.id = (terms->>'customer')::bigint
+    WHERE holder.erased_at IS NULL
+    AND (terms->>'until')::timestamptz > now()
+    AND holder.id <> customers.id"""
 
 other_holds: ColumnElement[dict[str, object] | None] = literal_column(
-    f"(SELECT jsonb_object_agg(id, terms) {_open_holds_of_others})",
+    f"(SELECT jsonb_object_agg(hold.id, terms) {_open_holds_of_others})",
     JSONB(none_as_null=True),
 )
-"""The voucher's holds without those that are over and those of the customer; NULL for none."""
+"""The voucher's holds without those that are over and those of the customer; NULL for none.
+
+A hold is over with its time, or with the erasure of its customer.
+"""
 
 _other_holds_count: ColumnElement[int] = literal_column(
     f"(SELECT count(*) {_open_holds_of_others})",
@@ -59,7 +64,7 @@ discount: ColumnElement[Decimal] = func.coalesce(Voucher.frozen_discount, Offer.
 """What the voucher gives now, in the offer's kind of discount."""
 
 _redemptions_of_customer: ColumnElement[int] = func.coalesce(
-    select(CustomerRedemptions.redemption_count)
+    select(CustomerRedemptions.redemption_count + CustomerRedemptions.carried)
     .where(CustomerRedemptions.offer_id == Offer.id, CustomerRedemptions.customer_id == Customer.id)
     .correlate(Customer, Offer)
     .scalar_subquery(),

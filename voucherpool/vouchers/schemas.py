@@ -179,7 +179,7 @@ class Redemption(Answer):
 
     id = fields.UUID()
     code = fields.String()
-    email = fields.String()
+    email = fields.String(allow_none=True)
     offer_name = fields.String()
     order_ref = fields.String(allow_none=True)
     order_amount = Amount(allow_none=True)

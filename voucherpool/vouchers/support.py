@@ -43,7 +43,8 @@ def _open_holds(holds: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]
     if not holds:
         return []
     customers = {terms["customer"] for terms in holds.values()}
-    rows = db.session.execute(select(Customer.id, Customer.email).where(Customer.id.in_(customers)))
+    named = Customer.id.in_(customers), Customer.erased_at.is_(None)
+    rows = db.session.execute(select(Customer.id, Customer.email).where(*named))
     emails = {row.id: row.email for row in rows}
     return [
         {
@@ -52,7 +53,7 @@ def _open_holds(holds: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]
             "held_until": datetime.fromisoformat(terms["until"]),
         }
         for hold_id, terms in holds.items()
-        if datetime.fromisoformat(terms["until"]) > now
+        if terms["customer"] in emails and datetime.fromisoformat(terms["until"]) > now
     ]
 
 

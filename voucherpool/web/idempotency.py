@@ -8,7 +8,7 @@ them or nothing, and no key is ever stuck.
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
@@ -17,14 +17,25 @@ from typing import Any, ParamSpec
 
 from flask import Response, request
 from psycopg2.errors import UniqueViolation
-from sqlalchemy import CheckConstraint, Index, bindparam, delete, func, text, update
+from sqlalchemy import (
+    CheckConstraint,
+    Index,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
+from voucherpool.customers.models import email_key
 from voucherpool.db import Model, TwinCommitted, db, pause, transaction
 from voucherpool.errors import IdempotencyKeyReused, InvalidInput, OutcomeUnknown
-from voucherpool.web import strict_json
+from voucherpool.web import personal, strict_json
 
 Arguments = ParamSpec("Arguments")
 View = Callable[Arguments, Response]
@@ -77,7 +88,7 @@ def write(view: View[Arguments]) -> View[Arguments]:
             except TwinCommitted:
                 continue  # the twin's row can be seen in the next transaction, and decides
             except OutcomeUnknown:
-                if key is None and not _names_itself(args[0]):
+                if key is None and not (args and _names_itself(args[0])):
                     raise
             pause()
         with transaction():
@@ -111,6 +122,22 @@ def purge() -> int:
     return len(gone.all())
 
 
+def forget_people(emails: Collection[str]) -> None:
+    """Put null for the e-mails, and for the names beside them, into the answers that show them."""
+    people = {email_key(email) for email in emails}
+    # As JSON spells them; what it escapes is ASCII, so lower() need know no other letters.
+    spellings = {json.dumps(spelling).lower() for spelling in {*emails, *people}}
+    lower_body = func.lower(IdempotencyKey.body.collate("C"))
+    showing = or_(*(func.strpos(lower_body, spelling) > 0 for spelling in sorted(spellings)))
+    columns = select(IdempotencyKey.key, IdempotencyKey.body)
+    # Most answers show nobody; to see that first takes a fraction of the time.
+    found = columns.where(IdempotencyKey.body.contains('"email"'), showing)
+    rows = db.session.execute(found.order_by("key").with_for_update()).all()
+    cleared = [{"this": row.key, "text": personal.without(row.body, people)} for row in rows]
+    if cleared:
+        db.session.execute(replace_body, cleared)
+
+
 def _answer(
     key: str | None, view: View[Arguments], *args: Arguments.args, **kwargs: Arguments.kwargs
 ) -> Response:
@@ -124,8 +151,8 @@ def _answer(
         replayed = {"Idempotent-Replayed": "true"}
         return Response(claimed.body, claimed.status, replayed, "application/json")
     response = view(*args, **kwargs)
-    answer = {"this": key, "code": response.status_code, "text": response.get_data(as_text=True)}
-    db.session.execute(settle, answer)
+    text = personal.storable(response.get_data(as_text=True))
+    db.session.execute(settle, {"this": key, "code": response.status_code, "text": text})
     return response
 
 
@@ -165,4 +192,10 @@ settle = (
     update(IdempotencyKey.__table__)
     .where(IdempotencyKey.key == bindparam("this"))
     .values(status=bindparam("code"), body=bindparam("text"))
+)
+
+replace_body = (
+    update(IdempotencyKey.__table__)
+    .where(IdempotencyKey.key == bindparam("this"))
+    .values(body=bindparam("text"))
 )

@@ -7,6 +7,7 @@ query renews once a second at most.
 
 import hashlib
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -81,6 +82,12 @@ def count_miss(email: str) -> None:
             raise TooManyFailedAttempts(row.left)
 
 
+def forget_people(emails: Collection[str]) -> None:
+    """Forget what was counted for the e-mails."""
+    subjects = [_digest(f"email {email_key(email)}") for email in emails]
+    db.session.execute(delete(Misses).where(Misses.subject.in_(subjects)))
+
+
 def forget_old_misses() -> int:
     """Forget the counts whose minute is over; return how many."""
     gone = db.session.execute(delete(Misses).where(_is_past).returning(Misses.subject))
@@ -105,7 +112,11 @@ def _limits(email: str) -> dict[bytes, int]:
         f"key {g.get('api_key_id')}": current_app.config["MISSES_PER_KEY"],
         f"email {email_key(email)}": current_app.config["MISSES_PER_EMAIL"],
     }
-    return {hashlib.sha256(name.encode()).digest(): limit for name, limit in subjects.items()}
+    return {_digest(name): limit for name, limit in subjects.items()}
+
+
+def _digest(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()
 
 
 _window = text(f"interval '{window_seconds} seconds'")
