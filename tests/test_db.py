@@ -3,10 +3,10 @@
 from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from tests.builders import ana
-from voucherpool.db import db
+from voucherpool.db import db, transaction
 
 serialization_failure, read_only = "40001", "25006"
 
@@ -88,6 +88,36 @@ def test_a_read_whose_connection_dies_is_run_again(app, client, make, terminate,
     make.voucher()
     with before(app, fragment, terminate):
         assert len(client.get(f"/vouchers?email={ana}").json) == 1
+
+
+def test_a_connection_that_dies_as_the_transaction_begins_is_replaced(
+    app, client, make, sql, redemptions
+):
+    code = make.voucher(max_redemptions=2)
+    assert validate(client, code).status_code == 201
+
+    def end(connection, *_):
+        if acts:
+            acts.pop(0)(connection.info.backend_pid)
+
+    # The API key's check comes first, the transaction second.
+    acts = [lambda _: None, lambda pid: sql("SELECT pg_terminate_backend(:pid, 5000)", pid=pid)]
+    with app.app_context():
+        event.listen(db.engine.pool, "checkout", end)
+        assert validate(client, code).status_code == 201
+        event.remove(db.engine.pool, "checkout", end)
+    assert redemptions() == 2
+
+
+def test_a_transaction_leaves_nothing_set_on_its_connection(app):
+    with app.app_context():
+        seen = []
+        with transaction():
+            connection = db.session.connection().connection.driver_connection
+            db.session.execute(text("SELECT 1"))
+            seen.append((connection.autocommit, connection.isolation_level))
+        seen.append((connection.autocommit, connection.isolation_level))
+    assert seen == [(False, None), (True, None)]
 
 
 def test_what_dies_twice_is_503_and_may_be_tried_again(app, client, make, terminate, redemptions):

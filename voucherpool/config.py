@@ -13,7 +13,10 @@ checkout = Path(__file__).resolve().parent.parent
 driver = "postgresql+psycopg2"
 durability = frozenset({"fsync", "full_page_writes", "synchronous_commit"})
 """PostgreSQL's settings without which it may lose what it has committed."""
-timeouts = "-c statement_timeout=3s -c lock_timeout=2s -c idle_in_transaction_session_timeout=5s"
+timeouts = (
+    "-c statement_timeout=3s -c lock_timeout=2s -c idle_in_transaction_session_timeout=5s"
+    r" -c default_transaction_isolation=read\ committed"
+)
 
 
 class ConfigurationError(click.ClickException):
