@@ -24,7 +24,10 @@ if context.is_offline_mode():
     run(dialect_name="postgresql", literal_binds=True)
 else:
     # A connection that ends here: the lock goes with it, even when a migration fails.
-    engine = create_engine(migrate.db.engine.url, poolclass=NullPool)
+    # Of several hosts the one that takes writes, and none of the service's short timeouts.
+    settings = current_app.config["SQLALCHEMY_ENGINE_OPTIONS"]["connect_args"]
+    kept = {name: value for name, value in settings.items() if name != "options"}
+    engine = create_engine(migrate.db.engine.url, poolclass=NullPool, connect_args=kept)
     with engine.connect() as connection:
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": migrator_lock})
         # Better to fail and be run again than to queue in front of the shop's own statements.
