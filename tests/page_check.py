@@ -1,0 +1,196 @@
+"""`make page`: in a real browser /docs renders, keeps to its policy, and tries a route out.
+
+Drives Chromium over its DevTools protocol (https://chromedevtools.github.io/devtools-protocol/)
+through a pipe, so nothing besides the browser needs to be installed.
+"""
+
+import base64
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import flask_migrate
+import pytest
+
+from tests.builders import Builders, ana
+from tests.conftest import memory
+from tests.server import run_gunicorn
+from voucherpool import create_app
+from voucherpool.config import Config
+from voucherpool.db import transaction
+from voucherpool.localpg import LocalPostgres
+from voucherpool.web import apikeys
+
+names = ("chromium", "chromium-browser", "google-chrome")
+chromium = next(filter(None, map(shutil.which, names)), None)
+
+# Where Chromium reads commands and writes answers.
+onto_3_and_4 = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4);"
+    " os.execv(sys.argv[3], sys.argv[3:])"
+)
+
+authorize = """
+    document.querySelector('.auth-wrapper .authorize').click();
+    await until(() => document.querySelector('.auth-container input'));
+    document.querySelector('.auth-container input').focus();
+"""
+authorized = """
+    document.querySelector('.auth-btn-wrapper .authorize').click();
+    document.querySelector('.auth-btn-wrapper .btn-done').click();
+"""
+try_out = """
+    route.querySelector('.opblock-summary-control').click();
+    await until(() => route.querySelector('.try-out__btn'));
+    route.querySelector('.try-out__btn').click();
+    await until(() => route.querySelector('tr[data-param-name=email] input'));
+    route.querySelector('tr[data-param-name=email] input').focus();
+"""
+execute = """
+    await new Promise(done => setTimeout(done, 1000));  // what is typed is taken in late
+    route.querySelector('.btn.execute').click();
+    await until(() => route.querySelector('.live-responses-table .response-col_status'));
+    const answer = route.querySelector('.live-responses-table .response');
+    return [answer.querySelector('.response-col_status').innerText, answer.innerText];
+"""
+tools = """
+    const until = async found => {
+        for (let tries = 0; tries < 100 && !found(); tries++)
+            await new Promise(done => setTimeout(done, 100));
+        if (!found()) throw new Error('not found: ' + found);
+    };
+    await until(() => document.querySelector('.opblock'));
+    const route = [...document.querySelectorAll('.opblock-get')].find(
+        block => block.querySelector('.opblock-summary-path').dataset.path === '/vouchers');
+"""
+
+
+class Browser:
+    """One page of a headless Chromium, and the events that it reported."""
+
+    def __init__(self, commands: IO[bytes], answers: IO[bytes]) -> None:
+        self._commands, self._answers = commands, answers
+        self._numbers, self._left, self._session = itertools.count(1), b"", ""
+        self.events: list[dict[str, Any]] = []
+        page = self.send("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.send("Target.attachToTarget", targetId=page, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.send(f"{domain}.enable")
+
+    def send(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send a command and return its result."""
+        number = next(self._numbers)
+        session = {"sessionId": self._session} if self._session else {}
+        command = {"id": number, "method": method, "params": parameters} | session
+        self._commands.write(json.dumps(command).encode() + b"\0")
+        while True:
+            message = self._read()
+            if message.get("id") == number:
+                assert "error" not in message, message
+                return dict(message["result"])
+            self.events.append(message)
+
+    def run(self, script: str) -> Any:
+        """Run a script in the page and return what it returns."""
+        result = self.send(
+            "Runtime.evaluate",
+            expression=f"(async () => {{ {tools} {script} }})()",
+            awaitPromise=True,
+            returnByValue=True,
+        )
+        assert "exceptionDetails" not in result, result
+        return result["result"].get("value")
+
+    def told(self, method: str) -> list[dict[str, Any]]:
+        """Return the parameters of all events of a kind."""
+        return [event["params"] for event in self.events if event.get("method") == method]
+
+    def _read(self) -> dict[str, Any]:
+        while b"\0" not in self._left:
+            read = self._answers.read(65536)
+            assert read, "Chromium ended"
+            self._left += read
+        message, self._left = self._left.split(b"\0", 1)
+        return dict(json.loads(message))
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    """Return a page of a Chromium that reaches nothing but this machine."""
+    assert chromium, f"None of {', '.join(names)} is installed (Debian: apt install chromium)."
+    to_browser, from_browser = os.pipe(), os.pipe()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                onto_3_and_4,
+                *map(str, (to_browser[0], from_browser[1])),
+                chromium,
+                "--headless=new",
+                "--remote-debugging-pipe",
+                f"--user-data-dir={profile}",
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+                "--disable-background-networking",
+                "--no-first-run",
+                "--window-size=1280,1600",
+                *(["--no-sandbox"] if os.geteuid() == 0 else []),
+            ],
+            pass_fds=(to_browser[0], from_browser[1]),
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(to_browser[0])
+        os.close(from_browser[1])
+        with open(to_browser[1], "wb", 0) as commands, open(from_browser[0], "rb", 0) as answers:
+            yield Browser(commands, answers)
+            process.terminate()
+            process.wait(20)
+
+
+@contextmanager
+def service() -> Iterator[tuple[int, str]]:
+    """Run the service as in production, with a voucher, and return its port and a key."""
+    with memory("page") as home:
+        postgres = LocalPostgres(home / "postgres")
+        postgres.start()
+        app = create_app(Config(postgres.url()))
+        with app.app_context():
+            flask_migrate.upgrade()
+            with transaction():
+                key = apikeys.create("page", ["read"])
+        Builders(app).voucher()
+        with run_gunicorn(postgres.url()) as port:
+            yield port, key
+
+
+def test_the_page_renders_within_its_policy_and_tries_a_route_out(browser):
+    with service() as (port, key):
+        address = f"http://127.0.0.1:{port}"
+        browser.send("Page.navigate", url=f"{address}/docs")
+        browser.run(authorize)
+        browser.send("Input.insertText", text=key)
+        browser.run(authorized)
+        browser.run(try_out)
+        browser.send("Input.insertText", text=ana)
+        status, answer = browser.run(execute)
+        picture = browser.send("Page.captureScreenshot", captureBeyondViewport=True)["data"]
+    if name := os.environ.get("SCREENSHOT"):
+        Path(name).write_bytes(base64.b64decode(picture))
+    asked = [event["request"]["url"] for event in browser.told("Network.requestWillBeSent")]
+    assert status == "200"
+    assert "KOI" in answer
+    assert len(asked) > 4
+    assert [url for url in asked if not url.startswith((address, "data:"))] == []
+    assert browser.told("Runtime.exceptionThrown") == []
+    entries = [entry["entry"] for entry in browser.told("Log.entryAdded")]
+    wrong = [entry for entry in entries if entry["level"] == "error"]
+    assert [entry for entry in wrong if not entry.get("url", "").endswith("/favicon.ico")] == []
