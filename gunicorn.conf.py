@@ -38,15 +38,15 @@ threads = settings.threads
 # opened before the fork.
 preload_app = True
 
-# A worker that is stuck is replaced; longer than any statement may take, shorter than the proxy
-# in front should wait.
+# A worker whose main loop is stuck is replaced. A thread that waits for PostgreSQL does not count:
+# PostgreSQL's timeouts end that.
 timeout = 30
 
 # What is in flight may finish when the server is told to stop.
 graceful_timeout = 10
 
-# Idle connections of the proxy stay open this long, in seconds: longer than nginx's default reuse
-# within a burst, shorter than its keepalive_timeout of 60.
+# Idle connections stay open this long, in seconds: longer than the proxy keeps them (15 s in
+# docs/nginx.conf), so that no POST meets a connection that is just closed.
 keepalive = 20
 
 # The heartbeat file must not lie on a disk that may stall (gunicorn's FAQ, "blocking os.fchmod").
