@@ -156,6 +156,15 @@ def test_an_erased_customer_is_not_found(client, make, erase):
     assert client.get(f"/customers?email={ana}").json["items"] == []
 
 
+def test_a_batch_for_all_customers_leaves_the_erased_out(client, make, erase, sql):
+    make.voucher()
+    [remaining] = client.get(f"/customers?email={make.customer(ben)}").json["items"]
+    erase()
+    batch = {"audience": "all_customers", "expiry": in_days(1)}
+    assert client.post("/offers/1/batches", json=batch).json["requested"] == 1
+    assert sql("SELECT customer_ids FROM batch_customers") == [([remaining["id"]],)]
+
+
 def test_a_key_makes_erasing_repeatable(client, make):
     make.customer()
     for replayed in (None, "true"):
