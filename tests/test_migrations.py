@@ -5,7 +5,10 @@ from threading import Thread
 import flask_migrate
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
+from tests.conftest import config
+from voucherpool import create_app
 from voucherpool.db import db
 
 catalog = {
@@ -78,3 +81,10 @@ def test_a_second_migrator_waits_for_the_first(own_app, context):
         first.execute(text("SELECT pg_advisory_unlock(706202611)"))
     second.join(20)
     assert not second.is_alive()
+
+
+def test_a_host_that_takes_no_writes_is_not_migrated(database_url):
+    read_only = {"options": "-c default_transaction_read_only=on"}
+    app = create_app(config(database_url.update_query_dict(read_only)))
+    with app.app_context(), pytest.raises(OperationalError, match="read-only"):
+        flask_migrate.upgrade()
