@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from flask import Flask
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from voucherpool.customers import service as customers
 from voucherpool.db import db, transaction
@@ -50,3 +50,16 @@ class Builders:
             this = Voucher.code_key == codes.normal_form(code)
             db.session.execute(update(Voucher).where(this).values(**changes))
         return code
+
+    def older(self, days: int) -> None:
+        """Make all vouchers, their ledger and their figures so many days older."""
+        past = f"- interval '{days} days'"
+        moments = {
+            "vouchers": ("created_at", "claimed_at", "used_at", "expires_at"),
+            "redemptions": ("redeemed_at", "reversed_at"),
+        }
+        with self._app.app_context(), transaction():
+            for table, columns in moments.items():
+                changes = ", ".join(f"{column} = {column} {past}" for column in columns)
+                db.session.execute(text(f"UPDATE {table} SET {changes}"))
+            db.session.execute(text(f"UPDATE offer_figures SET day = day - {days}"))

@@ -35,6 +35,8 @@ def test_psycopg2_is_the_driver_whatever_spelling_the_url_has(scheme):
         ("VOUCHERPOOL_ERASURE_KEY", "k" * 31),
         ("VOUCHERPOOL_TOLERATE_OFF", "autovacuum"),
         ("VOUCHERPOOL_TIMEOUTS", "none"),
+        ("VOUCHERPOOL_ARCHIVE_OLDER_THAN", "90"),
+        ("VOUCHERPOOL_PURGE_OLDER_THAN", "0y"),
     ],
 )
 def test_nonsense_is_refused_with_the_variables_name_and_no_password(variable, value):
@@ -61,6 +63,13 @@ def test_what_the_address_says_of_the_connection_stands():
 def test_timeouts_may_be_left_to_the_role():
     config = Config.from_environment({"DATABASE_URL": url, "VOUCHERPOOL_TIMEOUTS": "role"})
     assert "options" not in config.connection_settings()
+
+
+def test_ages_are_days_or_years_and_unset_by_default():
+    ages = {"VOUCHERPOOL_ARCHIVE_OLDER_THAN": "90d", "VOUCHERPOOL_PURGE_OLDER_THAN": "2y"}
+    config = Config.from_environment({"DATABASE_URL": url} | ages)
+    assert (config.archive_older_than.days, config.purge_older_than.days) == (90, 730)
+    assert Config.from_environment({"DATABASE_URL": url}).archive_older_than is None
 
 
 def test_the_erasure_key_is_read_and_not_shown():

@@ -12,6 +12,7 @@ from voucherpool.config import Config, checkout
 from voucherpool.customers import routes as customers
 from voucherpool.db import db
 from voucherpool.offers import routes as offers
+from voucherpool.vouchers import commands as voucher_commands
 from voucherpool.vouchers import ledger_routes as redemptions
 from voucherpool.vouchers import routes as vouchers
 from voucherpool.web import (
@@ -26,6 +27,8 @@ from voucherpool.web import (
 )
 
 cli.vouchers.add_command(batch_commands.issue)
+cli.vouchers.add_command(voucher_commands.archive)
+cli.vouchers.add_command(voucher_commands.purge)
 
 
 def create_app(config: Config | None = None) -> Flask:

@@ -1,8 +1,10 @@
 """Counts the rows that break a rule which no single constraint can hold."""
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from voucherpool.db import db
+from voucherpool.vouchers import partitions
+from voucherpool.vouchers.archive import everywhere
 
 open_holds = """
     SELECT code_key, count(*) AS held, count(DISTINCT terms->>'customer') AS holders
@@ -13,24 +15,24 @@ open_holds = """
 live = "SELECT code_key, count(*) AS uses FROM redemptions WHERE reversed_at IS NULL GROUP BY 1"
 
 live_of_customers = """
-    SELECT offer_id, redemptions.customer_id, count(*) AS uses
-    FROM redemptions JOIN vouchers USING (code_key)
-    WHERE reversed_at IS NULL
+    SELECT offer_id, customer_id, sum(uses) AS uses
+    FROM (
+        SELECT offer_id, redemptions.customer_id, count(*) AS uses
+        FROM redemptions JOIN vouchers USING (code_key)
+        WHERE reversed_at IS NULL
+        GROUP BY 1, 2
+        UNION ALL SELECT offer_id, customer_id, redemption_count FROM purged_redemptions
+    ) AS live
     GROUP BY 1, 2"""
 
-happened = """
-    SELECT offer_id, (moment AT TIME ZONE 'UTC')::date AS day,
-        sum(issued) AS issued, sum(claimed) AS claimed,
-        sum(redeemed) AS redeemed, sum(reversed) AS reversed
+happened = f"""
+    SELECT offer_id, day, sum(issued) AS issued, sum(claimed) AS claimed,
+        sum(redeemed) AS redeemed, sum(reversed) AS reversed,
+        sum(used_up) AS used_up, sum(expired) AS expired
     FROM (
-        SELECT offer_id, created_at, 1, 0, 0, 0 FROM vouchers
-        UNION ALL SELECT offer_id, claimed_at, 0, 1, 0, 0 FROM vouchers
-        WHERE claimed_at IS NOT NULL
-        UNION ALL SELECT offer_id, redeemed_at, 0, 0, 1, 0
-        FROM redemptions JOIN vouchers USING (code_key)
-        UNION ALL SELECT offer_id, reversed_at, 0, 0, 0, 1
-        FROM redemptions JOIN vouchers USING (code_key) WHERE reversed_at IS NOT NULL
-    ) AS happened (offer_id, moment, issued, claimed, redeemed, reversed)
+        {partitions.happened.format(vouchers="vouchers", redemptions="redemptions")}
+        UNION ALL SELECT * FROM purged_vouchers
+    ) AS happened
     GROUP BY 1, 2"""
 
 counted = """
@@ -57,7 +59,7 @@ rules = {
         AND (reversed_at IS NULL OR claimed_at IS NULL)""",
     "a claim's voucher is not of its offer or customer": """
         SELECT count(*) FROM claims LEFT JOIN vouchers USING (code_key)
-        WHERE (claims.offer_id, claims.customer_id)
+        WHERE code_key IS NOT NULL AND (claims.offer_id, claims.customer_id)
             IS DISTINCT FROM (vouchers.offer_id, vouchers.customer_id)""",
     "an offer's figures of a day are not what happened": f"""
         SELECT count(*) FROM ({counted}) AS counted
@@ -65,18 +67,38 @@ rules = {
         WHERE (counted.issued, counted.claimed, counted.redeemed, counted.reversed)
             IS DISTINCT FROM
             (happened.issued, happened.claimed, happened.redeemed, happened.reversed)""",
-    "an offer's used_up is not its number of vouchers without a use left": """
+    "an offer's used_up is not its number of vouchers without a use left": f"""
         SELECT count(*) FROM
-        (SELECT offer_id, sum(used_up) AS used_up FROM offer_figures GROUP BY 1) AS counted
+        (SELECT offer_id, sum(used_up) AS counted FROM offer_figures GROUP BY 1) AS counted
         FULL JOIN
-        (SELECT offer_id, count(used_at) AS used FROM vouchers GROUP BY 1) AS voucher
+        (SELECT offer_id, sum(used_up) AS there FROM ({happened}) AS happened GROUP BY 1) AS there
         USING (offer_id)
-        WHERE coalesce(used_up, 0) <> coalesce(used, 0)""",
+        WHERE coalesce(counted, 0) <> coalesce(there, 0)""",
+    "an offer's expired_archived is not its number of vouchers that were archived unused": """
+        SELECT count(*) FROM
+        (SELECT offer_id, sum(expired_archived) AS counted FROM offer_figures GROUP BY 1) AS counted
+        FULL JOIN
+        (
+            SELECT offer_id, sum(expired) AS there FROM (
+                SELECT offer_id, 1 FROM vouchers
+                WHERE used_at IS NULL AND archived_at IS NOT NULL
+                UNION ALL SELECT offer_id, expired FROM purged_vouchers
+            ) AS unused (offer_id, expired)
+            GROUP BY 1
+        ) AS there
+        USING (offer_id)
+        WHERE coalesce(counted, 0) <> coalesce(there, 0)""",
+    "a code has more than one voucher": """
+        SELECT count(*) - count(DISTINCT code_key) FROM vouchers""",
+    "a redemption is not where its voucher is": """
+        SELECT count(*) FROM redemptions LEFT JOIN vouchers USING (code_key)
+        WHERE vouchers.code_key IS NULL
+        OR redemptions.archived_at IS DISTINCT FROM vouchers.archived_at""",
 }
 
 
 def breaches() -> dict[str, int]:
-    """Return how many rows break each rule, all seen at one moment."""
+    """Return how many rows of hot tables and archive break each rule, all seen at one moment."""
     columns = (f"({query}) AS rule_{number}" for number, query in enumerate(rules.values()))
-    counts = db.session.execute(text(f"SELECT {', '.join(columns)}")).one()
+    counts = db.session.execute(everywhere(select(*map(text, columns)))).one()
     return dict(zip(rules, counts, strict=True))

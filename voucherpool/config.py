@@ -1,7 +1,9 @@
 """The environment, read once. A value that makes no sense refuses to start."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import click
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+an_age = "days or years such as 90d or 2y"
 checkout = Path(__file__).resolve().parent.parent
 driver = "postgresql+psycopg2"
 durability = frozenset({"fsync", "full_page_writes", "synchronous_commit"})
@@ -38,6 +41,7 @@ class Config:
     database's `role`, for pgbouncer does not pass them on. `tolerate_off` names the settings of
     `durability` that PostgreSQL may have switched off, for tests alone. `erasure_key` is the secret
     by which the limits know people who were erased; without one nobody can be.
+    `archive_older_than` and `purge_older_than` let the worker archive and purge what is so old.
     """
 
     database_url: URL
@@ -50,6 +54,8 @@ class Config:
     timeouts: str = "connection"
     tolerate_off: frozenset[str] = frozenset()
     erasure_key: str | None = field(default=None, repr=False)
+    archive_older_than: timedelta | None = None
+    purge_older_than: timedelta | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Config":
@@ -82,6 +88,8 @@ class Config:
             timeouts=_one_of(environ, "VOUCHERPOOL_TIMEOUTS", ("connection", "role")),
             tolerate_off=_tolerate_off(environ),
             erasure_key=_erasure_key(environ),
+            archive_older_than=_age(environ, "VOUCHERPOOL_ARCHIVE_OLDER_THAN"),
+            purge_older_than=_age(environ, "VOUCHERPOOL_PURGE_OLDER_THAN"),
         )
 
     def for_flask(self) -> dict[str, Any]:
@@ -105,6 +113,8 @@ class Config:
             "MISSES_PER_EMAIL": self.misses_per_email,
             "TOLERATE_OFF": self.tolerate_off,
             "ERASURE_KEY": self.erasure_key,
+            "ARCHIVE_OLDER_THAN": self.archive_older_than,
+            "PURGE_OLDER_THAN": self.purge_older_than,
             "MAX_CONTENT_LENGTH": 1024 * 1024,
         }
 
@@ -142,6 +152,20 @@ def whole_number(
     if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
         raise ConfigurationError(variable, f"a whole number from {least} to {most}, not {text!r}")
     return int(text)
+
+
+def age(text: str) -> timedelta | None:
+    """Return how long `90d` or `2y` is, a year being 365 days; None for anything else."""
+    if not (match := re.fullmatch("([1-9][0-9]{0,3})([dy])", text)):
+        return None
+    return timedelta(days=int(match[1]) * {"d": 1, "y": 365}[match[2]])
+
+
+def _age(environ: Mapping[str, str], variable: str) -> timedelta | None:
+    given = environ.get(variable, "").strip()
+    if given and age(given) is None:
+        raise ConfigurationError(variable, f"{an_age}, not {given!r}")
+    return age(given)
 
 
 def _database_url(environ: Mapping[str, str]) -> URL:

@@ -6,17 +6,23 @@ own, and tell whether there was any to do. A piece may be killed at any instant.
 
 import logging.config
 import signal
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from threading import Event
 from typing import Any
+
+from flask import current_app
 
 from voucherpool import logs
 from voucherpool.batches import generating
 from voucherpool.db import db, long_transaction, unusable
+from voucherpool.vouchers import archiving, partitions
 
 log = logging.getLogger(__name__)
 
 idle_seconds = 1.0
+seconds_between_rounds = 24 * 60 * 60.0
 
 Piece = Callable[[], bool]
 
@@ -27,7 +33,48 @@ def add_chunk_to_batch() -> bool:
         return generating.advance()
 
 
-pieces: Sequence[Piece] = (add_chunk_to_batch,)
+class Round:
+    """A walk over all there is of something, which each process begins once a day."""
+
+    def __init__(self) -> None:
+        self._left: Iterator[Any] = iter(())
+        self._begins_at = 0.0
+
+    def next(self, begin: Callable[[], Iterable[Any]]) -> Any:
+        """Return the next of what `begin` returned, or None until the next round."""
+        if (item := next(self._left, None)) is None and time.monotonic() >= self._begins_at:
+            self._begins_at = time.monotonic() + seconds_between_rounds
+            self._left = iter(begin())
+            item = next(self._left, None)
+        return item
+
+
+to_archive, to_purge = Round(), Round()
+
+
+def archive_a_batch() -> bool:
+    """Archive some of the vouchers that are over, where it is configured."""
+    if (age := current_app.config["ARCHIVE_OLDER_THAN"]) is None:
+        return False
+    with archiving.gently(), long_transaction():
+        if (first := to_archive.next(archiving.blocks)) is None:
+            return False
+        archiving.archive(age, first)
+    return True
+
+
+def purge_a_month() -> bool:
+    """Purge a month of the archive that is old enough, where it is configured."""
+    if (age := current_app.config["PURGE_OLDER_THAN"]) is None:
+        return False
+    with long_transaction():
+        if (month := to_purge.next(partial(partitions.months, age))) is None:
+            return False
+        log.info("Purged %s archived vouchers.", partitions.purge(month))
+    return True
+
+
+pieces: Sequence[Piece] = (add_chunk_to_batch, archive_a_batch, purge_a_month)
 
 
 def run(pieces: Sequence[Piece] = pieces) -> None:

@@ -33,6 +33,7 @@ def test_it_shows_the_whole_record_of_a_new_voucher_in_any_spelling(client, make
         "disabled_at": None,
         "created_at": "2026-01-01T00:00:00Z",
         "claimed_at": None,
+        "archived_at": None,
         "holds": [],
         "redemptions": [],
         "refused_attempts": [],

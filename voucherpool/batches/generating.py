@@ -32,7 +32,7 @@ from voucherpool.batches.models import Batch, BatchCustomers
 from voucherpool.batches.service import AnyRow, page_size
 from voucherpool.db import after_commit, db, unusable
 from voucherpool.offers import figures
-from voucherpool.vouchers import codes
+from voucherpool.vouchers import archiving, codes
 from voucherpool.vouchers.models import Voucher
 
 log = logging.getLogger(__name__)
@@ -76,6 +76,9 @@ def _issue(batch: AnyRow, people: People) -> None:
     made: dict[str, str] = {}
     for _ in range(most_rounds):
         made |= codes.of_pattern(batch.pattern, len(people) - len(made))
+        if batch.pattern.count("#") < codes.length:  # longer ones are left to chance
+            for key in archiving.taken(list(made)):
+                del made[key]
         if len(made) < len(people):
             continue
         try:

@@ -18,11 +18,13 @@ from voucherpool.errors import (
     OfferNotActive,
     OfferNotFound,
     PoolEmpty,
+    VoucherNotFound,
 )
 from voucherpool.offers import figures
 from voucherpool.offers import service as offers
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers import rules
+from voucherpool.vouchers.archive import everywhere
 from voucherpool.vouchers.models import Claim, Voucher
 
 attempts = 10  # each loses the last vouchers to others, of whom few can follow each other
@@ -41,8 +43,9 @@ def claim(email: str, offer_name: str, claim_ref: str | None = None) -> Claimed:
 
     The same `claim_ref` gets the voucher that it has, whatever became of it.
 
-    Raises CustomerNotFound, OfferNotFound, OfferNotActive, CustomerLimitReached, PoolEmpty, and
-    ClaimMismatch when the `claim_ref` stands for another customer.
+    Raises CustomerNotFound, OfferNotFound, OfferNotActive, CustomerLimitReached, PoolEmpty,
+    ClaimMismatch when the `claim_ref` stands for another customer, and VoucherNotFound when its
+    voucher was purged.
     """
     if claim_ref is not None:
         earlier = _earlier(email, offer_name, claim_ref)
@@ -67,7 +70,9 @@ def _earlier(email: str, offer_name: str, claim_ref: str) -> Claimed | None:
     request = {"offer_id": offers.id_of(offer_name), "ref": claim_ref}
     if db.session.scalar(remember, request | {"customer_id": customer_id}):
         return None
-    claimed = db.session.execute(claimed_before, request).one()
+    claimed = db.session.execute(claimed_before, request).one_or_none()
+    if claimed is None:
+        raise VoucherNotFound("The voucher of this claim was purged.")
     if claimed.customer_id != customer_id:
         raise ClaimMismatch
     return Claimed(claimed.code, claimed.expires_at, claimed.offer_name)
@@ -111,7 +116,7 @@ remember = (
     .returning(Claim.offer_id)
 )
 
-claimed_before = (
+claimed_before = everywhere(
     select(Claim.customer_id, Voucher.code, Voucher.expires_at, Offer.name.label("offer_name"))
     .join(Voucher, Voucher.code_key == Claim.code_key)
     .join(Offer, Offer.id == Claim.offer_id)

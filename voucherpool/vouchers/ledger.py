@@ -8,7 +8,6 @@ from sqlalchemy import (
     CTE,
     Executable,
     Row,
-    Select,
     Text,
     Uuid,
     and_,
@@ -19,6 +18,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    true,
     update,
 )
 
@@ -26,18 +26,29 @@ from voucherpool import paging
 from voucherpool.customers import service as customers
 from voucherpool.customers.models import Customer
 from voucherpool.db import db
-from voucherpool.errors import InvalidInput, RedemptionNotFound
+from voucherpool.errors import DatabaseUnavailable, InvalidInput, RedemptionNotFound
 from voucherpool.offers import figures
 from voucherpool.offers.models import CustomerRedemptions, Offer
 from voucherpool.paging import Page, Position
+from voucherpool.vouchers import archiving
+from voucherpool.vouchers.archive import archived_redemptions, everywhere
 from voucherpool.vouchers.models import Redemption, Voucher
 
 Redemptions = Sequence[Row[*tuple[Any, ...]]]
 
-redemptions = (
+# The limit makes PostgreSQL look each voucher up: it knows too little of the union of hot table and
+# archive, and would rather read all of both.
+_voucher = (
+    select(Voucher.code, Voucher.offer_id)
+    .where(Voucher.code_key == Redemption.code_key)
+    .limit(1)
+    .lateral("voucher")
+)
+
+redemptions = everywhere(
     select(
         Redemption.id,
-        Voucher.code,
+        _voucher.c.code,
         Customer.email,
         Offer.name.label("offer_name"),
         Redemption.order_ref,
@@ -49,9 +60,10 @@ redemptions = (
         Redemption.redeemed_at,
         Redemption.reversed_at,
     )
-    .join(Voucher, Voucher.code_key == Redemption.code_key)
+    .select_from(Redemption)
+    .join(_voucher, true())
     .join(Customer, Customer.id == Redemption.customer_id)
-    .join(Offer, Offer.id == Voucher.offer_id)
+    .join(Offer, Offer.id == _voucher.c.offer_id)
 )
 
 
@@ -80,8 +92,7 @@ def reverse(redemption_id: uuid.UUID) -> Row[*tuple[Any, ...]]:
 
     Raises RedemptionNotFound.
     """
-    given = {"this": redemption_id, "order": None}
-    return _reverse(given, redemptions.where(Redemption.id == redemption_id))[0]
+    return _reverse({"this": redemption_id, "order": None})[0]
 
 
 def reverse_order(order_ref: str) -> Redemptions:
@@ -89,23 +100,37 @@ def reverse_order(order_ref: str) -> Redemptions:
 
     Raises RedemptionNotFound when there is none.
     """
-    given = {"this": None, "order": order_ref}
-    return _reverse(given, redemptions.where(Redemption.order_ref == order_ref))
+    return _reverse({"this": None, "order": order_ref})
 
 
-def _reverse(given: dict[str, Any], statement: Select[*tuple[Any, ...]]) -> Redemptions:
-    db.session.execute(lock_vouchers, given)
-    db.session.execute(lock_counts, given)
-    db.session.execute(give_back, given)
-    found = db.session.execute(statement.order_by(Redemption.redeemed_at, Redemption.id)).all()
-    if not found:
-        raise RedemptionNotFound
-    return found
+def _reverse(given: dict[str, Any]) -> Redemptions:
+    for _ in range(archiving.attempts):
+        archiving.bring_back(db.session.scalars(archived, given).all())
+        db.session.execute(lock_vouchers, given)
+        db.session.execute(lock_counts, given)
+        db.session.execute(give_back, given)
+        found = db.session.execute(given_redemptions, given).all()
+        if not found:
+            raise RedemptionNotFound
+        if all(redemption.reversed_at for redemption in found):
+            return found
+    raise DatabaseUnavailable("This redemption is being archived at the moment: try again.")
 
 
 _given = or_(
     Redemption.id == bindparam("this", type_=Uuid),
     Redemption.order_ref == bindparam("order", type_=Text),
+)
+
+given_redemptions = redemptions.where(_given).order_by(Redemption.redeemed_at, Redemption.id)
+
+# What was given back before stays where it is.
+archived = select(archived_redemptions.c.code_key).where(
+    or_(
+        archived_redemptions.c.id == bindparam("this", type_=Uuid),
+        archived_redemptions.c.order_ref == bindparam("order", type_=Text),
+    ),
+    archived_redemptions.c.reversed_at.is_(None),
 )
 
 # Vouchers, then counts, each in one order, as redeeming does: who locks otherwise can deadlock.

@@ -113,7 +113,7 @@ class Voucher(Model):
 class Claim(Model):
     """Which voucher of an offer a `claim_ref` took, and for which customer; kept for ever.
 
-    `code_key` is NULL only inside the transaction that takes the voucher.
+    `code_key` is NULL inside the transaction that takes the voucher, and once that was purged.
     """
 
     __tablename__ = "claims"
@@ -163,12 +163,17 @@ class Redemption(Model):
 
 
 class RefusedAttempt(Model):
-    """An attempt on a voucher that was refused, kept a while for support."""
+    """An attempt on a voucher that was refused, kept a while for support.
+
+    It goes with the voucher's row, for it may be written while that is being archived.
+    """
 
     __tablename__ = "refused_attempts"
     __table_args__ = (Index("refused_attempts_attempted_at_idx", "attempted_at"),)
 
-    code_key: Mapped[str] = mapped_column(ForeignKey(Voucher.code_key), primary_key=True)
+    code_key: Mapped[str] = mapped_column(
+        ForeignKey(Voucher.code_key, ondelete="CASCADE"), primary_key=True
+    )
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
     customer_id: Mapped[int | None] = mapped_column(ForeignKey(Customer.id))
     reason: Mapped[str]

@@ -55,6 +55,7 @@ refusals_of_orders: Errors = (OrderBelowMinimum, OrderMismatch, RedemptionRevers
 refusals_of_claims: Errors = (
     CustomerNotFound,
     OfferNotFound,
+    VoucherNotFound,
     OfferNotActive,
     CustomerLimitReached,
     PoolEmpty,

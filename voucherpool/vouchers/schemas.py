@@ -236,6 +236,7 @@ class VoucherRecord(Answer):
     disabled_at = Timestamp(allow_none=True)
     created_at = Timestamp()
     claimed_at = Timestamp(allow_none=True)
+    archived_at = Timestamp(allow_none=True)
     holds = fields.List(fields.Nested(VoucherHold))
     redemptions = fields.List(fields.Nested(Redemption))
     refused_attempts = fields.List(fields.Nested(Attempt))

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, null, select, text, update
+from sqlalchemy import bindparam, delete, func, insert, literal_column, null, select, text, update
 
 from voucherpool.customers.models import Customer, email_key
 from voucherpool.db import db
-from voucherpool.errors import VoucherNotFound, VoucherPoolError
+from voucherpool.errors import DatabaseUnavailable, VoucherNotFound, VoucherPoolError
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import codes, ledger, rules
+from voucherpool.vouchers import archiving, codes, ledger, rules
+from voucherpool.vouchers.archive import everywhere
 from voucherpool.vouchers.models import Redemption, RefusedAttempt, Voucher
 
 attempts_kept = 20
@@ -74,9 +75,16 @@ def enable(code: str) -> Mapping[str, Any]:
 
 
 def _change(code: str, disabled_at: Any) -> Mapping[str, Any]:
-    this = Voucher.code_key == codes.normal_form(code)
-    db.session.execute(update(Voucher.__table__).where(this).values(disabled_at=disabled_at))
-    return lookup(code)
+    key = codes.normal_form(code)
+    change = update(Voucher.__table__).where(Voucher.code_key == key)
+    change = change.values(disabled_at=disabled_at).returning(Voucher.code_key)
+    for _ in range(archiving.attempts):
+        archiving.bring_back([key])
+        changed = db.session.execute(change).all()
+        record = lookup(code)
+        if changed:
+            return record
+    raise DatabaseUnavailable("This voucher is being archived at the moment: try again.")
 
 
 def remember(refusal: VoucherPoolError, code: str, email: str) -> None:
@@ -98,7 +106,7 @@ def forget_old_attempts() -> int:
     return len(gone.all())
 
 
-record = (
+record = everywhere(
     select(
         Voucher.code,
         Customer.email,
@@ -114,6 +122,7 @@ record = (
         Voucher.disabled_at,
         Voucher.created_at,
         Voucher.claimed_at,
+        literal_column("vouchers.archived_at", Voucher.created_at.type).label("archived_at"),
         Voucher.holds,
         func.now().label("now"),
     )
@@ -153,7 +162,9 @@ remember_one = insert(RefusedAttempt.__table__).from_select(
     )
     .select_from(Voucher)
     .outerjoin(Customer, Customer.email_key == bindparam("email"))
-    .where(Voucher.code_key == bindparam("key")),
+    .where(Voucher.code_key == bindparam("key"))
+    # Waits for the archiver, and then finds nothing where the foreign key would find a breach.
+    .with_for_update(read=True, key_share=True, of=Voucher),
 )
 
 forget_surplus = delete(RefusedAttempt).where(

@@ -1,0 +1,82 @@
+"""How PostgreSQL finds what is archived: by indexes alone."""
+
+import re
+import uuid
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text, tuple_
+
+from tests.builders import ana
+from voucherpool.db import db, transaction
+from voucherpool.vouchers import archiving, claiming, examining, ledger, support
+from voucherpool.vouchers.models import Redemption
+
+fill = """
+    WITH made AS (
+        INSERT INTO {0}vouchers (code_key, code, issue_number, offer_id, customer_id, expires_at,
+            redemption_count, max_redemptions, used_at, created_at {1})
+        OVERRIDING SYSTEM VALUE
+        SELECT code, code, n, 1, 1, now(), 1, 1, now(), now() {2}
+        FROM generate_series({3}, {3} + 4999) AS n, to_char(n, 'FM000000000000') AS code
+        RETURNING code_key
+    )
+    INSERT INTO {0}redemptions (code_key, id, customer_id, discount, redeemed_at, order_ref {1})
+    SELECT code_key, gen_random_uuid(), 1, 1, now() - n * interval '1 minute', 'o' || n {2}
+    FROM made, CAST(code_key AS bigint) AS n"""
+
+
+@pytest.fixture
+def plan(app, make, sql):
+    """Fill both with 5 000 used vouchers of one customer; return a function that explains."""
+    make.customer(ana)
+    sql("INSERT INTO offers (name, discount) VALUES ('KOI', 5)")
+    make.voucher(days=-100)
+    with app.app_context(), transaction():
+        archiving.archive(timedelta(90), 0)
+    sql(fill.format("", "", "", 0))
+    sql(fill.format("archived_", ", archived_at", ", now()", 5_000))
+    sql("ANALYZE")
+
+    def plan(statement, **request):
+        with app.app_context(), db.engine.connect() as connection:
+            compiled = statement.compile(db.engine)
+            parameters = compiled.construct_params(request)
+            rows = connection.exec_driver_sql(f"EXPLAIN (ANALYZE) {compiled}", parameters)
+            return "\n".join(rows.scalars())
+
+    return plan
+
+
+key = "000000007000"
+page = ledger.redemptions.where(Redemption.customer_id == 1)
+order = (Redemption.redeemed_at, Redemption.id)
+
+
+asked = [
+    (examining._examine_everywhere, {"key": key, "email": ana, "order_ref": "o"}),
+    (support.record, {"key": key}),
+    (support._redemptions, {"key": key}),
+    (claiming.claimed_before, {"offer_id": 1, "ref": "c"}),
+    (ledger.given_redemptions, {"this": uuid.uuid4(), "order": None}),
+    (ledger.given_redemptions, {"this": None, "order": "o7000"}),
+    (ledger.archived, {"this": None, "order": "o7000"}),
+    (archiving._archived, {"keys": [key, "ZZZZ"]}),
+]
+
+
+def test_what_is_asked_of_hot_tables_and_archive_reads_neither_whole(plan):
+    for statement, request in asked:
+        found = plan(statement, **request)
+        assert not re.search("Seq Scan on (archived_)?(vouchers|redemptions)", found), found
+    after = tuple_(*order) > tuple_(text("now() - interval '9 days'"), uuid.UUID(int=0))
+    for part_of_the_ledger in (page, page.where(after)):
+        found = plan(part_of_the_ledger.order_by(*order).limit(101))
+        assert "Merge Append" in found
+        assert not re.search("Sort Method|Seq Scan on (archived_)?(vouchers|redemp)", found), found
+
+
+def test_a_batch_is_found_by_its_place(plan):
+    found = plan(archiving._archive_batch, age=timedelta(90), first="(0,0)", end="(8,0)")
+    assert "Tid Range Scan on vouchers" in found
+    assert "Seq Scan" not in found

@@ -1,0 +1,177 @@
+"""The archive at full size: under load, and killed on the way."""
+
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import flask_migrate
+import pytest
+from sqlalchemy import text
+
+from tests.builders import Builders, ana
+from tests.server import Server, run_gunicorn
+from voucherpool import auditing, create_app
+from voucherpool.config import Config, checkout, durability
+from voucherpool.db import db, long_transaction, transaction
+from voucherpool.localpg import LocalPostgres
+from voucherpool.vouchers import partitions
+from voucherpool.web import apikeys
+
+per_second = 100
+
+# Codes of 12 digits: o… and e… are old, live… can be redeemed. Half of the old ones were used up.
+fill = """
+    WITH made AS (
+        INSERT INTO vouchers (code_key, code, offer_id, customer_id, expires_at, redemption_count,
+            used_at, created_at)
+        SELECT to_char(n, 'FM000000000000'), to_char(n, 'FM000000000000'), 1, 1,
+            now() + :left * interval '1 day', (n % 2)::int * :used,
+            CASE n % 2 * :used WHEN 1 THEN now() - interval '100 days' END,
+            now() - interval '200 days'
+        FROM generate_series(:first, :last) AS n
+        RETURNING code_key, used_at
+    ),
+    entered AS (
+        INSERT INTO redemptions (code_key, customer_id, discount, redeemed_at, order_ref)
+        SELECT code_key, 1, 22.1, used_at, code_key FROM made WHERE used_at IS NOT NULL
+    )
+    SELECT count(*) FROM made"""
+
+count = """
+    INSERT INTO offer_figures (offer_id, day, slot, issued, redeemed, used_up)
+    SELECT offer_id, day, 1, issued, redeemed, used_up FROM ({happened}) AS happened"""
+
+
+@pytest.fixture
+def durable():
+    """Return an application on a durable PostgreSQL of the test's own, on the disk."""
+    home = Path(tempfile.mkdtemp(prefix="voucherpool-archive-"))
+    home.chmod(0o711)
+    postgres = LocalPostgres(home / "postgres")
+    postgres.start()
+    app = create_app(Config(postgres.url()))
+    with app.app_context():
+        flask_migrate.upgrade()
+        yield app
+        db.engine.dispose()
+    postgres.stop("immediate")
+    shutil.rmtree(home)
+
+
+def make_vouchers(old, live):
+    """Insert old vouchers, of which every second one was used up, and live ones after them."""
+    Builders(create_app(Config(db.engine.url))).voucher()
+    with long_transaction():
+        db.session.execute(text("DELETE FROM vouchers"))
+        for first, last, left, used in ((0, old - 1, -95, 1), (old, old + live - 1, 30, 0)):
+            request = {"first": first, "last": last, "left": left, "used": used}
+            db.session.execute(text(fill), request)
+        db.session.execute(
+            text(
+                "INSERT INTO customer_redemptions"
+                " SELECT 1, 1, count(*) FROM redemptions HAVING count(*) > 0"
+            )
+        )
+        happened = partitions.happened.format(vouchers="vouchers", redemptions="redemptions")
+        db.session.execute(text("DELETE FROM offer_figures"))
+        db.session.execute(text(count.format(happened=happened)))
+
+
+def archiver(url):
+    """Start `voucherpool vouchers archive`."""
+    environment = {
+        **os.environ,
+        "DATABASE_URL": url.render_as_string(hide_password=False),
+        "VOUCHERPOOL_TOLERATE_OFF": ",".join(durability),
+    }
+    command = [sys.executable, "-m", "voucherpool", "vouchers", "archive", "--older-than", "90d"]
+    return subprocess.Popen(
+        command, cwd=checkout, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+
+
+def load(server, numbers, is_over):
+    """Redeem one voucher after the other at a steady rate; return the statuses and seconds."""
+    seen = []
+
+    def redeem(number):
+        begun = time.monotonic()
+        status, _ = server.send("/vouchers/validate", {"code": f"{number:012}", "email": ana})
+        seen.append((status, time.monotonic() - begun))
+
+    begun = time.monotonic()
+    with ThreadPoolExecutor(32) as pool:
+        for sent, number in enumerate(numbers, 1):
+            if is_over():
+                break
+            pool.submit(redeem, number)
+            time.sleep(max(0, begun + sent / per_second - time.monotonic()))
+    return seen
+
+
+def p99(seen):
+    return statistics.quantiles((seconds for _, seconds in seen), n=100)[98]
+
+
+@pytest.mark.fault
+def test_a_million_vouchers_are_archived_while_the_shop_redeems(durable, record_property):
+    old, live = 1_000_000, 60_000
+    make_vouchers(old, live)
+    with transaction():
+        key = apikeys.create("tests", apikeys.scopes)
+    numbers = iter(range(old, old + live))
+    with open(os.devnull, "w") as log, run_gunicorn(db.engine.url, log=log.fileno()) as port:
+        server = Server(port, key)
+        calm_ends = time.monotonic() + 20
+        calm = load(server, numbers, lambda: time.monotonic() > calm_ends)
+        begun = time.monotonic()
+        process = archiver(db.engine.url)
+        busy = load(server, numbers, lambda: process.poll() is not None)
+        took = time.monotonic() - begun
+        assert process.communicate()[0] == f"Archived {old} vouchers.\n".encode()
+        record_property("seconds", round(took))
+        record_property("p99 before, while archiving", (p99(calm), p99(busy)))
+        assert Counter(status for status, _ in calm + busy) == {201: len(calm + busy)}
+        for number in random.sample(range(old), 2000):
+            status, body = server.post(
+                "/vouchers/validate", {"code": f"{number:012}", "email": ana}
+            )
+            expected = (409, "voucher_already_redeemed") if number % 2 else (410, "voucher_expired")
+            assert (status, body["code"]) == expected
+    with long_transaction():
+        breaches = auditing.breaches()
+    assert not any(breaches.values()), breaches
+    assert p99(busy) <= 2 * p99(calm)
+
+
+@pytest.mark.parametrize(
+    ("old", "kills"), [(5_000, 1), pytest.param(200_000, 10, marks=pytest.mark.fault)]
+)
+def test_an_archiver_killed_again_and_again_loses_and_doubles_nothing(app, sql, old, kills):
+    archived = "SELECT count(*) FROM archived_vouchers"
+    with app.app_context():
+        make_vouchers(old, 10)
+        for kill in range(1, kills + 1):
+            process = archiver(db.engine.url)
+            while sql(archived)[0][0] < old * kill // (kills + 2):
+                assert process.poll() is None
+                time.sleep(0.001)
+            process.kill()
+            process.communicate()
+            with long_transaction():
+                breaches = auditing.breaches()
+            assert not any(breaches.values()), breaches
+            assert 0 < sql(archived)[0][0] < old
+        left = old - sql(archived)[0][0]
+        assert archiver(db.engine.url).communicate()[0] == f"Archived {left} vouchers.\n".encode()
+    assert sql(archived) == [(old,)]
+    assert sql("SELECT count(*) FROM vouchers") == [(10,)]
+    assert sql("SELECT count(*), count(DISTINCT id) FROM archived_redemptions") == [(old // 2,) * 2]

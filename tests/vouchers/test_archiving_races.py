@@ -1,0 +1,154 @@
+"""The archiver among requests that want what it moves."""
+
+import threading
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+
+from tests.builders import ana, ben, in_days
+from tests.server import at_once
+from voucherpool import auditing
+from voucherpool.db import db, transaction
+from voucherpool.vouchers import archiving
+
+old = timedelta(days=90)
+
+
+@pytest.fixture
+def archiver(app):
+    """Archive over and over in a thread of its own while the test runs; audit at the end."""
+    ended = threading.Event()
+
+    def work():
+        while not ended.is_set():
+            with app.app_context():
+                with transaction():
+                    blocks = archiving.blocks()
+                for first in blocks:
+                    with transaction():
+                        archiving.archive(old, first)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield
+    ended.set()
+    thread.join()
+    with app.app_context():
+        breaches = auditing.breaches()
+    assert not any(breaches.values()), breaches
+
+
+@pytest.fixture
+def orders(server, make):
+    """Return the codes of 16 vouchers, two for each of 8 orders, over for long."""
+    codes = [make.voucher() for _ in range(16)]
+    for number, code in enumerate(codes):
+        body = {"code": code, "email": ana, "order_ref": f"o{number // 2}"}
+        assert server.post("/vouchers/validate", body)[0] == 201
+    make.older(130)
+    return codes
+
+
+@pytest.mark.parametrize("rounds", [3, pytest.param(100, marks=pytest.mark.fault)])
+def test_every_request_finds_the_voucher_wherever_it_is(orders, archiver, server, sql, rounds):
+    def call(number):
+        code = orders[number % len(orders)]
+        by_order = {"code": code, "email": ana, "order_ref": f"o{number % 16 // 2}"}
+        answers = []
+        for _ in range(rounds):
+            for route, body in (
+                ("lookup", {"code": code}),
+                ("disable", {"code": code}),
+                ("validate", by_order),
+                ("check", {"code": code, "email": ana}),
+                ("enable", {"code": code}),
+                ("validate", {"code": code, "email": ana}),
+            ):
+                status, answer = server.post(f"/vouchers/{route}", body)
+                answers.append((route, status, answer.get("code", answer.get("reason"))))
+        return answers
+
+    seen = Counter(
+        (route, status, None if route != "validate" or status == 201 else told)
+        for answers in at_once(8, call)
+        for route, status, told in answers
+    )
+    assert set(seen) == {
+        ("lookup", 200, None),
+        ("disable", 200, None),
+        ("check", 200, None),
+        ("enable", 200, None),
+        ("validate", 201, None),
+        ("validate", 409, "voucher_already_redeemed"),
+    }
+    held = "SELECT count(*) FROM {0}vouchers JOIN {0}redemptions USING (code_key)"
+    counts = sql(f"SELECT ({held.format('')}) + ({held.format('archived_')})")
+    assert counts == [(16,)]
+
+
+def test_of_many_who_reverse_an_order_each_gets_all_of_it_and_one_gives_it_back(
+    orders, archiver, server, sql
+):
+    ids = [
+        row[0]
+        for row in sql("SELECT id FROM redemptions UNION SELECT id FROM archived_redemptions")
+    ]
+
+    def call(number):
+        if number % 2:
+            return server.post("/redemptions/reverse", {"order_ref": f"o{number // 2 % 8}"})
+        return server.post(f"/redemptions/{ids[number // 2]}/reverse", {})
+
+    answers = at_once(32, call)
+    assert Counter(status for status, _ in answers) == {200: 32}
+    for number, (_, body) in enumerate(answers):
+        rows = body["items"] if number % 2 else [body]
+        assert len(rows) == 1 + number % 2
+        assert all(row["reversed_at"] for row in rows)
+    assert sql("SELECT redemption_count FROM customer_redemptions") == [(0,)]
+
+
+def test_a_code_that_is_just_being_archived_is_not_issued_again(app, make, server, sql):
+    make.customer()
+    body = {"email": ana, "offer_name": "KOI", "discount": 5, "expiry": in_days(1)}
+    body["code"] = "SUMMER-26"
+    assert server.post("/vouchers/generate", body)[0] == 201
+    sql("UPDATE vouchers SET expires_at = now() - interval '100 days'")
+    answers = []
+    twin = threading.Thread(target=lambda: answers.append(server.post("/vouchers/generate", body)))
+    with app.app_context(), transaction():
+        assert archiving.archive(old, 0) == 1
+        twin.start()
+        twin.join(0.5)
+        assert twin.is_alive()  # it waits for the archiver
+    twin.join(5)
+    assert [(status, answer["code"]) for status, answer in answers] == [(409, "voucher_exists")]
+
+
+def test_a_refused_attempt_on_what_is_just_being_archived_is_answered_as_ever(
+    app, make, server, sql
+):
+    make.customer(ben)
+    code = make.voucher(days=-100)
+    answers = []
+    body = {"code": code, "email": ben}
+    twin = threading.Thread(target=lambda: answers.append(server.post("/vouchers/validate", body)))
+    with app.app_context(), transaction():
+        assert archiving.archive(old, 0) == 1
+        twin.start()
+        twin.join(0.5)
+        assert twin.is_alive()
+    twin.join(5)
+    assert [(status, answer["code"]) for status, answer in answers] == [(404, "voucher_not_found")]
+
+
+def test_what_a_request_is_busy_with_stays_for_the_next_time(app, make, sql):
+    make.voucher(days=-100)
+    with app.app_context(), db.engine.connect() as other:
+        other = other.execution_options(isolation_level="READ COMMITTED")
+        other.execute(db.text("SELECT * FROM vouchers FOR KEY SHARE"))
+        with transaction():
+            assert archiving.archive(old, 0) == 0
+    with app.app_context(), transaction():
+        assert archiving.archive(old, 0) == 1

@@ -1,0 +1,112 @@
+"""The archive's tables, and how to ask them and the hot tables at once."""
+
+from datetime import date
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    Column,
+    DateTime,
+    Index,
+    PrimaryKeyConstraint,
+    Select,
+    Table,
+    null,
+    select,
+    text,
+    union_all,
+)
+from sqlalchemy.orm import Mapped
+
+from voucherpool.db import Model
+from voucherpool.vouchers.models import Redemption, Voucher
+
+
+def _archive_of(table: Table, *indexes: Index) -> Table:
+    """Describe the archive of a table: its columns, and when the row came here.
+
+    Partitioned by month, so that a purge drops files instead of rows. Without constraints and
+    foreign keys: the rows obeyed them where they were made, and do again when they come back.
+    """
+    return Table(
+        f"archived_{table.name}",
+        table.metadata,
+        *(Column(column.name, column.type, nullable=column.nullable) for column in table.columns),
+        Column("archived_at", DateTime(timezone=True), nullable=False),
+        *indexes,
+        postgresql_partition_by="RANGE (archived_at)",
+    )
+
+
+archived_vouchers = _archive_of(
+    Voucher.__table__, Index("archived_vouchers_code_key_idx", "code_key")
+)
+
+archived_redemptions = _archive_of(
+    Redemption.__table__,
+    Index("archived_redemptions_code_key_idx", "code_key"),
+    Index("archived_redemptions_id_idx", "id"),
+    Index(
+        "archived_redemptions_customer_id_redeemed_at_id_idx", "customer_id", "redeemed_at", "id"
+    ),
+    Index(
+        "archived_redemptions_order_ref_idx",
+        "order_ref",
+        postgresql_where=text("order_ref IS NOT NULL"),
+    ),
+)
+
+
+class PurgedVouchers(Model):
+    """What once happened on a day to an offer's vouchers that were purged, as its figures have it.
+
+    `used_up` and `expired`, which is unused, are counted on the day of their issue.
+    """
+
+    __tablename__ = "purged_vouchers"
+    __table_args__ = (PrimaryKeyConstraint("offer_id", "day"),)
+
+    offer_id: Mapped[int]
+    day: Mapped[date]
+    issued: Mapped[int]
+    claimed: Mapped[int]
+    redeemed: Mapped[int]
+    reversed: Mapped[int]
+    used_up: Mapped[int]
+    expired: Mapped[int]
+
+
+class PurgedRedemptions(Model):
+    """How many of a customer's live redemptions of an offer were purged.
+
+    They still count for the limit per customer.
+    """
+
+    __tablename__ = "purged_redemptions"
+    __table_args__ = (PrimaryKeyConstraint("offer_id", "customer_id"),)
+
+    offer_id: Mapped[int]
+    customer_id: Mapped[int]
+    redemption_count: Mapped[int]
+
+
+def everywhere(statement: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    """Return the statement about vouchers and redemptions, asked of the archive as well.
+
+    A CTE of a table's name hides the table
+    (https://www.postgresql.org/docs/current/sql-select.html, "WITH Clause"), so the statement
+    itself stays as it is. One statement sees one moment, at which a voucher is in one place.
+    """
+    return statement.add_cte(*_whole)
+
+
+def _both(table: Table, archive: Table) -> CTE:
+    hot = select(*table.columns, null().label("archived_at"))
+    # Not materialized, so that the statement's conditions reach the indexes of both.
+    return union_all(hot, select(*archive.columns)).cte(table.name).prefix_with("NOT MATERIALIZED")
+
+
+_whole = (
+    _both(Voucher.__table__, archived_vouchers),
+    _both(Redemption.__table__, archived_redemptions),
+)
