@@ -52,7 +52,7 @@ figures = ("issued", "claimed", "redeemed", "reversed", "used_up", "expired")
 
 
 def upgrade() -> None:
-    refer_from_attempts(ondelete="CASCADE")
+    op.drop_constraint("refused_attempts_code_key_fkey", "refused_attempts")
     archive_of("vouchers", vouchers)
     archive_of("redemptions", redemptions)
     op.create_index("archived_redemptions_id_idx", "archived_redemptions", ["id"])
@@ -91,26 +91,8 @@ def archive_of(table: str, columns: dict[str, object]) -> None:
     op.create_index(f"archived_{table}_code_key_idx", f"archived_{table}", ["code_key"])
 
 
-def refer_from_attempts(ondelete: str | None) -> None:
-    constraint = "refused_attempts_code_key_fkey"
-    op.drop_constraint(constraint, "refused_attempts")
-    op.create_foreign_key(
-        constraint,
-        "refused_attempts",
-        "vouchers",
-        ["code_key"],
-        ["code_key"],
-        ondelete=ondelete,
-        postgresql_not_valid=True,
-    )
-    # Looked through without the locks of the change, for the shop redeems meanwhile.
-    with op.get_context().autocommit_block():
-        op.execute(f"ALTER TABLE refused_attempts VALIDATE CONSTRAINT {constraint}")
-
-
 def downgrade() -> None:
     """Bring the archived back; what was purged is gone, and so are its totals."""
-    refer_from_attempts(ondelete=None)
     for table, columns in {"vouchers": vouchers, "redemptions": redemptions}.items():
         names = ", ".join(columns)
         op.execute(

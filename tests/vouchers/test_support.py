@@ -94,10 +94,12 @@ def test_the_20_newest_refused_attempts_are_kept(client, make, sql):
     assert len(sql("SELECT * FROM refused_attempts")) == 22
 
 
-def test_an_attempt_on_an_unknown_code_leaves_nothing(client, make, sql):
+def test_attempts_on_unknown_codes_share_one_place_and_name_no_code(client, make, sql):
     make.customer()
-    assert redeem(client, "0000-0000-0000").status_code == 404
-    assert sql("SELECT * FROM refused_attempts") == []
+    for number in range(3):
+        assert redeem(client, f"0000-0000-000{number}").status_code == 404
+    kept = sql("SELECT code_key, reason FROM refused_attempts")
+    assert kept == [("", "voucher_not_found")] * 3
 
 
 def test_an_unknown_code_is_404_and_a_wrong_one_422(client, make, sql):

@@ -87,7 +87,7 @@ def _move(
     `also` is a further column of the target and its value; `expired` says by how much a voucher
     without use changes the figure of the archived ones, under the day of its issue, which nobody
     else counts on any more. Foreign keys are checked at the statement's end, when the family is
-    together again. What was refused goes with its voucher.
+    together again.
     """
     column, value = also
     vouchers, redemptions = _names(Voucher.__table__), _names(Redemption.__table__)

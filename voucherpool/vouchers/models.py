@@ -165,15 +165,14 @@ class Redemption(Model):
 class RefusedAttempt(Model):
     """An attempt on a voucher that was refused, kept a while for support.
 
-    It goes with the voucher's row, for it may be written while that is being archived.
+    Attempts on codes that no voucher has are kept too, a few of them under no code at all: so that
+    nobody can tell by the time an answer takes whether a code exists. Hence no foreign key.
     """
 
     __tablename__ = "refused_attempts"
     __table_args__ = (Index("refused_attempts_attempted_at_idx", "attempted_at"),)
 
-    code_key: Mapped[str] = mapped_column(
-        ForeignKey(Voucher.code_key, ondelete="CASCADE"), primary_key=True
-    )
+    code_key: Mapped[str] = mapped_column(primary_key=True)
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
     customer_id: Mapped[int | None] = mapped_column(ForeignKey(Customer.id))
     reason: Mapped[str]

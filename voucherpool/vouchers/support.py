@@ -4,18 +4,34 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, literal_column, null, select, text, update
+from sqlalchemy import (
+    Text,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal_column,
+    null,
+    select,
+    text,
+    update,
+)
 
 from voucherpool.customers.models import Customer, email_key
 from voucherpool.db import db
 from voucherpool.errors import DatabaseUnavailable, VoucherNotFound, VoucherPoolError
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers import archiving, codes, ledger, rules
-from voucherpool.vouchers.archive import everywhere
+from voucherpool.vouchers.archive import archived_vouchers, everywhere
 from voucherpool.vouchers.models import Redemption, RefusedAttempt, Voucher
 
 attempts_kept = 20
 """How many refused attempts of one voucher are kept, the newest."""
+
+no_code = ""
+"""Where the attempts on codes are kept that no voucher has; no code's normal form is empty."""
 
 attempts_kept_for = "90 days"
 
@@ -88,15 +104,18 @@ def _change(code: str, disabled_at: Any) -> Mapping[str, Any]:
 
 
 def remember(refusal: VoucherPoolError, code: str, email: str) -> None:
-    """Keep a refused attempt on an existing voucher; unknown codes leave nothing.
+    """Keep a refused attempt on a voucher; all codes that no voucher has share one place.
 
     The reason of an attempt on a stranger's voucher is the true one, which the customer was not
-    told.
+    told. Nor does the time it takes tell, so that of an unknown code is kept as well.
     """
-    key = codes.normal_form(code)
-    attempt = {"key": key, "email": email_key(email), "reason": refusal.code()}
-    db.session.execute(remember_one, attempt)
-    db.session.execute(forget_surplus, {"key": key})
+    attempt = {
+        "key": codes.normal_form(code),
+        "email": email_key(email),
+        "reason": refusal.code(),
+    }
+    kept_under = db.session.scalar(remember_one, attempt)
+    db.session.execute(forget_surplus, {"key": kept_under})
 
 
 def forget_old_attempts() -> int:
@@ -153,18 +172,26 @@ _surplus = (
     .with_for_update(skip_locked=True)
 )
 
-remember_one = insert(RefusedAttempt.__table__).from_select(
-    ["code_key", "customer_id", "reason"],
-    select(
-        Voucher.code_key,
-        Customer.id,
-        func.replace(bindparam("reason"), VoucherNotFound.code(), "bound_to_another_customer"),
+_this = bindparam("key", type_=Text)
+_hot = select(Voucher.code_key).where(Voucher.code_key == _this)
+_archived = select(archived_vouchers.c.code_key).where(archived_vouchers.c.code_key == _this)
+_attempt = select(
+    func.coalesce(_hot.scalar_subquery(), _archived.scalar_subquery(), no_code).label("code_key"),
+    bindparam("reason", type_=Text).label("reason"),
+).subquery("attempt")
+_of_stranger = and_(_attempt.c.reason == VoucherNotFound.code(), _attempt.c.code_key != no_code)
+
+remember_one = (
+    insert(RefusedAttempt.__table__)
+    .from_select(
+        ["code_key", "customer_id", "reason"],
+        select(
+            _attempt.c.code_key,
+            select(Customer.id).where(Customer.email_key == bindparam("email")).scalar_subquery(),
+            case((_of_stranger, "bound_to_another_customer"), else_=_attempt.c.reason),
+        ),
     )
-    .select_from(Voucher)
-    .outerjoin(Customer, Customer.email_key == bindparam("email"))
-    .where(Voucher.code_key == bindparam("key"))
-    # Waits for the archiver, and then finds nothing where the foreign key would find a breach.
-    .with_for_update(read=True, key_share=True, of=Voucher),
+    .returning(RefusedAttempt.code_key)
 )
 
 forget_surplus = delete(RefusedAttempt).where(
