@@ -148,3 +148,36 @@ def test_what_a_request_is_busy_with_stays_for_the_next_time(app, make, sql):
             assert archiving.archive(old, 0) == 0
     with app.app_context(), transaction():
         assert archiving.archive(old, 0) == 1
+
+
+@pytest.fixture
+def overtaken(app, monkeypatch):
+    """Let the archiver take the voucher after a request looked for it in the archive."""
+    bring_back, taken = archiving.bring_back, []
+
+    def archive():
+        with app.app_context(), transaction():
+            taken.append(archiving.archive(old, 0))
+
+    def look_and_be_overtaken(keys):
+        bring_back(keys)
+        if not taken:
+            archiver = threading.Thread(target=archive)
+            archiver.start()
+            archiver.join()
+
+    monkeypatch.setattr(archiving, "bring_back", look_and_be_overtaken)
+    return taken
+
+
+@pytest.mark.parametrize("path", ["redemptions/reverse", "vouchers/disable"])
+def test_a_request_that_the_archiver_gets_ahead_of_looks_again(client, make, overtaken, path):
+    code = make.voucher()
+    client.post("/vouchers/validate", json={"code": code, "email": ana, "order_ref": "o"})
+    make.older(130)
+    body = {"code": code} if path == "vouchers/disable" else {"order_ref": "o"}
+    assert client.post(f"/{path}", json=body).status_code == 200
+    assert overtaken == [1]
+    shown = client.post("/vouchers/lookup", json={"code": code}).json
+    assert shown["archived_at"] is None
+    assert shown["disabled_at"] or shown["redemptions"][0]["reversed_at"]
