@@ -116,6 +116,15 @@ def test_a_worker_goes_on_when_its_connection_is_lost_and_stops_with_ctrl_c(
     assert worker.wait(5) == 0
 
 
+def test_a_worker_forgets_what_is_old_by_itself(voucherpool, sql):
+    sql(
+        "INSERT INTO misses (subject, miss_count, miss_limit, since)"
+        " VALUES (sha256(''), 1, 1, now() - interval '1 hour')"
+    )
+    voucherpool("worker")
+    until(lambda: sql("SELECT count(*) FROM misses") == [(0,)])
+
+
 @pytest.mark.fault
 def test_a_killed_issue_goes_on_where_it_was(voucherpool, offer, client, created, sql):
     requested = 100_000

@@ -17,7 +17,8 @@ from flask import current_app
 from voucherpool import logs
 from voucherpool.batches import generating
 from voucherpool.db import db, long_transaction, unusable
-from voucherpool.vouchers import archiving, partitions
+from voucherpool.vouchers import archiving, partitions, support
+from voucherpool.web import idempotency, throttle
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,17 @@ class Round:
         return item
 
 
-to_archive, to_purge = Round(), Round()
+to_forget, to_archive, to_purge = Round(), Round(), Round()
+forgetting = (idempotency.purge, support.forget_old_attempts, throttle.forget_old_misses)
+
+
+def forget_what_is_old() -> bool:
+    """Forget one kind of what `voucherpool cleanup` forgets."""
+    if (forget := to_forget.next(lambda: forgetting)) is None:
+        return False
+    with long_transaction():
+        forget()
+    return True
 
 
 def archive_a_batch() -> bool:
@@ -74,7 +85,12 @@ def purge_a_month() -> bool:
     return True
 
 
-pieces: Sequence[Piece] = (add_chunk_to_batch, archive_a_batch, purge_a_month)
+pieces: Sequence[Piece] = (
+    add_chunk_to_batch,
+    forget_what_is_old,
+    archive_a_batch,
+    purge_a_month,
+)
 
 
 def run(pieces: Sequence[Piece] = pieces) -> None:
