@@ -6,7 +6,7 @@ uv_compile = $(python) -m uv pip compile setup.cfg --quiet --universal --python-
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults fuzz page bench-bulk check lock clean
+.PHONY: help run test faults fuzz page bench-bulk bench-csv check lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -25,6 +25,9 @@ fuzz: .venv/dev.ready ## send 20 000 cases of the OpenAPI document, allowed and 
 
 bench-bulk: .venv/dev.ready ## measure bulk generation against a plain COPY
 	@exec $(python) -m bench.bulk
+
+bench-csv: .venv/dev.ready ## measure the import and the export of 1 000 000 vouchers
+	@exec $(python) -m bench.csv_files
 
 page: .venv/dev.ready ## try /docs in a Chromium of this machine (SCREENSHOT=file.png)
 	@exec $(python) -m pytest tests/page_check.py $(ARGS)

@@ -11,6 +11,8 @@ from voucherpool.batches import routes as batches
 from voucherpool.config import Config, checkout
 from voucherpool.customers import routes as customers
 from voucherpool.db import db
+from voucherpool.files import commands as file_commands
+from voucherpool.files import routes as files
 from voucherpool.offers import routes as offers
 from voucherpool.vouchers import commands as voucher_commands
 from voucherpool.vouchers import ledger_routes as redemptions
@@ -29,6 +31,8 @@ from voucherpool.web import (
 cli.vouchers.add_command(batch_commands.issue)
 cli.vouchers.add_command(voucher_commands.archive)
 cli.vouchers.add_command(voucher_commands.purge)
+cli.vouchers.add_command(file_commands.export)
+cli.vouchers.add_command(file_commands.import_)
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -47,7 +51,7 @@ def create_app(config: Config | None = None) -> Flask:
     auth.init_app(app)
     throttle.init_app(app)
     api = openapi.init_app(app)
-    for part in (vouchers, redemptions, offers, customers, batches, health, observation):
+    for part in (vouchers, redemptions, offers, customers, batches, files, health, observation):
         api.register_blueprint(part.blueprint)
     problems.init_app(app)
     cli.init_app(app)

@@ -116,8 +116,13 @@ def _return_to_autocommit(connection: Any, record: ConnectionPoolEntry) -> None:
 def long_transaction() -> Iterator[None]:
     """Open a transaction() whose statements may take their time; for commands, not requests."""
     with transaction():
-        db.session.execute(text("SET LOCAL statement_timeout = 0"))
+        lift_timeout()
         yield
+
+
+def lift_timeout() -> None:
+    """Let the further statements of the present transaction take their time."""
+    db.session.execute(text("SET LOCAL statement_timeout = 0"))
 
 
 def after_commit(call: Callable[[], None]) -> None:

@@ -15,7 +15,7 @@ from decimal import Decimal
 from functools import wraps
 from typing import Any, ParamSpec
 
-from flask import Response, request
+from flask import Response, g, request
 from psycopg2.errors import UniqueViolation
 from sqlalchemy import (
     CheckConstraint,
@@ -167,12 +167,18 @@ def _key() -> str | None:
 
 def _fingerprint() -> bytes:
     """Return what tells requests apart: method, path and the body's value, not its spelling."""
-    body = request.get_data()
-    value = strict_json.parse(body) if body else None
     canonical = json.dumps(
-        [request.method, request.path, value], sort_keys=True, default=_canonical_number
+        [request.method, request.path, _value()], sort_keys=True, default=_canonical_number
     )
     return hashlib.sha256(canonical.encode()).digest()
+
+
+def _value() -> Any:
+    """Return the value of a JSON body; of an uploaded file, its digest and the query."""
+    if "upload_digest" in g:
+        return [g.upload_digest, request.args]
+    body = request.get_data()
+    return strict_json.parse(body) if body else None
 
 
 def _canonical_number(number: Decimal) -> int | dict[str, str]:

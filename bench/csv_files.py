@@ -1,0 +1,156 @@
+"""A million vouchers in and out as CSV, by command and over HTTP; `make bench-csv` runs it.
+
+Shows how long each takes and the most memory of the process that does it, and that what comes out
+is what went in, on a PostgreSQL of its own with fsync on.
+"""
+
+import filecmp
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+
+import click
+import flask_migrate
+from flask import Flask
+from sqlalchemy import text
+from sqlalchemy.engine import URL
+
+from tests.server import run_gunicorn
+from voucherpool import create_app
+from voucherpool.config import Config, checkout
+from voucherpool.db import db, transaction
+from voucherpool.files import layout
+from voucherpool.localpg import LocalPostgres
+from voucherpool.vouchers import codes
+from voucherpool.web import apikeys
+
+count, piece, people = 1_000_000, 10_000, 1000
+most_memory = 150  # MB
+prepare = (
+    "INSERT INTO offers (name, discount) VALUES ('KOI', 10)",
+    "INSERT INTO customers (email, email_key)"
+    " SELECT n || '@example.org', n || '@example.org' FROM generate_series(1, :people) AS n",
+)
+
+
+def main() -> None:
+    """Measure, print, and exit with 1 where the goal is missed."""
+    with tempfile.TemporaryDirectory(prefix="voucherpool-bench-") as name:
+        home = Path(name)
+        home.chmod(0o711)  # root's PostgreSQL runs as nobody and must get in
+        postgres = LocalPostgres(home / "postgres", max_wal_size="8GB")
+        postgres.start()
+        try:
+            _measure(home, postgres.url())
+        finally:
+            postgres.stop()
+
+
+def _measure(home: Path, database: URL) -> None:
+    app = create_app(Config(database))
+    with app.app_context():
+        flask_migrate.upgrade()
+        with transaction():
+            for statement in prepare:
+                db.session.execute(text(statement), {"people": people})
+            key = apikeys.create("bench", apikeys.scopes)
+    given, by_command, by_http = (home / name for name in ("given", "by_command", "by_http"))
+    _write(given)
+    click.echo(f"{count} vouchers, {given.stat().st_size / 1e6:.0f} MB")
+    most = [
+        _command("import", database, str(given), "--offer", "KOI"),
+        _command("export", database, "--offer", "KOI", "--output", str(by_command)),
+    ]
+    _wipe(app)
+    with run_gunicorn(database, workers=1) as port:
+        most.append(_timed("import over HTTP", lambda: _send(port, key, by_command)))
+        most.append(_timed("export over HTTP", lambda: _fetch(port, key, by_http)))
+    if not (filecmp.cmp(given, by_command, False) and filecmp.cmp(given, by_http, False)):
+        raise SystemExit("What came out is not what went in.")
+    if max(most) > most_memory:
+        raise SystemExit(f"More than {most_memory} MB.")
+
+
+def _write(path: Path) -> None:
+    """Write the file in pieces: a process that is started has the memory of ours at first."""
+    with open(path, "w", newline="") as file:
+        file.write(",".join(layout.columns) + "\r\n")
+        for _ in range(count // piece):
+            for number, code in enumerate(codes.of_pattern("####-####-####", piece).values()):
+                email = f"{number % people + 1}@example.org" if number % 2 else ""
+                file.write(f"{code},{email},2099-01-{number % 28 + 1:02}T00:00:00Z,3,12.5,,0\r\n")
+
+
+def _wipe(app: Flask) -> None:
+    with app.app_context(), transaction():
+        db.session.execute(text("TRUNCATE vouchers CASCADE"))
+
+
+def _command(name: str, database: URL, *arguments: str) -> float:
+    """Run `voucherpool vouchers NAME` and return the most megabytes that it had."""
+    address = database.render_as_string(hide_password=False)
+    process = subprocess.Popen(  # noqa: S603 (our own command)
+        [sys.executable, "-m", "voucherpool", "vouchers", name, *arguments],
+        env=os.environ | {"DATABASE_URL": address},
+        cwd=checkout,
+    )
+    begin = time.monotonic()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{name} failed.")
+    return _tell(f"{name} by command", time.monotonic() - begin, usage.ru_maxrss / 1024)
+
+
+def _timed(what: str, call: Callable[[], None]) -> float:
+    """Time the call, and return the most megabytes that gunicorn's worker ever had."""
+    begin = time.monotonic()
+    call()
+    seconds = time.monotonic() - begin
+    [master] = _children(os.getpid())
+    [worker] = _children(master)
+    status = Path(f"/proc/{worker}/status").read_text()
+    return _tell(what, seconds, int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) / 1024)
+
+
+def _children(process: int) -> list[int]:
+    listed = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(child) for path in listed for child in path.read_text().split()]
+
+
+def _tell(what: str, seconds: float, megabytes: float) -> float:
+    click.echo(f"{what}: {seconds:.1f} s, at most {megabytes:.0f} MB (goal {most_memory})")
+    return megabytes
+
+
+def _send(port: int, key: str, path: Path) -> None:
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": layout.media_type}
+    with _connection(port) as connection, open(path, "rb") as file:
+        connection.request("POST", "/offers/1/imports", file, headers | {"Idempotency-Key": "k"})
+        answer = connection.getresponse().read()
+    if answer != b'{"imported":%d}\n' % count:
+        raise SystemExit(answer.decode())
+
+
+def _fetch(port: int, key: str, path: Path) -> None:
+    with _connection(port) as connection, open(path, "wb") as file:
+        connection.request("GET", "/offers/1/codes", headers={"Authorization": f"Bearer {key}"})
+        answer = connection.getresponse()
+        while chunk := answer.read(65536):
+            file.write(chunk)
+
+
+@contextmanager
+def _connection(port: int) -> Iterator[HTTPConnection]:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=300)) as connection:
+        yield connection
+
+
+if __name__ == "__main__":
+    main()

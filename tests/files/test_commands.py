@@ -1,0 +1,70 @@
+"""`voucherpool vouchers export` and `import`."""
+
+import stat
+
+import pytest
+
+from tests.builders import in_days
+
+
+@pytest.fixture
+def run(app, client):
+    client.post("/offers", json={"name": "KOI", "discount": 22.1})
+    runner = app.test_cli_runner()
+    return lambda *arguments: runner.invoke(args=("vouchers", *map(str, arguments)))
+
+
+@pytest.fixture
+def file(tmp_path):
+    file = tmp_path / "codes.csv"
+    file.write_text("code\nSUMMER-1\nSUMMER-2\n")
+    return file
+
+
+def test_what_a_file_brings_in_comes_out_again(run, client, file, tmp_path):
+    result = run("import", file, "--offer", "KOI", "--expiry", in_days(1))
+    assert result.stdout == "Imported 2 vouchers.\n"
+    printed = run("export", "--offer", "KOI").stdout_bytes
+    assert printed == client.get("/offers/1/codes").data
+    written = tmp_path / "out.csv"
+    assert run("export", "--offer", "KOI", "--output", written).exit_code == 0
+    assert written.read_bytes() == printed
+    assert stat.S_IMODE(written.stat().st_mode) == 0o600
+
+
+def test_a_batch_comes_out_by_its_id(run):
+    run("issue", "KOI", "--count", "3", "--expiry", in_days(1))
+    assert run("export", "--batch", "1").stdout_bytes.count(b"\r\n") == 4
+
+
+def test_wrong_lines_are_told_one_by_one_and_nothing_is_imported(run, file, sql):
+    file.write_text("code,email\nX,\nSUMMER-1,nobody@example.org\n")
+    result = run("import", file, "--offer", "KOI", "--expiry", in_days(1))
+    assert result.exit_code == 1
+    lines = result.stderr.strip().splitlines()[-4:]
+    assert lines[0].startswith("line 2: code: Must be 4 to 64")
+    assert lines[1:] == [
+        "line 3: email: No customer has this e-mail.",
+        "file: 2 lines are wrong.",
+        "Error: Nothing was imported.",
+    ]
+    assert sql("SELECT * FROM vouchers") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (["export"], 2, "--offer"),
+        (["export", "--offer", "KOI", "--batch", "1"], 2, "--offer"),
+        (["export", "--offer", "NEW"], 1, "offer"),
+        (["export", "--batch", "7"], 1, "batch"),
+        (["export", "--offer", "KOI", "--output", "/nowhere/codes.csv"], 1, "/nowhere/codes.csv"),
+        (["import", "/nowhere/codes.csv", "--offer", "KOI"], 2, "/nowhere/codes.csv"),
+        (["import", __file__, "--offer", "NEW"], 1, "offer"),
+        (["import", __file__, "--offer", "KOI", "--expiry", "soon"], 1, "expiry"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_its_name(run, arguments, code, word):
+    result = run(*arguments)
+    assert result.exit_code == code
+    assert word in result.stderr

@@ -1,0 +1,289 @@
+"""Vouchers taken in as CSV, and given out as CSV."""
+
+import csv
+import io
+
+import pytest
+
+from tests.builders import ana, ben, in_days
+
+later = "2100-01-01T00:00:00Z"
+header = "code,email,expires_at,max_redemptions,frozen_discount,disabled_at,redemption_count"
+vouchers = """
+    SELECT code_key, code, email, expires_at, max_redemptions, frozen_discount, disabled_at,
+        batch_id
+    FROM vouchers LEFT JOIN customers ON customers.id = customer_id ORDER BY issue_number"""
+
+
+@pytest.fixture
+def send(client):
+    """Return a function that imports a text into the offer KOI and returns the answer."""
+    client.post("/offers", json={"name": "KOI", "discount": 22.1})
+
+    def send(text, query="", **headers):
+        body = text if isinstance(text, bytes) else text.encode()
+        return client.post(
+            f"/offers/1/imports{query}",
+            data=body,
+            content_type=headers.pop("content_type", "text/csv"),
+            headers=headers,
+        )
+
+    return send
+
+
+@pytest.fixture
+def errors(send):
+    """Return a function that imports a text that must be refused, and returns the reasons."""
+
+    def errors(text, query=f"?expiry={later}"):
+        answer = send(text, query)
+        assert (answer.status_code, answer.json["code"]) == (422, "validation_failed")
+        return answer.json["errors"]
+
+    return errors
+
+
+def export(client, path="/offers/1/codes"):
+    answer = client.get(path)
+    assert answer.status_code == 200
+    return answer.text
+
+
+def test_a_file_becomes_vouchers(send, make, sql):
+    make.customer(ana)
+    text = (
+        f"code,email,expires_at,max_redemptions,frozen_discount\n"
+        f"summer-1,,{later},,\n"
+        f"SUMMER-2, ANA@example.org ,2027-04-21T18:25:43-05:00,3,12.50\n"
+    )
+    answer = send(text)
+    assert (answer.status_code, answer.json) == (201, {"imported": 2})
+    first, second = sql(vouchers)
+    assert (first.code, first.email, first.max_redemptions) == ("summer-1", None, 1)
+    assert (second.code_key, second.email, second.max_redemptions) == ("SUMMER2", ana, 3)
+    assert (str(second.frozen_discount), second.expires_at.isoformat()) == (
+        "12.50",
+        "2027-04-21T23:25:43+00:00",
+    )
+
+
+def test_imported_vouchers_are_redeemed_and_counted(client, send, make):
+    make.customer(ana)
+    send("code\nSUMMER-1\nSUMMER-2\n", f"?expiry={later}")
+    redeemed = client.post("/vouchers/validate", json={"code": "summer 1", "email": ana})
+    assert redeemed.status_code == 201
+    figures = client.get("/offers/1/stats").json
+    assert (figures["issued"], figures["redeemed"], figures["open"]) == (2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "code\r\nSUMMER-1\r\nSUMMER-2\r\n",
+        "\ufeffcode\nSUMMER-1\nSUMMER-2",
+        '"code"\n"SUMMER-1"\n\n"SUMMER-2"\n\n',
+        " code ,email\nSUMMER-1,\nSUMMER-2,\n",
+        "redemption_count,code\n0,SUMMER-1\n,SUMMER-2\n",
+    ],
+)
+def test_files_of_all_kinds_are_read(send, sql, text):
+    assert send(text, f"?expiry={later}").status_code == 201
+    assert [row.code for row in sql(vouchers)] == ["SUMMER-1", "SUMMER-2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        (b"", 1, "code among them"),
+        (b"email\n", 1, "code among them"),
+        (b"code;email\nSUMMER-1;\n", 1, "'code;email' is none"),
+        (b"code,colour\n", 1, "'colour' is none"),
+        (b"code,code\n", 1, "each column once"),
+        (b"code\nSUMMER-1,x\n", 2, "1 cells"),
+        (b"code,email\nSUMMER-1\n", 2, "2 cells"),
+        (b"code,email\n,\n", 2, "code: Must not be empty."),
+        (b"code\nSUMMER-1\nX\n", 3, "code: Must be 4 to 64"),
+        (b"code\nSUMMER-1\n\n\nS\x00UMMER\n", 5, "code: "),
+        (b"code\nSUMMER-1\nM\xfcller\n", 3, "UTF-8"),
+        ("code\nSUMMER-1\n".encode("utf-16"), 1, "UTF-8"),
+        (b"code\nSUMMER-1\n" + b"x" * 20_000, 3, "at most 10000 bytes"),
+        (b'code\nSUMMER-1\n"' + b'","\n' * 5000, 3, "at most 10000 bytes"),
+        (b'code\n"SUMMER-1\n', 2, "CSV"),
+        (b'code\n"SUMMER"1\n', 2, "CSV"),
+        (b"code\rSUMMER-1\r", 1, "CSV"),
+        (b"code,email\nSUMMER-1,nobody@example.org\n", 2, "email: No customer"),
+        (b"code,email\nSUMMER-1,nobody\n", 2, "email: Must be an e-mail"),
+        (b"code,expires_at\nSUMMER-1,2027-04-21\n", 2, "expires_at: Must be a date and time"),
+        (b"code,expires_at\nSUMMER-1,2020-04-21T00:00:00Z\n", 2, "expires_at: Must be in the fut"),
+        (b"code,max_redemptions\nSUMMER-1,0\n", 2, "max_redemptions: "),
+        (b"code,max_redemptions\nSUMMER-1,1.5\n", 2, "max_redemptions: Must be a whole"),
+        (b"code,max_redemptions\nSUMMER-1,-1\n", 2, "max_redemptions: Must be a number"),
+        ("code,max_redemptions\nSUMMER-1,２\n".encode(), 2, "max_redemptions: Must be a number"),
+        (b"code,max_redemptions\nSUMMER-1," + b"9" * 5000 + b"\n", 2, "Must be a number"),
+        (b"code,frozen_discount\nSUMMER-1,101\n", 2, "frozen_discount: "),
+        (b"code,frozen_discount\nSUMMER-1,1.234\n", 2, "at most 2 decimals"),
+        (b"code,frozen_discount\nSUMMER-1,NaN\n", 2, "Must be a number"),
+        (b"code,redemption_count\nSUMMER-1,1\n", 2, "redemption_count: Must be 0"),
+        (b"code\nSUMMER-1\nSUMMER-2\nsummer 1\n", 4, "The same code as in line 2."),
+    ],
+)
+def test_what_is_wrong_is_named_by_its_line_and_nothing_is_imported(errors, sql, text, line, words):
+    reasons = errors(text)
+    assert set(reasons) == {f"line {line}", "file"}
+    assert words in reasons[f"line {line}"][0]
+    assert reasons["file"][0].startswith("1 line is wrong")
+    assert sql(vouchers) == []
+
+
+def test_a_code_that_exists_is_named_in_any_spelling(errors, send, sql):
+    send("code\nSUMMER-O1\n", f"?expiry={later}")
+    assert errors("code\nNEW-1\nsummer-01\n") == {
+        "line 3": ["code: A voucher with this code exists."],
+        "file": ["1 line is wrong."],
+    }
+    assert len(sql(vouchers)) == 1
+
+
+def test_a_code_that_was_archived_is_named_too(app, errors, make, sql):
+    code = make.voucher(days=-100)
+    app.test_cli_runner().invoke(args=["vouchers", "archive", "--older-than", "90d"])
+    assert sql(vouchers) == []
+    assert errors(f"code\n{code}\n")["line 2"] == ["code: A voucher with this code exists."]
+
+
+def test_each_line_needs_an_expiry_of_its_own_or_for_all(errors):
+    reasons = errors("code,expires_at\nSUMMER-1,\n", "")
+    assert reasons["line 2"] == ["expires_at: Must be given, here or for all lines."]
+    assert "expiry" in errors("code\nSUMMER-1\n", "?expiry=2020-01-01T00:00:00Z")
+    assert "expiry" in errors("code\nSUMMER-1\n", "?expiry=soon")
+    assert "until" in errors("code\nSUMMER-1\n", "?until=soon")
+
+
+def test_the_first_100_wrong_lines_are_named_in_order_and_all_are_counted(errors):
+    lines = ["SUMMER,", *["X,"] * 60, *["summer,"] * 60, *["NEW-1,x"] * 60]
+    reasons = errors("code,email\n" + "\n".join(lines))
+    assert reasons.pop("file") == ["180 lines are wrong."]
+    assert list(reasons) == [f"line {number}" for number in range(3, 103)]
+
+
+def test_all_that_is_wrong_about_a_line_is_named(errors):
+    reasons = errors("code,email,max_redemptions\nX,y,z\n")
+    assert [reason.partition(":")[0] for reason in reasons["line 2"]] == [
+        "code",
+        "email",
+        "max_redemptions",
+    ]
+
+
+def test_only_csv_in_utf_8_is_taken(send, client):
+    for content_type in ("application/json", "text/plain", "text/csv; charset=latin1", ""):
+        answer = send("code\n", content_type=content_type)
+        assert (answer.status_code, answer.json["code"]) == (415, "unsupported_media_type")
+    assert send("code\n", content_type="text/csv; charset=UTF-8").status_code == 201
+    assert send("code\n", Content_Encoding="gzip").status_code == 415
+
+
+def test_a_file_may_be_larger_than_other_bodies_and_has_a_limit(send, sql, monkeypatch):
+    text = "code\n" + "\n" * 2**20
+    assert send(text).json == {"imported": 0}
+    monkeypatch.setattr("voucherpool.web.uploads.most_mebibytes", 1)
+    answer = send(text)
+    assert (answer.status_code, answer.json["code"]) == (413, "body_too_large")
+
+
+def test_an_unknown_offer_or_batch_is_404(client):
+    csv_file = {"data": "code\n", "content_type": "text/csv"}
+    assert client.post("/offers/7/imports", **csv_file).json["code"] == "offer_not_found"
+    assert client.get("/offers/7/codes").json["code"] == "offer_not_found"
+    assert client.get("/batches/7/codes").json["code"] == "batch_not_found"
+
+
+def test_a_repeat_under_the_same_key_gets_the_first_answer(send, sql):
+    def repeat(text, query):
+        return send(text, query, **{"Idempotency-Key": "k"})
+
+    text, query = "code\nSUMMER-1\n", f"?expiry={later}"
+    first, again = repeat(text, query), repeat(text, query)
+    assert (first.data, again.data) == (first.data, first.data)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    for other in ((text + "SUMMER-2\n", query), (text, "?expiry=2101-01-01T00:00:00Z")):
+        assert repeat(*other).json["code"] == "idempotency_key_reused"
+    assert len(sql(vouchers)) == 1
+
+
+def test_a_fixed_amount_is_frozen_to_the_minor_unit(client):
+    offer = {"discount": 500, "discount_type": "fixed_amount", "currency": "JPY"}
+    client.post("/offers", json={"name": "YEN", **offer})
+
+    def send(discount):
+        text = f"code,frozen_discount,expires_at\nYEN-{discount},{discount},{later}\n"
+        return client.post("/offers/1/imports", data=text, content_type="text/csv").status_code
+
+    assert [send(discount) for discount in ("250", "250.5", "0")] == [201, 422, 422]
+
+
+def test_an_export_is_a_file_with_a_header(client, make, sql):
+    make.voucher(days=30, max_redemptions=5)
+    sql("UPDATE vouchers SET code = 'SUMMER', code_key = 'SUMMER', frozen_discount = 12.50,"
+        " expires_at = '2100-01-01 01:00:00.25+01', disabled_at = '2026-01-01Z'")  # fmt: skip
+    answer = client.get("/offers/1/codes")
+    assert answer.text == (
+        f"{header}\r\nSUMMER,{ana},2100-01-01T00:00:00.25Z,5,12.5,2026-01-01T00:00:00Z,0\r\n"
+    )
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="offer-1.csv"'
+    assert answer.headers["Content-Length"] == str(len(answer.data))
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_a_batch_is_exported_without_the_rest_of_its_offer(app, client, make, sql):
+    make.voucher()
+    runner = app.test_cli_runner()
+    runner.invoke(args=["vouchers", "issue", "KOI", "--count", "12000", "--expiry", in_days(1)])
+    rows = list(csv.DictReader(io.StringIO(export(client, "/batches/1/codes"))))
+    assert [row["code"] for row in rows] == [
+        row.code
+        for row in sql("SELECT code FROM vouchers WHERE batch_id = 1 ORDER BY issue_number")
+    ]
+    assert len(rows) == 12_000
+
+
+formulas = ["=1+1@example.org", "+a@example.org", "-a@example.org"]
+texts = ["'=1@example.org", "''+1@example.org", "'a@example.org"]
+
+
+@pytest.mark.parametrize("email", [*formulas, *texts])
+def test_no_cell_is_a_formula_and_its_text_comes_back(client, make, send, sql, email):
+    make.voucher(email, code="-SUMMER-1", code_key="SUMMER1")
+    before, file = sql(vouchers), export(client)
+    cells = next(csv.DictReader(io.StringIO(file)))
+    assert cells["code"] == "'-SUMMER-1"
+    assert cells["email"][0] not in "=+-@"
+    sql("DELETE FROM vouchers")
+    assert send(file).status_code == 201
+    assert sql(vouchers) == before
+
+
+def test_what_was_exported_can_be_imported_again(client, make, send, sql):
+    for email in (ana, ben):
+        make.voucher(email, max_redemptions=7)
+    make.voucher(frozen_discount="12.5", disabled_at="2026-01-01T00:00:00.123456Z")
+    make.voucher(customer_id=None, expires_at=later)
+    send("code\nsummer o1\n--SUMMER--2--\n", f"?expiry={later}")
+    before, file = sql(vouchers), export(client)
+    sql("DELETE FROM vouchers")
+    assert send(file).json == {"imported": 6}
+    assert sql(vouchers) == before
+    assert export(client) == file
+
+
+def test_vouchers_of_an_erased_customer_do_not_come_back_as_anybodys(
+    client, make, monkeypatch, app
+):
+    monkeypatch.setitem(app.config, "ERASURE_KEY", "x" * 32)
+    make.voucher(ana)
+    kept = make.voucher(ben)
+    assert client.delete("/customers/1").status_code == 204
+    [_, line] = export(client).splitlines()
+    assert line.startswith(f"{kept},{ben},")

@@ -1,0 +1,1 @@
+"""Files of vouchers: taken in, and given out."""

@@ -1,0 +1,85 @@
+"""`voucherpool vouchers export` and `import`: the files of the routes, from the terminal."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+import click
+from flask.cli import with_appcontext
+from marshmallow import ValidationError
+
+from voucherpool.cli import Command
+from voucherpool.db import long_transaction
+from voucherpool.errors import InvalidInput
+from voucherpool.files import exporting, importing
+from voucherpool.files.schemas import ImportRequest
+from voucherpool.offers import service as offers
+
+
+@click.command(cls=Command)
+@click.option("--offer", "offer_name", help="The offer whose vouchers to write.")
+@click.option("--batch", "batch_id", type=int, help="The batch whose vouchers to write.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where to.")
+@with_appcontext
+def export(offer_name: str | None, batch_id: int | None, output: Path | None) -> None:
+    """Write vouchers as CSV, to standard output or a file that its owner alone may read."""
+    with TemporaryFile() as file:
+        with long_transaction():
+            chosen = _chosen(offer_name, batch_id)
+            length = exporting.count(chosen) if output else 0
+            with click.progressbar(length=length, file=sys.stderr, hidden=not output) as bar:
+                exporting.write(file, chosen, bar.update)
+        if output is None:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+            return
+        with open(output, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as target:
+            shutil.copyfileobj(file, target)
+
+
+def _chosen(offer_name: str | None, batch_id: int | None) -> exporting.Vouchers:
+    if offer_name is not None and batch_id is None:
+        return exporting.of_offer(offers.id_of(offer_name))
+    if batch_id is not None and offer_name is None:
+        return exporting.of_batch(batch_id)
+    raise click.UsageError("Give --offer or --batch.")
+
+
+@click.command(name="import", cls=Command)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--offer", "offer_name", required=True, help="The offer of the vouchers.")
+@click.option("--expiry", help="For lines without theirs: such as 2027-04-21T18:25:43-05:00.")
+@with_appcontext
+def import_(file: Path, offer_name: str, expiry: str | None) -> None:
+    """Issue the vouchers of a CSV file, all of them or none."""
+    terms = _terms(expiry)
+    with (
+        _one_reason_a_line(),
+        click.progressbar(length=file.stat().st_size, file=sys.stderr) as bar,
+        long_transaction(),
+    ):
+        offer_id = offers.id_of(offer_name)
+        imported = importing.load(file, offer_id, **terms, progress=bar.update)
+    click.echo(f"Imported {imported} vouchers.")
+
+
+@contextmanager
+def _one_reason_a_line() -> Iterator[None]:
+    try:
+        yield
+    except InvalidInput as error:
+        for where, reasons in (error.errors or {}).items():
+            for reason in reasons:
+                click.echo(f"{where}: {reason}", err=True)
+        raise click.ClickException("Nothing was imported.") from error
+
+
+def _terms(expiry: str | None) -> Any:
+    try:
+        return ImportRequest().load({} if expiry is None else {"expiry": expiry})
+    except ValidationError as error:
+        raise InvalidInput(error.messages_dict) from error

@@ -1,0 +1,86 @@
+"""Writes vouchers to a file."""
+
+import csv
+from collections.abc import Callable
+from io import TextIOWrapper
+from typing import IO, Any
+
+from sqlalchemy import ColumnElement, Select, case, func, literal, or_, select
+
+from voucherpool.batches import service as batches
+from voucherpool.customers.models import Customer
+from voucherpool.db import db
+from voucherpool.files import layout
+from voucherpool.offers import service as offers
+from voucherpool.vouchers.models import Voucher
+
+page_size = 5000
+
+Vouchers = Select[*tuple[Any, ...]]
+Progress = Callable[[int], Any]
+
+
+def of_offer(offer_id: int) -> Vouchers:
+    """Return the query of an offer's vouchers. Raises OfferNotFound."""
+    offers.read(offer_id)
+    return vouchers.where(Voucher.offer_id == offer_id)
+
+
+def of_batch(batch_id: int) -> Vouchers:
+    """Return the query of a batch's vouchers. Raises BatchNotFound."""
+    batches.read(batch_id)
+    return vouchers.where(Voucher.batch_id == batch_id)
+
+
+def count(chosen: Vouchers) -> int:
+    """Return how many vouchers the query gives."""
+    rows = chosen.order_by(None).with_only_columns(func.count(), maintain_column_froms=True)
+    total: int = db.session.execute(rows).scalar_one()
+    return total
+
+
+def write(
+    file: IO[bytes], chosen: Vouchers, progress: Callable[[int], Any] = lambda _: None
+) -> None:
+    """Write the vouchers of the query, as they are at one moment, and go to the file's start.
+
+    The caller's transaction carries the cursor, and its statements may take their time. Tells
+    `progress` how many were added.
+    """
+    text = TextIOWrapper(file, "utf-8", newline="")
+    writer = csv.writer(text)
+    writer.writerow(layout.columns)
+    found = db.session.execute(chosen, execution_options={"yield_per": page_size})
+    for page in found.partitions():
+        writer.writerows(page)
+        progress(len(page))
+    text.detach()
+    file.seek(0)
+
+
+def _cell(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    is_formula = column.op("~")(literal(layout.formula))
+    return case((is_formula, literal("'") + column), else_=column)
+
+
+def _moment(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Write a moment as the routes do: in UTC, its fraction without zeros at the end."""
+    spelt = func.to_char(func.timezone("UTC", column), 'YYYY-MM-DD"T"HH24:MI:SS.US')
+    return func.rtrim(func.rtrim(spelt, "0"), ".") + "Z"
+
+
+# An erased customer's vouchers redeem for nobody; in a file they would look like the pool's.
+vouchers = (
+    select(
+        _cell(Voucher.__table__.c.code),
+        _cell(Customer.__table__.c.email),
+        _moment(Voucher.__table__.c.expires_at),
+        Voucher.max_redemptions,
+        func.trim_scale(Voucher.frozen_discount),
+        _moment(Voucher.__table__.c.disabled_at),
+        Voucher.redemption_count,
+    )
+    .outerjoin(Customer, Customer.id == Voucher.customer_id)
+    .where(or_(Voucher.customer_id.is_(None), Customer.email.is_not(None)))
+    .order_by(Voucher.issue_number)
+)

@@ -1,0 +1,206 @@
+"""Issues the vouchers of a file: all of them, or none."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    DateTime,
+    Executable,
+    MetaData,
+    Numeric,
+    Select,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import TypeEngine
+
+from voucherpool import metrics
+from voucherpool.customers.models import Customer, email_key
+from voucherpool.db import after_commit, db, lift_timeout
+from voucherpool.errors import InvalidInput
+from voucherpool.files import reading
+from voucherpool.files.layout import Row
+from voucherpool.files.reading import Refusals
+from voucherpool.offers import figures
+from voucherpool.offers import service as offers
+from voucherpool.vouchers import codes
+from voucherpool.vouchers.archive import archived_vouchers
+from voucherpool.vouchers.models import Voucher
+
+page_size = 5000
+
+Progress = Callable[[int], Any]
+
+
+def load(
+    path: Path,
+    offer_id: int,
+    expires_at: datetime | None = None,
+    progress: Progress = lambda _: None,
+) -> int:
+    """Issue all vouchers of a file under an offer, or none, and return how many.
+
+    `expires_at` is for those that do not name their own. Tells `progress` how many bytes were read.
+
+    Raises OfferNotFound, and InvalidInput that names the wrong lines.
+    """
+    offer = offers.read(offer_id)
+    is_amount = offer.discount_type == "fixed_amount"
+    readers = reading.readers(offer.currency_decimals if is_amount else None)
+    lift_timeout()
+    _refuse_past(expires_at)
+    incoming.create(db.session.connection(), checkfirst=False)
+    refusals = Refusals()
+    with open(path, "rb") as file:
+        _fill(reading.rows(file, readers, refusals), file, expires_at, progress)
+    db.session.execute(text("ANALYZE incoming"))
+    _refuse(refusals)
+    imported: int = db.session.execute(issue, {"offer_id": offer.id}).rowcount  # type: ignore[attr-defined]
+    figures.count(offer.id, issued=imported)
+    after_commit(lambda: metrics.issued.inc(imported))
+    return imported
+
+
+def _refuse_past(expires_at: datetime | None) -> None:
+    if expires_at and not db.session.scalar(select(literal(expires_at) > func.now())):
+        raise InvalidInput({"expiry": ["Must be in the future."]})
+
+
+def _fill(
+    rows: Iterable[Row], file: IO[bytes], expires_at: datetime | None, progress: Progress
+) -> None:
+    """Bring the good rows to PostgreSQL, page by page."""
+    rows, at = iter(rows), 0
+    while page := list(islice(rows, page_size)):
+        db.session.execute(fill, _lists(page) | {"default": expires_at})
+        progress(file.tell() - at)
+        at = file.tell()
+
+
+def _lists(page: Sequence[Row]) -> dict[str, str]:
+    """Return each column of the rows as one text, which PostgreSQL reads fast.
+
+    No value has a comma in it; what is left out is empty.
+    """
+    lines, spelt, emails, *others = zip(*page, strict=True)
+    keys = map(codes.normal_form, spelt)
+    people = (email and email_key(email) for email in emails)
+    columns = zip(listed, (lines, keys, spelt, people, *others), strict=True)
+    return {
+        name: ",".join("" if value is None else str(value) for value in column)
+        for name, column in columns
+    }
+
+
+def _refuse(refusals: Refusals) -> None:
+    """Raise InvalidInput if lines are wrong: by themselves, beside others, or by what is known."""
+    found = db.session.execute(wrong).all()
+    if found:
+        refusals.add_all({line: reasons for line, reasons, _ in found}, found[0].total)
+    if refusals.count:
+        raise InvalidInput(refusals.by_line())
+
+
+listed: dict[str, TypeEngine[Any]] = {
+    "line": BigInteger(),
+    "code_key": Text(),
+    "code": Text(),
+    "email_key": Text(),
+    "expires_at": DateTime(timezone=True),
+    "max_redemptions": BigInteger(),
+    "frozen_discount": Numeric(),
+    "disabled_at": DateTime(timezone=True),
+}
+
+# The good rows, until the transaction ends.
+incoming = Table(
+    "incoming",
+    MetaData(),
+    *(Column(name, type_) for name, type_ in listed.items()),
+    Column("customer_id", BigInteger),
+    prefixes=["TEMPORARY"],
+    postgresql_on_commit="DROP",
+)
+
+
+def _fill_statement() -> Executable:
+    lists = (
+        cast(func.string_to_array(bindparam(name, type_=Text), ",", ""), ARRAY(type_))
+        for name, type_ in listed.items()
+    )
+    row = func.unnest(*lists).table_valued(*listed).render_derived()
+    defaults = {
+        "expires_at": func.coalesce(row.c.expires_at, bindparam("default")),
+        "max_redemptions": func.coalesce(row.c.max_redemptions, 1),
+    }
+    values = {name: defaults.get(name, row.c[name]) for name in listed}
+    # Found once, so that whom an e-mail names cannot change on the way.
+    with_people = (
+        select(*values.values(), Customer.id)
+        .select_from(row)
+        .outerjoin(Customer, Customer.email_key == row.c.email_key)
+    )
+    return insert(incoming).from_select([*values, "customer_id"], with_people)
+
+
+def _twins() -> Select[Any]:
+    first = func.min(incoming.c.line).over(partition_by=incoming.c.code_key)
+    lines = select(incoming.c.line, first.label("first")).subquery().c
+    reason = literal("code: The same code as in line ") + cast(lines.first, Text) + "."
+    return select(lines.line, reason).where(lines.line > lines.first)
+
+
+def _where(condition: ColumnElement[bool], reason: str) -> Select[Any]:
+    return select(incoming.c.line, literal(reason)).where(condition)
+
+
+def _issue_statement() -> Executable:
+    columns = (
+        *("code_key", "code", "customer_id", "expires_at"),
+        *("max_redemptions", "frozen_discount", "disabled_at"),
+    )
+    offer_id = bindparam("offer_id", type_=BigInteger)
+    vouchers = select(*(incoming.c[name] for name in columns), offer_id).order_by(incoming.c.line)
+    return insert(Voucher.__table__).from_select([*columns, "offer_id"], vouchers)
+
+
+def _wrong_statement() -> Executable:
+    """Build the query of the first wrong lines, each with its reasons and the number of all.
+
+    It sees one moment, at which a voucher is in one place, hot or archived.
+    """
+    row, exists = incoming.c, "code: A voucher with this code exists."
+    nobody = row.email_key.is_not(None) & row.customer_id.is_(None)
+    reasons = union_all(
+        _twins(),
+        _where(Voucher.code_key == row.code_key, exists),
+        _where(archived_vouchers.c.code_key == row.code_key, exists),
+        _where(nobody, "email: No customer has this e-mail."),
+        _where(row.expires_at.is_(None), "expires_at: Must be given, here or for all lines."),
+        _where(row.expires_at <= func.now(), "expires_at: Must be in the future."),
+    )
+    line, reason = reasons.subquery().c
+    return (
+        select(line, func.array_agg(reason), func.count().over().label("total"))
+        .group_by(line)
+        .order_by(line)
+        .limit(reading.most_named)
+    )
+
+
+fill, wrong, issue = _fill_statement(), _wrong_statement(), _issue_statement()

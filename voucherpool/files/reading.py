@@ -1,0 +1,184 @@
+"""Reads a file of vouchers line by line; every refusal names its line."""
+
+import codecs
+import csv
+import re
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from functools import lru_cache
+from typing import IO, Any
+
+from marshmallow import ValidationError, fields
+
+from voucherpool.fields import Amount, Count, Email, Percentage, Timestamp, with_decimals
+from voucherpool.files import layout
+from voucherpool.files.layout import Row
+from voucherpool.vouchers.schemas import VanityCode, most_redemptions
+
+longest_row = 10_000  # bytes
+most_named = 100
+
+Reader = Callable[[str], Any]
+Readers = Mapping[str, Reader]
+
+
+class Unreadable(Exception):
+    """Nothing of the file from this line on can be read."""
+
+    def __init__(self, line: int, reason: str) -> None:
+        self.line = line
+        self.reason = reason
+
+
+class Refusals:
+    """What is wrong with a file: how many lines, and the reasons of the first of them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.unread = False
+        self._reasons: dict[int, list[str]] = {}
+
+    def add(self, line: int, reasons: list[str]) -> None:
+        """Add a line that follows those that were added before."""
+        self.add_all({line: reasons} if self.count < most_named else {}, 1)
+
+    def add_all(self, first: Mapping[int, list[str]], count: int) -> None:
+        """Add other lines: how many, and the reasons of the first of them."""
+        self._reasons.update(first)
+        self.count += count
+
+    def by_line(self) -> dict[str, list[str]]:
+        """Return the reasons under `line 7`, and under `file` how many lines are wrong."""
+        first = sorted(self._reasons)[:most_named]
+        wrong = "1 line is wrong" if self.count == 1 else f"{self.count} lines are wrong"
+        rest = ", and the lines that follow the last of them were not read" if self.unread else ""
+        named = {f"line {line}": self._reasons[line] for line in first}
+        return {**named, "file": [f"{wrong}{rest}."]}
+
+
+class _Lines:
+    """The lines of a file as text, of which no row may take more than it may have."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._number = 0
+        self.begin_row()
+
+    def begin_row(self) -> None:
+        self._first, self._left = self._number + 1, longest_row
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._file.readline(self._left + 1)
+        if not line:
+            raise StopIteration
+        self._number += 1
+        self._left -= len(line)
+        if self._left < 0:
+            raise Unreadable(self._first, f"Must have at most {longest_row} bytes.")
+        if self._number == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)
+        try:
+            return line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise Unreadable(self._number, "Must be UTF-8.") from error
+
+
+def rows(file: IO[bytes], readers: Readers, refusals: Refusals) -> Iterator[Row]:
+    """Yield the good rows of a file, and add the others to refusals."""
+    try:
+        records = _records(file)
+        names = _header(*next(records, (1, [])))
+        for line, cells in records:
+            try:
+                yield _row(line, names, cells, readers)
+            except ValidationError as error:
+                refusals.add(line, list(error.messages))
+    except Unreadable as error:
+        refusals.unread = True
+        refusals.add(error.line, [error.reason])
+
+
+def _records(file: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line where each row begins, and its cells; lines without anything are left out."""
+    lines = _Lines(file)
+    reader = csv.reader(lines, strict=True)
+    while True:
+        lines.begin_row()
+        first = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise Unreadable(first, f"Must be CSV: {error}.") from error
+        if cells:
+            yield first, cells
+
+
+def _header(line: int, cells: list[str]) -> list[str]:
+    names = [cell.strip() for cell in cells]
+    for name in names:
+        if name not in layout.columns:
+            known = ", ".join(layout.columns)
+            raise Unreadable(line, f"Must name columns of {known}: {name[:40]!r} is none.")
+    if len(set(names)) < len(names):
+        raise Unreadable(line, "Must name each column once.")
+    if "code" not in names:
+        raise Unreadable(line, "Must name the columns, code among them.")
+    return names
+
+
+def _row(line: int, names: list[str], cells: list[str], readers: Readers) -> Row:
+    """Return a row's values; raises ValidationError with all that is wrong about it."""
+    if len(cells) != len(names):
+        raise ValidationError(f"Must have {len(names)} cells, as line 1: has {len(cells)}.")
+    values, reasons = {}, []
+    for name, cell in zip(names, cells, strict=True):
+        if cell:
+            try:
+                values[name] = readers[name](layout.text_of(cell))
+            except ValidationError as error:
+                reasons += [f"{name}: {reason}" for reason in error.messages]
+        elif name == "code":
+            reasons.append("code: Must not be empty.")
+    if reasons:
+        raise ValidationError(reasons)
+    values.pop("redemption_count", None)
+    return Row(line, **values)
+
+
+def readers(currency_decimals: int | None) -> Readers:
+    """Return what reads the cells of each column, as strictly as the routes.
+
+    A frozen discount is a percentage, or an amount with so many decimals.
+    """
+    is_amount = currency_decimals is not None
+    discount = _number(Amount(above_zero=True) if is_amount else Percentage())
+    most = currency_decimals if currency_decimals is not None else 2
+    return {
+        "code": VanityCode().deserialize,
+        "email": Email().deserialize,
+        # Most rows say the same.
+        "expires_at": lru_cache(Timestamp().deserialize),
+        "max_redemptions": lru_cache(_number(Count(most=most_redemptions))),
+        "frozen_discount": lru_cache(lambda cell: with_decimals(discount(cell), most)),
+        "disabled_at": lru_cache(Timestamp().deserialize),
+        "redemption_count": _no_redemptions,
+    }
+
+
+def _number(field: fields.Field[Any]) -> Reader:
+    def read(cell: str) -> Any:
+        if not re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,9})?", cell):
+            raise ValidationError("Must be a number.")
+        return field.deserialize(Decimal(cell))
+
+    return read
+
+
+def _no_redemptions(cell: str) -> None:
+    if cell != "0":
+        raise ValidationError("Must be 0: the redemptions of a voucher are not in the file.")

@@ -1,0 +1,81 @@
+"""The files' routes."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+from flask import Response
+
+from voucherpool.db import long_transaction
+from voucherpool.errors import BatchNotFound, OfferNotFound
+from voucherpool.files import exporting, importing, layout, schemas
+from voucherpool.web.idempotency import write
+from voucherpool.web.openapi import Blueprint
+from voucherpool.web.uploads import uploaded
+
+blueprint = Blueprint("files", __name__)
+
+chunk_bytes = 64 * 1024
+csv = {"type": "string", "description": f"Its columns: {', '.join(layout.columns)}."}
+disposition = {"Content-Disposition": {"schema": {"type": "string"}}}
+example = "code,email,expires_at\r\nSUMMER-26,,2099-12-31T23:59:59Z\r\n"
+body = {"required": True, "content": {layout.media_type: {"schema": csv, "example": example}}}
+
+
+@blueprint.get("/offers/<id:offer_id>/codes")
+@blueprint.guarded("issue", OfferNotFound)
+@blueprint.response(200, csv, content_type=layout.media_type, headers=disposition)
+def export_offer(offer_id: int) -> Response:
+    """Get the vouchers of an offer as a file, in the order of their issue."""
+    with long_transaction():
+        return _attachment(exporting.of_offer(offer_id), f"offer-{offer_id}.csv")
+
+
+@blueprint.get("/batches/<id:batch_id>/codes")
+@blueprint.guarded("issue", BatchNotFound)
+@blueprint.response(200, csv, content_type=layout.media_type, headers=disposition)
+def export_batch(batch_id: int) -> Response:
+    """Get the vouchers of a batch as a file, in the order of their issue."""
+    with long_transaction():
+        return _attachment(exporting.of_batch(batch_id), f"batch-{batch_id}.csv")
+
+
+@blueprint.post("/offers/<id:offer_id>/imports")
+@uploaded(layout.media_type)
+@blueprint.guarded("issue", OfferNotFound)
+@blueprint.doc(requestBody=body)
+@blueprint.arguments(schemas.ImportRequest(), location="query")
+@write
+@blueprint.response(201, schemas.Imported())
+def import_vouchers(query: dict[str, Any], offer_id: int, path: Path) -> Any:
+    """Issue the vouchers of a file, all of them or none; `expiry` is for lines without theirs."""
+    return {"imported": importing.load(path, offer_id, **query)}
+
+
+def _attachment(chosen: exporting.Vouchers, name: str) -> Response:
+    """Write the whole file before any of it is sent.
+
+    So a client that is slow keeps no connection to the database waiting, and no failure passes
+    for a file's end.
+    """
+    with ExitStack() as undo:
+        file = undo.enter_context(TemporaryFile())
+        exporting.write(file, chosen)
+        undo.pop_all()
+    return Response(
+        _chunks(file),
+        content_type=f"{layout.media_type}; charset=utf-8",
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Content-Length": str(os.fstat(file.fileno()).st_size),
+        },
+    )
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while chunk := file.read(chunk_bytes):
+            yield chunk

@@ -1,0 +1,61 @@
+"""Takes a request's body as a file: to disk, not to memory."""
+
+import hashlib
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO, Any
+
+from flask import g, request
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+
+from voucherpool.errors import BodyTooLarge, UnsupportedMediaType
+
+View = Callable[..., Any]
+
+most_mebibytes = 256
+chunk_bytes = 64 * 1024
+
+
+def uploaded(media_type: str) -> Callable[[View], View]:
+    """Give the view the body's `path`, of a file that is gone when the view returns.
+
+    It stands above @guarded, so that what runs a second time finds the file again. The file's
+    digest stands for the body where a request is told from others.
+
+    Raises UnsupportedMediaType and BodyTooLarge.
+    """
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            charset = request.mimetype_params.get("charset", "utf-8").lower()
+            if request.mimetype != media_type or charset != "utf-8" or request.content_encoding:
+                raise UnsupportedMediaType(f"Send it as {media_type} in UTF-8, not encoded.")
+            with NamedTemporaryFile() as file:
+                g.upload_digest = _receive(file)
+                return view(*args, path=Path(file.name), **kwargs)
+
+        return run
+
+    return decorate
+
+
+def _receive(file: IO[bytes]) -> str:
+    """Write the body to the file and return its digest.
+
+    Raises BodyTooLarge, and ClientDisconnected when less came than was announced.
+    """
+    request.max_content_length = most_mebibytes * 1024 * 1024
+    digest = hashlib.sha256()
+    try:
+        while chunk := request.stream.read(chunk_bytes):
+            digest.update(chunk)
+            file.write(chunk)
+    except RequestEntityTooLarge as error:
+        raise BodyTooLarge(f"The file may have at most {most_mebibytes} MiB.") from error
+    if file.tell() < (request.content_length or 0):
+        raise ClientDisconnected
+    file.flush()
+    return digest.hexdigest()
