@@ -102,3 +102,10 @@ def downgrade() -> None:
         op.drop_table(f"archived_{table}")
     op.drop_table("purged_redemptions")
     op.drop_table("purged_vouchers")
+    op.execute(
+        "DELETE FROM refused_attempts"
+        " WHERE NOT EXISTS (SELECT FROM vouchers WHERE code_key = refused_attempts.code_key)"
+    )
+    op.create_foreign_key(
+        "refused_attempts_code_key_fkey", "refused_attempts", "vouchers", ["code_key"], ["code_key"]
+    )
