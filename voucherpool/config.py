@@ -11,7 +11,7 @@ import click
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-an_age = "days or years such as 90d or 2y"
+an_age = "days or years such as 90d or 2y, at most 9999d or 99y"
 checkout = Path(__file__).resolve().parent.parent
 driver = "postgresql+psycopg2"
 durability = frozenset({"fsync", "full_page_writes", "synchronous_commit"})
@@ -156,7 +156,7 @@ def whole_number(
 
 def age(text: str) -> timedelta | None:
     """Return how long `90d` or `2y` is, a year being 365 days; None for anything else."""
-    if not (match := re.fullmatch("([1-9][0-9]{0,3})([dy])", text)):
+    if not (match := re.fullmatch("([1-9][0-9]{0,3}(?=d)|[1-9][0-9]?(?=y))([dy])", text)):
         return None
     return timedelta(days=int(match[1]) * {"d": 1, "y": 365}[match[2]])
 
