@@ -53,6 +53,11 @@ def test_an_offer_or_a_batch_to_resume_must_be_named_and_not_both(run):
     assert run("KOI", "--resume", "7").exit_code == 2
 
 
+@pytest.mark.parametrize("option", [("--count", "5"), ("--freeze-discount",), ("--audience", ana)])
+def test_what_is_resumed_takes_no_other_terms(run, option):
+    assert run("--resume", "7", *option).exit_code == 2
+
+
 def test_a_batch_that_is_done_is_only_reported_when_it_is_resumed(run, sql):
     first = run("KOI", "--count", "5", "--expiry", in_days(1))
     again = run("--resume", "1")

@@ -37,10 +37,10 @@ def issue(offer_name: str | None, batch_id: int | None, **terms: Any) -> None:
     with long_transaction():
         if offer_name is not None and batch_id is None:
             batch = service.create(offers.id_of(offer_name), **_new_batch(**terms))
-        elif batch_id is not None and offer_name is None:
+        elif batch_id is not None and offer_name is None and set(terms.values()) <= {None, ()}:
             batch = service.resume(batch_id)
         else:
-            raise click.UsageError("Give the name of an offer, or --resume with a batch's id.")
+            raise click.UsageError("Give the name of an offer, or only --resume and a batch's id.")
     _finish(batch)
 
 
