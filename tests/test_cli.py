@@ -1,5 +1,6 @@
 """The commands."""
 
+import errno
 import os
 import re
 import subprocess
@@ -7,8 +8,10 @@ import sys
 
 import flask_migrate
 import pytest
+from click import ClickException
 
 from voucherpool import create_app
+from voucherpool.cli import plain_errors
 from voucherpool.config import Config
 from voucherpool.db import db
 
@@ -39,6 +42,13 @@ def test_a_wrong_seed_file_is_named_with_its_fault_and_adds_nothing(run, sql, tm
     assert sql("SELECT * FROM customers") == []
 
 
+def test_a_seed_file_that_is_no_json_is_named(run, tmp_path):
+    (tmp_path / "customers.json").write_text("{")
+    result = run("seed", "--directory", str(tmp_path))
+    assert result.exit_code == 1
+    assert "customers.json: The body is not JSON" in result.output
+
+
 def test_a_key_is_printed_once_and_opens_its_scopes_only(run, anonymous, make):
     make.customer("ana@example.org")
     key = run("apikeys", "create", "shop", "--scope", "read").output.strip()
@@ -62,6 +72,40 @@ def test_a_name_that_is_taken_and_one_that_is_not_known_are_one_line_and_exit_co
     assert "exists" in again.output
     unknown = run("apikeys", "revoke", "nobody")
     assert (unknown.exit_code, unknown.output.count("\n")) == (1, 1)
+
+
+def test_the_name_of_a_revoked_key_stays_taken_and_the_refusal_says_so(run):
+    run("apikeys", "create", "shop", "--scope", "read")
+    run("apikeys", "revoke", "shop")
+    again = run("apikeys", "create", "shop", "--scope", "read")
+    assert again.exit_code == 1
+    assert "revoked: choose another name" in again.output
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\tb", "a\nb", "a" * 201])
+def test_a_key_needs_a_name_that_the_list_can_show(run, sql, name):
+    assert run("apikeys", "create", name, "--scope", "read").exit_code == 2
+    assert sql("SELECT * FROM api_keys") == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("apikeys", "create", "\udcff", "--scope", "read"),
+        ("apikeys", "revoke", "\udcff"),
+        ("customers", "erase", "\udcff", "--yes"),
+        ("vouchers", "export", "--offer", "\udcff"),
+    ],
+)
+def test_an_argument_that_is_not_utf8_is_one_line_and_exit_code_1(run, arguments):
+    result = run(*arguments)
+    assert (result.exit_code, result.output.count("\n")) == (1, 1)
+    assert "UTF-8" in result.output
+
+
+def test_an_error_without_a_file_names_none():
+    with pytest.raises(ClickException, match=r"^No space left on device\.$"), plain_errors():
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_an_unknown_scope_is_refused_with_those_there_are(run):

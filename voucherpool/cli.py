@@ -9,6 +9,7 @@ from typing import Any
 import click
 from flask import Flask
 from flask.cli import AppGroup
+from marshmallow import ValidationError
 from psycopg2.errors import UndefinedColumn, UndefinedTable
 from sqlalchemy.exc import DBAPIError
 
@@ -18,7 +19,7 @@ from voucherpool.config import checkout
 from voucherpool.customers import service as people
 from voucherpool.db import long_transaction, transaction
 from voucherpool.errors import VoucherPoolError
-from voucherpool.fields import rfc3339_utc
+from voucherpool.fields import Text, rfc3339_utc
 from voucherpool.vouchers import support
 from voucherpool.web import apikeys, idempotency, throttle
 
@@ -32,7 +33,11 @@ def plain_errors() -> Iterator[None]:
         reasons = json.dumps(error.errors) if error.errors else ""
         raise click.ClickException(f"{error.detail} {reasons}".strip()) from error
     except OSError as error:
-        raise click.ClickException(f"{error.filename}: {error.strerror}.") from error
+        where = f"{error.filename}: " if error.filename else ""
+        raise click.ClickException(f"{where}{error.strerror}.") from error
+    except UnicodeEncodeError as error:
+        # Python hands on arguments that are not UTF-8 as lone surrogates.
+        raise click.ClickException("Arguments and terminal must be UTF-8.") from error
     except DBAPIError as error:
         raise click.ClickException(_what_to_do(error)) from error
 
@@ -135,8 +140,16 @@ def api_keys() -> None:
     """Make, list and revoke API keys."""
 
 
+def _line(_: click.Context, __: click.Parameter, name: str) -> str:
+    """Return a name that the list can show on its line."""
+    try:
+        return str(Text(longest=200).deserialize(name))
+    except ValidationError as error:
+        raise click.BadParameter(" ".join(error.messages)) from error
+
+
 @api_keys.command()
-@click.argument("name")
+@click.argument("name", callback=_line)
 @click.option(
     "--scope",
     "scopes",

@@ -148,7 +148,7 @@ class VoucherExists(Conflict):
 
 
 class ApiKeyExists(Conflict):
-    """An API key of this name exists: choose another name, or revoke that key."""
+    """An API key of this name exists, be it active or revoked: choose another name."""
 
 
 class VoucherAlreadyRedeemed(Conflict):

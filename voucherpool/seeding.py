@@ -7,7 +7,7 @@ from marshmallow import Schema, ValidationError
 
 from voucherpool.customers import service as customers
 from voucherpool.customers.schemas import NewCustomer
-from voucherpool.errors import InvalidInput
+from voucherpool.errors import InvalidInput, MalformedJson
 from voucherpool.offers import service as offers
 from voucherpool.offers.schemas import OfferSeed
 from voucherpool.web import strict_json
@@ -38,4 +38,6 @@ def _load(schema: Schema, file: Path) -> list[dict[str, Any]]:
         seeds: list[dict[str, Any]] = schema.load(strict_json.parse(file.read_bytes()))
     except ValidationError as error:
         raise InvalidInput({str(file): error.messages}) from error
+    except MalformedJson as error:
+        raise MalformedJson(f"{file}: {error.detail}", error.errors) from error
     return seeds
