@@ -32,6 +32,13 @@ def test_what_a_file_brings_in_comes_out_again(run, client, file, tmp_path):
     assert stat.S_IMODE(written.stat().st_mode) == 0o600
 
 
+def test_a_file_that_all_could_read_is_its_owners_alone_once_codes_are_in_it(run, tmp_path):
+    written = tmp_path / "out.csv"
+    written.touch(mode=0o644)
+    assert run("export", "--offer", "KOI", "--output", written).exit_code == 0
+    assert stat.S_IMODE(written.stat().st_mode) == 0o600
+
+
 def test_a_batch_comes_out_by_its_id(run):
     run("issue", "KOI", "--count", "3", "--expiry", in_days(1))
     assert run("export", "--batch", "1").stdout_bytes.count(b"\r\n") == 4

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,8 +38,16 @@ def export(offer_name: str | None, batch_id: int | None, output: Path | None) ->
         if output is None:
             shutil.copyfileobj(file, sys.stdout.buffer)
             return
-        with open(output, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as target:
+        with open(output, "wb", opener=_private) as target:
             shutil.copyfileobj(file, target)
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that its owner alone may read, one that was there before, too."""
+    descriptor = os.open(path, flags, 0o600)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.fchmod(descriptor, 0o600)
+    return descriptor
 
 
 def _chosen(offer_name: str | None, batch_id: int | None) -> exporting.Vouchers:
