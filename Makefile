@@ -6,10 +6,10 @@ uv_compile = $(python) -m uv pip compile setup.cfg --quiet --universal --python-
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults fuzz page bench-bulk bench-csv check lock clean
+.PHONY: help run test faults fuzz page bench-bulk bench-csv bench-figures check lock clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
 run: .venv/local.ready ## start PostgreSQL and the service on 127.0.0.1 (PORT=5000, DATABASE_URL=)
 	@exec $(python) -m voucherpool start
@@ -28,6 +28,9 @@ bench-bulk: .venv/dev.ready ## measure bulk generation against a plain COPY
 
 bench-csv: .venv/dev.ready ## measure the import and the export of 1 000 000 vouchers
 	@exec $(python) -m bench.csv_files
+
+bench-figures: .venv/dev.ready ## measure what the offers' figures cost a redemption
+	@exec $(python) -m bench.figures
 
 page: .venv/dev.ready ## try /docs in a Chromium of this machine (SCREENSHOT=file.png)
 	@exec $(python) -m pytest tests/page_check.py $(ARGS)
