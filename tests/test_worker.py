@@ -7,8 +7,10 @@ import sys
 import time
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from tests.builders import in_days
+from voucherpool import worker as background
 from voucherpool.config import checkout
 
 
@@ -123,6 +125,16 @@ def test_a_worker_forgets_what_is_old_by_itself(voucherpool, sql):
     )
     voucherpool("worker")
     until(lambda: sql("SELECT count(*) FROM misses") == [(0,)])
+
+
+def test_what_a_lost_database_kept_from_being_done_is_done_again():
+    round_ = background.Round()
+    with pytest.raises(OperationalError), round_.next(lambda: ["first", "second"]) as item:
+        assert item == "first"
+        raise OperationalError("", {}, Exception())
+    for expected in ("first", "second", None):
+        with round_.next(list) as item:
+            assert item == expected
 
 
 @pytest.mark.fault

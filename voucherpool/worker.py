@@ -8,7 +8,9 @@ import logging.config
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from threading import Event
 from typing import Any
 
@@ -41,13 +43,21 @@ class Round:
         self._left: Iterator[Any] = iter(())
         self._begins_at = 0.0
 
-    def next(self, begin: Callable[[], Iterable[Any]]) -> Any:
-        """Return the next of what `begin` returned, or None until the next round."""
+    @contextmanager
+    def next(self, begin: Callable[[], Iterable[Any]]) -> Iterator[Any]:
+        """Give the next of what `begin` returned, or None until the next round.
+
+        What a database that cannot be used kept from being done is given again.
+        """
         if (item := next(self._left, None)) is None and time.monotonic() >= self._begins_at:
-            self._begins_at = time.monotonic() + seconds_between_rounds
             self._left = iter(begin())
+            self._begins_at = time.monotonic() + seconds_between_rounds
             item = next(self._left, None)
-        return item
+        try:
+            yield item
+        except unusable:
+            self._left = chain([item], self._left)
+            raise
 
 
 to_forget, to_archive, to_purge = Round(), Round(), Round()
@@ -56,10 +66,11 @@ forgetting = (idempotency.purge, support.forget_old_attempts, throttle.forget_ol
 
 def forget_what_is_old() -> bool:
     """Forget one kind of what `voucherpool cleanup` forgets."""
-    if (forget := to_forget.next(lambda: forgetting)) is None:
-        return False
-    with long_transaction():
-        forget()
+    with to_forget.next(lambda: forgetting) as forget:
+        if forget is None:
+            return False
+        with long_transaction():
+            forget()
     return True
 
 
@@ -67,10 +78,11 @@ def archive_a_batch() -> bool:
     """Archive some of the vouchers that are over, where it is configured."""
     if (age := current_app.config["ARCHIVE_OLDER_THAN"]) is None:
         return False
-    with archiving.gently(), long_transaction():
-        if (first := to_archive.next(archiving.blocks)) is None:
+    with to_archive.next(archiving.blocks) as first:
+        if first is None:
             return False
-        archiving.archive(age, first)
+        with archiving.gently(), long_transaction():
+            archiving.archive(age, first)
     return True
 
 
@@ -78,10 +90,11 @@ def purge_a_month() -> bool:
     """Purge a month of the archive that is old enough, where it is configured."""
     if (age := current_app.config["PURGE_OLDER_THAN"]) is None:
         return False
-    with long_transaction():
-        if (month := to_purge.next(partial(partitions.months, age))) is None:
+    with to_purge.next(partial(partitions.months, age)) as month:
+        if month is None:
             return False
-        log.info("Purged %s archived vouchers.", partitions.purge(month))
+        with long_transaction():
+            log.info("Purged %s archived vouchers.", partitions.purge(month))
     return True
 
 
