@@ -17,6 +17,8 @@ from voucherpool.vouchers.schemas import VanityCode, most_redemptions
 
 longest_row = 10_000  # bytes
 most_named = 100
+most_wrong = 10_000
+"""After so many wrong lines no more is read: PostgreSQL ends a transaction that idles meanwhile."""
 
 Reader = Callable[[str], Any]
 Readers = Mapping[str, Reader]
@@ -96,6 +98,9 @@ def rows(file: IO[bytes], readers: Readers, refusals: Refusals) -> Iterator[Row]
                 yield _row(line, names, cells, readers)
             except ValidationError as error:
                 refusals.add(line, list(error.messages))
+                if refusals.count == most_wrong:
+                    refusals.unread = True
+                    return
     except Unreadable as error:
         refusals.unread = True
         refusals.add(error.line, [error.reason])
