@@ -164,3 +164,11 @@ def test_without_a_name_a_lost_commit_is_reported_and_not_run_again(
         answer = validate(client, code)
     assert (answer.status_code, answer.json["code"]) == (503, "outcome_unknown")
     assert redemptions() == (1 if request.node.callspec.params["lose"] == "committed" else 0)
+
+
+def test_a_refusal_is_answered_as_such_when_the_commit_that_keeps_it_is_lost(
+    app, client, make, terminate
+):
+    code = make.voucher(days=-1)
+    with once_at_commit(app, terminate):
+        assert validate(client, code, order_ref="o").json["code"] == "voucher_expired"

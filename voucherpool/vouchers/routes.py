@@ -1,6 +1,7 @@
 """The vouchers' routes."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
@@ -16,6 +17,7 @@ from voucherpool.errors import (
     OfferNotPercentage,
     OrderBelowMinimum,
     OrderMismatch,
+    OutcomeUnknown,
     PoolEmpty,
     RedemptionLimitReached,
     RedemptionReversed,
@@ -75,7 +77,8 @@ def watched(view: Callable[..., Response]) -> Callable[..., Response]:
         try:
             return view(body)
         except (*refusals, *refusals_of_orders) as refusal:
-            with transaction():
+            # Whether the attempt was kept does not change the answer.
+            with suppress(OutcomeUnknown), transaction():
                 support.remember(refusal, body["code"], body["email"])
                 if isinstance(refusal, VoucherNotFound):
                     throttle.count_miss(body["email"])
