@@ -14,6 +14,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    exists,
     func,
     literal_column,
     or_,
@@ -32,7 +33,7 @@ from voucherpool.errors import (
     VoucherPoolError,
 )
 from voucherpool.offers.models import CustomerRedemptions, Offer
-from voucherpool.vouchers.models import Voucher
+from voucherpool.vouchers.models import Redemption, Voucher
 
 _open_holds_of_others = """
     FROM jsonb_each(vouchers.holds) AS hold(id, terms)
@@ -101,10 +102,18 @@ _unheld: ColumnElement[bool] = case(
     ),
 )
 
+_never_used: ColumnElement[bool] = ~exists().where(
+    Redemption.code_key == Voucher.code_key
+).correlate(Voucher)
+
 claimable: ColumnElement[bool] = and_(
-    Voucher.customer_id.is_(None), Voucher.redemption_count == 0, _unheld, redeemable
+    *(Voucher.customer_id.is_(None), Voucher.redemption_count == 0, _unheld, redeemable),
+    _never_used,
 )
-"""In its offer's pool: what the customer could redeem and nobody has, holds or took a use of."""
+"""In its offer's pool: what the customer could redeem and nobody has, holds or took a use of.
+
+Who was given a use back may take it again.
+"""
 
 guard: tuple[ColumnElement[bool], ...] = (
     Voucher.code_key == bindparam("key"),
