@@ -1,5 +1,6 @@
 """The migrations build what the models describe."""
 
+from datetime import timedelta
 from threading import Thread
 
 import flask_migrate
@@ -7,10 +8,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+from tests.builders import Builders
 from tests.conftest import config
-from voucherpool import create_app
+from voucherpool import auditing, create_app
 from voucherpool.db import db, transaction
-from voucherpool.vouchers import partitions
+from voucherpool.vouchers import archiving, partitions
 
 # Partitions come and go with the archive's months; their parents are described.
 not_a_partition = """{table} NOT IN (SELECT oid FROM pg_class WHERE relispartition)"""
@@ -69,6 +71,29 @@ def test_down_and_up_again_leaves_the_same_schema(context):
     ]
     flask_migrate.upgrade()
     assert described() == before
+
+
+def test_each_revision_can_be_taken_back_and_run_again(context):
+    before = described()
+    for _ in range(8):
+        flask_migrate.downgrade()
+        below = described()
+        flask_migrate.upgrade(revision="+1")
+        assert described() != below
+        flask_migrate.downgrade()
+        assert described() == below
+    flask_migrate.upgrade()
+    assert described() == before
+
+
+def test_taking_the_archive_back_keeps_the_books(own_app, context):
+    Builders(own_app).voucher(days=-100)
+    with transaction():
+        assert archiving.archive(timedelta(days=90), 0) == 1
+    db.session.remove()
+    flask_migrate.downgrade(revision="0007")
+    flask_migrate.upgrade()
+    assert not any(auditing.breaches().values())
 
 
 def test_alembic_finds_nothing_to_generate(context):

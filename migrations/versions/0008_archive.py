@@ -48,6 +48,15 @@ optional = {
     "redemptions": {"order_ref", "order_amount", "discount_amount", "reversed_at"},
 }
 
+# What comes back unused is counted where it is again.
+uncount = """
+    UPDATE offer_figures AS figures SET expired_archived = expired_archived - back.count
+    FROM (
+        SELECT offer_id, (created_at AT TIME ZONE 'UTC')::date AS day, count(*)
+        FROM archived_vouchers WHERE used_at IS NULL GROUP BY 1, 2
+    ) AS back
+    WHERE (figures.offer_id, figures.day, figures.slot) = (back.offer_id, back.day, 0)"""
+
 figures = ("issued", "claimed", "redeemed", "reversed", "used_up", "expired")
 
 
@@ -93,6 +102,7 @@ def archive_of(table: str, columns: dict[str, object]) -> None:
 
 def downgrade() -> None:
     """Bring the archived back; what was purged is gone, and so are its totals."""
+    op.execute(uncount)
     for table, columns in {"vouchers": vouchers, "redemptions": redemptions}.items():
         names = ", ".join(columns)
         op.execute(
