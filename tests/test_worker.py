@@ -127,17 +127,18 @@ def test_a_worker_forgets_what_is_old_by_itself(voucherpool, sql):
     until(lambda: sql("SELECT count(*) FROM misses") == [(0,)])
 
 
-def test_what_a_lost_database_kept_from_being_done_is_done_again():
+def test_what_a_lost_database_kept_from_being_done_is_done_again(app):
     round_ = background.Round()
 
     def lose(item):
         raise OperationalError(item, {}, Exception())
 
-    with pytest.raises(OperationalError), round_.next(lambda: ["first", "second"]) as item:
-        lose(item)
-    for expected in ("first", "second", None):
-        with round_.next(list) as item:
-            assert item == expected
+    with app.app_context():
+        with pytest.raises(OperationalError), round_.next(lambda: ["first", "second"]) as item:
+            lose(item)
+        for expected in ("first", "second", None):
+            with round_.next(list) as item:
+                assert item == expected
 
 
 @pytest.mark.fault

@@ -50,7 +50,8 @@ class Round:
         What a database that cannot be used kept from being done is given again.
         """
         if (item := next(self._left, None)) is None and time.monotonic() >= self._begins_at:
-            self._left = iter(begin())
+            with long_transaction():
+                self._left = iter(begin())
             self._begins_at = time.monotonic() + seconds_between_rounds
             item = next(self._left, None)
         try:
