@@ -14,8 +14,8 @@ help: ## list the targets
 run: .venv/local.ready ## start PostgreSQL and the service on 127.0.0.1 (PORT=5000, DATABASE_URL=)
 	@exec $(python) -m voucherpool start
 
-test: .venv/dev.ready ## run the tests on a PostgreSQL of their own (TEST_DATABASE_URL=, ARGS=)
-	@exec $(python) -m pytest $(ARGS)
+test: .venv/dev.ready ## run the tests, two at a time, on a PostgreSQL of their own (TEST_DATABASE_URL=, ARGS=)
+	@exec $(python) -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 faults: .venv/dev.ready ## run the long tests: kills, storms and the model at full size
 	@exec $(python) -m pytest -m fault $(ARGS)
