@@ -1,5 +1,6 @@
 """gunicorn's settings; WEB_CONCURRENCY, VOUCHERPOOL_THREADS and PORT change what they name."""
 
+import atexit
 import logging.config
 import os
 import shutil
@@ -12,6 +13,15 @@ from typing import Any
 folder = f"voucherpool-metrics-{os.getpid()}-"
 if folder not in os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""):
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=folder)
+
+
+def remove_counts(master: int = os.getpid()) -> None:
+    """Remove the counts, which start anew with the next start; also of one that is refused."""
+    if os.getpid() == master:  # not a worker, which inherits what is done at the exit
+        shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
+
+
+atexit.register(remove_counts)
 
 from click import ClickException
 from gunicorn import glogging
@@ -87,8 +97,3 @@ def post_fork(server: Any, worker: Any) -> None:
 def child_exit(server: Any, worker: Any) -> None:
     """Count a worker that ended no more as alive; what it served stays counted."""
     multiprocess.mark_process_dead(worker.pid)
-
-
-def on_exit(server: Any) -> None:
-    """Remove the counts, which start anew with the next start."""
-    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)

@@ -40,8 +40,9 @@ def test_readyz_says_so_too(lossy):
     assert "synchronous_commit" in answer.json["reason"]
 
 
-def test_gunicorn_does_not_start(lossy):
-    environment = {**os.environ, "DATABASE_URL": lossy.render_as_string(hide_password=False)}
+def test_gunicorn_does_not_start_and_leaves_nothing_behind(lossy, tmp_path):
+    address = lossy.render_as_string(hide_password=False)
+    environment = {**os.environ, "DATABASE_URL": address, "TMPDIR": str(tmp_path)}
     bind = f"127.0.0.1:{free_port()}"
     started = subprocess.run(
         [sys.executable, "-m", "gunicorn", "--bind", bind, "wsgi:app"],
@@ -54,3 +55,4 @@ def test_gunicorn_does_not_start(lossy):
     )
     assert started.returncode == 1
     assert "Error: PostgreSQL runs with" in started.stderr
+    assert list(tmp_path.iterdir()) == []
