@@ -23,7 +23,7 @@ from sqlalchemy.engine import URL, make_url
 
 from tests.builders import Builders
 from tests.server import Server, run_gunicorn
-from voucherpool import create_app
+from voucherpool import auditing, create_app
 from voucherpool.config import Config, durability
 from voucherpool.db import db
 from voucherpool.localpg import LocalPostgres
@@ -180,6 +180,18 @@ def sql(app: Flask) -> Callable[..., Any]:
         with app.app_context(), db.engine.begin() as connection:
             result = connection.execute(text(statement), parameters)
             return result.all() if result.returns_rows else None
+
+    return run
+
+
+@pytest.fixture
+def audit(app: Flask) -> Callable[[], None]:
+    """Return a function that fails on any breach of the rules in the database."""
+
+    def run() -> None:
+        with app.app_context():
+            breaches = auditing.breaches()
+        assert not any(breaches.values()), breaches
 
     return run
 

@@ -20,8 +20,7 @@ from voucherpool.customers import service as people
 from voucherpool.db import long_transaction, transaction
 from voucherpool.errors import VoucherPoolError
 from voucherpool.fields import Text, rfc3339_utc
-from voucherpool.vouchers import support
-from voucherpool.web import apikeys, idempotency, throttle
+from voucherpool.web import apikeys
 
 
 @contextmanager
@@ -102,8 +101,7 @@ def audit() -> None:
 def cleanup() -> None:
     """Forget idempotency keys unused for 48 hours, old refused attempts and counts of misses."""
     with long_transaction():
-        keys, attempts = idempotency.purge(), support.forget_old_attempts()
-        throttle.forget_old_misses()
+        keys, attempts, _ = (forget() for forget in background.forgetting)
     click.echo(f"Forgot {keys} idempotency keys and {attempts} refused attempts.")
 
 

@@ -63,6 +63,7 @@ class Round:
 
 to_forget, to_archive, to_purge = Round(), Round(), Round()
 forgetting = (idempotency.purge, support.forget_old_attempts, throttle.forget_old_misses)
+"""What forgets the keys, attempts and misses that are too old; each returns how many."""
 
 
 def forget_what_is_old() -> bool:

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 import flask_migrate
-import pytest
 
 from tests.builders import Builders, ana, ben, in_days
 from tests.server import at_once
@@ -32,18 +31,6 @@ def redeem(client, code, **more):
     answer = client.post("/vouchers/validate", json={"code": code, "email": ana} | more)
     assert answer.status_code == 201
     return answer.json
-
-
-@pytest.fixture
-def audit(app):
-    """Return a function that fails on any breach of the rules in the database."""
-
-    def run():
-        with app.app_context():
-            breaches = auditing.breaches()
-        assert not any(breaches.values()), breaches
-
-    return run
 
 
 def test_an_offer_of_which_nothing_happened_has_noughts(client):

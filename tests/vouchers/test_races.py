@@ -10,24 +10,11 @@ import pytest
 
 from tests.builders import ana, in_days
 from tests.server import at_once
-from voucherpool import auditing
 
 
 def outcome(answer):
     status, body = answer
     return status if status < 400 else (status, body["code"])
-
-
-@pytest.fixture
-def audit(app):
-    """Return a function that fails on any breach of the rules in the database."""
-
-    def run():
-        with app.app_context():
-            breaches = auditing.breaches()
-        assert not any(breaches.values()), breaches
-
-    return run
 
 
 @pytest.fixture
