@@ -27,6 +27,7 @@ from voucherpool import auditing, create_app
 from voucherpool.config import Config, durability
 from voucherpool.db import db
 from voucherpool.localpg import LocalPostgres
+from voucherpool.statements import Statement
 from voucherpool.web import apikeys, throttle
 
 # Fast instead of durable: what the tests write is thrown away.
@@ -180,6 +181,24 @@ def sql(app: Flask) -> Callable[..., Any]:
         with app.app_context(), db.engine.begin() as connection:
             result = connection.execute(text(statement), parameters)
             return result.all() if result.returns_rows else None
+
+    return run
+
+
+@pytest.fixture
+def explain(app: Flask) -> Callable[..., str]:
+    """Return a function that runs a statement and returns PostgreSQL's plan of it."""
+
+    def run(statement: Any, **values: Any) -> str:
+        with app.app_context(), db.engine.connect() as connection:
+            if isinstance(statement, Statement):
+                text = statement._text_for(connection.connection)
+                values = statement._nothing | values
+            else:
+                text = statement.compile(db.engine)
+                values = text.construct_params(values)
+            rows = connection.exec_driver_sql(f"EXPLAIN (ANALYZE) {text}", values)
+            return "\n".join(rows.scalars())
 
     return run
 

@@ -7,10 +7,9 @@ import os
 import signal
 
 from flask import has_request_context, request
-from sqlalchemy import event
+from sqlalchemy import Engine, event
 
 from voucherpool import create_app
-from voucherpool.db import db
 
 app = create_app()
 
@@ -20,5 +19,13 @@ def die_if_told(moment: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-event.listen(db.session, "before_commit", lambda session: die_if_told("before"))
-event.listen(db.session, "after_commit", lambda session: die_if_told("after"))
+@event.listens_for(Engine, "before_cursor_execute")
+def die_before(connection, cursor, statement, *_):
+    if "COMMIT" in statement:
+        die_if_told("before")
+
+
+@event.listens_for(Engine, "after_cursor_execute")
+def die_after(connection, cursor, statement, *_):
+    if "COMMIT" in statement:
+        die_if_told("after")

@@ -1,12 +1,14 @@
 """What the database undid, and what it may have done."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INTRANS
 from sqlalchemy import event, text
 
-from tests.builders import ana
-from voucherpool.db import db, transaction
+from tests.builders import ana, in_days
+from voucherpool.db import db, long_transaction, transaction
+from voucherpool.statements import Statement
 
 serialization_failure, read_only = "40001", "25006"
 
@@ -39,19 +41,35 @@ def before(app, fragment, act, times=1):
     assert not left
 
 
+@pytest.fixture
+def instead(monkeypatch):
+    """Return a function: the next runs of a Statement run what `change` makes of its text."""
+    text_for = Statement._text_for
+
+    def arrange(name, change, times=1):
+        left = [change] * times
+
+        def run(statement, connection):
+            text = text_for(statement, connection)
+            return left.pop()(text) if statement._name == name and left else text
+
+        monkeypatch.setattr(Statement, "_text_for", run)
+
+    return arrange
+
+
+def dying(text):
+    return f"{text}; SELECT pg_terminate_backend(pg_backend_pid())"
+
+
+def dying_after_the_commit(text):
+    return dying(f"{text}; COMMIT")
+
+
 @contextmanager
 def once_at_commit(app, act):
-    left = [act]
-
-    def listen(connection):
-        if left:
-            left.pop()(connection)
-
-    with app.app_context():
-        event.listen(db.engine, "commit", listen)
+    with before(app, "COMMIT", act):
         yield
-        event.remove(db.engine, "commit", listen)
-    assert not left
 
 
 def validate(client, code, **request):
@@ -65,105 +83,106 @@ def redemptions(sql):
     return lambda: sql("SELECT count(*) FROM redemptions")[0][0]
 
 
-def test_a_write_whose_connection_dies_before_the_commit_is_run_again(
-    app, client, make, terminate, redemptions
+def generate(client):
+    body = {"email": ana, "offer_name": "KOI", "discount": 10, "expiry": in_days(30)}
+    return client.post("/vouchers/generate", json=body)
+
+
+def test_a_transaction_whose_connection_dies_before_the_commit_is_run_again(
+    client, make, instead, sql
 ):
-    code = make.voucher()
-    with before(app, "UPDATE vouchers", terminate):
-        assert validate(client, code).status_code == 201
-    assert redemptions() == 1
+    make.customer()
+    instead("issue", dying)
+    assert generate(client).status_code == 201
+    assert sql("SELECT count(*) FROM vouchers") == [(1,)]
 
 
 @pytest.mark.parametrize("sqlstate", [serialization_failure, read_only])
-def test_a_write_that_the_database_undid_is_run_again(app, client, make, redemptions, sqlstate):
+def test_a_write_that_the_database_undid_is_run_again(client, make, redemptions, instead, sqlstate):
     code = make.voucher()
-    refuse = f"DO $$ BEGIN RAISE SQLSTATE '{sqlstate}'; END $$"
-    with before(app, "UPDATE vouchers", lambda connection: refuse):
-        assert validate(client, code).status_code == 201
+    instead("redeem", lambda _: f"DO $$ BEGIN RAISE SQLSTATE '{sqlstate}'; END $$")
+    assert validate(client, code).status_code == 201
     assert redemptions() == 1
 
 
-@pytest.mark.parametrize("fragment", ["FROM api_keys", "FROM vouchers"])
-def test_a_read_whose_connection_dies_is_run_again(app, client, make, terminate, fragment):
+def test_a_read_whose_connection_dies_is_run_again(app, client, make, terminate, instead):
     make.voucher()
-    with before(app, fragment, terminate):
+    instead("list_vouchers", dying)
+    with before(app, "FROM api_keys", terminate):
         assert len(client.get(f"/vouchers?email={ana}").json) == 1
 
 
-def test_a_connection_that_dies_as_the_transaction_begins_is_replaced(
-    app, client, make, sql, redemptions
-):
+def test_an_idle_connection_that_the_server_closed_is_replaced(client, make, sql, redemptions):
     code = make.voucher(max_redemptions=2)
     assert validate(client, code).status_code == 201
-
-    def end(connection, *_):
-        if acts:
-            acts.pop(0)(connection.info.backend_pid)
-
-    # The API key's check comes first, the transaction second.
-    acts = [lambda _: None, lambda pid: sql("SELECT pg_terminate_backend(:pid, 5000)", pid=pid)]
-    with app.app_context():
-        event.listen(db.engine.pool, "checkout", end)
-        assert validate(client, code).status_code == 201
-        event.remove(db.engine.pool, "checkout", end)
+    others = "datname = current_database() AND pid <> pg_backend_pid()"
+    assert sql(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {others}")
+    assert validate(client, code).status_code == 201
     assert redemptions() == 2
 
 
-def test_a_transaction_leaves_nothing_set_on_its_connection(app):
+@pytest.mark.parametrize("opened", [transaction, long_transaction])
+def test_a_transaction_leaves_nothing_on_its_connection(app, opened):
+    def state():
+        driver = db.session.connection().connection.driver_connection
+        return driver.info.transaction_status, driver.autocommit
+
     with app.app_context():
-        seen = []
-        with transaction():
-            connection = db.session.connection().connection.driver_connection
-            db.session.execute(text("SELECT 1"))
-            seen.append((connection.autocommit, connection.isolation_level))
-        seen.append((connection.autocommit, connection.isolation_level))
-    assert seen == [(False, None), (True, None)]
+        before = state()
+        db.session.remove()
+        for failing in (False, True):
+            with suppress(ZeroDivisionError), opened():
+                db.session.execute(text("SELECT 1"))
+                assert state()[0] == TRANSACTION_STATUS_INTRANS
+                1 / failing
+            assert state() == before == (TRANSACTION_STATUS_IDLE, True)
+            db.session.remove()
 
 
-def test_what_dies_twice_is_503_and_may_be_tried_again(app, client, make, terminate, redemptions):
-    code = make.voucher()
-    with before(app, "UPDATE vouchers", terminate, times=2):
-        answer = validate(client, code)
+def test_what_dies_twice_is_503_and_may_be_tried_again(client, make, sql, instead):
+    make.customer()
+    instead("issue", dying, times=2)
+    answer = generate(client)
     assert (answer.status_code, answer.json["code"]) == (503, "database_unavailable")
     assert int(answer.headers["Retry-After"]) > 0
-    assert redemptions() == 0
-    assert validate(client, code).status_code == 201
+    assert sql("SELECT count(*) FROM vouchers") == [(0,)]
+    assert generate(client).status_code == 201
 
 
-@pytest.fixture(params=["not committed", "committed"])
-def lose(request, terminate):
-    """Return a function that loses the connection just before or just after its commit."""
-
-    def run(connection):
-        if request.param == "committed":
-            connection.exec_driver_sql("COMMIT")
-        terminate(connection)
-
-    return run
+losses = pytest.mark.parametrize("loss", [dying, dying_after_the_commit])
 
 
-@pytest.mark.parametrize(
-    "name", [{"headers": {"Idempotency-Key": "once"}}, {"order_ref": "order-1"}]
-)
-def test_a_request_with_a_name_of_its_own_redeems_once_when_the_commit_is_lost(
-    app, client, make, redemptions, lose, name
+@losses
+def test_a_request_with_a_key_redeems_once_when_the_commit_is_lost(
+    client, make, redemptions, instead, loss
 ):
-    code = make.voucher(max_redemptions=5)
-    with once_at_commit(app, lose):
-        first = validate(client, code, **name)
+    code, headers = make.voucher(max_redemptions=5), {"Idempotency-Key": "once"}
+    instead("settle_key", loss)
+    first = validate(client, code, headers=headers)
     assert first.status_code == 201
-    assert validate(client, code, **name).json == first.json
+    assert validate(client, code, headers=headers).json == first.json
     assert redemptions() == 1
 
 
+@losses
+def test_an_order_redeems_once_when_the_commit_is_lost(client, make, redemptions, instead, loss):
+    code = make.voucher(max_redemptions=5)
+    instead("redeem", loss)
+    first = validate(client, code, order_ref="order-1")
+    assert first.status_code == 201
+    assert validate(client, code, order_ref="order-1").json == first.json
+    assert redemptions() == 1
+
+
+@losses
 def test_without_a_name_a_lost_commit_is_reported_and_not_run_again(
-    app, client, make, redemptions, lose, request
+    client, make, redemptions, instead, loss
 ):
     code = make.voucher(max_redemptions=5)
-    with once_at_commit(app, lose):
-        answer = validate(client, code)
+    instead("redeem", loss)
+    answer = validate(client, code)
     assert (answer.status_code, answer.json["code"]) == (503, "outcome_unknown")
-    assert redemptions() == (1 if request.node.callspec.params["lose"] == "committed" else 0)
+    assert redemptions() == (0 if loss is dying else 1)
 
 
 def test_a_refusal_is_answered_as_such_when_the_commit_that_keeps_it_is_lost(

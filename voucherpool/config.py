@@ -18,7 +18,7 @@ durability = frozenset({"fsync", "full_page_writes", "synchronous_commit"})
 """PostgreSQL's settings without which it may lose what it has committed."""
 timeouts = (
     "-c statement_timeout=3s -c lock_timeout=2s -c idle_in_transaction_session_timeout=5s"
-    r" -c default_transaction_isolation=read\ committed"
+    r" -c default_transaction_isolation=read\ committed -c plan_cache_mode=force_generic_plan"
 )
 
 
@@ -103,10 +103,13 @@ class Config:
                 "pool_size": self.threads,
                 "max_overflow": 0,
                 "pool_timeout": 2,
-                "pool_pre_ping": True,
+                # Rarely used connections are closed by nobody, so the same few stay busy.
+                "pool_use_lifo": True,
                 # What a failed statement logs must name no code and no e-mail.
                 "hide_parameters": True,
                 "connect_args": self.connection_settings(),
+                # pgbouncer gives each statement another connection, which knows no preparation.
+                "execution_options": {"prepare": self.timeouts == "connection"},
             },
             "OPEN_MODE": self.open_mode,
             "MISSES_PER_KEY": self.misses_per_key,

@@ -7,10 +7,13 @@ from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from functools import wraps
+from select import POLLIN, poll
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 from flask_sqlalchemy import SQLAlchemy
+from psycopg2 import Error
 from psycopg2.errors import DeadlockDetected, ReadOnlySqlTransaction, SerializationFailure
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from sqlalchemy import (
     BigInteger,
     Connection,
@@ -24,7 +27,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, registry
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
@@ -84,40 +87,98 @@ def transaction() -> Iterator[None]:
     Opened at the edge only, by a route or a command: services never commit. Outside of it every
     statement commits by itself. Raises OutcomeUnknown when the connection is lost at the commit.
     """
-    with db.session.begin() as begun:
-        _leave_autocommit(db.session.connection())
-        waiting: list[Callable[[], None]] = []
-        db.session.info["after_commit"] = waiting
+    with _after_commit(), db.session.begin():
+        connection = db.session.connection()
+        connection.info["begin"] = True
+        db.session.info["last_words"] = None
         yield
-        try:
-            begun.commit()
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise OutcomeUnknown from error
-            raise
-    for call in waiting:
-        call()
-
-
-def _leave_autocommit(connection: Connection) -> None:
-    # Not by SQLAlchemy's isolation_level, for which psycopg2 sends a SET each time: a round trip
-    # more, nothing for pgbouncer to keep, and no error of SQLAlchemy's when the connection is gone.
-    connection.info["in_transaction"] = True
-    connection.connection.driver_connection.autocommit = False  # type: ignore[union-attr]
-
-
-@event.listens_for(Pool, "checkin")
-def _return_to_autocommit(connection: Any, record: ConnectionPoolEntry) -> None:
-    if record.info.pop("in_transaction", False) and connection and not connection.closed:
-        connection.autocommit = True
+        if not connection.info.pop("begin", False):
+            with only_statement():
+                _commit(connection, db.session.info["last_words"])
 
 
 @contextmanager
 def long_transaction() -> Iterator[None]:
-    """Open a transaction() whose statements may take their time; for commands, not requests."""
-    with transaction():
+    """Open a transaction() whose statements may take their time and stream their rows.
+
+    For commands and files, not for the requests of a checkout.
+    """
+    with _after_commit(), db.session.begin() as begun:
+        # psycopg2 allows a cursor at the server only in a transaction that it opened itself.
+        connection = db.session.connection().connection.driver_connection
+        connection.autocommit = False  # type: ignore[union-attr]
         lift_timeout()
         yield
+        with only_statement():
+            begun.commit()
+
+
+@contextmanager
+def _after_commit() -> Iterator[None]:
+    waiting: list[Callable[[], None]] = []
+    db.session.info["after_commit"] = waiting
+    try:
+        yield
+    finally:
+        del db.session.info["after_commit"]
+    for call in waiting:
+        call()
+
+
+@contextmanager
+def only_statement() -> Iterator[None]:
+    """Run the one statement of a write, which commits by itself, or the commit of several.
+
+    Raises OutcomeUnknown when the connection is lost meanwhile.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        if error.connection_invalidated and not isinstance(error.orig, ReadOnlySqlTransaction):
+            raise OutcomeUnknown from error
+        raise
+
+
+def _commit(connection: Connection, last_words: tuple[str, dict[str, Any]] | None) -> None:
+    if last_words is None:
+        connection.exec_driver_sql("COMMIT")
+    else:
+        statement, values = last_words
+        connection.exec_driver_sql(f"{statement};COMMIT", values)
+
+
+@event.listens_for(Engine, "before_cursor_execute", retval=True)
+def _begin(
+    connection: Connection, cursor: Any, statement: str, values: Any, _: Any, many: bool
+) -> tuple[str, Any]:
+    # With the first statement, for a round trip of its own would only delay it.
+    if connection.info.pop("begin", False):
+        if many:
+            cursor.execute("BEGIN")
+        else:
+            statement = f"BEGIN;{statement}"
+    return statement, values
+
+
+@event.listens_for(Pool, "reset")
+def _end(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
+    record.info.pop("begin", None)
+    if connection.autocommit:
+        if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
+            connection.cursor().execute("ROLLBACK")
+    else:
+        connection.rollback()
+        connection.autocommit = True
+
+
+@event.listens_for(Pool, "checkout")
+def _replace_if_closed(connection: Any, *_: Any) -> None:
+    # An idle connection has nothing to read unless the server said good-bye. To ask the server
+    # itself, as the pool can, takes a round trip for each request.
+    idle = poll()
+    idle.register(connection, POLLIN)
+    if idle.poll(0):
+        raise InvalidatePoolError
 
 
 def lift_timeout() -> None:
@@ -126,8 +187,15 @@ def lift_timeout() -> None:
 
 
 def after_commit(call: Callable[[], None]) -> None:
-    """Call it once the present transaction has committed, and never if it does not."""
-    db.session.info.setdefault("after_commit", []).append(call)
+    """Call it once the present transaction has committed, and never if it does not.
+
+    Outside of any the statement before has committed.
+    """
+    waiting = db.session.info.get("after_commit") if db.session.registry.has() else None
+    if waiting is None:
+        call()
+    else:
+        waiting.append(call)
 
 
 def run_again_if_undone(call: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
@@ -163,8 +231,17 @@ def pause() -> None:
     time.sleep(random.uniform(0, longest_pause_seconds))  # noqa: S311
 
 
+def is_lost(error: Error, connection: Any) -> bool:
+    """Tell whether the connection is of no more use after the error.
+
+    A primary that became a standby keeps its connections; the pool must find the new primary.
+    """
+    dialect: Any = db.engine.dialect
+    gone: bool = dialect.is_disconnect(error, connection, None)
+    return gone or isinstance(error, ReadOnlySqlTransaction)
+
+
 @event.listens_for(Engine, "handle_error")
-def _leave_the_standby(context: ExceptionContext) -> None:
-    # A primary that became a standby keeps its connections; the pool must find the new primary.
+def _give_up_if_lost(context: ExceptionContext) -> None:
     if isinstance(context.original_exception, ReadOnlySqlTransaction):
         context.is_disconnect = True

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, Select, tuple_
+from sqlalchemy import Select, tuple_
 
 from voucherpool.db import db
 
@@ -13,7 +13,7 @@ Position = tuple[Any, ...]  # the values by which a list is ordered, of one row
 class Page(NamedTuple):
     """Some rows of a list, and the position of the last one if more follow."""
 
-    items: Sequence[Row[*tuple[Any, ...]]]
+    items: Sequence[Any]
     next: Position | None
 
 
@@ -25,6 +25,11 @@ def fetch(
         statement = statement.where(tuple_(*order) > tuple_(*after))
     marked = statement.add_columns(*(column.label(f"at_{n}") for n, column in enumerate(order)))
     rows = db.session.execute(marked.order_by(*order).limit(limit + 1)).all()
+    return cut(rows, limit, len(order))
+
+
+def cut(rows: Sequence[Any], limit: int, places: int) -> Page:
+    """Return up to `limit` of the rows, whose last `places` columns say where the next begin."""
     if len(rows) <= limit:
         return Page(rows, None)
-    return Page(rows[:limit], tuple(rows[limit - 1][-len(order) :]))
+    return Page(rows[:limit], tuple(rows[limit - 1][-places:]))

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text, tuple_
 
 from tests.builders import ana
-from voucherpool.db import db, transaction
+from voucherpool.db import transaction
 from voucherpool.vouchers import archiving, claiming, examining, ledger, support
 from voucherpool.vouchers.models import Redemption
 
@@ -26,9 +26,9 @@ fill = """
     FROM made, CAST(code_key AS bigint) AS n"""
 
 
-@pytest.fixture
-def plan(app, make, sql):
-    """Fill both with 5 000 used vouchers of one customer; return a function that explains."""
+@pytest.fixture(autouse=True)
+def filled(app, make, sql):
+    """Fill both with 5 000 used vouchers of one customer."""
     make.customer(ana)
     sql("INSERT INTO offers (name, discount) VALUES ('KOI', 5)")
     make.voucher(days=-100)
@@ -37,15 +37,6 @@ def plan(app, make, sql):
     sql(fill.format("", "", "", 0))
     sql(fill.format("archived_", ", archived_at", ", now()", 5_000))
     sql("ANALYZE")
-
-    def plan(statement, **request):
-        with app.app_context(), db.engine.connect() as connection:
-            compiled = statement.compile(db.engine)
-            parameters = compiled.construct_params(request)
-            rows = connection.exec_driver_sql(f"EXPLAIN (ANALYZE) {compiled}", parameters)
-            return "\n".join(rows.scalars())
-
-    return plan
 
 
 key = "000000007000"
@@ -65,18 +56,18 @@ asked = [
 ]
 
 
-def test_what_is_asked_of_hot_tables_and_archive_reads_neither_whole(plan):
+def test_what_is_asked_of_hot_tables_and_archive_reads_neither_whole(explain):
     for statement, request in asked:
-        found = plan(statement, **request)
+        found = explain(statement, **request)
         assert not re.search("Seq Scan on (archived_)?(vouchers|redemptions)", found), found
     after = tuple_(*order) > tuple_(text("now() - interval '9 days'"), uuid.UUID(int=0))
     for part_of_the_ledger in (page, page.where(after)):
-        found = plan(part_of_the_ledger.order_by(*order).limit(101))
+        found = explain(part_of_the_ledger.order_by(*order).limit(101))
         assert "Merge Append" in found
         assert not re.search("Sort Method|Seq Scan on (archived_)?(vouchers|redemp)", found), found
 
 
-def test_a_batch_is_found_by_its_place(plan):
-    found = plan(archiving._archive_batch, age=timedelta(90), first="(0,0)", end="(8,0)")
+def test_a_batch_is_found_by_its_place(explain):
+    found = explain(archiving._archive_batch, age=timedelta(90), first="(0,0)", end="(8,0)")
     assert "Tid Range Scan on vouchers" in found
     assert "Seq Scan" not in found

@@ -6,7 +6,6 @@ from tests.builders import ana, ben, in_days
 from tests.vouchers.pools import body, fill
 from voucherpool import auditing
 from voucherpool.customers.models import email_key
-from voucherpool.db import db
 from voucherpool.vouchers import claiming
 
 
@@ -158,16 +157,8 @@ def test_a_wrong_field_is_422_and_named(client):
             assert (answer.status_code, list(answer.json["errors"])) == (422, [field]), value
 
 
-def plan_of(app, statement):
-    request = {"email": email_key(ana), "offer_name": "KOI", "ref": None}
-    with app.app_context(), db.engine.begin() as connection:
-        compiled = statement.compile(db.engine)
-        plan = connection.exec_driver_sql(f"EXPLAIN {compiled}", compiled.construct_params(request))
-        return "\n".join(plan.scalars())
-
-
 @pytest.mark.parametrize("statement", ["take_free", "take_any", "why_not"])
-def test_a_claim_reads_the_pool_in_order_by_its_index_alone(client, app, sql, statement):
+def test_a_claim_reads_the_pool_in_order_by_its_index_alone(client, explain, sql, statement):
     fill(sql, 20_000)
     sql(
         "UPDATE vouchers SET customer_id = (SELECT min(id) FROM customers), claimed_at = now()"
@@ -175,7 +166,7 @@ def test_a_claim_reads_the_pool_in_order_by_its_index_alone(client, app, sql, st
     )
     sql("UPDATE offer_figures SET claimed = 15000")
     sql("ANALYZE vouchers, customers, offers")
-    plan = plan_of(app, getattr(claiming, statement))
+    plan = explain(getattr(claiming, statement), email=email_key(ana), offer_name="KOI")
     assert "vouchers_pool_idx" in plan
     assert "Seq Scan on vouchers" not in plan
     assert "Sort" not in plan.partition("Insert on offer_figures")[0], plan

@@ -47,7 +47,7 @@ def count(offer_id: int, **counts: int) -> None:
     amounts = {name: bindparam(name, type_=BigInteger) for name in counts}
     source = select(bindparam("offer_id", type_=BigInteger).label("offer_id")).subquery()
     db.session.execute(
-        raised(source, source.c.offer_id, func.now(), **amounts), {"offer_id": offer_id, **counts}
+        raised(source, source.c.offer_id, func.now(), amounts), {"offer_id": offer_id, **counts}
     )
 
 
@@ -55,25 +55,27 @@ def raised(
     source: FromClause,
     offer_id: ColumnElement[int],
     moment: ColumnElement[datetime],
-    **counts: ColumnElement[int],
+    counts: Mapping[str, ColumnElement[int]],
+    *,
+    several: bool = False,
 ) -> Insert:
-    """Return the statement that adds the counts of all rows of the source to the figures.
+    """Return the statement that adds the counts of the source's row to the figures.
 
-    It locks rows that many writers share, each offer's in turn, so its source should come last.
+    With `several` the source may have more than one. The rows that it locks are shared by many
+    writers, each offer's in turn, so its source should come last.
     """
     day = cast(func.timezone("UTC", moment), Date)
-    sums = {name: func.sum(number) for name, number in counts.items()}
-    rows = (
-        select(offer_id, day, func.pg_backend_pid() % slots, *sums.values())
-        .select_from(source)
-        .group_by(offer_id, day)
-        .order_by(offer_id, day)
-    )
-    new = insert(OfferFigures.__table__).from_select(["offer_id", "day", "slot", *sums], rows)
+    slot = func.pg_backend_pid() % slots
+    rows = select(offer_id, day, slot, *counts.values()).select_from(source)
+    if several:
+        sums = (func.sum(number) for number in counts.values())
+        rows = select(offer_id, day, slot, *sums).select_from(source)
+        rows = rows.group_by(offer_id, day).order_by(offer_id, day)
+    new = insert(OfferFigures.__table__).from_select(["offer_id", "day", "slot", *counts], rows)
     columns = OfferFigures.__table__.columns
     return new.on_conflict_do_update(
         index_elements=["offer_id", "day", "slot"],
-        set_={name: columns[name] + new.excluded[name] for name in sums},
+        set_={name: columns[name] + new.excluded[name] for name in counts},
     )
 
 

@@ -4,7 +4,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Executable, Text, bindparam, func, literal, select, update
+from sqlalchemy import Select, Text, bindparam, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import NoResultFound
 
@@ -23,6 +23,7 @@ from voucherpool.errors import (
 from voucherpool.offers import figures
 from voucherpool.offers import service as offers
 from voucherpool.offers.models import Offer
+from voucherpool.statements import Statement
 from voucherpool.vouchers import rules
 from voucherpool.vouchers.archive import everywhere
 from voucherpool.vouchers.models import Claim, Voucher
@@ -78,20 +79,23 @@ def _earlier(email: str, offer_name: str, claim_ref: str) -> Claimed | None:
     return Claimed(claimed.code, claimed.expires_at, claimed.offer_name)
 
 
-def _take(statement: Executable, request: dict[str, Any]) -> Claimed | None:
+def _take(statement: Statement, request: dict[str, Any]) -> Claimed | None:
     """Return what the statement takes, or nothing.
 
     PostgreSQL also locks what it then finds claimed by others. A savepoint gives that up again:
     two that kept it and waited for more could wait for each other.
     """
     with suppress(NoResultFound), db.session.begin_nested():
-        return Claimed(*db.session.execute(statement, request).one())
+        taken = statement.one_or_none(request)
+        if taken is None:
+            raise NoResultFound
+        return Claimed(*taken)
     return None
 
 
 def _refuse(request: dict[str, Any]) -> None:
     """Raise the reason why nothing was taken; return while others may yet leave a voucher."""
-    seen = db.session.execute(why_not, request).one_or_none()
+    seen = why_not.one_or_none(request)
     if seen is None:
         customers.id_of(request["email"])
         raise OfferNotFound
@@ -137,7 +141,8 @@ _in_order = _pool.order_by(Voucher.expires_at, Voucher.issue_number).limit(1)
 _first = _in_order.with_only_columns(Voucher.code_key).correlate(None).scalar_subquery()
 
 # Sees what is committed: a voucher that a transaction at work may yet leave counts as left.
-why_not = (
+why_not = Statement(
+    "why_not_claimed",
     select(
         rules.conditions[OfferNotActive].label("active"),
         rules.conditions[CustomerLimitReached].label("within_limit"),
@@ -145,11 +150,11 @@ why_not = (
     )
     .select_from(Offer)
     .join(Customer, Customer.email_key == _email)
-    .where(Offer.name == _offer_name)
+    .where(Offer.name == _offer_name),
 )
 
 
-def _taking(*, skip_locked: bool) -> Executable:
+def _taking(*, skip_locked: bool) -> Select[*tuple[Any, ...]]:
     picked = _in_order.with_for_update(of=Voucher, skip_locked=skip_locked).cte("picked")
     taken = (
         update(Voucher.__table__)
@@ -176,13 +181,13 @@ def _taking(*, skip_locked: bool) -> Executable:
         .values(code_key=taken.c.code_key)
         .cte("remembered")
     )
-    figured = figures.raised(taken, taken.c.offer_id, taken.c.claimed_at, claimed=literal(1))
+    figured = figures.raised(taken, taken.c.offer_id, taken.c.claimed_at, {"claimed": literal(1)})
     answer = select(taken.c.code, taken.c.expires_at, taken.c.offer_name)
     return answer.add_cte(remembered, figured.cte("figured"))
 
 
-take_free = _taking(skip_locked=True)
+take_free = Statement("claim_free", _taking(skip_locked=True))
 """Takes the first voucher that no transaction at work has locked, without waiting for any."""
 
-take_any = _taking(skip_locked=False)
+take_any = Statement("claim_any", _taking(skip_locked=False))
 """Waits for the transactions that have locked vouchers, and takes what one of them leaves."""

@@ -4,10 +4,9 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Executable, Numeric, Row, Text, and_, bindparam, select
+from sqlalchemy import Numeric, Row, Text, and_, bindparam, select
 
 from voucherpool.customers.models import Customer, email_key
-from voucherpool.db import db
 from voucherpool.errors import (
     CustomerNotFound,
     DatabaseUnavailable,
@@ -18,6 +17,7 @@ from voucherpool.errors import (
     VoucherPoolError,
 )
 from voucherpool.offers.models import Offer
+from voucherpool.statements import Statement
 from voucherpool.vouchers import codes, rules
 from voucherpool.vouchers.archive import everywhere
 from voucherpool.vouchers.models import Redemption, Voucher
@@ -53,21 +53,21 @@ def check(code: str, email: str, order_amount: Decimal | None = None) -> dict[st
     return {"redeemable": True, **voucher._asdict()}
 
 
-def examine(request: dict[str, Any]) -> Examined | None:
+def examine(request: dict[str, Any]) -> Any:
     """Return what the voucher is to the customer, or None for an unknown customer.
 
     An unknown voucher has the `code_key` None. `earlier` is the redemption of the same order.
     The archive is asked about what would be a miss, a stranger's voucher included, so that its
     answer takes as long as that of an unknown code.
     """
-    examined: Examined | None = db.session.execute(_examine, request).one_or_none()
+    examined: Any = _examine.one_or_none(request)
     if examined is None or (examined.code_key is not None and examined.usable):
         return examined
-    return db.session.execute(_examine_everywhere, request).one_or_none()
+    return _examine_everywhere.one_or_none(request)
 
 
 def take_or_refuse(
-    statement: Executable, request: dict[str, Any], otherwise: Callable[[Examined | None], Any]
+    statement: Statement, request: dict[str, Any], otherwise: Callable[[Examined | None], Any]
 ) -> Any:
     """Return the row of a guarded write; without one, what `otherwise` returns or raises.
 
@@ -75,7 +75,7 @@ def take_or_refuse(
     write is tried again, so that nobody is refused without a reason.
     """
     for _ in range(attempts):
-        taken = db.session.execute(statement, request).one_or_none()
+        taken = statement.one_or_none(request)
         answer = otherwise(examine(request)) if taken is None else taken
         if answer is not None:
             return answer
@@ -95,14 +95,14 @@ def refusal_of(voucher: Examined | None, conditions: Conditions) -> VoucherPoolE
     if voucher.code_key is None or not voucher.usable:
         return VoucherNotFound()
     for refusal in conditions:
-        if not voucher._mapping[refusal.code()]:
+        if not getattr(voucher, refusal.code()):
             if refusal is VoucherAlreadyRedeemed and voucher.max_redemptions > 1:
                 return RedemptionLimitReached()
             return refusal()
     return None
 
 
-_examine = (
+_look = (
     select(
         Customer.id.label("customer_id"),
         Voucher.code_key,
@@ -133,4 +133,5 @@ _examine = (
     .where(Customer.email_key == bindparam("email"))
 )
 
-_examine_everywhere = everywhere(_examine)
+_examine = Statement("examine", _look)
+_examine_everywhere = Statement("examine_everywhere", everywhere(_look))

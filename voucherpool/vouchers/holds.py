@@ -4,12 +4,13 @@ import uuid
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import DateTime, bindparam, cast, func, literal_column, update
+from sqlalchemy import BigInteger, DateTime, bindparam, cast, func, literal_column, update
 from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import JSONB
 
 from voucherpool.customers.models import Customer
 from voucherpool.db import db
+from voucherpool.statements import Statement
 from voucherpool.vouchers import rules
 from voucherpool.vouchers.examining import refuse, take_or_refuse, who
 from voucherpool.vouchers.models import Voucher
@@ -46,10 +47,11 @@ _own_until = literal_column(
     f"(SELECT (terms->>'until')::timestamptz {_own_hold})",
     DateTime(timezone=True),
 )
-_until = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, bindparam("ttl"))
+_until = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, bindparam("ttl", type_=BigInteger))
 _no_holds = literal_column("'{}'::jsonb", JSONB)
 
-hold_one = (
+hold_one = Statement(
+    "hold",
     update(Voucher.__table__)
     .where(*rules.guard)
     .values(
@@ -62,7 +64,7 @@ hold_one = (
             )
         )
     )
-    .returning(_own_id.label("hold_id"), _own_until.label("held_until"))
+    .returning(_own_id.label("hold_id"), _own_until.label("held_until")),
 )
 
 release_one = (

@@ -1,6 +1,5 @@
 """Issues vouchers."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -10,8 +9,8 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     DateTime,
-    Executable,
     Numeric,
+    Select,
     Text,
     and_,
     bindparam,
@@ -31,10 +30,11 @@ from sqlalchemy.dialects.postgresql import insert
 
 from voucherpool import metrics
 from voucherpool.customers.models import Customer, email_key
-from voucherpool.db import after_commit, db
+from voucherpool.db import after_commit
 from voucherpool.errors import CustomerNotFound, InvalidInput, OfferNotPercentage, VoucherExists
 from voucherpool.offers import figures
 from voucherpool.offers.models import Offer
+from voucherpool.statements import Statement
 from voucherpool.vouchers import archiving, codes
 from voucherpool.vouchers.models import Voucher
 
@@ -76,7 +76,7 @@ def issue(
     for _ in range(attempts):
         spelling = code or codes.generate()
         voucher = {"code": spelling, "code_key": codes.normal_form(spelling)}
-        if db.session.scalar(issue_one, values | voucher):
+        if issue_one.one_or_none(values | voucher):
             # A generated code meets one of 100 million archived ones once in 11 thousand million.
             if code is not None and archiving.taken([voucher["code_key"]]):
                 raise VoucherExists
@@ -88,8 +88,8 @@ def issue(
     raise RuntimeError(f"{attempts} generated codes in a row were taken")
 
 
-def _refuse(values: Mapping[str, Any]) -> None:
-    seen = db.session.execute(why_not, values).one()
+def _refuse(values: dict[str, Any]) -> None:
+    seen = why_not.one_or_none(values)
     if not seen.in_future:
         raise InvalidInput({"expiry": ["Must be in the future."]})
     if not seen.known:
@@ -100,13 +100,16 @@ def _refuse(values: Mapping[str, Any]) -> None:
         raise InvalidInput({"discount": ["An offer of a new name needs a discount."]})
 
 
-why_not = select(
-    (expires_at > func.now()).label("in_future"),
-    (key.is_(None) | exists().where(Customer.email_key == key)).label("known"),
-    exists()
-    .where(Offer.name == offer_name, Offer.discount_type != "percentage")
-    .label("fixed_amount"),
-    exists().where(Offer.name == offer_name).label("offered"),
+why_not = Statement(
+    "why_not_issued",
+    select(
+        (expires_at > func.now()).label("in_future"),
+        (key.is_(None) | exists().where(Customer.email_key == key)).label("known"),
+        exists()
+        .where(Offer.name == offer_name, Offer.discount_type != "percentage")
+        .label("fixed_amount"),
+        exists().where(Offer.name == offer_name).label("offered"),
+    ),
 )
 
 _customer = union_all(
@@ -142,7 +145,7 @@ def _offer() -> CTE:
     return union_all(select(unchanged), select(written)).cte("offer")
 
 
-def _issue_one() -> Executable:
+def _issue_one() -> Select[*tuple[Any, ...]]:
     offer = _offer()
     columns = {
         "code_key": bindparam("code_key", type_=Text),
@@ -161,10 +164,10 @@ def _issue_one() -> Executable:
         .returning(Voucher.code_key, Voucher.offer_id, Voucher.created_at)
         .cte("issued")
     )
-    figured = figures.raised(issued, issued.c.offer_id, issued.c.created_at, issued=literal(1))
+    figured = figures.raised(issued, issued.c.offer_id, issued.c.created_at, {"issued": literal(1)})
     return select(issued.c.code_key).add_cte(figured.cte("figured"))
 
 
 # Decides on the request, sees to its offer and issues its voucher; nothing is written for an
 # unknown customer or a time that is past.
-issue_one = _issue_one()
+issue_one = Statement("issue", _issue_one())

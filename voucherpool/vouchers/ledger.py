@@ -212,8 +212,8 @@ def _give_back() -> Executable:
         returned,
         returned.c.offer_id,
         returned.c.reversed_at,
-        reversed=literal(1),
-        used_up=-returned.c.reopened,
+        {"reversed": literal(1), "used_up": -returned.c.reopened},
+        several=True,
     )
     return figured.add_cte(_counted(returned))
 

@@ -1,14 +1,17 @@
 """Lists a customer's vouchers."""
 
-from sqlalchemy import select
+from sqlalchemy import BigInteger, DateTime, bindparam, select, tuple_
 
 from voucherpool import paging
 from voucherpool.customers import service as customers
-from voucherpool.customers.models import Customer
+from voucherpool.customers.models import Customer, email_key
 from voucherpool.offers.models import Offer
 from voucherpool.paging import Page, Position
+from voucherpool.statements import Statement
 from voucherpool.vouchers import rules
 from voucherpool.vouchers.models import Voucher
+
+before_all = ("-infinity", 0)
 
 
 def list_redeemable(email: str, limit: int, after: Position | None = None) -> Page:
@@ -16,12 +19,20 @@ def list_redeemable(email: str, limit: int, after: Position | None = None) -> Pa
 
     Oldest expiry first, then in the order of their issue. Raises CustomerNotFound.
     """
-    # The customer's id as a constant lets the index deliver the page in order, without a sort.
-    mine = redeemable.where(Customer.id == customers.id_of(email))
-    return paging.fetch(mine, (Voucher.expires_at, Voucher.issue_number), limit, after)
+    place = dict(zip(("expires_at", "issue_number"), after or before_all, strict=True))
+    rows = list_some.all({"email": email_key(email), "count": limit + 1, **place})
+    if not rows:
+        customers.id_of(email)
+    return paging.cut(rows, limit, len(order))
 
 
-redeemable = (
+order = (Voucher.expires_at, Voucher.issue_number)
+
+# By the customer's id as a constant, the index delivers the page in order, without a sort.
+_customer_id = select(Customer.id).where(Customer.email_key == bindparam("email"))
+
+list_some = Statement(
+    "list_vouchers",
     select(
         Voucher.code,
         Offer.name.label("offer_name"),
@@ -29,8 +40,19 @@ redeemable = (
         Offer.discount_type,
         Offer.currency,
         Voucher.expires_at,
+        *(column.label(f"at_{number}") for number, column in enumerate(order)),
     )
     .join(Offer, Offer.id == Voucher.offer_id)
     .join(Customer, Customer.id == Voucher.customer_id)
-    .where(rules.redeemable)
+    .where(
+        Voucher.customer_id == _customer_id.correlate(None).scalar_subquery(),
+        tuple_(*order)
+        > tuple_(
+            bindparam("expires_at", type_=DateTime(timezone=True)),
+            bindparam("issue_number", type_=BigInteger),
+        ),
+        rules.redeemable,
+    )
+    .order_by(*order)
+    .limit(bindparam("count", type_=BigInteger)),
 )

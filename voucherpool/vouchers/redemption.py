@@ -3,14 +3,16 @@
 import uuid
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import CTE, Executable, case, exists, func, literal, or_, select, true, update
+from psycopg2.errors import CheckViolation
+from sqlalchemy import CTE, Select, case, exists, func, insert, literal, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import IntegrityError
 
 from voucherpool import metrics
 from voucherpool.customers.models import Customer
-from voucherpool.db import TwinCommitted, after_commit
+from voucherpool.db import after_commit
 from voucherpool.errors import (
     CustomerLimitReached,
     OrderMismatch,
@@ -18,6 +20,7 @@ from voucherpool.errors import (
 )
 from voucherpool.offers import figures
 from voucherpool.offers.models import CustomerRedemptions, Offer
+from voucherpool.statements import Statement
 from voucherpool.vouchers import rules
 from voucherpool.vouchers.examining import (
     Examined,
@@ -55,15 +58,18 @@ def redeem(
     RedemptionReversed.
     """
     request = {**who(code, email), "order_ref": order_ref, "order_amount": order_amount}
-    taken = take_or_refuse(take_one, request, lambda seen: _repeat_or_refuse(seen, order_amount))
+    try:
+        taken = take_or_refuse(
+            take_one, request, lambda seen: _repeat_or_refuse(seen, order_amount)
+        )
+    except IntegrityError as error:
+        if isinstance(error.orig, CheckViolation) and over_limit in str(error.orig):
+            raise CustomerLimitReached from error
+        raise
     if isinstance(taken, Taken):
         return taken
-    if not taken.entered:
-        raise TwinCommitted
-    if not taken.counted:
-        raise CustomerLimitReached
     after_commit(metrics.redeemed.inc)
-    return Taken(*taken[2:])
+    return Taken(*taken)
 
 
 def _repeat_or_refuse(voucher: Examined | None, order_amount: Decimal | None) -> Taken | None:
@@ -117,9 +123,11 @@ _taken = (
 
 
 def _counted() -> CTE:
-    """Count the redemption for its customer and offer; no row above the offer's limit.
+    """Count the redemption for its customer and offer.
 
-    A row of its own, because a condition on other rows is not checked again when two race.
+    In a row of its own, because a condition on other rows is not checked again when two race. One
+    above the offer's limit is written as a count that the table refuses, so that the whole
+    statement takes nothing.
     """
     count = upsert(CustomerRedemptions.__table__).from_select(
         ["offer_id", "customer_id", "redemption_count"],
@@ -130,31 +138,36 @@ def _counted() -> CTE:
     return (
         count.on_conflict_do_update(
             index_elements=["offer_id", "customer_id"],
-            set_={"redemption_count": CustomerRedemptions.redemption_count + 1},
-            where=or_(limit.is_(None), before < limit),
+            set_={
+                "redemption_count": case(
+                    (func.coalesce(before >= limit, False), -1),
+                    else_=CustomerRedemptions.redemption_count + 1,
+                )
+            },
         )
         .returning(CustomerRedemptions.offer_id)
         .cte("counted")
     )
 
 
-def _figured(counted: CTE, entered: CTE) -> CTE:
+def _figured() -> CTE:
     """Count the redemption into the offer's figures, last of all: the lock is shared by many."""
     return figures.raised(
-        _taken.join(counted, true()).join(entered, true()),
+        _taken,
         _taken.c.offer_id,
-        entered.c.redeemed_at,
-        redeemed=literal(1),
-        used_up=case((_taken.c.used_at.is_not(None), 1), else_=0),
+        func.now(),
+        {
+            "redeemed": literal(1),
+            "used_up": case((_taken.c.used_at.is_not(None), 1), else_=0),
+        },
     ).cte("figured")
 
 
-def _take_one() -> Executable:
+def _take_one() -> Select[*tuple[Any, ...]]:
     """Build the statement that takes a use, counts it and writes it into the ledger.
 
-    It answers no row when nothing was taken. A row that is not `entered` means that a twin of the
-    order was first, one that is not `counted` that another redemption reached the customer's
-    limit: then the transaction must not commit.
+    It answers no row when nothing was taken, and fails as a whole when a twin of the order was
+    first or another redemption reached the customer's limit.
     """
     counted = _counted()
     entry = {
@@ -166,24 +179,22 @@ def _take_one() -> Executable:
         "order_amount": order_amount,
     }
     entered = (
-        upsert(Redemption.__table__)
+        insert(Redemption.__table__)
         .from_select(list(entry), select(*entry.values()))
-        .on_conflict_do_nothing(index_elements=["code_key", "order_ref"])
         .returning(Redemption.id, Redemption.redeemed_at)
         .cte("entered")
     )
-    rest = _taken.outerjoin(counted, true()).outerjoin(entered, true())
     answer = select(
-        counted.c.offer_id.is_not(None).label("counted"),
-        entered.c.id.is_not(None).label("entered"),
         entered.c.id,
         entered.c.redeemed_at,
         _taken.c.discount,
         _taken.c.discount_type,
         _taken.c.currency,
         _taken.c.discount_amount,
-    ).select_from(rest)
-    return answer.add_cte(_figured(counted, entered))
+    ).select_from(_taken.join(counted, true()).join(entered, true()))
+    return answer.add_cte(_figured())
 
 
-take_one = _take_one()
+take_one = Statement("redeem", _take_one())
+
+over_limit = "customer_redemptions_redemption_count_check"

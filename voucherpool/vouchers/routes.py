@@ -40,7 +40,7 @@ from voucherpool.vouchers import (
     support,
 )
 from voucherpool.web import throttle
-from voucherpool.web.idempotency import write
+from voucherpool.web.idempotency import write, write_in_one_statement
 from voucherpool.web.openapi import Blueprint
 
 blueprint = Blueprint("vouchers", __name__, url_prefix="/vouchers")
@@ -115,7 +115,7 @@ def claim(body: dict[str, Any]) -> Any:
 @blueprint.guarded("redeem", TooManyFailedAttempts, *refusals, *refusals_of_orders)
 @blueprint.arguments(schemas.RedeemRequest())
 @watched
-@write
+@write_in_one_statement
 @blueprint.response(201, schemas.Redeemed())
 def validate(body: dict[str, Any]) -> Any:
     """Redeem a voucher: take one use of it, the customer's held one if there is one."""
@@ -141,7 +141,7 @@ def check(body: dict[str, Any]) -> Any:
 @blueprint.guarded("redeem", TooManyFailedAttempts, *refusals)
 @blueprint.arguments(schemas.HoldRequest())
 @watched
-@write
+@write_in_one_statement
 @blueprint.response(201, schemas.Held())
 def hold(body: dict[str, Any]) -> Any:
     """Reserve one use of a voucher; the customer's open hold on it is extended."""

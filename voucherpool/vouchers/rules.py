@@ -35,25 +35,18 @@ from voucherpool.errors import (
 from voucherpool.offers.models import CustomerRedemptions, Offer
 from voucherpool.vouchers.models import Redemption, Voucher
 
-_open_holds_of_others = """
-    FROM jsonb_each(vouchers.holds) AS hold(id, terms)
-    JOIN customers AS holder ON holder.id = (terms->>'customer')::bigint
-    WHERE holder.erased_at IS NULL
-    AND (terms->>'until')::timestamptz > now()
-    AND holder.id <> customers.id"""
-
-other_holds: ColumnElement[dict[str, object] | None] = literal_column(
-    f"(SELECT jsonb_object_agg(hold.id, terms) {_open_holds_of_others})",
-    JSONB(none_as_null=True),
+# Functions of the database, because PostgreSQL prepares a subquery for each run of a statement,
+# even for the many vouchers without a hold, and a function only when it is called.
+other_holds: ColumnElement[dict[str, object] | None] = func.other_holds(
+    Voucher.holds, Customer.id, type_=JSONB(none_as_null=True)
 )
 """The voucher's holds without those that are over and those of the customer; NULL for none.
 
 A hold is over with its time, or with the erasure of its customer.
 """
 
-_other_holds_count: ColumnElement[int] = literal_column(
-    f"(SELECT count(*) {_open_holds_of_others})",
-    BigInteger,
+_other_holds_count: ColumnElement[int] = func.other_holds_count(
+    Voucher.holds, Customer.id, type_=BigInteger
 )
 
 usable_by_customer: ColumnElement[bool] = or_(

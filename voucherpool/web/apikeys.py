@@ -3,8 +3,10 @@
 import hashlib
 import secrets
 import string
+import time
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
@@ -21,6 +23,8 @@ prefix = "vp_"
 alphabet = string.digits + string.ascii_letters
 secret_length = 40  # 238 bits of entropy, so a plain digest is enough (NIST SP 800-63B, 5.1.2.2)
 checksum_length = 6
+
+remembered_seconds = 2.0
 
 
 class ApiKey(Model):
@@ -57,7 +61,9 @@ def create(name: str, granted: Sequence[str]) -> str:
     key = prefix + secret + _checksum(secret)
     made = db.session.execute(
         insert(ApiKey)
-        .values(name=name, digest=_digest(key), scopes=sorted(set(granted)))
+        .values(
+            name=name, digest=hashlib.sha256(key.encode()).digest(), scopes=sorted(set(granted))
+        )
         .on_conflict_do_nothing(index_elements=[ApiKey.name])
         .returning(ApiKey.id)
     )
@@ -93,15 +99,34 @@ class Grant(NamedTuple):
     scopes: Sequence[str]
 
 
-def grant(key: str) -> Grant | None:
+@dataclass
+class Memory:
+    """What this process knows of active keys by their digest, and until when it believes it."""
+
+    grants: dict[bytes, tuple[Grant, float]] = field(default_factory=dict)
+
+
+def grant(key: str, memory: Memory) -> Grant | None:
     """Return what an active key may do, or None for any other text.
 
-    A misspelt key fails by its checksum, without a query.
+    A key is looked up again after 2 seconds, so a revoked one may be taken for active so long.
     """
+    digest, now = hashlib.sha256(key.encode()).digest(), time.monotonic()
+    known, until = memory.grants.get(digest, (None, now))
+    if until > now:
+        return known
+    memory.grants.pop(digest, None)
+    found = _find(key, digest)
+    if found is not None:
+        memory.grants[digest] = found, now + remembered_seconds
+    return found
+
+
+def _find(key: str, digest: bytes) -> Grant | None:
     secret, checksum = key[len(prefix) : -checksum_length], key[-checksum_length:]
     if not (key.startswith(prefix) and key.isascii() and checksum == _checksum(secret)):
-        return None
-    active = (ApiKey.digest == _digest(key), ApiKey.revoked_at.is_(None))
+        return None  # misspelt: no query is needed
+    active = (ApiKey.digest == digest, ApiKey.revoked_at.is_(None))
     found = db.session.execute(
         select(ApiKey.id, ApiKey.scopes, _is_stale.label("stale")).where(*active)
     ).one_or_none()
@@ -114,10 +139,6 @@ def grant(key: str) -> Grant | None:
 
 
 _is_stale = func.coalesce(ApiKey.last_used_at < func.now() - text("interval '1 minute'"), True)
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
 
 
 def _checksum(secret: str) -> str:

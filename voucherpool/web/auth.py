@@ -29,6 +29,7 @@ def requires(scope: str) -> Callable[[View], View]:
 
 def init_app(app: Flask) -> None:
     """Check every request before its body is read; a route that names no scope serves nobody."""
+    app.extensions["apikeys"] = apikeys.Memory()
     app.before_request(_check)
     if app.config["OPEN_MODE"]:
         app.logger.warning("Open mode: clients on this machine are served without an API key.")
@@ -54,12 +55,16 @@ def _grant() -> apikeys.Grant:
             return apikeys.Grant(None, apikeys.scopes)
         raise ApiKeyRequired
     scheme, _, key = header.partition(" ")
-    grant = run_again_if_undone(apikeys.grant)(key.strip()) if scheme.lower() == "bearer" else None
+    memory: apikeys.Memory = current_app.extensions["apikeys"]
+    grant = find(key.strip(), memory) if scheme.lower() == "bearer" else None
     # The body may take its time; the connection must not wait for it.
     db.session.remove()
     if grant is None:
         raise ApiKeyInvalid
     return grant
+
+
+find = run_again_if_undone(apikeys.grant)
 
 
 def _is_local() -> bool:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from decimal import Decimal
 from functools import wraps
@@ -18,8 +18,11 @@ from typing import Any, ParamSpec
 from flask import Response, g, request
 from psycopg2.errors import UniqueViolation
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Index,
+    LargeBinary,
+    Text,
     bindparam,
     delete,
     func,
@@ -33,8 +36,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from voucherpool.customers.models import email_key
-from voucherpool.db import Model, TwinCommitted, db, pause, transaction
+from voucherpool.db import Model, TwinCommitted, db, only_statement, pause, transaction
 from voucherpool.errors import IdempotencyKeyReused, InvalidInput, OutcomeUnknown
+from voucherpool.statements import Statement
 from voucherpool.web import personal, strict_json
 
 Arguments = ParamSpec("Arguments")
@@ -77,13 +81,27 @@ def write(view: View[Arguments]) -> View[Arguments]:
     the database is lost at the commit, a request that names itself runs again: it finds what it
     wrote, or that it wrote nothing. Others raise OutcomeUnknown.
     """
+    return _writer(view, transaction)
 
+
+def write_in_one_statement(view: View[Arguments]) -> View[Arguments]:
+    """Run a view as `write` does, without a transaction around it unless there is a key.
+
+    For a view that writes by one statement alone, which does all of it or nothing.
+    """
+    return _writer(view, only_statement)
+
+
+def _writer(
+    view: View[Arguments], without_key: Callable[[], AbstractContextManager[None]]
+) -> View[Arguments]:
     @wraps(view)
     def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Response:
         key = _key()
+        opened = without_key if key is None else transaction
         for _ in range(tries - 1):
             try:
-                with transaction(), _naming_twins():
+                with opened(), _naming_twins():
                     return _answer(key, view, *args, **kwargs)
             except TwinCommitted:
                 continue  # the twin's row can be seen in the next transaction, and decides
@@ -91,7 +109,7 @@ def write(view: View[Arguments]) -> View[Arguments]:
                 if key is None and not (args and _names_itself(args[0])):
                     raise
             pause()
-        with transaction():
+        with opened():
             return _answer(key, view, *args, **kwargs)
 
     run.takes_idempotency_key = True  # type: ignore[attr-defined]
@@ -144,7 +162,7 @@ def _answer(
     if key is None:
         return view(*args, **kwargs)
     fingerprint = _fingerprint()
-    claimed = db.session.execute(claim, {"key": key, "fingerprint": fingerprint}).one()
+    claimed = claim.one_or_none({"key": key, "fingerprint": fingerprint})
     if bytes(claimed.fingerprint) != fingerprint:
         raise IdempotencyKeyReused
     if claimed.status is not None:
@@ -152,7 +170,7 @@ def _answer(
         return Response(claimed.body, claimed.status, replayed, "application/json")
     response = view(*args, **kwargs)
     text = personal.storable(response.get_data(as_text=True))
-    db.session.execute(settle, {"this": key, "code": response.status_code, "text": text})
+    settle.run_with_commit({"this": key, "code": response.status_code, "text": text})
     return response
 
 
@@ -187,17 +205,24 @@ def _canonical_number(number: Decimal) -> int | dict[str, str]:
 
 
 # Waits for a twin that is at work, and then reads what it left in the same breath.
-claim = (
+claim = Statement(
+    "claim_key",
     insert(IdempotencyKey.__table__)
-    .values(key=bindparam("key"), fingerprint=bindparam("fingerprint"))
+    .values(
+        key=bindparam("key", type_=Text), fingerprint=bindparam("fingerprint", type_=LargeBinary)
+    )
     .on_conflict_do_update(index_elements=["key"], set_={"used_at": func.now()})
-    .returning(IdempotencyKey.fingerprint, IdempotencyKey.status, IdempotencyKey.body)
+    .returning(IdempotencyKey.fingerprint, IdempotencyKey.status, IdempotencyKey.body),
 )
 
-settle = (
+settle = Statement(
+    "settle_key",
     update(IdempotencyKey.__table__)
     .where(IdempotencyKey.key == bindparam("this"))
-    .values(status=bindparam("code"), body=bindparam("text"))
+    .values(
+        status=bindparam("code", type_=BigInteger),
+        body=bindparam("text", type_=Text),
+    ),
 )
 
 replace_body = (
