@@ -77,7 +77,10 @@ unusable = (OperationalError, InterfaceError)
 
 
 class TwinCommitted(Exception):
-    """A concurrent request took a unique key first; in a new transaction its row can be seen."""
+    """A concurrent request was first, with a unique key or the last use that a limit allows.
+
+    What it wrote can be seen in a new transaction.
+    """
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from sqlalchemy import (
     ForeignKey,
     Identity,
     Index,
-    UniqueConstraint,
     func,
     text,
 )
@@ -134,7 +133,6 @@ class Redemption(Model):
 
     __tablename__ = "redemptions"
     __table_args__ = (
-        UniqueConstraint("code_key", "order_ref"),
         CheckConstraint("order_ref <> ''", name="order_ref"),
         CheckConstraint("discount > 0", name="discount"),
         CheckConstraint("order_amount >= 0", name="order_amount"),
@@ -144,9 +142,12 @@ class Redemption(Model):
         CheckConstraint("reversed_at >= redeemed_at", name="reversed_at"),
         Index("redemptions_id_idx", "id"),
         Index("redemptions_customer_id_redeemed_at_id_idx", "customer_id", "redeemed_at", "id"),
+        # Lets an order redeem a voucher once, and finds the redemptions of an order.
         Index(
-            "redemptions_order_ref_idx",
+            "redemptions_order_ref_code_key_key",
             "order_ref",
+            "code_key",
+            unique=True,
             postgresql_where=text("order_ref IS NOT NULL"),
         ),
     )

@@ -12,9 +12,8 @@ from sqlalchemy.exc import IntegrityError
 
 from voucherpool import metrics
 from voucherpool.customers.models import Customer
-from voucherpool.db import after_commit
+from voucherpool.db import TwinCommitted, after_commit
 from voucherpool.errors import (
-    CustomerLimitReached,
     OrderMismatch,
     RedemptionReversed,
 )
@@ -64,7 +63,7 @@ def redeem(
         )
     except IntegrityError as error:
         if isinstance(error.orig, CheckViolation) and over_limit in str(error.orig):
-            raise CustomerLimitReached from error
+            raise TwinCommitted from error
         raise
     if isinstance(taken, Taken):
         return taken

@@ -30,9 +30,13 @@ def _guard(response: Response) -> Response:
         response.headers["Content-Security-Policy"] = _policy_of_page(
             response.get_data(as_text=True)
         )
-    for name, value in strict.items():
-        response.headers.setdefault(name, value)
+    given = {name for name, _ in response.headers}
+    response.headers.extend(strict if given.isdisjoint(strict) else _without(given))
     return response
+
+
+def _without(given: set[str]) -> dict[str, str]:
+    return {name: value for name, value in strict.items() if name not in given}
 
 
 def _policy_of_page(page: str) -> str:

@@ -37,7 +37,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from voucherpool.customers.models import email_key
 from voucherpool.db import Model, TwinCommitted, db, only_statement, pause, transaction
-from voucherpool.errors import IdempotencyKeyReused, InvalidInput, OutcomeUnknown
+from voucherpool.errors import (
+    DatabaseUnavailable,
+    IdempotencyKeyReused,
+    InvalidInput,
+    OutcomeUnknown,
+)
 from voucherpool.statements import Statement
 from voucherpool.web import personal, strict_json
 
@@ -99,18 +104,18 @@ def _writer(
     def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Response:
         key = _key()
         opened = without_key if key is None else transaction
-        for _ in range(tries - 1):
+        is_named = key is not None or bool(args and _names_itself(args[0]))
+        for left in reversed(range(tries)):
             try:
                 with opened(), _naming_twins():
                     return _answer(key, view, *args, **kwargs)
             except TwinCommitted:
-                continue  # the twin's row can be seen in the next transaction, and decides
+                continue  # what the twin wrote can be seen by the next try, and decides
             except OutcomeUnknown:
-                if key is None and not (args and _names_itself(args[0])):
+                if not (left and is_named):
                     raise
             pause()
-        with opened():
-            return _answer(key, view, *args, **kwargs)
+        raise DatabaseUnavailable("Others change the same at the moment: try again.")
 
     run.takes_idempotency_key = True  # type: ignore[attr-defined]
     return run
