@@ -20,7 +20,7 @@ from sqlalchemy import Executable, text
 from voucherpool import create_app
 from voucherpool.config import Config
 from voucherpool.customers import service as customers
-from voucherpool.db import db, transaction
+from voucherpool.db import db, long_transaction, transaction
 from voucherpool.localpg import LocalPostgres
 from voucherpool.offers import figures
 from voucherpool.vouchers import redemption
@@ -59,7 +59,7 @@ def application() -> Iterator[Flask]:
 def offer_with(count: int, salt: str, expired_days: int = -1, used: int = 0) -> int:
     """Make an offer with so many vouchers and return its id."""
     named = {"name": salt}
-    with transaction():
+    with long_transaction():
         make = text("INSERT INTO offers (name, discount) VALUES (:name, 10) RETURNING id")
         offer_id = int(db.session.scalar(make, named))
         request = {"salt": salt, "offer_id": offer_id, "count": count}
