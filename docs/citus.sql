@@ -1,0 +1,96 @@
+-- Spreads voucherpool's tables over the machines of a Citus cluster (https://docs.citusdata.com).
+--
+-- Once, with no request and no worker running, on the coordinator, as the owner of the tables, after
+-- `voucherpool db upgrade`; on an empty database or a filled one:
+--
+--     psql --no-psqlrc --set ON_ERROR_STOP=1 --file docs/citus.sql "$DATABASE_URL"
+--
+-- This file was never run. Read "Spreading over machines" in docs/performance.md first: the service
+-- does not run on Citus as it is, and the page says which statements are in the way.
+
+BEGIN;
+SET LOCAL lock_timeout = '2s';
+-- One connection to each machine: foreign keys to reference tables ask for it in a transaction
+-- that distributes their tables, too.
+SET LOCAL citus.multi_shard_modify_mode = 'sequential';
+
+-- With its foreign keys a table next to a reference table becomes a Citus table at once, and one with
+-- an identity column cannot be distributed any more (citusdata/citus issue 7888).
+ALTER TABLE vouchers
+    DROP CONSTRAINT vouchers_offer_id_fkey,
+    DROP CONSTRAINT vouchers_customer_id_fkey;
+ALTER TABLE redemptions
+    DROP CONSTRAINT redemptions_code_key_fkey,
+    DROP CONSTRAINT redemptions_customer_id_fkey;
+ALTER TABLE refused_attempts DROP CONSTRAINT refused_attempts_customer_id_fkey;
+ALTER TABLE claims
+    DROP CONSTRAINT claims_offer_id_fkey,
+    DROP CONSTRAINT claims_customer_id_fkey;
+ALTER TABLE customer_redemptions
+    DROP CONSTRAINT customer_redemptions_offer_id_fkey,
+    DROP CONSTRAINT customer_redemptions_customer_id_fkey;
+ALTER TABLE offer_figures DROP CONSTRAINT offer_figures_offer_id_fkey;
+ALTER TABLE erased_redemptions DROP CONSTRAINT erased_redemptions_offer_id_fkey;
+ALTER TABLE batches DROP CONSTRAINT batches_offer_id_fkey;
+
+-- Small and read in nearly every statement, beside the vouchers of any machine.
+SELECT create_reference_table('offers');
+SELECT create_reference_table('customers');
+
+-- The guard reads it beside the voucher, so it must be there on every machine. That costs: writers of
+-- a reference table wait for each other until they commit, and here each redemption writes.
+SELECT create_reference_table('customer_redemptions');
+
+-- Small, rarely written, and written together with reference tables.
+SELECT create_reference_table('erased_redemptions');
+SELECT create_reference_table('purged_vouchers');
+SELECT create_reference_table('purged_redemptions');
+
+-- One voucher, one machine: what has a code goes where the voucher is, in the archive too.
+SELECT create_distributed_table('vouchers', 'code_key', colocate_with => 'none');
+SELECT create_distributed_table('redemptions', 'code_key', colocate_with => 'vouchers');
+SELECT create_distributed_table('refused_attempts', 'code_key', colocate_with => 'vouchers');
+SELECT create_distributed_table('archived_vouchers', 'code_key', colocate_with => 'vouchers');
+SELECT create_distributed_table('archived_redemptions', 'code_key', colocate_with => 'vouchers');
+
+-- Each stands alone: found by its key, and joined with nothing.
+SELECT create_distributed_table('idempotency_keys', 'key', colocate_with => 'none');
+SELECT create_distributed_table('claims', 'claim_ref', colocate_with => 'none');
+
+-- Written by each redemption, read by few: not a reference table, so that writers need not wait.
+SELECT create_distributed_table('offer_figures', 'offer_id', colocate_with => 'none');
+
+-- These stay on the coordinator, to which the service connects.
+-- Local: api_keys, for each request reads it, and a machine more to ask would only cost time.
+-- Local: misses, which holds a minute; its ON CONFLICT asks for now(), which Citus does not take.
+-- Local: batches, a queue of which workers skip what is locked; its foreign key makes it managed.
+-- Local: batch_customers, for the same worker, beside its batch.
+
+ALTER TABLE vouchers
+    ADD CONSTRAINT vouchers_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers (id);
+ALTER TABLE vouchers
+    ADD CONSTRAINT vouchers_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers (id);
+ALTER TABLE redemptions
+    ADD CONSTRAINT redemptions_code_key_fkey FOREIGN KEY (code_key) REFERENCES vouchers (code_key);
+ALTER TABLE redemptions
+    ADD CONSTRAINT redemptions_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers (id);
+ALTER TABLE refused_attempts
+    ADD CONSTRAINT refused_attempts_customer_id_fkey
+    FOREIGN KEY (customer_id) REFERENCES customers (id);
+ALTER TABLE claims
+    ADD CONSTRAINT claims_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers (id);
+ALTER TABLE claims
+    ADD CONSTRAINT claims_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers (id);
+ALTER TABLE customer_redemptions
+    ADD CONSTRAINT customer_redemptions_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers (id);
+ALTER TABLE customer_redemptions
+    ADD CONSTRAINT customer_redemptions_customer_id_fkey
+    FOREIGN KEY (customer_id) REFERENCES customers (id);
+ALTER TABLE offer_figures
+    ADD CONSTRAINT offer_figures_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers (id);
+ALTER TABLE erased_redemptions
+    ADD CONSTRAINT erased_redemptions_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers (id);
+ALTER TABLE batches
+    ADD CONSTRAINT batches_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers (id);
+
+COMMIT;
