@@ -136,7 +136,8 @@ def _offer() -> CTE:
     written = (
         upsert.on_conflict_do_update(
             index_elements=[Offer.name],
-            set_={"discount": upsert.excluded.discount, "updated_at": func.now()},
+            # Not now() itself, which Citus does not take here; this is the column's default.
+            set_={name: upsert.excluded[name] for name in ("discount", "updated_at")},
             where=is_percentage,
         )
         .returning(Offer.id, Offer.discount)
