@@ -128,7 +128,8 @@ _look = (
     .outerjoin(Offer, Offer.id == Voucher.offer_id)
     .outerjoin(
         Redemption,
-        and_(Redemption.code_key == Voucher.code_key, Redemption.order_ref == order_ref),
+        # By the code itself, so that each table says on which shard to look.
+        and_(Redemption.code_key == bindparam("key"), Redemption.order_ref == order_ref),
     )
     .where(Customer.email_key == bindparam("email"))
 )
