@@ -25,10 +25,11 @@ class Statement:
     more time than all the rest of the statement's way through this process takes.
 
     Its parameters are the named bindparams; those that a caller leaves out are NULL. It runs in
-    the present transaction; outside of any it commits by itself.
+    the present transaction; outside of any it commits by itself. One whose best plan depends on
+    the values is not `prepared`.
     """
 
-    def __init__(self, name: str, statement: ClauseElement) -> None:
+    def __init__(self, name: str, statement: ClauseElement, *, prepared: bool = True) -> None:
         compiled: Any = statement.compile(dialect=dialect)
         binds = compiled.binds.items()
         constants = {
@@ -40,7 +41,7 @@ class Statement:
         numbers = {key: f"${number}" for number, key in enumerate(types, 1)}
         self._sql = placeholder.sub(lambda it: constants.get(it[1], it[0]), compiled.string)
         numbered = placeholder.sub(lambda it: numbers[it[1]], self._sql).replace("%%", "%")
-        self._name = name
+        self._name, self._is_prepared = name, prepared
         self._preparation = f"PREPARE {name} ({', '.join(types.values())}) AS {numbered}"
         self._execution = f"EXECUTE {name} ({', '.join(f'%({key})s' for key in types)})"
         self._nothing = dict.fromkeys(types)
@@ -74,7 +75,7 @@ class Statement:
         db.session.info["last_words"] = (text, self._nothing | values)
 
     def _text_for(self, connection: PoolProxiedConnection) -> str:
-        if not db.engine.get_execution_options()["prepare"]:
+        if not (self._is_prepared and db.engine.get_execution_options()["prepare"]):
             return self._sql
         prepared = connection.info.setdefault("prepared", set())
         if self._name not in prepared:

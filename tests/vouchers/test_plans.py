@@ -1,0 +1,90 @@
+"""How PostgreSQL runs the statements of the busiest routes: by indexes, on few rows."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.builders import in_days
+from voucherpool.vouchers import claiming, examining, holds, issuing, listing, redemption
+from voucherpool.web import idempotency
+
+fill = """
+    INSERT INTO customers (email, email_key)
+    SELECT email, email FROM (SELECT 'c' || n || '@example.org' AS email
+        FROM generate_series(1, 3000) AS n) AS new;
+    INSERT INTO offers (name, discount) SELECT 'offer ' || n, 10 FROM generate_series(1, 500) AS n;
+    INSERT INTO vouchers (code_key, code, offer_id, customer_id, expires_at)
+    SELECT code, code, 1 + n % 500, CASE WHEN n % 2 = 0 THEN 1 + n % 3000 END,
+        now() + interval '30 days'
+    FROM generate_series(1, 12000) AS n, to_char(n, 'FM000000') AS code;
+    INSERT INTO customers (email, email_key) VALUES ('rich@example.org', 'rich@example.org');
+    INSERT INTO vouchers (code_key, code, offer_id, customer_id, expires_at)
+    SELECT code, code, 1 + n % 500, 3001, now() + n * interval '1 minute'
+    FROM generate_series(20001, 30000) AS n, to_char(n, 'FM000000') AS code;
+    INSERT INTO customer_redemptions (offer_id, customer_id, redemption_count)
+    SELECT 1 + n % 500, n, 0 FROM generate_series(1, 3000) AS n;
+    UPDATE offers SET max_redemptions_per_customer = 5;
+    INSERT INTO redemptions (code_key, customer_id, discount, order_ref)
+    SELECT code_key, 1, 10, 'o' || code_key FROM vouchers WHERE code_key BETWEEN '011000' AND '012000';
+    INSERT INTO idempotency_keys (key, fingerprint, status, body)
+    SELECT 'key-' || n, sha256(''), 201, '{}' FROM generate_series(1, 3000) AS n"""
+
+
+def asked(number):
+    return {"key": f"{number:06}", "email": f"c{1 + number % 3000}@example.org"}
+
+
+rich = {"customer_id": 3001, "count": 101}
+place = {"expires_at": datetime.now(UTC) + timedelta(days=18), "issue_number": 0}
+new = {"expires_at": in_days(30), "max_redemptions": 1, "freeze_discount": False}
+
+statements = {
+    "redeem": (redemption.take_one, asked(6002) | {"order_ref": "new"}),
+    "redeem unnamed": (redemption.take_one, asked(6004)),
+    "check": (examining._examine, asked(6006)),
+    "check everywhere": (examining._examine_everywhere, asked(6006) | {"key": "ZZZZ"}),
+    "hold": (holds.hold_one, asked(6006) | {"ttl": 900}),
+    "first page": (listing.list_some, rich | {"expires_at": "-infinity", "issue_number": 0}),
+    "later page": (listing.list_some, rich | place),
+    "issue": (
+        issuing.issue_one,
+        new
+        | {"email_key": "c3@example.org", "offer_name": "offer 7", "discount": 10}
+        | {"code": "NEW000000", "code_key": "NEW000000"},
+    ),
+    "claim": (claiming.take_free, {"email": "c3@example.org", "offer_name": "offer 8"}),
+    "claim key": (idempotency.claim, {"key": "key-7", "fingerprint": b"x" * 32}),
+    "settle key": (idempotency.settle, {"this": "key-7", "code": 201, "text": "{}"}),
+}
+
+
+@pytest.fixture
+def filled(sql):
+    sql(fill)
+    sql("ANALYZE")
+
+
+@pytest.mark.usefixtures("filled")
+def test_the_statements_of_the_busiest_routes_read_few_rows_by_indexes(explain):
+    for name, (statement, values) in statements.items():
+        plan = explain(statement, **values)
+        assert "Seq Scan" not in plan, f"{name}\n{plan}"
+        assert "Sort" not in plan or name == "check everywhere", f"{name}\n{plan}"
+        rows = [float(rows) * int(loops) for rows, loops in re.findall(counted, plan)]
+        assert rows
+        most = 101 if "page" in name else 1
+        assert max(rows) <= most, f"{name}\n{plan}"
+        assert "Rows Removed" not in plan, f"{name}\n{plan}"
+
+
+counted = r"actual time=\S+ rows=(\S+) loops=(\d+)"
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_page_is_read_from_where_it_begins(explain):
+    for name in ("first page", "later page"):
+        statement, values = statements[name]
+        plan = explain(statement, **values)
+        [index] = re.findall("Index Scan using vouchers_redeemable_idx.*", plan)
+        assert "rows=101" in index, plan
