@@ -3,12 +3,10 @@
 `python -m bench.figures` prints both, on a PostgreSQL of its own with fsync on.
 """
 
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -17,11 +15,11 @@ import flask_migrate
 from flask import Flask
 from sqlalchemy import Executable, text
 
+from bench import home
 from voucherpool import create_app
 from voucherpool.config import Config
 from voucherpool.customers import service as customers
 from voucherpool.db import db, long_transaction, transaction
-from voucherpool.localpg import LocalPostgres
 from voucherpool.offers import figures
 from voucherpool.vouchers import redemption
 
@@ -40,20 +38,14 @@ fill = """
 @contextmanager
 def application() -> Iterator[Flask]:
     """Return an application on a new database, which goes with it."""
-    with tempfile.TemporaryDirectory() as home:
-        Path(home).chmod(0o711)
-        postgres = LocalPostgres(Path(home, "postgres"))
-        postgres.start()
-        try:
-            app = create_app(Config(postgres.url(), threads=8))
-            with app.app_context():
-                flask_migrate.upgrade()
-                with transaction():
-                    customers.ensure(email)
-                yield app
-                db.engine.dispose()
-        finally:
-            postgres.stop()
+    with home.server() as (_, postgres):
+        app = create_app(Config(postgres.url(), threads=8))
+        with app.app_context():
+            flask_migrate.upgrade()
+            with transaction():
+                customers.ensure(email)
+            yield app
+            db.engine.dispose()
 
 
 def offer_with(count: int, salt: str, expired_days: int = -1, used: int = 0) -> int:
