@@ -18,7 +18,7 @@ steady = {
     # Nothing that PostgreSQL begins by itself falls into one measurement and not into another.
     "autovacuum": "off",
     "checkpoint_timeout": "1h",
-    "max_wal_size": "16GB",
+    "max_wal_size": "8GB",
 }
 """Settings under which short runs can be compared."""
 

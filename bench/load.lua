@@ -13,12 +13,16 @@ function init(args)
    letter, count, per_customer = args[5], tonumber(args[6]), tonumber(args[7])
    start, step = tonumber(args[8]), tonumber(args[9])
    stride, factor, modulus = tonumber(args[10]), tonumber(args[11]), tonumber(args[12])
+   most = tonumber(args[13])
    made = 0
 end
 
 function request()
    local turn = start + made * step + place
    made = made + 1
+   if made >= most then
+      wrk.thread:stop()
+   end
    local number = turn * stride % count
    local values = {
       code = string.format("%s%011d", letter, number * factor % modulus),
@@ -32,14 +36,14 @@ function request()
 end
 
 function done(summary, latency, requests)
-   local most = 0
+   local longest = 0
    for _, thread in ipairs(threads) do
-      most = math.max(most, thread:get("made"))
+      longest = math.max(longest, thread:get("made"))
    end
    local errors = summary.errors
    io.write(string.format(
       '\n{"requests":%d,"seconds":%.6f,"p50":%.6f,"p99":%.6f,"refused":%d,"broken":%d,"made":%d}\n',
       summary.requests, summary.duration / 1e6,
       latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, errors.status,
-      errors.connect + errors.read + errors.write + errors.timeout, most))
+      errors.connect + errors.read + errors.write + errors.timeout, longest))
 end

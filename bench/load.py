@@ -58,8 +58,11 @@ class Loader:
         self._api_key = api_key
         self._turns: Counter[str] = Counter()
 
-    def load(self, port: int, operation: Operation, seconds: int) -> Measured:
-        """Send as many requests as get answered; raise ClickException unless all succeed."""
+    def load(self, port: int, operation: Operation, seconds: int, most: int = 2**31) -> Measured:
+        """Send as many requests as get answered, but not more than `most`.
+
+        Raises ClickException unless all succeed.
+        """
         group = operation.group
         numbers = (group.letter, group.count, group.per_customer or 1, self._turns[group.letter])
         headers = ("-H", f"Authorization: Bearer {self._api_key}")
@@ -70,7 +73,7 @@ class Loader:
                 *("--timeout", "10s", *headers, "-H", "Content-Type: application/json"),
                 *("-s", str(script), f"http://127.0.0.1:{port}", "--"),
                 *(operation.method, operation.path, operation.body, key),
-                *map(str, (*numbers, threads, stride, factor, modulus)),
+                *map(str, (*numbers, threads, stride, factor, modulus, most // threads)),
             ],
             capture_output=True,
             text=True,

@@ -29,6 +29,11 @@ def describe(database: URL, folder: Path) -> dict[str, str]:
     }
 
 
+def markdown(about: dict[str, str]) -> str:
+    """Return it as a list."""
+    return "\n".join(f"- {name}: {value}" for name, value in about.items())
+
+
 def _processor() -> str:
     names = re.findall(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return names[0] if names else platform.machine()

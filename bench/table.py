@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any, NamedTuple
 
-from bench import operations
+from bench import machine, operations
 from bench.bulk import Bulk
 from bench.counting import Count
 from bench.floors import update
@@ -75,7 +75,7 @@ class Report:
 
     def markdown(self) -> str:
         """Return the machine and, below it, the table."""
-        lines = [f"- {name}: {value}" for name, value in self.machine.items()] + [""]
+        lines = [machine.markdown(self.machine), ""]
         rule = ["---"] + ["---:"] * (len(titles) - 2) + ["---"]
         for row in (titles, rule, *self.rows()):
             lines.append(f"| {' | '.join(row)} |")
