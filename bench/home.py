@@ -1,6 +1,8 @@
 """A PostgreSQL for one benchmark, with fsync on, which goes with its data."""
 
 import os
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -26,6 +28,7 @@ steady = {
 @contextmanager
 def server(**settings: str | int) -> Iterator[tuple[Path, LocalPostgres]]:
     """Start a PostgreSQL below a temporary folder and give both; remove them afterwards."""
+    signal.signal(signal.SIGTERM, _leave)
     with tempfile.TemporaryDirectory(prefix="voucherpool-bench-") as name:
         home = Path(name)
         home.chmod(0o711)  # root's PostgreSQL runs as nobody and must get in
@@ -35,6 +38,11 @@ def server(**settings: str | int) -> Iterator[tuple[Path, LocalPostgres]]:
             yield home, postgres
         finally:
             postgres.stop()
+
+
+def _leave(number: int, _: object) -> None:
+    # By an exception, so that what was started is stopped.
+    sys.exit(128 + number)
 
 
 def connection(database: URL) -> closing[psycopg2.extensions.connection]:

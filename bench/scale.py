@@ -7,7 +7,7 @@ down is not taken for a table that grew.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +63,7 @@ def main(sizes: tuple[int, ...], rounds: int, file: Path, picture: Path) -> None
         seen = _measure(postgres.url(), shops, rounds)
     click.echo("\n".join([machine.markdown(about), "", *_table(seen, sizes)]))
     _write(file, about, seen)
-    _draw(picture, seen)
+    _draw(picture, seen, sorted(sizes))
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def _measure(server: URL, shops: list[Shop], rounds: int) -> Seen:
 
 
 def _table(seen: Seen, sizes: tuple[int, ...]) -> list[str]:
-    titles = ["", *(f"{size} vouchers" for size in sizes), f"{max(sizes)} : {min(sizes)}"]
+    titles = ["", *map(_spaced, sizes), f"{_spaced(max(sizes))} : {_spaced(min(sizes))}"]
     rows = [titles, ["---", *["---:"] * (len(sizes) + 1)]]
     for name in seen:
         for which in percentiles:
@@ -111,6 +111,10 @@ def _table(seen: Seen, sizes: tuple[int, ...]) -> list[str]:
                 [f"{name}, {which} ms", *times, f"**{_growth(seen[name], which):.2f}**{goal}"]
             )
     return [f"| {' | '.join(row)} |" for row in rows]
+
+
+def _spaced(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
 
 
 def _typical(runs: list[Measured], which: str) -> float:
@@ -138,18 +142,20 @@ def _write(file: Path, about: dict[str, str], seen: Seen) -> None:
     file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def _draw(picture: Path, seen: Seen) -> None:
+def _draw(picture: Path, seen: Seen, sizes: Sequence[int]) -> None:
     mpl.use("agg")
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     for color, (name, by_size) in enumerate(seen.items()):
         for which, style in zip(percentiles, ("-", ":"), strict=True):
-            times = [_typical(runs, which) for runs in by_size.values()]
+            times = [_typical(by_size[size], which) for size in sizes]
             label = f"{name}, {which}"
-            axes.plot(list(by_size), times, style, marker="o", color=f"C{color}", label=label)
+            axes.plot(sizes, times, style, marker="o", color=f"C{color}", label=label)
     axes.set(xscale="log", xlabel="vouchers", ylabel="milliseconds")
+    axes.set_xticks(sizes, [_spaced(size) for size in sizes])
+    axes.minorticks_off()
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
-    axes.legend(ncols=len(seen), frameon=False)
+    figure.legend(loc="outside upper center", ncols=len(seen), frameon=False)
     figure.savefig(picture, dpi=120)
 
 

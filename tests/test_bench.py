@@ -1,11 +1,15 @@
 """What the benchmark reads is what was there."""
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 from click import ClickException
 
-from bench import home, load, wire
+from bench import home, load, processes, wire
 from bench.fill import Group
 from bench.load import Loader, Operation
 
@@ -54,3 +58,11 @@ def test_statements_and_round_trips_are_counted_as_postgresql_answers_them(datab
             link.cursor().execute(statement)
             counted.append((answers.statements - before[0], answers.round_trips - before[1]))
     assert counted == [(1, 1), (3, 1), (1, 1)]
+
+
+def test_the_cpu_time_of_ended_processes_is_counted():
+    burn = "import time\nwhile time.process_time() < 0.3: pass"
+    before, own = processes.cpu_seconds(os.getpid()), time.process_time()
+    subprocess.run([sys.executable, "-c", burn], check=True)
+    burnt = processes.cpu_seconds(os.getpid()) - before - (time.process_time() - own)
+    assert 0.29 <= burnt <= 0.6
