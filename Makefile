@@ -6,7 +6,7 @@ uv_compile = $(python) -m uv pip compile setup.cfg --quiet --universal --python-
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults fuzz page bench-bulk bench-csv bench-figures bench-growth check lock clean
+.PHONY: help run test faults fuzz page bench bench-scale bench-bulk bench-csv bench-figures bench-growth check lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -22,6 +22,12 @@ faults: .venv/dev.ready ## run the long tests: kills, storms and the model at fu
 
 fuzz: .venv/dev.ready ## send 20 000 cases of the OpenAPI document, allowed and forbidden (SEED=)
 	@exec $(python) -m pytest -m fuzz $(ARGS)
+
+bench: .venv/dev.ready ## measure every operation over HTTP against its floors, with wrk (ARGS=--quick)
+	@exec $(python) -m bench.http $(ARGS)
+
+bench-scale: .venv/dev.ready .venv/bench.ready ## compare 10 000 vouchers with 10 000 000, and draw docs/scale.png
+	@exec $(python) -m bench.scale $(ARGS)
 
 bench-bulk: .venv/dev.ready ## measure bulk generation against a plain COPY
 	@exec $(python) -m bench.bulk
@@ -45,10 +51,11 @@ check: .venv/dev.ready ## lint, format, types, import rules, drift between model
 	@.venv/bin/lint-imports
 	@$(python) -m pytest --quiet tests/test_migrations.py
 
-lock: .venv/dev.ready ## resolve the dependencies of setup.cfg anew into the three lock files
+lock: .venv/dev.ready ## resolve the dependencies of setup.cfg anew into the lock files
 	@$(python) -m pip install --quiet uv
 	@$(uv_compile) --upgrade --extra dev --output-file requirements-dev.lock
 	@$(uv_compile) --constraint requirements-dev.lock --extra local --output-file requirements-local.lock
+	@$(uv_compile) --constraint requirements-dev.lock --extra bench --output-file requirements-bench.lock
 	@$(uv_compile) --constraint requirements-dev.lock --output-file requirements.lock
 
 clean: ## remove the environment and the caches; the data in var/ stay

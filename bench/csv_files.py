@@ -6,10 +6,8 @@ is what went in, on a PostgreSQL of its own with fsync on.
 
 import filecmp
 import os
-import re
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -22,12 +20,13 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
+from bench import home
+from bench.processes import children, megabytes
 from tests.server import run_gunicorn
 from voucherpool import create_app
 from voucherpool.config import Config, checkout
 from voucherpool.db import db, transaction
 from voucherpool.files import layout
-from voucherpool.localpg import LocalPostgres
 from voucherpool.vouchers import codes
 from voucherpool.web import apikeys
 
@@ -42,18 +41,11 @@ prepare = (
 
 def main() -> None:
     """Measure, print, and exit with 1 where the goal is missed."""
-    with tempfile.TemporaryDirectory(prefix="voucherpool-bench-") as name:
-        home = Path(name)
-        home.chmod(0o711)  # root's PostgreSQL runs as nobody and must get in
-        postgres = LocalPostgres(home / "postgres", max_wal_size="8GB")
-        postgres.start()
-        try:
-            _measure(home, postgres.url())
-        finally:
-            postgres.stop()
+    with home.server(max_wal_size="8GB") as (folder, postgres):
+        _measure(folder, postgres.url())
 
 
-def _measure(home: Path, database: URL) -> None:
+def _measure(folder: Path, database: URL) -> None:
     app = create_app(Config(database))
     with app.app_context():
         flask_migrate.upgrade()
@@ -61,7 +53,7 @@ def _measure(home: Path, database: URL) -> None:
             for statement in prepare:
                 db.session.execute(text(statement), {"people": people})
             key = apikeys.create("bench", apikeys.scopes)
-    given, by_command, by_http = (home / name for name in ("given", "by_command", "by_http"))
+    given, by_command, by_http = (folder / name for name in ("given", "by_command", "by_http"))
     _write(given)
     click.echo(f"{count} vouchers, {given.stat().st_size / 1e6:.0f} MB")
     most = [
@@ -96,7 +88,7 @@ def _wipe(app: Flask) -> None:
 def _command(name: str, database: URL, *arguments: str) -> float:
     """Run `voucherpool vouchers NAME` and return the most megabytes that it had."""
     address = database.render_as_string(hide_password=False)
-    process = subprocess.Popen(  # noqa: S603 (our own command)
+    process = subprocess.Popen(
         [sys.executable, "-m", "voucherpool", "vouchers", name, *arguments],
         env=os.environ | {"DATABASE_URL": address},
         cwd=checkout,
@@ -113,20 +105,14 @@ def _timed(what: str, call: Callable[[], None]) -> float:
     begin = time.monotonic()
     call()
     seconds = time.monotonic() - begin
-    [master] = _children(os.getpid())
-    [worker] = _children(master)
-    status = Path(f"/proc/{worker}/status").read_text()
-    return _tell(what, seconds, int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) / 1024)
+    [master] = children(os.getpid())
+    [worker] = children(master)
+    return _tell(what, seconds, megabytes(worker, "VmHWM"))
 
 
-def _children(process: int) -> list[int]:
-    listed = Path(f"/proc/{process}/task").glob("*/children")
-    return [int(child) for path in listed for child in path.read_text().split()]
-
-
-def _tell(what: str, seconds: float, megabytes: float) -> float:
-    click.echo(f"{what}: {seconds:.1f} s, at most {megabytes:.0f} MB (goal {most_memory})")
-    return megabytes
+def _tell(what: str, seconds: float, most: float) -> float:
+    click.echo(f"{what}: {seconds:.1f} s, at most {most:.0f} MB (goal {most_memory})")
+    return most
 
 
 def _send(port: int, key: str, path: Path) -> None:

@@ -46,7 +46,7 @@ server_settings = (
 new_customers = f"""
     INSERT INTO customers (email, email_key)
     SELECT email, email
-    FROM (SELECT 'c' || n || '@example.org' AS email FROM generate_series(0, {customers}) AS n)"""  # noqa: S608
+    FROM (SELECT 'c' || n || '@example.org' AS email FROM generate_series(0, {customers}) AS n)"""
 in_order = "SELECT code_key FROM vouchers ORDER BY expires_at, issue_number LIMIT %s"
 tables = """
     SELECT relname, pg_table_size(relid), pg_indexes_size(relid), n_dead_tup,
@@ -119,7 +119,8 @@ def drain(
 ) -> tuple[dict[str, int], dict[str, list[float]]]:
     """Redeem in turns; return the most dead rows seen, and what a claim took after each turn."""
     apps = {name: create_app(Config(url)) for name, url in databases.items()}
-    most_dead, claims = dict.fromkeys(databases, 0), {name: [] for name in databases}
+    most_dead = dict.fromkeys(databases, 0)
+    claims: dict[str, list[float]] = {name: [] for name in databases}
     for number, turn in enumerate(batched(uses, len(uses) // turns), 1):
         for name, url in databases.items():
             begun = time.perf_counter()

@@ -1,0 +1,11 @@
+"""The least that Flask can do for a request: the floor under the operations."""
+
+from flask import Flask
+
+app = Flask(__name__)
+
+
+@app.post("/vouchers/validate")
+def answer() -> tuple[dict[str, float], int]:
+    """Answer a small JSON."""
+    return {"discount": 22.1}, 201

@@ -1,0 +1,100 @@
+"""Vouchers whose codes and customers follow from a number, so that load.lua can name them.
+
+A number's code is far from its neighbour's, and the numbers themselves are taken in strides: so
+each request meets other pages of the table and of its indexes, as in a shop.
+"""
+
+from dataclasses import dataclass
+
+import flask_migrate
+from sqlalchemy.engine import URL
+
+from bench import home
+from voucherpool import create_app
+from voucherpool.config import Config
+from voucherpool.db import db, transaction
+from voucherpool.vouchers import schemas
+from voucherpool.web import apikeys
+
+# A Lua number is exact below 2**53: a number below 2**24 times the factor is.
+factor, modulus = 387_420_489, 2_147_483_647  # 3**18, and a prime
+stride = 7919  # a prime that divides no group's count
+
+hot_code = "HBENCHMARKED"
+
+customers = """
+    INSERT INTO customers (email, email_key) SELECT email, email
+    FROM (SELECT lower('{letter}') || n || '@example.org' AS email
+        FROM generate_series(0::bigint, {people} - 1) AS n ORDER BY n) AS new"""
+offer = "INSERT INTO offers (name, discount) VALUES ('{letter}', 22.1)"
+vouchers = """
+    INSERT INTO vouchers (code_key, code, offer_id, customer_id, expires_at)
+    SELECT code, code, offer_id, first + n / {per_customer}, expires_at
+    FROM (SELECT n, '{letter}' || lpad((n * {factor} % {modulus})::text, 11, '0') AS code,
+            (SELECT id FROM offers WHERE name = '{letter}') AS offer_id,
+            (SELECT min(id) FROM customers WHERE email_key = '{first}') AS first,
+            now() + (10 + n % 365) * interval '1 day' AS expires_at
+        FROM generate_series(0::bigint, {count} - 1) AS n ORDER BY n) AS new"""
+hot = f"""
+    INSERT INTO vouchers (code_key, code, offer_id, expires_at, max_redemptions)
+    SELECT '{hot_code}', '{hot_code}', id, now() + interval '90 days', 1000000000
+    FROM offers WHERE name = 'H'"""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Vouchers of one kind; `letter` begins their codes and names their offer.
+
+    Customer n is bound to `per_customer` of them, one after the other; None leaves them in the
+    pool.
+    """
+
+    letter: str
+    count: int
+    per_customer: int | None = 1
+
+    def code(self, number: int) -> str:
+        """Return a voucher's code."""
+        return f"{self.letter}{number * factor % modulus:011}"
+
+    def email(self, number: int) -> str:
+        """Return the e-mail of a voucher's customer."""
+        return f"{self.letter.lower()}{number // (self.per_customer or 1)}@example.org"
+
+    def statements(self) -> list[str]:
+        """Return the SQL that makes the offer, the customers and the vouchers."""
+        values = {
+            "letter": self.letter,
+            "count": self.count,
+            "per_customer": self.per_customer or 1,
+            "people": self.count // (self.per_customer or self.count),
+            "first": self.email(0) if self.per_customer else "",
+            "factor": factor,
+            "modulus": modulus,
+        }
+        made = [offer, customers, vouchers] if self.per_customer else [offer, vouchers]
+        return [statement.format(**values) for statement in made]
+
+
+def prepare(database: URL, *groups: Group) -> str:
+    """Build the schema, add the groups' vouchers and a hot one, and return an API key."""
+    with create_app(Config(database)).app_context():
+        flask_migrate.upgrade()
+        with transaction():
+            key = apikeys.create("bench", apikeys.scopes)
+        db.engine.dispose()
+    # Foreign keys are not looked up row by row: what they would find is made in the same breath.
+    settings = "SET session_replication_role = replica"
+    statements = [statement for group in groups for statement in group.statements()]
+    hot_offer = offer.format(letter="H")
+    home.execute(database, settings, *statements, hot_offer, hot, "VACUUM ANALYZE", "CHECKPOINT")
+    return key
+
+
+def cursor(database: URL, group: Group, customer: int, page: int, size: int = 100) -> str:
+    """Return the cursor with which a customer's list goes on at that page."""
+    where = f"customer_id = (SELECT id FROM customers WHERE email_key = '{group.email(customer)}')"
+    last = f"""SELECT expires_at, issue_number FROM vouchers WHERE {where}
+        ORDER BY expires_at, issue_number LIMIT 1 OFFSET {(page - 1) * size - 1}"""
+    [position] = home.execute(database, last)
+    return str(schemas.ListRequest().dump({"cursor": position})["cursor"])

@@ -1,0 +1,138 @@
+"""Every operation over HTTP, beside the floors that it stands on; `make bench` runs it.
+
+gunicorn as in production, on a PostgreSQL of its own that syncs to disk. All are measured in short
+runs that take turns, so that what else the machine does slows them alike; the medians are shown.
+"""
+
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import click
+
+from bench import bulk, counting, fill, floors, home, load, machine, operations, processes, table
+from bench.load import Loader, Operation
+from bench.processes import Service
+from bench.table import Run, Runs
+from voucherpool.localpg import LocalPostgres
+
+few, many = 10_000, 100_000  # requests, between which the memory may not grow
+settling_seconds = 0.2
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Leave out the memory and the bulk generation.")
+@click.option("--rounds", default=5, show_default=True)
+@click.option("--seconds", default=2, show_default=True, help="How long each run takes.")
+@click.option("--bulk-count", default=1_000_000, show_default=True)
+@click.option("--json", "file", default="var/bench.json", show_default=True, type=Path)
+def main(quick: bool, rounds: int, seconds: int, bulk_count: int, file: Path) -> None:
+    """Measure the service over HTTP and print one table of it."""
+    load.insist_on_wrk()
+    with home.server(**home.steady) as (folder, postgres):
+        report = table.Report(machine.describe(postgres.url(), folder))
+        _tell("Filling the tables")
+        key = fill.prepare(postgres.url(), *operations.groups)
+        bench = Bench(folder, postgres, Loader(key))
+        report.counts = bench.count()
+        report.runs = bench.measure(rounds, seconds, watch_memory=not quick)
+        report.memory = bench.memory
+        if not quick:
+            _tell(f"Generating {bulk_count} vouchers in bulk")
+            report.bulk = bulk.measure(folder, postgres.url(), bulk_count, _tell)
+    click.echo(report.markdown())
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(report.json())
+
+
+class Bench:
+    """One PostgreSQL that is filled, and the services on it."""
+
+    def __init__(self, folder: Path, postgres: LocalPostgres, loader: Loader) -> None:
+        self._folder, self._loader, self._database = folder, loader, postgres.url()
+        self._postgres = int((postgres.data / "postmaster.pid").read_text().split("\n", 1)[0])
+        self._pgbench = floors.prepare(self._database, folder, operations.fresh.count)
+        self._operations = operations.all_of(self._database)
+        self._served = 0
+        self.memory: list[float] = []
+
+    def count(self) -> dict[str, counting.Count]:
+        """Return what PostgreSQL is asked for each operation."""
+        _tell("Counting statements and round trips")
+        return counting.count(self._database, self._folder, self._loader, self._operations)
+
+    def measure(self, rounds: int, seconds: int, watch_memory: bool) -> Runs:
+        """Run all in turns, after a turn that is not counted."""
+        log, runs = self._folder / "gunicorn.log", defaultdict(list)
+        with (
+            processes.gunicorn(self._database, log, "bench.bare:app") as bare,
+            processes.gunicorn(self._database, log) as service,
+        ):
+            _tell("Warming up")
+            self._round(bare, service, 1)
+            home.execute(self._database, "VACUUM ANALYZE")
+            if watch_memory:
+                self._note_memory(service, few)
+            for number in range(rounds):
+                _tell(f"Round {number + 1} of {rounds}")
+                for name, run in self._round(bare, service, seconds).items():
+                    runs[name].append(run)
+            if watch_memory:
+                self._note_memory(service, many)
+        return runs
+
+    def _round(self, bare: Service, service: Service, seconds: int) -> dict[str, Run]:
+        runs = {
+            operations.bare.name: self._run(bare, operations.bare, seconds),
+            floors.update: self._update(seconds),
+        }
+        for operation in self._operations:
+            runs[operation.name] = self._run(service, operation, seconds)
+            self._served += runs[operation.name].requests
+        return runs
+
+    def _run(self, service: Service, operation: Operation, seconds: int) -> Run:
+        app, database = self._start(service)
+        seen = self._loader.load(service.port, operation, seconds)
+        app_after, database_after = self._cpu(service)
+        return Run(
+            seen.requests,
+            seen.requests / seen.seconds,
+            seen.p50,
+            seen.p99,
+            (app_after - app) / seen.requests,
+            (database_after - database) / seen.requests,
+        )
+
+    def _update(self, seconds: int) -> Run:
+        _, database = self._start(None)
+        transactions, rate = floors.pgbench(self._database, self._pgbench, seconds)
+        _, after = self._cpu(None)
+        return Run(transactions, rate, None, None, None, (after - database) / transactions)
+
+    def _start(self, service: Service | None) -> tuple[float, float]:
+        # Each run finds PostgreSQL alike: after a checkpoint a page's first change costs more.
+        home.execute(self._database, "CHECKPOINT")
+        return self._cpu(service)
+
+    def _cpu(self, service: Service | None) -> tuple[float, float]:
+        """Return the microseconds that gunicorn and PostgreSQL have used so far."""
+        time.sleep(settling_seconds)  # for what ends to be counted by its parent
+        app = processes.cpu_seconds(service.process) if service else 0
+        return app * 1e6, processes.cpu_seconds(self._postgres) * 1e6
+
+    def _note_memory(self, service: Service, requests: int) -> None:
+        """Note the largest worker's memory once so many requests were served."""
+        _tell(f"Serving {requests} requests in all")
+        while self._served < requests:
+            self._served += self._loader.load(service.port, operations.check, 2).requests
+        workers = processes.children(service.process)
+        self.memory.append(max(map(processes.megabytes, workers)))
+
+
+def _tell(what: str) -> None:
+    click.echo(what, err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""What was measured on: without it no figure means anything."""
+
+import os
+import platform
+import re
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+from sqlalchemy.engine import URL
+
+from bench import floors, home
+
+packages = ("flask", "gunicorn", "sqlalchemy", "psycopg2-binary")
+
+
+def describe(database: URL, folder: Path) -> dict[str, str]:
+    """Return the machine, the versions and the time that the disk takes, by their names."""
+    [(postgres,)] = home.execute(database, "SHOW server_version")
+    installed = [f"{name} {version(name)}" for name in packages]
+    return {
+        "machine": f"{_processor()}, {os.cpu_count()} cores, {_gigabytes():.0f} GB, "
+        f"Linux {platform.release()}",
+        "versions": ", ".join(
+            [f"Python {platform.python_version()}", *installed, f"PostgreSQL {postgres}", _wrk()]
+        ),
+        "fdatasync of 8 kB": f"{floors.fsync_milliseconds(folder):.2f} ms",
+        "load before": f"{os.getloadavg()[0]:.2f} processes",
+    }
+
+
+def markdown(about: dict[str, str]) -> str:
+    """Return it as a list."""
+    return "\n".join(f"- {name}: {value}" for name, value in about.items())
+
+
+def _processor() -> str:
+    names = re.findall(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return names[0] if names else platform.machine()
+
+
+def _gigabytes() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+
+
+def _wrk() -> str:
+    said = subprocess.run(["wrk", "-v"], capture_output=True, text=True).stdout
+    return " ".join(said.split()[:2])
