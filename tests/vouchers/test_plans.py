@@ -26,7 +26,8 @@ fill = """
     SELECT 1 + n % 500, n, 0 FROM generate_series(1, 3000) AS n;
     UPDATE offers SET max_redemptions_per_customer = 5;
     INSERT INTO redemptions (code_key, customer_id, discount, order_ref)
-    SELECT code_key, 1, 10, 'o' || code_key FROM vouchers WHERE code_key BETWEEN '011000' AND '012000';
+    SELECT code_key, 1, 10, 'o' || code_key FROM vouchers
+    WHERE code_key BETWEEN '011000' AND '012000';
     INSERT INTO claims (offer_id, claim_ref, customer_id)
     SELECT 1 + n % 500, 'c' || n, 1 FROM generate_series(1, 3000) AS n;
     INSERT INTO idempotency_keys (key, fingerprint, status, body)

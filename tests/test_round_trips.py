@@ -1,0 +1,56 @@
+"""How often a request asks PostgreSQL."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.wire import tapped
+from tests.builders import ana
+from tests.conftest import config
+from voucherpool import create_app
+from voucherpool.db import db
+
+
+@pytest.fixture
+def asked(database_url, key, tmp_path_factory):
+    """Return a function that sends a request and returns its status and its round trips."""
+    folder = database_url.query["host"]
+    if not str(folder).startswith("/"):
+        pytest.skip("PostgreSQL is not reached by a Unix socket here")
+    path = tmp_path_factory.mktemp("s")
+    with tapped(Path(folder, ".s.PGSQL.5432"), path / ".s.PGSQL.5432") as answers:
+        url = database_url.update_query_dict({"host": str(path)})
+        app = create_app(replace(config(database_url), database_url=url))
+        client = app.test_client()
+
+        def ask(method, address, **request):
+            before = answers.round_trips
+            headers = {"Authorization": f"Bearer {key}", **request.pop("headers", {})}
+            answer = client.open(address, method=method, headers=headers, **request)
+            return answer.status_code, answers.round_trips - before
+
+        yield ask
+        with app.app_context():
+            db.engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("round_trips", "headers"), [(1, {}), (3, {"Idempotency-Key": "{number}"})], ids=str
+)
+def test_a_redemption_takes_one_round_trip_and_with_a_key_three(asked, make, round_trips, headers):
+    seen = []
+    for number in range(4):
+        body = {"code": make.voucher(), "email": ana}
+        name = {header: value.format(number=number) for header, value in headers.items()}
+        seen.append(asked("POST", "/vouchers/validate", json=body, headers=name))
+    # The first also connects, looks the API key and the guesses up, and prepares.
+    assert seen[1:] == [(201, round_trips)] * 3
+
+
+def test_a_check_takes_one_round_trip_and_a_list_two(asked, make):
+    body = {"code": make.voucher(), "email": ana}
+    checks = [asked("POST", "/vouchers/check", json=body) for _ in range(3)]
+    assert checks[1:] == [(200, 1)] * 2
+    lists = [asked("GET", f"/vouchers?email={ana}") for _ in range(3)]
+    assert lists[1:] == [(200, 2)] * 2
