@@ -54,7 +54,13 @@ class Formatter(JsonFormatter):
 
 
 def settings() -> dict[str, Any]:
-    """Return the configuration for logging.config.dictConfig: everything to standard error."""
+    """Return the configuration for logging.config.dictConfig: everything to standard error.
+
+    Nothing is looked up for a record that no line shows
+    (https://docs.python.org/3/howto/logging.html#optimization).
+    """
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     return {
         "version": 1,
         "disable_existing_loggers": False,
