@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL
 from bench import home
 
 update = "pgbench, UPDATE by key"
+paced_update = "the same UPDATE, as often as validate"
 clients = 16
 script = """\\set id random(1, {count})
 UPDATE floor SET uses = uses + 1 WHERE id = :id;
@@ -32,11 +33,18 @@ def prepare(database: URL, folder: Path, count: int) -> Path:
     return path
 
 
-def pgbench(database: URL, path: Path, seconds: int) -> tuple[int, float]:
-    """Run pgbench and return its transactions and how many they were a second."""
+def pgbench(
+    database: URL, path: Path, seconds: int, rate: float | None = None
+) -> tuple[int, float]:
+    """Run pgbench and return its transactions and how many they were a second.
+
+    As fast as it can, or at a rate: less hurried, PostgreSQL writes the log for fewer commits at a
+    time and wakes up more often, so that each takes more of its time.
+    """
     finished = subprocess.run(
         [
             *(program("pgbench"), "-M", "prepared", "-n", "-c", str(clients), "-j", "2"),
+            *(["-R", str(rate)] if rate else []),
             *("-T", str(seconds), "-f", str(path), "-U", str(database.username)),
             *("-h", str(database.query["host"]), "-p", str(database.query["port"])),
             str(database.database),

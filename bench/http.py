@@ -89,10 +89,12 @@ class Bench:
         for operation in self._operations:
             runs[operation.name] = self._run(service, operation, seconds)
             self._served += runs[operation.name].requests
+        pace = runs[operations.redeem.name].rate
+        runs[floors.paced_update] = self._update(seconds, pace)
         return runs
 
     def _run(self, service: Service, operation: Operation, seconds: int) -> Run:
-        app, database = self._start(service)
+        app, database = self._cpu(service)
         seen = self._loader.load(service.port, operation, seconds)
         app_after, database_after = self._cpu(service)
         return Run(
@@ -104,16 +106,11 @@ class Bench:
             (database_after - database) / seen.requests,
         )
 
-    def _update(self, seconds: int) -> Run:
-        _, database = self._start(None)
-        transactions, rate = floors.pgbench(self._database, self._pgbench, seconds)
+    def _update(self, seconds: int, pace: float | None = None) -> Run:
+        _, database = self._cpu(None)
+        transactions, rate = floors.pgbench(self._database, self._pgbench, seconds, pace)
         _, after = self._cpu(None)
         return Run(transactions, rate, None, None, None, (after - database) / transactions)
-
-    def _start(self, service: Service | None) -> tuple[float, float]:
-        # Each run finds PostgreSQL alike: after a checkpoint a page's first change costs more.
-        home.execute(self._database, "CHECKPOINT")
-        return self._cpu(service)
 
     def _cpu(self, service: Service | None) -> tuple[float, float]:
         """Return the microseconds that gunicorn and PostgreSQL have used so far."""
