@@ -38,7 +38,10 @@ except ConfigurationError as error:
 # Behind the container's port mapping or the reverse proxy; `voucherpool start` binds to loopback.
 bind = f"0.0.0.0:{settings.port}"
 
-# Threads wait for PostgreSQL while others compute; each worker's pool has a connection for each.
+# A worker for each core, for Python computes in one thread at a time; the other threads wait for
+# PostgreSQL meanwhile, and each worker's pool has a connection for each. Other shares of 4 to 16
+# threads measured the same within the noise (docs/performance.md). sync workers would close each
+# connection after its request, and asynchronous ones do not know psycopg2's waits.
 worker_class = "gthread"
 workers = settings.workers
 threads = settings.threads

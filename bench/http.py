@@ -22,8 +22,8 @@ settling_seconds = 0.2
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Leave out the memory and the bulk generation.")
-@click.option("--rounds", default=5, show_default=True)
-@click.option("--seconds", default=2, show_default=True, help="How long each run takes.")
+@click.option("--rounds", default=9, show_default=True)
+@click.option("--seconds", default=1, show_default=True, help="How long each run takes.")
 @click.option("--bulk-count", default=1_000_000, show_default=True)
 @click.option("--json", "file", default="var/bench.json", show_default=True, type=Path)
 def main(quick: bool, rounds: int, seconds: int, bulk_count: int, file: Path) -> None:

@@ -13,14 +13,14 @@ fill = """
     INSERT INTO customers (email, email_key)
     SELECT email, email FROM (SELECT 'c' || n || '@example.org' AS email
         FROM generate_series(1, 3000) AS n) AS new;
-    INSERT INTO offers (name, discount) SELECT 'offer ' || n, 10 FROM generate_series(1, 500) AS n;
+    INSERT INTO offers (name, discount) SELECT 'offer ' || n, 10 FROM generate_series(1, 5000) AS n;
     INSERT INTO vouchers (code_key, code, offer_id, customer_id, expires_at)
-    SELECT code, code, 1 + n % 500, CASE WHEN n % 2 = 0 THEN 1 + n % 3000 END,
+    SELECT code, code, 1 + n % 5000, CASE WHEN n % 2 = 0 THEN 1 + n % 3000 END,
         now() + interval '30 days'
     FROM generate_series(1, 12000) AS n, to_char(n, 'FM000000') AS code;
     INSERT INTO customers (email, email_key) VALUES ('rich@example.org', 'rich@example.org');
     INSERT INTO vouchers (code_key, code, offer_id, customer_id, expires_at)
-    SELECT code, code, 1 + n % 500, 3001, now() + n * interval '1 minute'
+    SELECT code, code, 1 + n % 5000, 3001, now() + n * interval '1 minute'
     FROM generate_series(20001, 30000) AS n, to_char(n, 'FM000000') AS code;
     INSERT INTO customer_redemptions (offer_id, customer_id, redemption_count)
     SELECT 1 + n % 500, n, 0 FROM generate_series(1, 3000) AS n;

@@ -210,14 +210,14 @@ def _canonical_number(number: Decimal) -> int | dict[str, str]:
 
 
 # Waits for a twin that is at work, and then reads what it left in the same breath.
+_new_key = insert(IdempotencyKey.__table__).values(
+    key=bindparam("key", type_=Text), fingerprint=bindparam("fingerprint", type_=LargeBinary)
+)
 claim = Statement(
     "claim_key",
-    insert(IdempotencyKey.__table__)
-    .values(
-        key=bindparam("key", type_=Text), fingerprint=bindparam("fingerprint", type_=LargeBinary)
-    )
-    .on_conflict_do_update(index_elements=["key"], set_={"used_at": func.now()})
-    .returning(IdempotencyKey.fingerprint, IdempotencyKey.status, IdempotencyKey.body),
+    _new_key.on_conflict_do_update(
+        index_elements=["key"], set_={"used_at": _new_key.excluded.used_at}
+    ).returning(IdempotencyKey.fingerprint, IdempotencyKey.status, IdempotencyKey.body),
 )
 
 settle = Statement(
