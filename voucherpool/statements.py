@@ -89,12 +89,9 @@ def _lent_connection() -> Iterator[PoolProxiedConnection]:
     """Lend the connection that the session holds, or else one of the pool for one statement."""
     if db.session.registry.has() and db.session().in_transaction():
         yield db.session.connection().connection
-        return
-    connection = db.engine.raw_connection()
-    try:
-        yield connection
-    finally:
-        connection.close()
+    else:
+        with db.engine.connect() as connection:
+            yield connection.connection
 
 
 def _as_raised_by_sqlalchemy(
