@@ -5,6 +5,7 @@ from contextlib import contextmanager, suppress
 import pytest
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INTRANS
 from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError
 
 from tests.builders import ana, in_days
 from voucherpool.db import db, long_transaction, transaction
@@ -137,6 +138,15 @@ def test_a_transaction_leaves_nothing_on_its_connection(app, opened):
                 1 / failing
             assert state() == before == (TRANSACTION_STATUS_IDLE, True)
             db.session.remove()
+
+
+def test_a_transaction_that_failed_and_went_on_is_not_taken_for_committed(app):
+    def divide_by_zero():
+        with suppress(DBAPIError):
+            db.session.execute(text("SELECT 1/0"))
+
+    with app.app_context(), pytest.raises(RuntimeError, match="passed over"), transaction():
+        divide_by_zero()
 
 
 def test_what_dies_twice_is_503_and_may_be_tried_again(client, make, sql, instead):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 from flask_sqlalchemy import SQLAlchemy
 from psycopg2 import Error
 from psycopg2.errors import DeadlockDetected, ReadOnlySqlTransaction, SerializationFailure
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR
 from sqlalchemy import (
     BigInteger,
     Connection,
@@ -143,11 +143,12 @@ def only_statement() -> Iterator[None]:
 
 
 def _commit(connection: Connection, last_words: tuple[str, dict[str, Any]] | None) -> None:
-    if last_words is None:
-        connection.exec_driver_sql("COMMIT")
-    else:
-        statement, values = last_words
-        connection.exec_driver_sql(f"{statement};COMMIT", values)
+    driver: Any = connection.connection.driver_connection
+    if driver.info.transaction_status == TRANSACTION_STATUS_INERROR:
+        # PostgreSQL answers such a COMMIT as if all were well, and rolls back.
+        raise RuntimeError("an error of the database was passed over within the transaction")
+    statement, values = last_words or ("", {})
+    connection.exec_driver_sql(f"{statement};COMMIT".lstrip(";"), values)
 
 
 @event.listens_for(Engine, "before_cursor_execute", retval=True)
@@ -235,12 +236,9 @@ def pause() -> None:
 
 
 def is_lost(error: Error, connection: Any) -> bool:
-    """Tell whether the connection is of no more use after the error.
-
-    A primary that became a standby keeps its connections; the pool must find the new primary.
-    """
+    """Tell whether the connection is of no more use, as that to a primary that became a standby."""
     dialect: Any = db.engine.dialect
-    gone: bool = dialect.is_disconnect(error, connection, None)
+    gone = bool(dialect.is_disconnect(error, connection, None))
     return gone or isinstance(error, ReadOnlySqlTransaction)
 
 

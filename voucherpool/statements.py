@@ -21,8 +21,8 @@ class Statement:
     """A statement that each connection parses and plans the first time it runs it.
 
     That saves PostgreSQL more work than running the statement takes
-    (https://www.postgresql.org/docs/current/sql-prepare.html), and psycopg2's bare cursor saves
-    more time than all the rest of the statement's way through this process takes.
+    (https://www.postgresql.org/docs/current/sql-prepare.html). It runs on psycopg2's cursor itself,
+    because SQLAlchemy's results take this process as long as the rest of the way.
 
     Its parameters are the named bindparams; those that a caller leaves out are NULL. It runs in
     the present transaction; outside of any it commits by itself. One whose best plan depends on
