@@ -103,7 +103,7 @@ class Config:
                 "pool_size": self.threads,
                 "max_overflow": 0,
                 "pool_timeout": 2,
-                # Rarely used connections are closed by nobody, so the same few stay busy.
+                # The connection that was used last has its plans, and PostgreSQL's caches are warm.
                 "pool_use_lifo": True,
                 # What a failed statement logs must name no code and no e-mail.
                 "hide_parameters": True,

@@ -23,7 +23,6 @@ functions = f"""
     AS $$ SELECT count(*) {holds_of_others} $$;
 """
 
-
 orders = "redemptions_order_ref_code_key_key"
 
 
