@@ -6,7 +6,7 @@ uv_compile = $(python) -m uv pip compile setup.cfg --quiet --universal --python-
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults fuzz page bench bench-scale bench-bulk bench-csv bench-figures bench-growth check lock clean
+.PHONY: help run test faults fuzz page bench bench-scale bench-bulk bench-csv check lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -34,12 +34,6 @@ bench-bulk: .venv/dev.ready ## measure bulk generation against a plain COPY
 
 bench-csv: .venv/dev.ready ## measure the import and the export of 1 000 000 vouchers
 	@exec $(python) -m bench.csv_files
-
-bench-figures: .venv/dev.ready ## measure what the offers' figures cost a redemption
-	@exec $(python) -m bench.figures
-
-bench-growth: .venv/dev.ready ## measure what 1 000 000 redemptions leave in the tables (COUNT=, 8 minutes)
-	@exec $(python) -m bench.growth
 
 page: .venv/dev.ready ## try /docs in a Chromium of this machine (SCREENSHOT=file.png)
 	@exec $(python) -m pytest tests/page_check.py $(ARGS)

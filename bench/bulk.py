@@ -29,7 +29,8 @@ from bench.home import connection, execute
 from voucherpool import create_app, worker
 from voucherpool.batches import generating, service
 from voucherpool.config import Config
-from voucherpool.db import db, transaction
+from voucherpool.database.model import db
+from voucherpool.database.transactions import transaction
 from voucherpool.offers import service as offers
 from voucherpool.vouchers import codes
 

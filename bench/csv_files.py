@@ -25,7 +25,8 @@ from bench.processes import children, megabytes
 from tests.server import run_gunicorn
 from voucherpool import create_app
 from voucherpool.config import Config, checkout
-from voucherpool.db import db, transaction
+from voucherpool.database.model import db
+from voucherpool.database.transactions import transaction
 from voucherpool.files import layout
 from voucherpool.vouchers import codes
 from voucherpool.web import apikeys

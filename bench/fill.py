@@ -12,7 +12,8 @@ from sqlalchemy.engine import URL
 from bench import home
 from voucherpool import create_app
 from voucherpool.config import Config
-from voucherpool.db import db, transaction
+from voucherpool.database.model import db
+from voucherpool.database.transactions import transaction
 from voucherpool.vouchers import schemas
 from voucherpool.web import apikeys
 

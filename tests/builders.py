@@ -8,7 +8,8 @@ from flask import Flask
 from sqlalchemy import text, update
 
 from voucherpool.customers import service as customers
-from voucherpool.db import db, transaction
+from voucherpool.database.model import db
+from voucherpool.database.transactions import transaction
 from voucherpool.vouchers import codes, issuing
 from voucherpool.vouchers.models import Voucher
 
@@ -52,7 +53,7 @@ class Builders:
         return code
 
     def older(self, days: int) -> None:
-        """Make all vouchers, their ledger and their figures so many days older."""
+        """Make all vouchers, their ledger and their counts so many days older."""
         past = f"- interval '{days} days'"
         moments = {
             "vouchers": ("created_at", "claimed_at", "used_at", "expires_at"),
@@ -62,4 +63,4 @@ class Builders:
             for table, columns in moments.items():
                 changes = ", ".join(f"{column} = {column} {past}" for column in columns)
                 db.session.execute(text(f"UPDATE {table} SET {changes}"))
-            db.session.execute(text(f"UPDATE offer_figures SET day = day - {days}"))
+            db.session.execute(text(f"UPDATE offer_counts SET day = day - {days}"))

@@ -25,9 +25,9 @@ from tests.builders import Builders
 from tests.server import Server, run_gunicorn
 from voucherpool import auditing, create_app
 from voucherpool.config import Config, durability
-from voucherpool.db import db
+from voucherpool.database.model import db
+from voucherpool.database.statements import Statement
 from voucherpool.localpg import LocalPostgres
-from voucherpool.statements import Statement
 from voucherpool.web import apikeys, throttle
 
 # Fast instead of durable: what the tests write is thrown away.

@@ -25,7 +25,7 @@ from tests.conftest import memory
 from tests.server import run_gunicorn
 from voucherpool import create_app
 from voucherpool.config import Config
-from voucherpool.db import transaction
+from voucherpool.database.transactions import transaction
 from voucherpool.localpg import LocalPostgres
 from voucherpool.web import apikeys
 

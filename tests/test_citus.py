@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint, text
 
 from voucherpool.config import checkout
-from voucherpool.db import db
+from voucherpool.database.model import db
 
 script = (checkout / "docs" / "citus.sql").read_text()
 placed = re.findall(r"^(?:SELECT create_\w+_table\('|-- Local: )(\w+)", script, re.M)

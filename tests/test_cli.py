@@ -13,7 +13,7 @@ from click import ClickException
 from voucherpool import create_app
 from voucherpool.cli import plain_errors
 from voucherpool.config import Config
-from voucherpool.db import db
+from voucherpool.database.model import db
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 
 from voucherpool import create_app
 from voucherpool.config import Config, ConfigurationError
-from voucherpool.db import db
+from voucherpool.database.model import db
 
 url = "postgresql://user:secret@db:5432/voucherpool"
 

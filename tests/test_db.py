@@ -8,8 +8,9 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.builders import ana, in_days
-from voucherpool.db import db, long_transaction, transaction
-from voucherpool.statements import Statement
+from voucherpool.database.model import db
+from voucherpool.database.statements import Statement
+from voucherpool.database.transactions import long_transaction, transaction
 
 serialization_failure, read_only = "40001", "25006"
 

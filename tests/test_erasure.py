@@ -12,7 +12,8 @@ from tests.builders import ana, ben, in_days
 from tests.server import at_once
 from voucherpool import auditing
 from voucherpool.customers import service as customers
-from voucherpool.db import db, transaction
+from voucherpool.database.model import db
+from voucherpool.database.transactions import transaction
 from voucherpool.web import personal
 
 given = "Ana.Ünal@Example.org"

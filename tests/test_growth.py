@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import text
 
 from tests.builders import ana
-from voucherpool.db import db, transaction
-from voucherpool.offers import figures
-from voucherpool.vouchers import redemption
+from voucherpool.database.model import db
+from voucherpool.database.transactions import transaction
+from voucherpool.offers import counts
+from voucherpool.vouchers import redeeming
 from voucherpool.web import idempotency
 
 uses = 20  # their versions fit into one page, which nothing tidies inside a transaction
@@ -40,21 +41,21 @@ def code(make, app):
     """Return the code of a voucher with uses to spare that was redeemed before."""
     code = make.voucher(max_redemptions=100)
     with app.app_context(), transaction():
-        redemption.redeem(code, ana)
+        redeeming.redeem(code, ana)
     return code
 
 
-def test_a_use_that_is_not_the_last_touches_no_index_of_vouchers_and_counters(app, code):
-    with in_place(app, vouchers=uses, customer_redemptions=uses, offer_figures=uses):
+def test_a_use_that_is_not_the_last_touches_no_index_of_vouchers(app, code):
+    with in_place(app, vouchers=uses):
         for _ in range(uses):
-            redemption.redeem(code, ana)
+            redeeming.redeem(code, ana)
 
 
 def test_counting_issued_vouchers_touches_no_index(app, code, sql):
     [(offer_id,)] = sql("SELECT id FROM offers")
-    with in_place(app, offer_figures=uses):
+    with in_place(app, offer_counts=uses):
         for _ in range(uses):
-            figures.count(offer_id, issued=1)
+            counts.count(offer_id, issued=1)
 
 
 def test_the_answer_of_an_idempotency_key_is_stored_without_touching_an_index(app):

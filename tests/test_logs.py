@@ -12,7 +12,7 @@ from sqlalchemy import text
 from tests.builders import ana
 from tests.server import Server, run_gunicorn
 from voucherpool import logs
-from voucherpool.db import db
+from voucherpool.database.model import db
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from tests.conftest import memory
 from tests.server import Server, run_gunicorn
 from voucherpool import create_app
 from voucherpool.config import Config
-from voucherpool.db import db, transaction
+from voucherpool.database.model import db
+from voucherpool.database.transactions import transaction
 from voucherpool.localpg import LocalPostgres
 from voucherpool.web import apikeys
 

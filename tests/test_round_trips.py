@@ -9,7 +9,7 @@ from bench.wire import tapped
 from tests.builders import ana
 from tests.conftest import config
 from voucherpool import create_app
-from voucherpool.db import db
+from voucherpool.database.model import db
 
 
 @pytest.fixture

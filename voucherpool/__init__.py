@@ -12,10 +12,11 @@ from voucherpool.batches import commands as batch_commands
 from voucherpool.batches import routes as batches
 from voucherpool.config import Config, checkout
 from voucherpool.customers import routes as customers
-from voucherpool.db import db
+from voucherpool.database.model import db
 from voucherpool.files import commands as file_commands
 from voucherpool.files import routes as files
 from voucherpool.offers import routes as offers
+from voucherpool.statistics import routes as statistics
 from voucherpool.vouchers import commands as voucher_commands
 from voucherpool.vouchers import ledger_routes as redemptions
 from voucherpool.vouchers import routes as vouchers
@@ -63,7 +64,8 @@ def create_app(config: Config | None = None) -> Flask:
     auth.init_app(app)
     throttle.init_app(app)
     api = openapi.init_app(app)
-    for part in (vouchers, redemptions, offers, customers, batches, files, health, observation):
+    domains = (vouchers, redemptions, offers, statistics, customers, batches, files)
+    for part in (*domains, health, observation):
         api.register_blueprint(part.blueprint)
     problems.init_app(app)
     cli.init_app(app)

@@ -17,7 +17,7 @@ from voucherpool import auditing, erasure, seeding
 from voucherpool import worker as background
 from voucherpool.config import checkout
 from voucherpool.customers import service as people
-from voucherpool.db import long_transaction, transaction
+from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.errors import VoucherPoolError
 from voucherpool.fields import Text, rfc3339_utc
 from voucherpool.web import apikeys

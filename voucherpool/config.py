@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ durability = frozenset({"fsync", "full_page_writes", "synchronous_commit"})
 timeouts = (
     "-c statement_timeout=3s -c lock_timeout=2s -c idle_in_transaction_session_timeout=5s"
     r" -c default_transaction_isolation=read\ committed -c plan_cache_mode=force_generic_plan"
+    " -c enable_seqscan=off"
 )
 
 
@@ -39,8 +40,7 @@ class Config:
     `misses_per_key` and `misses_per_email` are how many codes an API key and a customer may guess
     wrong in a minute. `timeouts` says whether they come with each `connection` or with the
     database's `role`, for pgbouncer does not pass them on. `tolerate_off` names the settings of
-    `durability` that PostgreSQL may have switched off, for tests alone. `erasure_key` is the secret
-    by which the limits know people who were erased; without one nobody can be.
+    `durability` that PostgreSQL may have switched off, for tests alone.
     `archive_older_than` and `purge_older_than` let the worker archive and purge what is so old.
     """
 
@@ -53,7 +53,6 @@ class Config:
     misses_per_email: int = 10
     timeouts: str = "connection"
     tolerate_off: frozenset[str] = frozenset()
-    erasure_key: str | None = field(default=None, repr=False)
     archive_older_than: timedelta | None = None
     purge_older_than: timedelta | None = None
 
@@ -87,7 +86,6 @@ class Config:
             ),
             timeouts=_one_of(environ, "VOUCHERPOOL_TIMEOUTS", ("connection", "role")),
             tolerate_off=_tolerate_off(environ),
-            erasure_key=_erasure_key(environ),
             archive_older_than=_age(environ, "VOUCHERPOOL_ARCHIVE_OLDER_THAN"),
             purge_older_than=_age(environ, "VOUCHERPOOL_PURGE_OLDER_THAN"),
         )
@@ -115,7 +113,6 @@ class Config:
             "MISSES_PER_KEY": self.misses_per_key,
             "MISSES_PER_EMAIL": self.misses_per_email,
             "TOLERATE_OFF": self.tolerate_off,
-            "ERASURE_KEY": self.erasure_key,
             "ARCHIVE_OLDER_THAN": self.archive_older_than,
             "PURGE_OLDER_THAN": self.purge_older_than,
             "MAX_CONTENT_LENGTH": 1024 * 1024,
@@ -190,13 +187,6 @@ def _tolerate_off(environ: Mapping[str, str]) -> frozenset[str]:
             "VOUCHERPOOL_TOLERATE_OFF", f"unset, or some of {', '.join(sorted(durability))}"
         )
     return names
-
-
-def _erasure_key(environ: Mapping[str, str]) -> str | None:
-    key = environ.get("VOUCHERPOOL_ERASURE_KEY", "").strip()
-    if key and len(key) < 32:
-        raise ConfigurationError("VOUCHERPOOL_ERASURE_KEY", "32 or more random characters")
-    return key or None
 
 
 def _one_of(environ: Mapping[str, str], variable: str, values: tuple[str, str]) -> str:

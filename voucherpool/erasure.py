@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Collection
 
-from voucherpool.customers import persons
 from voucherpool.customers import service as customers
-from voucherpool.customers.models import email_key
+from voucherpool.vouchers import holds
 from voucherpool.web import idempotency, throttle
 
 Forget = Callable[[Collection[str]], None]
@@ -14,17 +13,27 @@ places: tuple[Forget, ...] = (idempotency.forget_people, throttle.forget_people)
 
 
 def erase(customer_id: int) -> None:
-    """Leave of a customer an id without a name, which holds its redemptions and vouchers.
+    """Leave of a customer an id without a name, which keeps its redemptions and vouchers.
 
-    Its holds end with it, and its vouchers are nobody's. The limits of offers know the person by a
-    keyed hash; of a redemption that is under way at that moment they may not know.
-
-    Raises ErasureNotConfigured and CustomerNotFound.
+    end_holds() follows in a transaction of its own. Raises CustomerNotFound.
     """
     # The lock comes first: who stores an answer that shows the e-mail holds it too, so that it
     # either is forgotten below or finds no e-mail (voucherpool.web.personal).
     emails = customers.lock(customer_id).emails()
-    persons.remember(customer_id, email_key(emails[0]))
     for forget in places:
         forget(emails)
     customers.make_anonymous(customer_id)
+
+
+def end_holds(customer_id: int) -> None:
+    """End the holds of a customer if it was erased; a repeat finds none left."""
+    if customers.is_erased(customer_id):
+        holds.release_all(customer_id)
+
+
+def end_holds_left() -> int:
+    """End the holds that requests made while their customers were erased; return for how many."""
+    erased = customers.erased_lately()
+    for customer_id in erased:
+        holds.release_all(customer_id)
+    return len(erased)

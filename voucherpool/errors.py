@@ -27,7 +27,7 @@ VoucherPoolError
 │   ├── PoolEmpty                  409  pool_empty
 │   ├── ClaimMismatch              409  claim_mismatch
 │   ├── OrderMismatch              409  order_mismatch
-│   ├── ErasureNotConfigured       409  erasure_not_configured
+│   ├── VoucherArchived            409  voucher_archived
 │   └── RedemptionReversed         409  redemption_reversed
 ├── VoucherExpired                 410  voucher_expired
 ├── BodyTooLarge                   413  body_too_large
@@ -187,8 +187,8 @@ class OrderMismatch(Conflict):
     """This order redeemed the voucher before, for another customer or amount."""
 
 
-class ErasureNotConfigured(Conflict):
-    """Erasing needs a secret: set VOUCHERPOOL_ERASURE_KEY to 32 or more characters, for ever."""
+class VoucherArchived(Conflict):
+    """This voucher is archived: it can be looked up, and nothing changes it any more."""
 
 
 class RedemptionReversed(Conflict):

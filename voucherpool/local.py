@@ -3,7 +3,6 @@
 import ctypes
 import fcntl
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -19,7 +18,7 @@ import flask_migrate
 
 from voucherpool import seeding
 from voucherpool.config import Config, checkout
-from voucherpool.db import transaction
+from voucherpool.database.transactions import transaction
 from voucherpool.localpg import LocalPostgres, LocalPostgresError
 
 host = "127.0.0.1"
@@ -67,7 +66,6 @@ def _serve(running: ExitStack, directory: Path, environ: Mapping[str, str]) -> N
     port = Config.from_environment({"DATABASE_URL": "postgresql:///", **environ}).port
     _check_port(port)
     environment = {**environ, "PORT": str(port)}
-    environment["VOUCHERPOOL_ERASURE_KEY"] = _erasure_key(directory, environ)
     alive: list[Callable[[], bool]] = []
     if own_database:
         postgres = running.enter_context(_postgres(directory / "postgres"))
@@ -101,19 +99,6 @@ def _only_one(lock: Path) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
-
-
-def _erasure_key(directory: Path, environ: Mapping[str, str]) -> str:
-    """Return the key of the environment, or the one of these data, which is made once."""
-    file = directory / "erasure.key"
-    if given := environ.get("VOUCHERPOOL_ERASURE_KEY"):
-        return given
-    if not file.exists():
-        unfinished = directory / "erasure.key.new"
-        unfinished.touch(mode=0o600)
-        unfinished.write_text(secrets.token_hex(32))
-        unfinished.rename(file)
-    return file.read_text()
 
 
 def _check_port(port: int) -> None:

@@ -18,7 +18,9 @@ from flask import current_app
 
 from voucherpool import logs
 from voucherpool.batches import generating
-from voucherpool.db import db, long_transaction, unusable
+from voucherpool.database.model import db
+from voucherpool.database.retries import unusable
+from voucherpool.database.transactions import long_transaction
 from voucherpool.vouchers import archiving, partitions, support
 from voucherpool.web import idempotency, throttle
 

@@ -9,7 +9,7 @@ from tests.builders import ana, ben, in_days
 from tests.server import at_once
 from voucherpool import auditing, worker
 from voucherpool.batches import generating, service
-from voucherpool.db import transaction
+from voucherpool.database.transactions import transaction
 from voucherpool.vouchers import codes
 
 

@@ -15,9 +15,9 @@ def fill(sql, count, first=1):
         last=first + count - 1,
     )
     sql(
-        "INSERT INTO offer_figures (offer_id, day, slot, issued)"
+        "INSERT INTO offer_counts (offer_id, day, slot, issued)"
         " SELECT id, (now() AT TIME ZONE 'UTC')::date, -1, :count FROM offers WHERE name = 'KOI'"
-        " ON CONFLICT (offer_id, day, slot) DO UPDATE SET issued = offer_figures.issued + :count",
+        " ON CONFLICT (offer_id, day, slot) DO UPDATE SET issued = offer_counts.issued + :count",
         count=count,
     )
 

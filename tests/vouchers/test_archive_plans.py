@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text, tuple_
 
 from tests.builders import ana
-from voucherpool.db import transaction
+from voucherpool.database.transactions import transaction
 from voucherpool.vouchers import archiving, claiming, examining, ledger, support
 from voucherpool.vouchers.models import Redemption
 

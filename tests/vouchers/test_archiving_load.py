@@ -24,7 +24,8 @@ from tests.server import Server, run_gunicorn
 from voucherpool import auditing, create_app
 from voucherpool.config import Config, checkout, durability
 from voucherpool.customers import service as customers
-from voucherpool.db import db, long_transaction, transaction
+from voucherpool.database.model import db
+from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.localpg import LocalPostgres
 from voucherpool.vouchers import partitions
 from voucherpool.web import apikeys

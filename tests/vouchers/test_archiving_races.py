@@ -9,7 +9,8 @@ import pytest
 from tests.builders import ana, ben, in_days
 from tests.server import at_once
 from voucherpool import auditing
-from voucherpool.db import db, transaction
+from voucherpool.database.model import db
+from voucherpool.database.transactions import transaction
 from voucherpool.vouchers import archiving
 
 old = timedelta(days=90)

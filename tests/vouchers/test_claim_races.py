@@ -13,7 +13,8 @@ from tests.server import at_once
 from tests.vouchers.pools import body, fill
 from voucherpool import auditing, create_app
 from voucherpool.config import Config
-from voucherpool.db import db, transaction
+from voucherpool.database.model import db
+from voucherpool.database.transactions import transaction
 from voucherpool.errors import PoolEmpty
 from voucherpool.vouchers import claiming
 

@@ -164,12 +164,12 @@ def test_a_claim_reads_the_pool_in_order_by_its_index_alone(client, explain, sql
         "UPDATE vouchers SET customer_id = (SELECT min(id) FROM customers), claimed_at = now()"
         " WHERE issue_number <= 15000"
     )
-    sql("UPDATE offer_figures SET claimed = 15000")
+    sql("UPDATE offer_counts SET claimed = 15000")
     sql("ANALYZE vouchers, customers, offers")
     plan = explain(getattr(claiming, statement), email=email_key(ana), offer_name="KOI")
     assert "vouchers_pool_idx" in plan
     assert "Seq Scan on vouchers" not in plan
-    assert "Sort" not in plan.partition("Insert on offer_figures")[0], plan
+    assert "Sort" not in plan.partition("Insert on offer_counts")[0], plan
     assert claim(client).status_code == 201
 
 

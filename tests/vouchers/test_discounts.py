@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Numeric, column, select, values
 
 from tests.builders import ana, in_days
-from voucherpool.db import db
+from voucherpool.database.model import db
 from voucherpool.offers.models import Offer
 
 

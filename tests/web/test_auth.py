@@ -8,7 +8,8 @@ import pytest
 from tests.builders import ana
 from voucherpool import create_app
 from voucherpool.config import Config
-from voucherpool.db import db, transaction
+from voucherpool.database.model import db
+from voucherpool.database.transactions import transaction
 from voucherpool.web import apikeys
 
 path = f"/vouchers?email={ana}"

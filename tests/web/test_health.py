@@ -5,7 +5,7 @@ from sqlalchemy import text
 
 from voucherpool import create_app
 from voucherpool.config import Config
-from voucherpool.db import db
+from voucherpool.database.model import db
 
 
 def test_livez_asks_nothing_of_the_database(database_url):

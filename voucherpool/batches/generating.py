@@ -30,8 +30,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from voucherpool.batches.models import Batch, BatchCustomers
 from voucherpool.batches.service import AnyRow, page_size
-from voucherpool.db import after_commit, db, unusable
-from voucherpool.offers import figures
+from voucherpool.database.model import db
+from voucherpool.database.retries import unusable
+from voucherpool.database.transactions import after_commit
+from voucherpool.offers import counts
 from voucherpool.vouchers import archiving, codes
 from voucherpool.vouchers.models import Voucher
 
@@ -103,7 +105,7 @@ def _vouchers(batch: AnyRow, people: People, made: Mapping[str, str]) -> Mapping
 def _count(batch: AnyRow, issued: int) -> None:
     """Write down that so many vouchers were issued."""
     state = db.session.scalar(progress, {"this": batch.id, "added": issued})
-    figures.count(batch.offer_id, issued=issued)
+    counts.count(batch.offer_id, issued=issued)
     if state == "done":
         after_commit(lambda: log.info("Batch %s is done: %s vouchers.", batch.id, batch.requested))
 

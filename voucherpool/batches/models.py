@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from voucherpool.batches.schemas import most_vouchers
-from voucherpool.db import Model
+from voucherpool.database.model import Model
 from voucherpool.offers.models import Offer
 
 

@@ -26,15 +26,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
-from voucherpool import paging
 from voucherpool.batches.models import Batch, BatchCustomers
 from voucherpool.batches.schemas import most_vouchers, pool
 from voucherpool.customers.models import Customer, email_key
-from voucherpool.db import db
+from voucherpool.database import paging
+from voucherpool.database.model import db
+from voucherpool.database.paging import Page, Position
 from voucherpool.errors import BatchNotFound, InvalidInput, OfferNotFound
 from voucherpool.offers import service as offers
 from voucherpool.offers.models import Offer
-from voucherpool.paging import Page, Position
 
 page_size = 20_000
 most_named = 20

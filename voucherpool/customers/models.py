@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import ARRAY, CheckConstraint, Identity, Text, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from voucherpool.db import Model
+from voucherpool.database.model import Model
 
 
 class Customer(Model):

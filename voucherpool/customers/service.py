@@ -1,16 +1,16 @@
 """What is done with customers."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import exists, func, null, select, update
+from sqlalchemy import exists, func, null, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from voucherpool import paging
-from voucherpool.customers import persons
 from voucherpool.customers.models import Customer, email_key
-from voucherpool.db import db
+from voucherpool.database import paging
+from voucherpool.database.model import db
+from voucherpool.database.paging import Page, Position
 from voucherpool.errors import CustomerExists, CustomerNotFound
-from voucherpool.paging import Page, Position
 
 
 def ensure(email: str, name: str | None = None) -> bool:
@@ -81,10 +81,19 @@ def change(customer_id: int, **changes: Any) -> Customer:
     if not changes:
         return customer
     statement = update(Customer).where(Customer.id == customer_id).returning(Customer)
-    changed = db.session.scalars(statement.values(**changes)).one()
-    if "email" in changes:
-        persons.recall(customer_id, changes["email_key"])
-    return changed
+    return db.session.scalars(statement.values(**changes)).one()
+
+
+def is_erased(customer_id: int) -> bool:
+    """Tell whether the customer was erased."""
+    customer = db.session.get(Customer, customer_id)
+    return customer is not None and customer.erased_at is not None
+
+
+def erased_lately() -> Sequence[int]:
+    """Return the customers that were erased within the last two days."""
+    lately = Customer.erased_at > func.now() - text("interval '2 days'")
+    return db.session.scalars(select(Customer.id).where(lately)).all()
 
 
 def make_anonymous(customer_id: int) -> None:
@@ -95,12 +104,9 @@ def make_anonymous(customer_id: int) -> None:
 
 
 def _insert(email: str, name: str | None) -> Customer | None:
-    customer = db.session.scalars(
+    return db.session.scalars(
         insert(Customer)
         .values(email=email.strip(), email_key=email_key(email), name=name)
         .on_conflict_do_nothing(index_elements=[Customer.email_key])
         .returning(Customer)
     ).one_or_none()
-    if customer is not None:
-        persons.recall(customer.id, email_key(email))
-    return customer

@@ -15,7 +15,7 @@ from flask.cli import with_appcontext
 from marshmallow import ValidationError
 
 from voucherpool.cli import Command
-from voucherpool.db import long_transaction
+from voucherpool.database.transactions import long_transaction
 from voucherpool.errors import InvalidInput
 from voucherpool.files import exporting, importing
 from voucherpool.files.schemas import ImportRequest

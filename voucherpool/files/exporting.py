@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, case, func, literal, or_, select
 
 from voucherpool.batches import service as batches
 from voucherpool.customers.models import Customer
-from voucherpool.db import db
+from voucherpool.database.model import db
 from voucherpool.files import layout
 from voucherpool.offers import service as offers
 from voucherpool.vouchers.models import Voucher

@@ -31,12 +31,13 @@ from sqlalchemy.types import TypeEngine
 
 from voucherpool import metrics
 from voucherpool.customers.models import Customer, email_key
-from voucherpool.db import after_commit, db, lift_timeout
+from voucherpool.database.model import db
+from voucherpool.database.transactions import after_commit, lift_timeout
 from voucherpool.errors import InvalidInput
 from voucherpool.files import reading
 from voucherpool.files.layout import Row
 from voucherpool.files.reading import Refusals
-from voucherpool.offers import figures
+from voucherpool.offers import counts
 from voucherpool.offers import service as offers
 from voucherpool.vouchers import codes
 from voucherpool.vouchers.archive import archived_vouchers
@@ -71,7 +72,7 @@ def load(
     db.session.execute(text("ANALYZE incoming"))
     _refuse(refusals)
     imported: int = db.session.execute(issue, {"offer_id": offer.id}).rowcount  # type: ignore[attr-defined]
-    figures.count(offer.id, issued=imported)
+    counts.count(offer.id, issued=imported)
     after_commit(lambda: metrics.issued.inc(imported))
     return imported
 

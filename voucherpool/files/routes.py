@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from flask import Response
 
-from voucherpool.db import long_transaction
+from voucherpool.database.transactions import long_transaction
 from voucherpool.errors import BatchNotFound, OfferNotFound
 from voucherpool.files import exporting, importing, layout, schemas
 from voucherpool.web.idempotency import write

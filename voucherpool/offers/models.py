@@ -8,17 +8,18 @@ from sqlalchemy import (
     ColumnElement,
     ForeignKey,
     Identity,
+    Index,
     Integer,
     and_,
     case,
     cast,
     func,
     or_,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from voucherpool.customers.models import Customer
-from voucherpool.db import Model
+from voucherpool.database.model import Model
 
 
 class Offer(Model):
@@ -52,6 +53,12 @@ class Offer(Model):
         CheckConstraint("max_discount_amount > 0", name="max_discount_amount"),
         CheckConstraint("starts_at < ends_at", name="window"),
         CheckConstraint("max_redemptions_per_customer > 0", name="max_redemptions_per_customer"),
+        # Tells whether any offer has a limit.
+        Index(
+            "offers_limited_idx",
+            "id",
+            postgresql_where=text("max_redemptions_per_customer IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
@@ -104,50 +111,18 @@ class Offer(Model):
         return case((order_amount.is_not(None), capped))
 
 
-class CustomerRedemptions(Model):
-    """How many live redemptions one customer has of an offer.
-
-    Kept whether or not the offer has a limit, so that a limit set later knows them all. `carried`
-    are those that the same person had as a customer who was erased; they count for the limit too.
-    """
-
-    __tablename__ = "customer_redemptions"
-    __table_args__ = (
-        CheckConstraint("redemption_count >= 0", name="redemption_count"),
-        CheckConstraint("carried >= 0", name="carried"),
-    )
-
-    offer_id: Mapped[int] = mapped_column(ForeignKey(Offer.id), primary_key=True)
-    customer_id: Mapped[int] = mapped_column(ForeignKey(Customer.id), primary_key=True)
-    redemption_count: Mapped[int]
-    carried: Mapped[int] = mapped_column(server_default="0")
-
-
-class OfferFigures(Model):
-    """What happened to an offer's vouchers on a day in UTC.
+class OfferCounts(Model):
+    """How many vouchers of an offer were issued and claimed on a day in UTC.
 
     The rows of an offer and day add up. There are several, one for each `slot`, so that writers at
-    the same moment rarely wait for each other. `redeemed` and `reversed` count what happened that
-    day, so a redemption that was given back is in both. `used_up` counts last uses taken, less
-    vouchers that a reversal opened again; it can be below 0. `expired_archived` counts the unused
-    expired vouchers that were moved out of the vouchers' table.
+    the same moment rarely wait for each other.
     """
 
-    __tablename__ = "offer_figures"
-    __table_args__ = (
-        CheckConstraint(
-            "issued >= 0 AND claimed >= 0 AND redeemed >= 0 AND reversed >= 0"
-            " AND expired_archived >= 0",
-            name="counts",
-        ),
-    )
+    __tablename__ = "offer_counts"
+    __table_args__ = (CheckConstraint("issued >= 0 AND claimed >= 0", name="counts"),)
 
     offer_id: Mapped[int] = mapped_column(ForeignKey(Offer.id), primary_key=True)
     day: Mapped[date] = mapped_column(primary_key=True)
     slot: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     issued: Mapped[int] = mapped_column(server_default="0")
     claimed: Mapped[int] = mapped_column(server_default="0")
-    redeemed: Mapped[int] = mapped_column(server_default="0")
-    reversed: Mapped[int] = mapped_column(server_default="0")
-    used_up: Mapped[int] = mapped_column(server_default="0")
-    expired_archived: Mapped[int] = mapped_column(server_default="0")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from voucherpool.errors import OfferExists, OfferNotFound
-from voucherpool.offers import figures, schemas, service
+from voucherpool.offers import schemas, service
 from voucherpool.web.idempotency import write
 from voucherpool.web.openapi import Blueprint
 
@@ -35,15 +35,6 @@ def list_offers(query: dict[str, Any]) -> Any:
 def read_offer(offer_id: int) -> Any:
     """Read an offer."""
     return service.read(offer_id)
-
-
-@blueprint.get("/<id:offer_id>/stats")
-@blueprint.guarded("read", OfferNotFound)
-@blueprint.arguments(schemas.FiguresRequest(), location="query")
-@blueprint.response(200, schemas.Figures())
-def read_figures(query: dict[str, Any], offer_id: int) -> Any:
-    """Count what became of an offer's vouchers, in all and by day, the newest day first."""
-    return figures.read(offer_id, **query)
 
 
 @blueprint.patch("/<id:offer_id>")

@@ -8,7 +8,6 @@ from voucherpool.fields import (
     Count,
     Currency,
     Cursor,
-    Day,
     Number,
     PageSize,
     Percentage,
@@ -78,37 +77,3 @@ class Offers(Answer):
 
     items = fields.List(fields.Nested(Offer))
     next = Cursor(Number(), allow_none=True)
-
-
-class FiguresRequest(Schema):
-    """Which days of an offer to count, both limits included; without them the last 90 in UTC."""
-
-    since = Day(data_key="from")
-    until = Day(data_key="to")
-
-
-class Counts(Answer):
-    """How often it happened; a redemption that was given back is in redeemed and in reversed."""
-
-    issued = fields.Integer()
-    claimed = fields.Integer()
-    redeemed = fields.Integer()
-    reversed = fields.Integer()
-
-
-class DayCounts(Counts):
-    """What happened on one day in UTC."""
-
-    day = Day()
-
-
-class Figures(Counts):
-    """What became of an offer's vouchers; days on which nothing happened are left out.
-
-    `expired` counts vouchers with a use left that are past their expiry, `open` those with a use
-    left that are not, disabled ones included.
-    """
-
-    expired = fields.Integer()
-    open = fields.Integer()
-    days = fields.List(fields.Nested(DayCounts))

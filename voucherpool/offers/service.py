@@ -7,12 +7,12 @@ from typing import Any
 from sqlalchemy import exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from voucherpool import paging
-from voucherpool.db import db
-from voucherpool.errors import InvalidInput, OfferExists, OfferNotFound
+from voucherpool.database import paging
+from voucherpool.database.model import db
+from voucherpool.database.paging import Page, Position
+from voucherpool.errors import InvalidInput, OfferExists, OfferNotFound, OfferNotPercentage
 from voucherpool.fields import currency_decimals
 from voucherpool.offers.models import Offer
-from voucherpool.paging import Page, Position
 
 
 def ensure(name: str, discount: Decimal) -> bool:
@@ -27,6 +27,37 @@ def ensure(name: str, discount: Decimal) -> bool:
         .returning(Offer.id)
     )
     return created.scalar() is not None
+
+
+def at_discount(name: str, discount: Decimal | None) -> Offer:
+    """Return the offer of the name with this discount, made if the name is new.
+
+    Without a discount the offer must exist and stays as it is. One that has the discount already
+    is not locked: every issue of a popular offer would wait for the one before.
+
+    Raises OfferNotPercentage, and InvalidInput when a new offer lacks its discount.
+    """
+    offer = db.session.scalars(select(Offer).where(Offer.name == name)).one_or_none()
+    if discount is None:
+        if offer is None:
+            raise InvalidInput({"discount": ["An offer of a new name needs a discount."]})
+        return offer
+    if offer is None or offer.discount != discount or offer.discount_type != "percentage":
+        wanted = insert(Offer).values(name=name, discount=discount)
+        # Not now() itself, which Citus does not take here; this is the column's default.
+        changed = {"discount": wanted.excluded.discount, "updated_at": wanted.excluded.updated_at}
+        offer = db.session.scalars(
+            wanted.on_conflict_do_update(
+                index_elements=[Offer.name],
+                set_=changed,
+                where=Offer.discount_type == "percentage",
+            )
+            .returning(Offer)
+            .execution_options(populate_existing=True)
+        ).one_or_none()
+    if offer is None:
+        raise OfferNotPercentage
+    return offer
 
 
 def create(**terms: Any) -> Offer:

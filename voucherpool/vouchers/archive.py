@@ -1,6 +1,7 @@
 """The archive's tables, and how to ask them and the hot tables at once."""
 
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
@@ -17,8 +18,10 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.orm import Mapped
+from sqlalchemy.types import TypeEngine
 
-from voucherpool.db import Model
+from voucherpool.database.domains import Domain
+from voucherpool.database.model import Model
 from voucherpool.vouchers.models import Redemption, Voucher
 
 
@@ -26,16 +29,20 @@ def _archive_of(table: Table, *indexes: Index) -> Table:
     """Describe the archive of a table: its columns, and when the row came here.
 
     Partitioned by month, so that a purge drops files instead of rows. Without constraints and
-    foreign keys: the rows obeyed them where they were made, and do again when they come back.
+    foreign keys: the rows obeyed them where they were made, and nothing changes them here.
     """
     return Table(
         f"archived_{table.name}",
         table.metadata,
-        *(Column(column.name, column.type, nullable=column.nullable) for column in table.columns),
+        *(Column(column.name, _base(column.type), nullable=column.nullable) for column in table.c),
         Column("archived_at", DateTime(timezone=True), nullable=False),
         *indexes,
         postgresql_partition_by="RANGE (archived_at)",
     )
+
+
+def _base(type_: TypeEngine[Any]) -> TypeEngine[Any]:
+    return type_.impl_instance if isinstance(type_, Domain) else type_
 
 
 archived_vouchers = _archive_of(
@@ -57,40 +64,42 @@ archived_redemptions = _archive_of(
 )
 
 
-class PurgedVouchers(Model):
-    """What once happened on a day to an offer's vouchers that were purged, as its figures have it.
+class ArchivedTotals(Model):
+    """What happened on a day in UTC to an offer's vouchers that were archived; a purge keeps it.
 
-    `used_up` and `expired`, which is unused, are counted on the day of their issue.
+    Counted on the day on which it happened: `discounted` and `given_back` in the currency, '' for
+    none, `used_up` and `expired` (unused) vouchers under ''.
     """
 
-    __tablename__ = "purged_vouchers"
-    __table_args__ = (PrimaryKeyConstraint("offer_id", "day"),)
+    __tablename__ = "archived_totals"
+    __table_args__ = (PrimaryKeyConstraint("offer_id", "day", "currency"),)
 
     offer_id: Mapped[int]
     day: Mapped[date]
-    issued: Mapped[int]
-    claimed: Mapped[int]
+    currency: Mapped[str]
     redeemed: Mapped[int]
+    discounted: Mapped[Decimal]
     reversed: Mapped[int]
+    given_back: Mapped[Decimal]
     used_up: Mapped[int]
     expired: Mapped[int]
 
 
-class PurgedRedemptions(Model):
-    """How many of a customer's live redemptions of an offer were purged.
+class CustomerTotals(Model):
+    """How many live redemptions of an offer a customer has in the archive; a purge keeps it.
 
-    They still count for the limit per customer.
+    They count for the limit per customer.
     """
 
-    __tablename__ = "purged_redemptions"
-    __table_args__ = (PrimaryKeyConstraint("offer_id", "customer_id"),)
+    __tablename__ = "customer_totals"
+    __table_args__ = (PrimaryKeyConstraint("customer_id", "offer_id"),)
 
-    offer_id: Mapped[int]
     customer_id: Mapped[int]
+    offer_id: Mapped[int]
     redemption_count: Mapped[int]
 
 
-def everywhere(statement: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+def including_archive(statement: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
     """Return the statement about vouchers and redemptions, asked of the archive as well.
 
     A CTE of a table's name hides the table

@@ -1,7 +1,7 @@
-"""Moves vouchers that are over out of the hot tables with their ledger, and back when needed.
+"""Moves vouchers that are over out of the hot tables with their ledger, for good.
 
-One statement moves a voucher and its family, so whoever looks finds all of it in one place, and a
-kill leaves whole batches.
+One transaction moves whole vouchers with their families and adds them to the totals, so a reader
+finds all of a voucher in one place, and a kill leaves whole batches.
 """
 
 import time
@@ -9,19 +9,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
-from sqlalchemy import ARRAY, Integer, Table, Text, TextClause, any_, bindparam, select, text
+from sqlalchemy import ARRAY, Integer, Table, Text, any_, bindparam, select, text
 
-from voucherpool.db import db
+from voucherpool.database.model import db
 from voucherpool.vouchers import partitions
 from voucherpool.vouchers.archive import archived_vouchers
-from voucherpool.vouchers.models import Redemption, Voucher
+from voucherpool.vouchers.models import Redemption, Voucher, open_holds
 
 blocks_a_batch = 4
 """How much of the hot table one transaction walks: some 250 vouchers, locked for milliseconds."""
-
-
-attempts = 10
-"""How often a change that the archiver got ahead of is tried; once more is nearly always enough."""
 
 
 def blocks() -> range:
@@ -41,18 +37,16 @@ def gently() -> Iterator[None]:
 def archive(older_than: timedelta, first: int) -> int:
     """Move the vouchers of one batch of blocks that are over so long; return how many.
 
-    Over is what was used up or has expired. A voucher that somebody is busy with stays for the
-    next time.
+    Over is what was used up or has expired. A voucher that another transaction has locked stays
+    for the next time.
     """
     partitions.ensure()
     batch = {"age": older_than, "first": f"({first},0)", "end": f"({first + blocks_a_batch},0)"}
-    return len(db.session.execute(_archive_batch, batch).all())
-
-
-def bring_back(keys: Sequence[str]) -> None:
-    """Move the archived ones of these vouchers back to where they can be changed."""
-    for found in db.session.execute(_archived, {"keys": list(keys)}).all():
-        db.session.execute(_bring_back_one, found._asdict())
+    moved = db.session.scalars(move, batch).all()
+    if moved:
+        for statement in (add_to_archived_totals, add_to_customer_totals):
+            db.session.execute(statement, {"keys": list(moved)})
+    return len(moved)
 
 
 def taken(keys: Sequence[str]) -> set[str]:
@@ -61,17 +55,15 @@ def taken(keys: Sequence[str]) -> set[str]:
     Ask after the codes were inserted, in the same transaction: an insert that waited for the
     archiver is done when the archive has the voucher.
     """
-    return {found.code_key for found in db.session.execute(_archived, {"keys": list(keys)})}
+    return set(db.session.scalars(_archived, {"keys": list(keys)}))
 
 
 _size = text("SELECT pg_relation_size('vouchers') / current_setting('block_size')::bigint").columns(
     blocks=Integer
 )
 
-_archived = (
-    select(archived_vouchers.c.code_key, archived_vouchers.c.archived_at)
-    .where(archived_vouchers.c.code_key == any_(bindparam("keys", type_=ARRAY(Text))))
-    .order_by(archived_vouchers.c.code_key)
+_archived = select(archived_vouchers.c.code_key).where(
+    archived_vouchers.c.code_key == any_(bindparam("keys", type_=ARRAY(Text)))
 )
 
 
@@ -79,70 +71,73 @@ def _names(table: Table) -> str:
     return ", ".join(column.name for column in table.columns)
 
 
-def _move(
-    picked: str, source: str, target: str, also: tuple[str, str], where: str, expired: int
-) -> TextClause:
-    """Build the statement that moves the picked vouchers with their ledger.
-
-    `also` is a further column of the target and its value; `expired` says by how much a voucher
-    without use changes the figure of the archived ones, under the day of its issue, which nobody
-    else counts on any more. Foreign keys are checked at the statement's end, when the family is
-    together again.
-    """
-    column, value = also
-    vouchers, redemptions = _names(Voucher.__table__), _names(Redemption.__table__)
-    these = f"code_key = ANY(ARRAY(SELECT code_key FROM picked)) {where}"
-    return text(f"""
-        WITH picked AS ({picked}),
-        redemption AS (
-            DELETE FROM {source}redemptions WHERE {these} RETURNING {redemptions}
-        ),
-        voucher AS (
-            DELETE FROM {source}vouchers WHERE {these} RETURNING {vouchers}
-        ),
-        entered AS (
-            INSERT INTO {target}redemptions ({redemptions}{column})
-            SELECT {redemptions}{value} FROM redemption
-        ),
-        counted AS (
-            INSERT INTO offer_figures AS figures (offer_id, day, slot, expired_archived)
-            SELECT offer_id, (created_at AT TIME ZONE 'UTC')::date, 0, count(*)
-            FROM voucher WHERE used_at IS NULL GROUP BY 1, 2 ORDER BY 1, 2
-            ON CONFLICT (offer_id, day, slot) DO UPDATE SET
-                expired_archived = figures.expired_archived + {expired} * excluded.expired_archived
-        )
-        INSERT INTO {target}vouchers ({vouchers}{column}) OVERRIDING SYSTEM VALUE
-        SELECT {vouchers}{value} FROM voucher
-        RETURNING code_key""")
-
+_vouchers, _redemptions = _names(Voucher.__table__), _names(Redemption.__table__)
 
 # A walk by place needs no index that every redemption would have to maintain.
-_archive_batch = _move(
-    picked="""
+move = text(f"""
+    WITH picked AS (
         SELECT code_key FROM vouchers
         WHERE ctid >= CAST(:first AS tid) AND ctid < CAST(:end AS tid)
         AND (used_at < now() - :age OR expires_at < now() - :age)
-        AND NOT EXISTS (
-            SELECT FROM jsonb_each(holds) AS hold(id, terms)
-            WHERE (terms->>'until')::timestamptz > now()
-        )
-        FOR UPDATE SKIP LOCKED""",
-    source="",
-    target="archived_",
-    also=(", archived_at", ", now()"),
-    where="",
-    expired=1,
-)
+        AND NOT EXISTS (SELECT FROM {open_holds})
+        FOR UPDATE SKIP LOCKED
+    ),
+    redemption AS (
+        DELETE FROM redemptions WHERE code_key = ANY(ARRAY(SELECT code_key FROM picked))
+        RETURNING {_redemptions}
+    ),
+    voucher AS (
+        DELETE FROM vouchers WHERE code_key = ANY(ARRAY(SELECT code_key FROM picked))
+        RETURNING {_vouchers}
+    ),
+    entered AS (
+        INSERT INTO archived_redemptions ({_redemptions}, archived_at)
+        SELECT {_redemptions}, now() FROM redemption
+    )
+    INSERT INTO archived_vouchers ({_vouchers}, archived_at)
+    SELECT {_vouchers}, now() FROM voucher
+    RETURNING code_key""")
 
-# The moment of archiving names the partition, so that a purge of others stops nobody.
-_bring_back_one = _move(
-    picked="""
-        SELECT code_key FROM archived_vouchers
-        WHERE code_key = :code_key AND archived_at = :archived_at
-        FOR UPDATE""",
-    source="archived_",
-    target="",
-    also=("", ""),
-    where="AND archived_at = :archived_at",
-    expired=-1,
-)
+events = """
+    SELECT offer_id, redeemed_at AS moment, coalesce(currency, '') AS currency, 1 AS redeemed,
+        coalesce(discount_amount, 0) AS discounted, 0 AS reversed, 0 AS given_back,
+        0 AS used_up, 0 AS expired
+    FROM archived_redemptions {where}
+    UNION ALL SELECT offer_id, reversed_at, coalesce(currency, ''), 0, 0, 1,
+        coalesce(discount_amount, 0), 0, 0
+    FROM archived_redemptions {where} AND reversed_at IS NOT NULL
+    UNION ALL SELECT offer_id, coalesce(used_at, expires_at), '', 0, 0, 0, 0,
+        (used_at IS NOT NULL)::int, (used_at IS NULL)::int
+    FROM archived_vouchers {where}"""
+"""What happened to archived vouchers, one row an event."""
+
+totals = """
+    SELECT offer_id, (moment AT TIME ZONE 'UTC')::date AS day, currency, sum(redeemed) AS redeemed,
+        sum(discounted) AS discounted, sum(reversed) AS reversed, sum(given_back) AS given_back,
+        sum(used_up) AS used_up, sum(expired) AS expired
+    FROM ({events}) AS event
+    GROUP BY 1, 2, 3"""
+
+_moved_now = "WHERE archived_at = now() AND code_key = ANY(CAST(:keys AS text[]))"
+
+# In one order, so that no two archivers deadlock.
+add_to_archived_totals = text(f"""
+    INSERT INTO archived_totals AS total
+    {totals.format(events=events.format(where=_moved_now))}
+    ORDER BY 1, 2, 3
+    ON CONFLICT (offer_id, day, currency) DO UPDATE SET
+        redeemed = total.redeemed + excluded.redeemed,
+        discounted = total.discounted + excluded.discounted,
+        reversed = total.reversed + excluded.reversed,
+        given_back = total.given_back + excluded.given_back,
+        used_up = total.used_up + excluded.used_up,
+        expired = total.expired + excluded.expired""")
+
+add_to_customer_totals = text(f"""
+    INSERT INTO customer_totals AS total (customer_id, offer_id, redemption_count)
+    SELECT customer_id, offer_id, count(*) FROM archived_redemptions
+    {_moved_now} AND reversed_at IS NULL
+    GROUP BY 1, 2
+    ORDER BY 1, 2
+    ON CONFLICT (customer_id, offer_id) DO UPDATE SET
+        redemption_count = total.redemption_count + excluded.redemption_count""")

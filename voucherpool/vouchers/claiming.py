@@ -1,34 +1,41 @@
 """Gives vouchers of an offer's pool to those who claim them."""
 
-from contextlib import suppress
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Select, Text, bindparam, func, literal, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Text,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import NoResultFound
 
-from voucherpool.customers import service as customers
 from voucherpool.customers.models import Customer, email_key
-from voucherpool.db import db
+from voucherpool.database.model import db
+from voucherpool.database.retries import LostRace
+from voucherpool.database.statements import Statement
 from voucherpool.errors import (
     ClaimMismatch,
     CustomerLimitReached,
-    DatabaseUnavailable,
+    CustomerNotFound,
     OfferNotActive,
     OfferNotFound,
     PoolEmpty,
     VoucherNotFound,
 )
-from voucherpool.offers import figures
-from voucherpool.offers import service as offers
+from voucherpool.offers import counts
 from voucherpool.offers.models import Offer
-from voucherpool.statements import Statement
-from voucherpool.vouchers import rules
-from voucherpool.vouchers.archive import everywhere
-from voucherpool.vouchers.models import Claim, Voucher
-
-attempts = 10  # each loses the last vouchers to others, of whom few can follow each other
+from voucherpool.vouchers import eligibility, limits
+from voucherpool.vouchers.archive import including_archive
+from voucherpool.vouchers.models import Claim, Redemption, Voucher, open_holds
 
 
 class Claimed(NamedTuple):
@@ -39,155 +46,144 @@ class Claimed(NamedTuple):
     offer_name: str
 
 
+class Asked(NamedTuple):
+    """Who claims a voucher of which offer; without an offer of the name, `offer_id` is None."""
+
+    customer_id: int
+    offer_id: int | None
+    is_offered: bool
+    customer_limit: int | None
+
+
+class Taken(NamedTuple):
+    """The voucher that was taken out of the pool."""
+
+    code_key: str
+    code: str
+    expires_at: datetime
+
+
 def claim(email: str, offer_name: str, claim_ref: str | None = None) -> Claimed:
     """Bind a voucher of the offer's pool to the customer: the oldest expiry, then the first issued.
 
     The same `claim_ref` gets the voucher that it has, whatever became of it.
 
     Raises CustomerNotFound, OfferNotFound, OfferNotActive, CustomerLimitReached, PoolEmpty,
-    ClaimMismatch when the `claim_ref` stands for another customer, and VoucherNotFound when its
-    voucher was purged.
+    ClaimMismatch when the `claim_ref` stands for another customer, VoucherNotFound when its
+    voucher was purged, and LostRace.
     """
+    asked = ask.one_or_none({"email": email_key(email), "offer_name": offer_name})
+    if asked is None:
+        raise CustomerNotFound
+    if asked.offer_id is None:
+        raise OfferNotFound("No offer has this name.")
+    ids = {"offer_id": asked.offer_id, "customer_id": asked.customer_id}
+    if claim_ref is not None and not db.session.scalar(remember, {**ids, "ref": claim_ref}):
+        return _claimed_before(claim_ref, **ids)
+    if not asked.is_offered:
+        raise OfferNotActive
+    if limits.reached(asked.offer_id, asked.customer_id, asked.customer_limit):
+        raise CustomerLimitReached
+    taken = take_one.one_or_none(ids)
+    if taken is None:
+        raise LostRace if left.one_or_none(ids) else PoolEmpty
     if claim_ref is not None:
-        earlier = _earlier(email, offer_name, claim_ref)
-        if earlier is not None:
-            return earlier
-    request = {"email": email_key(email), "offer_name": offer_name, "ref": claim_ref}
-    for _ in range(attempts):
-        for statement in (take_free, take_any):
-            taken = _take(statement, request)
-            if taken is not None:
-                return taken
-            _refuse(request)
-    raise DatabaseUnavailable("The last vouchers are in too much demand at the moment: try again.")
+        settled = {"offer": asked.offer_id, "ref": claim_ref, "key": taken.code_key}
+        db.session.execute(settle, settled)
+    counts.count(asked.offer_id, claimed=1)
+    return Claimed(taken.code, taken.expires_at, offer_name)
 
 
-def _earlier(email: str, offer_name: str, claim_ref: str) -> Claimed | None:
-    """Return what the claim_ref took, or keep its place until the transaction ends.
-
-    A twin waits here until the first one commits or rolls back.
-    """
-    customer_id = customers.id_of(email)
-    request = {"offer_id": offers.id_of(offer_name), "ref": claim_ref}
-    if db.session.scalar(remember, request | {"customer_id": customer_id}):
-        return None
-    claimed = db.session.execute(claimed_before, request).one_or_none()
-    if claimed is None:
-        raise VoucherNotFound("The voucher of this claim was purged.")
+def _claimed_before(claim_ref: str, offer_id: int, customer_id: int) -> Claimed:
+    claimed = db.session.execute(claimed_before, {"offer_id": offer_id, "ref": claim_ref}).one()
     if claimed.customer_id != customer_id:
         raise ClaimMismatch
+    if claimed.code is None:
+        raise VoucherNotFound("The voucher of this claim was purged.")
     return Claimed(claimed.code, claimed.expires_at, claimed.offer_name)
 
 
-def _take(statement: Statement, request: dict[str, Any]) -> Claimed | None:
-    """Return what the statement takes, or nothing.
-
-    PostgreSQL also locks what it then finds claimed by others. A savepoint gives that up again:
-    two that kept it and waited for more could wait for each other.
-    """
-    with suppress(NoResultFound), db.session.begin_nested():
-        taken = statement.one_or_none(request)
-        if taken is None:
-            raise NoResultFound
-        return Claimed(*taken)
-    return None
-
-
-def _refuse(request: dict[str, Any]) -> None:
-    """Raise the reason why nothing was taken; return while others may yet leave a voucher."""
-    seen = why_not.one_or_none(request)
-    if seen is None:
-        customers.id_of(request["email"])
-        raise OfferNotFound
-    if not seen.active:
-        raise OfferNotActive
-    if not seen.within_limit:
-        raise CustomerLimitReached
-    if not seen.left:
-        raise PoolEmpty
-
-
-_email = bindparam("email", type_=Text)
-_offer_name = bindparam("offer_name", type_=Text)
+_offer_id = bindparam("offer_id", type_=BigInteger)
+_customer_id = bindparam("customer_id", type_=BigInteger)
 _claim_ref = bindparam("ref", type_=Text)
 
+ask = Statement(
+    "ask_for_claim",
+    Asked,
+    select(
+        Customer.id.label("customer_id"),
+        Offer.id.label("offer_id"),
+        Offer.is_active().label("is_offered"),
+        Offer.max_redemptions_per_customer.label("customer_limit"),
+    )
+    .outerjoin(Offer, Offer.name == bindparam("offer_name"))
+    .where(Customer.email_key == bindparam("email")),
+)
+
+# A twin waits here until the first one commits or rolls back.
 remember = (
     insert(Claim.__table__)
-    .values(
-        offer_id=bindparam("offer_id"), claim_ref=_claim_ref, customer_id=bindparam("customer_id")
-    )
+    .values(offer_id=_offer_id, claim_ref=_claim_ref, customer_id=_customer_id)
     .on_conflict_do_nothing(index_elements=["offer_id", "claim_ref"])
     .returning(Claim.offer_id)
 )
 
-claimed_before = everywhere(
-    select(Claim.customer_id, Voucher.code, Voucher.expires_at, Offer.name.label("offer_name"))
-    .join(Voucher, Voucher.code_key == Claim.code_key)
-    .join(Offer, Offer.id == Claim.offer_id)
-    .where(Claim.offer_id == bindparam("offer_id"), Claim.claim_ref == _claim_ref)
+settle = (
+    update(Claim.__table__)
+    .where(Claim.offer_id == bindparam("offer"), Claim.claim_ref == _claim_ref)
+    .values(code_key=bindparam("key"))
 )
 
-# By its id as a constant, the index delivers an offer's vouchers in order, without a sort.
-_offer_id = select(Offer.id).where(Offer.name == _offer_name).correlate(None).scalar_subquery()
+claimed_before = including_archive(
+    select(Claim.customer_id, Voucher.code, Voucher.expires_at, Offer.name.label("offer_name"))
+    .join(Offer, Offer.id == Claim.offer_id)
+    .outerjoin(
+        Voucher, and_(Voucher.code_key == Claim.code_key, Voucher.claimed_at == Claim.claimed_at)
+    )
+    .where(Claim.offer_id == _offer_id, Claim.claim_ref == _claim_ref)
+)
+
+_never_used = ~exists().where(Redemption.code_key == Voucher.code_key).correlate(Voucher)
+_unheld = or_(Voucher.holds.is_(None), literal_column(f"NOT EXISTS (SELECT FROM {open_holds})"))
+
+claimable: ColumnElement[bool] = and_(
+    Voucher.customer_id.is_(None),
+    Voucher.redemption_count == 0,
+    eligibility.redeemable,
+    _unheld,
+    _never_used,
+)
+"""In its offer's pool: what the customer could redeem and nobody has, holds or took a use of.
+
+A use that was given back may be taken again by the same customer.
+"""
+
 
 _pool = (
-    select(Voucher.code_key, Customer.id.label("customer_id"))
+    select(Voucher.code_key)
     .join(Offer, Offer.id == Voucher.offer_id)
-    .join(Customer, Customer.email_key == _email)
-    .where(Voucher.offer_id == _offer_id, rules.claimable)
+    .join(Customer, Customer.id == _customer_id)
+    .where(Voucher.offer_id == _offer_id, claimable)
+    .order_by(Voucher.expires_at, Voucher.issue_number)
+    .limit(1)
 )
+_picked = _pool.with_for_update(of=Voucher, skip_locked=True).cte("picked")
 
-_in_order = _pool.order_by(Voucher.expires_at, Voucher.issue_number).limit(1)
-_first = _in_order.with_only_columns(Voucher.code_key).correlate(None).scalar_subquery()
-
-# Sees what is committed: a voucher that a transaction at work may yet leave counts as left.
-why_not = Statement(
-    "why_not_claimed",
-    select(
-        rules.conditions[OfferNotActive].label("active"),
-        rules.conditions[CustomerLimitReached].label("within_limit"),
-        _first.is_not(None).label("left"),
-    )
-    .select_from(Offer)
-    .join(Customer, Customer.email_key == _email)
-    .where(Offer.name == _offer_name),
+take_one = Statement(
+    "claim",
+    Taken,
+    update(Voucher.__table__)
+    .where(Voucher.code_key == _picked.c.code_key)
+    .values(customer_id=_customer_id, claimed_at=func.now())
+    .returning(Voucher.code_key, Voucher.code, Voucher.expires_at),
 )
+"""Takes the first voucher that no other transaction has locked, without waiting for any."""
 
 
-def _taking(*, skip_locked: bool) -> Select[*tuple[Any, ...]]:
-    picked = _in_order.with_for_update(of=Voucher, skip_locked=skip_locked).cte("picked")
-    taken = (
-        update(Voucher.__table__)
-        .where(
-            Voucher.code_key == picked.c.code_key,
-            Customer.id == picked.c.customer_id,
-            Offer.id == Voucher.offer_id,
-            rules.claimable,
-        )
-        .values(customer_id=Customer.id, claimed_at=func.now())
-        .returning(
-            Voucher.code_key,
-            Voucher.code,
-            Voucher.expires_at,
-            Voucher.claimed_at,
-            Voucher.offer_id,
-            Offer.name.label("offer_name"),
-        )
-        .cte("taken")
-    )
-    remembered = (
-        update(Claim.__table__)
-        .where(Claim.offer_id == taken.c.offer_id, Claim.claim_ref == _claim_ref)
-        .values(code_key=taken.c.code_key)
-        .cte("remembered")
-    )
-    figured = figures.raised(taken, taken.c.offer_id, taken.c.claimed_at, {"claimed": literal(1)})
-    answer = select(taken.c.code, taken.c.expires_at, taken.c.offer_name)
-    return answer.add_cte(remembered, figured.cte("figured"))
+class Left(NamedTuple):
+    """A voucher that is still in the pool, or that an uncommitted transaction may leave there."""
+
+    code_key: str
 
 
-take_free = Statement("claim_free", _taking(skip_locked=True))
-"""Takes the first voucher that no transaction at work has locked, without waiting for any."""
-
-take_any = Statement("claim_any", _taking(skip_locked=False))
-"""Waits for the transactions that have locked vouchers, and takes what one of them leaves."""
+left = Statement("left_in_pool", Left, _pool)

@@ -9,7 +9,7 @@ from flask.cli import with_appcontext
 
 from voucherpool import config
 from voucherpool.cli import Command
-from voucherpool.db import long_transaction, transaction
+from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.vouchers import archiving, partitions
 
 

@@ -4,33 +4,51 @@ import uuid
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, DateTime, bindparam, cast, func, literal_column, update
-from sqlalchemy import Text as SqlText
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    DateTime,
+    Text,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
-from voucherpool.customers.models import Customer
-from voucherpool.db import db
-from voucherpool.statements import Statement
-from voucherpool.vouchers import rules
-from voucherpool.vouchers.examining import refuse, take_or_refuse, who
-from voucherpool.vouchers.models import Voucher
+from voucherpool.database.model import db
+from voucherpool.database.retries import LostRace
+from voucherpool.database.statements import Statement
+from voucherpool.offers.models import Offer
+from voucherpool.vouchers import eligibility
+from voucherpool.vouchers.eligibility import of_others
+from voucherpool.vouchers.models import Voucher, open_holds
 
 
 class Hold(NamedTuple):
     """One use of a voucher, reserved for one customer."""
 
-    hold_id: uuid.UUID
+    hold_id: str
     held_until: datetime
 
 
 def hold(code: str, email: str, ttl_seconds: int) -> Hold:
     """Reserve one use for so many seconds; a customer's open hold on the voucher is extended.
 
-    Raises what redeeming would, but for the errors about orders.
+    Raises eligibility.refusals and LostRace.
     """
-    request = {**who(code, email), "ttl": ttl_seconds}
-    held = take_or_refuse(hold_one, request, lambda seen: refuse(seen, rules.conditions))
-    return Hold(uuid.UUID(held.hold_id), held.held_until)
+    request = eligibility.request(code, email, ttl=ttl_seconds, new_id=str(uuid.uuid4()))
+    held = hold_one.one_or_none(request | {"is_within_limit": False})
+    if held is None:
+        seen = eligibility.look(request)
+        if refused := eligibility.refusal(seen, of_order=False):
+            raise refused
+        held = hold_one.one_or_none(request | {"is_within_limit": True})
+    if held is None:
+        raise LostRace
+    return held
 
 
 def release(hold_id: uuid.UUID) -> None:
@@ -38,39 +56,66 @@ def release(hold_id: uuid.UUID) -> None:
     db.session.execute(release_one, {"hold_id": str(hold_id)})
 
 
-_own_hold = """
-    FROM jsonb_each(vouchers.holds) AS hold(id, terms)
-    WHERE (terms->>'until')::timestamptz > now()
-    AND (terms->>'customer')::bigint = customers.id"""
-_own_id = literal_column(f"(SELECT id {_own_hold})", SqlText)
-_own_until = literal_column(
-    f"(SELECT (terms->>'until')::timestamptz {_own_hold})",
-    DateTime(timezone=True),
-)
-_until = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, bindparam("ttl", type_=BigInteger))
-_no_holds = literal_column("'{}'::jsonb", JSONB)
+def release_all(customer_id: int) -> None:
+    """End all holds of a customer; a repeat finds none left."""
+    db.session.execute(release_all_of_customer, {"customer": customer_id})
+
+
+_own = f"{open_holds} AND (terms->>'customer')::bigint = customers.id"
+
+# Beside the open holds of others, the customer's own with the later end, or a new one.
+_held = text(f"""
+    (SELECT jsonb_object_agg(id, terms) FROM (
+        SELECT id, terms FROM {of_others}
+        UNION ALL
+        SELECT id, jsonb_build_object('customer', customers.id, 'until', greatest(until, wanted))
+        FROM (SELECT extract(epoch FROM now()) + :ttl) AS this (wanted), (
+            SELECT id, (terms->>'until')::numeric FROM {_own}
+            UNION ALL SELECT :new_id, 0 ORDER BY 2 DESC LIMIT 1
+        ) AS own (id, until)
+    ) AS held)""").bindparams(bindparam("ttl", type_=BigInteger), bindparam("new_id", type_=Text))
 
 hold_one = Statement(
     "hold",
+    Hold,
     update(Voucher.__table__)
-    .where(*rules.guard)
-    .values(
-        holds=func.coalesce(rules.other_holds, _no_holds).op("||")(
-            func.jsonb_build_object(
-                func.coalesce(_own_id, cast(func.gen_random_uuid(), SqlText)),
-                func.jsonb_build_object(
-                    "customer", Customer.id, "until", func.greatest(_own_until, _until)
-                ),
-            )
-        )
+    .where(
+        *eligibility.guard,
+        or_(
+            Offer.max_redemptions_per_customer.is_(None),
+            bindparam("is_within_limit", type_=Boolean),
+        ),
     )
-    .returning(_own_id.label("hold_id"), _own_until.label("held_until")),
+    .values(holds=_held)
+    .returning(
+        literal_column(f"(SELECT id FROM {_own})", Text).label("hold_id"),
+        literal_column(
+            f"(SELECT to_timestamp((terms->>'until')::numeric) FROM {_own})",
+            DateTime(timezone=True),
+        ).label("held_until"),
+    ),
 )
+"""Asks that whoever runs it has counted the customer's redemptions if the offer has a limit."""
+
+_id = bindparam("hold_id", type_=Text)
+_no_holds = literal_column("'{}'::jsonb", JSONB)
 
 release_one = (
     update(Voucher.__table__)
-    .where(Voucher.holds.has_key(bindparam("hold_id", type_=SqlText)))
-    .values(
-        holds=func.nullif(Voucher.holds.op("-")(bindparam("hold_id", type_=SqlText)), _no_holds)
-    )
+    .where(Voucher.holds.has_key(_id))
+    .values(holds=func.nullif(Voucher.holds.op("-")(_id), _no_holds))
 )
+
+# In the order of the codes: two that lock several vouchers in different orders can deadlock.
+release_all_of_customer = text("""
+    WITH held AS (
+        SELECT code_key FROM vouchers
+        WHERE holds @? format('$.*.customer ? (@ == %s)', CAST(:customer AS bigint))::jsonpath
+        ORDER BY code_key
+        FOR UPDATE
+    )
+    UPDATE vouchers SET holds = (
+        SELECT jsonb_object_agg(id, terms) FROM jsonb_each(holds) AS hold(id, terms)
+        WHERE (terms->>'customer')::bigint <> :customer
+    )
+    FROM held WHERE vouchers.code_key = held.code_key""")

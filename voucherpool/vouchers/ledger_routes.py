@@ -3,7 +3,7 @@
 import uuid
 from typing import Any
 
-from voucherpool.errors import CustomerNotFound, RedemptionNotFound
+from voucherpool.errors import CustomerNotFound, RedemptionNotFound, VoucherArchived
 from voucherpool.vouchers import ledger, schemas
 from voucherpool.web.idempotency import write
 from voucherpool.web.openapi import Blueprint
@@ -21,7 +21,7 @@ def list_redemptions(query: dict[str, Any]) -> Any:
 
 
 @blueprint.post("/<uuid:redemption_id>/reverse")
-@blueprint.guarded("redeem", RedemptionNotFound)
+@blueprint.guarded("redeem", RedemptionNotFound, VoucherArchived)
 @blueprint.arguments(schemas.Nothing(), required=False)
 @write
 @blueprint.response(200, schemas.Redemption())
@@ -31,7 +31,7 @@ def reverse(body: dict[str, Any], redemption_id: uuid.UUID) -> Any:
 
 
 @blueprint.post("/reverse")
-@blueprint.guarded("redeem", RedemptionNotFound)
+@blueprint.guarded("redeem", RedemptionNotFound, VoucherArchived)
 @blueprint.arguments(schemas.OrderRequest())
 @write
 @blueprint.response(200, schemas.OrderRedemptions())

@@ -1,17 +1,41 @@
 """Lists a customer's vouchers."""
 
-from sqlalchemy import BigInteger, DateTime, bindparam, select, tuple_
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
 
-from voucherpool import paging
-from voucherpool.customers import service as customers
-from voucherpool.customers.models import Customer
+from sqlalchemy import ARRAY, BigInteger, DateTime, bindparam, exists, select, tuple_
+
+from voucherpool.customers.models import Customer, email_key
+from voucherpool.database import paging
+from voucherpool.database.paging import Page, Position
+from voucherpool.database.statements import Statement
+from voucherpool.errors import CustomerNotFound
 from voucherpool.offers.models import Offer
-from voucherpool.paging import Page, Position
-from voucherpool.statements import Statement
-from voucherpool.vouchers import rules
+from voucherpool.vouchers import eligibility, limits
 from voucherpool.vouchers.models import Voucher
 
 before_all = ("-infinity", 0)
+
+
+class Asker(NamedTuple):
+    """A customer, and whether any offer limits its redemptions per customer."""
+
+    customer_id: int
+    may_be_limited: bool
+
+
+class Listed(NamedTuple):
+    """A voucher that would redeem now, and its position in the list."""
+
+    code: str
+    offer_name: str
+    discount: Decimal
+    discount_type: str
+    currency: str | None
+    expires_at: datetime
+    at_0: datetime
+    at_1: int
 
 
 def list_redeemable(email: str, limit: int, after: Position | None = None) -> Page:
@@ -19,19 +43,33 @@ def list_redeemable(email: str, limit: int, after: Position | None = None) -> Pa
 
     Oldest expiry first, then in the order of their issue. Raises CustomerNotFound.
     """
+    asker = asking.one_or_none({"email": email_key(email)})
+    if asker is None:
+        raise CustomerNotFound
+    exhausted = limits.exhausted_offers(asker.customer_id) if asker.may_be_limited else []
     place = dict(zip(("expires_at", "issue_number"), after or before_all, strict=True))
-    request = {"customer_id": customers.id_of(email), "count": limit + 1, **place}
-    return paging.cut(list_some.all(request), limit, len(order))
+    request = {"customer_id": asker.customer_id, "exhausted": exhausted, "count": limit + 1}
+    return paging.cut(list_some.all(request | place), limit, len(order))
 
 
 order = (Voucher.expires_at, Voucher.issue_number)
 
+asking = Statement(
+    "asking",
+    Asker,
+    select(
+        Customer.id.label("customer_id"),
+        exists().where(Offer.max_redemptions_per_customer.is_not(None)).label("may_be_limited"),
+    ).where(Customer.email_key == bindparam("email")),
+)
+
 list_some = Statement(
     "list_vouchers",
+    Listed,
     select(
         Voucher.code,
         Offer.name.label("offer_name"),
-        rules.discount.label("discount"),
+        eligibility.discount.label("discount"),
         Offer.discount_type,
         Offer.currency,
         Voucher.expires_at,
@@ -46,7 +84,8 @@ list_some = Statement(
             bindparam("expires_at", type_=DateTime(timezone=True)),
             bindparam("issue_number", type_=BigInteger),
         ),
-        rules.redeemable,
+        Offer.id != bindparam("exhausted", type_=ARRAY(BigInteger)).all_(),
+        eligibility.redeemable,
     )
     .order_by(*order)
     .limit(bindparam("count", type_=BigInteger)),

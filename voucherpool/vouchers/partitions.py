@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Table, func, select, text
 
-from voucherpool.db import db
+from voucherpool.database.model import db
 from voucherpool.vouchers.archive import archived_redemptions, archived_vouchers
 
 archives = (archived_vouchers, archived_redemptions)
@@ -31,18 +31,12 @@ def months(older_than: timedelta) -> Sequence[datetime]:
 
 
 def purge(month: datetime) -> int:
-    """Drop what was archived in a month, keep its totals, and return how many vouchers it was.
-
-    Nothing can come back out of the month meanwhile; the archive is read until the very drop.
-    """
+    """Drop what was archived in a month and return how many vouchers it was."""
     _wait_for_others()
     vouchers, redemptions = (_name(archive, month) for archive in archives)
     if db.session.scalar(select(func.to_regclass(vouchers))) is None:
         return 0  # by another purge
-    db.session.execute(text(f"LOCK TABLE {vouchers}, {redemptions} IN SHARE ROW EXCLUSIVE MODE"))
     count: int = db.session.scalar(text(f"SELECT count(*) FROM {vouchers}"))
-    for statement in (_total_vouchers, _total_redemptions, _forget_in_claims):
-        db.session.execute(text(statement.format(vouchers=vouchers, redemptions=redemptions)))
     db.session.execute(text(f"DROP TABLE {vouchers}, {redemptions}"))
     return count
 
@@ -79,44 +73,3 @@ _months = text("""
     WHERE inhparent = to_regclass('archived_vouchers')
     AND month + interval '1 month' <= now() AT TIME ZONE 'UTC' - :age
     ORDER BY month""")
-
-happened = """
-    SELECT offer_id, (moment AT TIME ZONE 'UTC')::date AS day, sum(issued) AS issued,
-        sum(claimed) AS claimed, sum(redeemed) AS redeemed, sum(reversed) AS reversed,
-        sum(used_up) AS used_up, sum(expired) AS expired
-    FROM (
-        SELECT offer_id, created_at, 1, 0, 0, 0,
-            (used_at IS NOT NULL)::int, (used_at IS NULL)::int FROM {vouchers}
-        UNION ALL SELECT offer_id, claimed_at, 0, 1, 0, 0, 0, 0
-        FROM {vouchers} WHERE claimed_at IS NOT NULL
-        UNION ALL SELECT offer_id, redeemed_at, 0, 0, 1, 0, 0, 0
-        FROM {redemptions} JOIN {vouchers} USING (code_key)
-        UNION ALL SELECT offer_id, reversed_at, 0, 0, 0, 1, 0, 0
-        FROM {redemptions} JOIN {vouchers} USING (code_key) WHERE reversed_at IS NOT NULL
-    ) AS happened (offer_id, moment, issued, claimed, redeemed, reversed, used_up, expired)
-    GROUP BY 1, 2"""
-"""What happened to the vouchers of a table on each day, by offer."""
-
-_total_vouchers = f"""
-    INSERT INTO purged_vouchers AS purged {happened}
-    ON CONFLICT (offer_id, day) DO UPDATE SET
-        issued = purged.issued + excluded.issued,
-        claimed = purged.claimed + excluded.claimed,
-        redeemed = purged.redeemed + excluded.redeemed,
-        reversed = purged.reversed + excluded.reversed,
-        used_up = purged.used_up + excluded.used_up,
-        expired = purged.expired + excluded.expired"""
-
-_total_redemptions = """
-    INSERT INTO purged_redemptions AS purged (offer_id, customer_id, redemption_count)
-    SELECT offer_id, ledger.customer_id, count(*)
-    FROM {redemptions} AS ledger JOIN {vouchers} USING (code_key)
-    WHERE reversed_at IS NULL
-    GROUP BY offer_id, ledger.customer_id
-    ON CONFLICT (offer_id, customer_id) DO UPDATE SET
-        redemption_count = purged.redemption_count + excluded.redemption_count"""
-
-# A claim_ref stays taken, so that its repeat does not get another voucher.
-_forget_in_claims = """
-    UPDATE claims SET code_key = NULL
-    FROM {vouchers} AS gone WHERE gone.code_key = claims.code_key"""

@@ -7,7 +7,8 @@ from typing import Any
 
 from flask import Response, url_for
 
-from voucherpool.db import transaction
+from voucherpool.database.paging import Page
+from voucherpool.database.transactions import transaction
 from voucherpool.errors import (
     ClaimMismatch,
     CustomerLimitReached,
@@ -19,23 +20,21 @@ from voucherpool.errors import (
     OrderMismatch,
     OutcomeUnknown,
     PoolEmpty,
-    RedemptionLimitReached,
     RedemptionReversed,
     TooManyFailedAttempts,
+    VoucherArchived,
     VoucherExists,
     VoucherNotFound,
     VoucherPoolError,
 )
-from voucherpool.paging import Page
 from voucherpool.vouchers import (
     claim_schemas,
     claiming,
-    examining,
+    eligibility,
     holds,
     issuing,
     listing,
-    redemption,
-    rules,
+    redeeming,
     schemas,
     support,
 )
@@ -52,7 +51,7 @@ next_page = {
 
 Errors = tuple[type[VoucherPoolError], ...]
 
-refusals: Errors = (CustomerNotFound, VoucherNotFound, RedemptionLimitReached, *rules.conditions)
+refusals: Errors = eligibility.refusals
 refusals_of_orders: Errors = (OrderBelowMinimum, OrderMismatch, RedemptionReversed)
 refusals_of_claims: Errors = (
     CustomerNotFound,
@@ -121,7 +120,7 @@ def validate(body: dict[str, Any]) -> Any:
     """Redeem a voucher: take one use of it, the customer's held one if there is one."""
     # The customer's own open hold is found without its id, and one that is over forbids nothing.
     body.pop("hold_id", None)
-    return redemption.redeem(**body)
+    return redeeming.redeem(**body)
 
 
 @blueprint.post("/check")
@@ -131,7 +130,7 @@ def validate(body: dict[str, Any]) -> Any:
 def check(body: dict[str, Any]) -> Any:
     """Say whether a voucher would redeem now; change nothing."""
     throttle.admit(body["email"])
-    checked = examining.check(body["code"], body["email"], body.get("order_amount"))
+    checked = eligibility.check(body["code"], body["email"], body.get("order_amount"))
     if checked.get("reason") == VoucherNotFound.code():
         throttle.count_miss(body["email"])
     return checked
@@ -186,17 +185,17 @@ def lookup(body: dict[str, Any]) -> Any:
 
 
 @blueprint.post("/disable")
-@blueprint.guarded("admin", VoucherNotFound)
+@blueprint.guarded("admin", VoucherNotFound, VoucherArchived)
 @blueprint.arguments(schemas.CodeRequest())
 @write
 @blueprint.response(200, schemas.VoucherRecord())
 def disable(body: dict[str, Any]) -> Any:
-    """Let a voucher be redeemed no more, until it is enabled."""
+    """Refuse a voucher from now on, until it is enabled."""
     return support.disable(**body)
 
 
 @blueprint.post("/enable")
-@blueprint.guarded("admin", VoucherNotFound)
+@blueprint.guarded("admin", VoucherNotFound, VoucherArchived)
 @blueprint.arguments(schemas.CodeRequest())
 @write
 @blueprint.response(200, schemas.VoucherRecord())

@@ -1,7 +1,6 @@
 """What support staff see of a voucher and do with it."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -16,16 +15,15 @@ from sqlalchemy import (
     null,
     select,
     text,
-    update,
 )
 
 from voucherpool.customers.models import Customer, email_key
-from voucherpool.db import db
-from voucherpool.errors import DatabaseUnavailable, VoucherNotFound, VoucherPoolError
+from voucherpool.database.model import db
+from voucherpool.errors import VoucherArchived, VoucherNotFound, VoucherPoolError
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import archiving, codes, ledger, rules
-from voucherpool.vouchers.archive import archived_vouchers, everywhere
-from voucherpool.vouchers.models import Redemption, RefusedAttempt, Voucher
+from voucherpool.vouchers import codes, eligibility, ledger
+from voucherpool.vouchers.archive import archived_vouchers, including_archive
+from voucherpool.vouchers.models import Redemption, RefusedAttempt, Voucher, open_holds
 
 attempts_kept = 20
 """How many refused attempts of one voucher are kept, the newest."""
@@ -44,63 +42,43 @@ def lookup(code: str) -> Mapping[str, Any]:
 
     Raises VoucherNotFound.
     """
-    key = codes.normal_form(code)
-    voucher = db.session.execute(record, {"key": key}).mappings().one_or_none()
+    key = {"key": codes.normal_form(code)}
+    voucher = db.session.execute(record, key).mappings().one_or_none()
     if voucher is None:
         raise VoucherNotFound("No voucher has this code.")
     return {
         **voucher,
-        "holds": _open_holds(voucher["holds"] or {}, voucher["now"]),
-        "redemptions": db.session.execute(_redemptions, {"key": key}).all(),
-        "refused_attempts": db.session.execute(_attempts, {"key": key}).all(),
+        "holds": db.session.execute(_holds, key).all(),
+        "redemptions": db.session.execute(_redemptions, key).all(),
+        "refused_attempts": db.session.execute(_attempts, key).all(),
     }
 
 
-def _open_holds(holds: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
-    if not holds:
-        return []
-    customers = {terms["customer"] for terms in holds.values()}
-    named = Customer.id.in_(customers), Customer.erased_at.is_(None)
-    rows = db.session.execute(select(Customer.id, Customer.email).where(*named))
-    emails = {row.id: row.email for row in rows}
-    return [
-        {
-            "hold_id": hold_id,
-            "email": emails[terms["customer"]],
-            "held_until": datetime.fromisoformat(terms["until"]),
-        }
-        for hold_id, terms in holds.items()
-        if terms["customer"] in emails and datetime.fromisoformat(terms["until"]) > now
-    ]
-
-
 def disable(code: str) -> Mapping[str, Any]:
-    """Let a voucher be redeemed no more, until it is enabled; return its record.
+    """Refuse a voucher from now on, until it is enabled; return its record.
 
-    Raises VoucherNotFound.
+    Raises VoucherNotFound and VoucherArchived.
     """
-    return _change(code, func.coalesce(Voucher.disabled_at, func.now()))
+    _change(code, func.coalesce(Voucher.disabled_at, func.now()))
+    return lookup(code)
 
 
 def enable(code: str) -> Mapping[str, Any]:
     """Let a disabled voucher be redeemed again; return its record.
 
-    Raises VoucherNotFound.
+    Raises VoucherNotFound and VoucherArchived.
     """
-    return _change(code, null())
+    _change(code, null())
+    return lookup(code)
 
 
-def _change(code: str, disabled_at: Any) -> Mapping[str, Any]:
-    key = codes.normal_form(code)
-    change = update(Voucher.__table__).where(Voucher.code_key == key)
-    change = change.values(disabled_at=disabled_at).returning(Voucher.code_key)
-    for _ in range(archiving.attempts):
-        archiving.bring_back([key])
-        changed = db.session.execute(change).all()
-        record = lookup(code)
-        if changed:
-            return record
-    raise DatabaseUnavailable("This voucher is being archived at the moment: try again.")
+def _change(code: str, disabled_at: Any) -> None:
+    voucher = db.session.get(Voucher, codes.normal_form(code), with_for_update=True)
+    if voucher is None:
+        lookup(code)
+        raise VoucherArchived
+    voucher.disabled_at = disabled_at
+    db.session.flush()
 
 
 def remember(refusal: VoucherPoolError, code: str, email: str) -> None:
@@ -125,12 +103,12 @@ def forget_old_attempts() -> int:
     return len(gone.all())
 
 
-record = everywhere(
+record = including_archive(
     select(
         Voucher.code,
         Customer.email,
         Offer.name.label("offer_name"),
-        rules.discount.label("discount"),
+        eligibility.discount.label("discount"),
         Offer.discount_type,
         Offer.currency,
         Voucher.frozen_discount.is_not(None).label("frozen"),
@@ -142,13 +120,20 @@ record = everywhere(
         Voucher.created_at,
         Voucher.claimed_at,
         literal_column("vouchers.archived_at", Voucher.created_at.type).label("archived_at"),
-        Voucher.holds,
-        func.now().label("now"),
     )
     .join(Offer, Offer.id == Voucher.offer_id)
     .outerjoin(Customer, Customer.id == Voucher.customer_id)
     .where(Voucher.code_key == bindparam("key"))
 )
+
+_holds = text(f"""
+    SELECT hold_id, email, to_timestamp(until) AS held_until
+    FROM vouchers, LATERAL (
+        SELECT id, (terms->>'customer')::bigint, (terms->>'until')::numeric FROM {open_holds}
+    ) AS held (hold_id, customer_id, until)
+    JOIN customers ON customers.id = held.customer_id
+    WHERE code_key = :key
+    ORDER BY until""")
 
 _redemptions = (
     ledger.redemptions.where(Redemption.code_key == bindparam("key"))

@@ -14,7 +14,7 @@ from sqlalchemy import ARRAY, CheckConstraint, Identity, Text, func, select, tex
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
-from voucherpool.db import Model, db
+from voucherpool.database.model import Model, db
 from voucherpool.errors import ApiKeyExists, ApiKeyNotFound
 
 scopes = ("issue", "redeem", "read", "admin", "metrics")

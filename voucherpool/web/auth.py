@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 from flask import Flask, current_app, g, request
 
-from voucherpool.db import db, run_again_if_undone
+from voucherpool.database.model import db
+from voucherpool.database.retries import retrying
 from voucherpool.errors import ApiKeyInvalid, ApiKeyRequired, ScopeMissing
 from voucherpool.web import apikeys
 
@@ -64,7 +65,7 @@ def _grant() -> apikeys.Grant:
     return grant
 
 
-find = run_again_if_undone(apikeys.grant)
+find = retrying(apikeys.grant)
 
 
 def _is_local() -> bool:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from voucherpool import durability
-from voucherpool.db import db
+from voucherpool.database.model import db
 from voucherpool.web.openapi import Blueprint
 
 blueprint = Blueprint("health", __name__)

@@ -8,12 +8,12 @@ them or nothing, and no key is ever stuck.
 import hashlib
 import json
 import re
-from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from datetime import datetime
 from decimal import Decimal
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import Any, NamedTuple, ParamSpec
 
 from flask import Response, g, request
 from psycopg2.errors import UniqueViolation
@@ -36,21 +36,17 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from voucherpool.customers.models import email_key
-from voucherpool.db import Model, TwinCommitted, db, only_statement, pause, transaction
-from voucherpool.errors import (
-    DatabaseUnavailable,
-    IdempotencyKeyReused,
-    InvalidInput,
-    OutcomeUnknown,
-)
-from voucherpool.statements import Statement
+from voucherpool.database.model import Model, db
+from voucherpool.database.retries import LostRace, Repeatable
+from voucherpool.database.statements import Statement
+from voucherpool.database.transactions import only_statement, transaction
+from voucherpool.errors import IdempotencyKeyReused, InvalidInput, OutcomeUnknown
 from voucherpool.web import personal, strict_json
 
 Arguments = ParamSpec("Arguments")
 View = Callable[Arguments, Response]
 
 kept = "48 hours"
-tries = 3
 references = ("order_ref", "claim_ref")
 """The fields under which a write is known for ever."""
 # The IETF's draft makes it a quoted string; most clients send it bare.
@@ -82,9 +78,10 @@ class IdempotencyKey(Model):
 def write(view: View[Arguments]) -> View[Arguments]:
     """Run a view in one transaction; with an Idempotency-Key, answer its repeats alike.
 
-    What returns commits, what raises rolls back: a refused or failed request is decided anew. When
-    the database is lost at the commit, a request that names itself runs again: it finds what it
-    wrote, or that it wrote nothing. Others raise OutcomeUnknown.
+    What returns commits, what raises rolls back: a refused or failed request is decided again.
+    When the database is lost at the commit, a request that names itself is Repeatable: it finds
+    what it wrote, or that it wrote nothing. Others raise OutcomeUnknown. Raises LostRace when a
+    concurrent request wrote the same unique key first.
     """
     return _writer(view, transaction)
 
@@ -104,18 +101,17 @@ def _writer(
     def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Response:
         key = _key()
         opened = without_key if key is None else transaction
-        is_named = key is not None or bool(args and _names_itself(args[0]))
-        for left in reversed(range(tries)):
-            try:
-                with opened(), _naming_twins():
-                    return _answer(key, view, *args, **kwargs)
-            except TwinCommitted:
-                continue  # what the twin wrote can be seen by the next try, and decides
-            except OutcomeUnknown:
-                if not (left and is_named):
-                    raise
-            pause()
-        raise DatabaseUnavailable("Others change the same at the moment: try again.")
+        try:
+            with opened():
+                return _answer(key, view, *args, **kwargs)
+        except OutcomeUnknown as error:
+            if key is not None or (args and _names_itself(args[0])):
+                raise Repeatable from error
+            raise
+        except IntegrityError as error:
+            if isinstance(error.orig, UniqueViolation):
+                raise LostRace from error
+            raise
 
     run.takes_idempotency_key = True  # type: ignore[attr-defined]
     return run
@@ -123,16 +119,6 @@ def _writer(
 
 def _names_itself(body: Any) -> bool:
     return any(name in body for name in references)
-
-
-@contextmanager
-def _naming_twins() -> Iterator[None]:
-    try:
-        yield
-    except IntegrityError as error:
-        if isinstance(error.orig, UniqueViolation):
-            raise TwinCommitted from error
-        raise
 
 
 def purge() -> int:
@@ -167,7 +153,7 @@ def _answer(
     if key is None:
         return view(*args, **kwargs)
     fingerprint = _fingerprint()
-    claimed = claim.one_or_none({"key": key, "fingerprint": fingerprint})
+    [claimed] = claim.all({"key": key, "fingerprint": fingerprint})
     if bytes(claimed.fingerprint) != fingerprint:
         raise IdempotencyKeyReused
     if claimed.status is not None:
@@ -209,12 +195,23 @@ def _canonical_number(number: Decimal) -> int | dict[str, str]:
     return int(whole) if number == whole else {"decimal": f"{number.normalize():f}"}
 
 
-# Waits for a twin that is at work, and then reads what it left in the same breath.
+# Waits for a concurrent request with this key, then reads its result.
 _new_key = insert(IdempotencyKey.__table__).values(
     key=bindparam("key", type_=Text), fingerprint=bindparam("fingerprint", type_=LargeBinary)
 )
+
+
+class ClaimedKey(NamedTuple):
+    """What a key stands for, and its answer once there is one."""
+
+    fingerprint: bytes
+    status: int | None
+    body: str | None
+
+
 claim = Statement(
     "claim_key",
+    ClaimedKey,
     _new_key.on_conflict_do_update(
         index_elements=["key"], set_={"used_at": _new_key.excluded.used_at}
     ).returning(IdempotencyKey.fingerprint, IdempotencyKey.status, IdempotencyKey.body),
@@ -222,6 +219,7 @@ claim = Statement(
 
 settle = Statement(
     "settle_key",
+    tuple,
     update(IdempotencyKey.__table__)
     .where(IdempotencyKey.key == bindparam("this"))
     .values(

@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import event
 
 from voucherpool import metrics
-from voucherpool.db import db
+from voucherpool.database.model import db
 from voucherpool.web.openapi import Blueprint
 
 log = logging.getLogger("voucherpool.access")

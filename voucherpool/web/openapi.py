@@ -13,7 +13,7 @@ from marshmallow import fields
 from werkzeug.routing import BaseConverter
 
 from voucherpool import errors
-from voucherpool.db import run_again_if_undone
+from voucherpool.database.retries import retrying
 from voucherpool.fields import Amount, Cursor, PageSize, Percentage, Timestamp
 from voucherpool.web import problems
 from voucherpool.web.arguments import Parser
@@ -113,7 +113,7 @@ class Blueprint(flask_smorest.Blueprint):
     ) -> Callable[[View], View]:
         """Let only API keys with the scope in, and document the refusals besides the usual ones.
 
-        What the database undid is run a second time.
+        What lost a race, or what the database undid, is tried again.
         """
 
         def decorate(view: View) -> View:
@@ -124,7 +124,7 @@ class Blueprint(flask_smorest.Blueprint):
                 responses=_responses(*always_possible, *repeats, *refusals),
                 **({"parameters": [idempotency_key]} if writes else {}),
             )
-            again: Any = run_again_if_undone(view)
+            again: Any = retrying(view)
             guarded: View = requires(scope)(document(again))
             return guarded
 

@@ -8,7 +8,7 @@ from flask import current_app
 from sqlalchemy import ARRAY, Text, bindparam, select
 
 from voucherpool.customers.models import Customer, email_key
-from voucherpool.db import db
+from voucherpool.database.model import db
 
 
 def storable(body: str) -> str:

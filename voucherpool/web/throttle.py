@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
 from voucherpool.customers.models import email_key
-from voucherpool.db import Model, db
+from voucherpool.database.model import Model, db
 from voucherpool.errors import TooManyFailedAttempts
 
 window_seconds = 60

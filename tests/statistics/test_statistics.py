@@ -9,8 +9,8 @@ from tests.builders import Builders, ana, ben, in_days
 from tests.server import at_once
 from tests.vouchers.pools import body, fill
 from voucherpool import auditing
-from voucherpool.db import transaction
-from voucherpool.offers import figures
+from voucherpool.database.transactions import transaction
+from voucherpool.offers import counts
 from voucherpool.web import apikeys
 
 nothing = {"issued": 0, "claimed": 0, "redeemed": 0, "reversed": 0}
@@ -95,7 +95,7 @@ def test_a_used_up_voucher_does_not_expire(client, make, sql):
 def test_what_was_archived_as_expired_stays_counted(client, make, sql):
     make.voucher()
     sql("DELETE FROM vouchers")
-    sql("UPDATE offer_figures SET expired_archived = 1")
+    sql("UPDATE offer_counts SET expired_archived = 1")
     assert shown(client) == {"issued": 1, "expired": 1}
 
 
@@ -123,7 +123,7 @@ def test_the_days_come_newest_first_the_last_90_or_those_asked_for(client, make,
     [[today]] = sql("SELECT (now() AT TIME ZONE 'UTC')::date")
     for ago in (1, 89, 90, 400):
         sql(
-            "INSERT INTO offer_figures (offer_id, day, slot, issued) VALUES (1, :day, 3, :ago)",
+            "INSERT INTO offer_counts (offer_id, day, slot, issued) VALUES (1, :day, 3, :ago)",
             day=today - timedelta(days=ago),
             ago=ago,
         )
@@ -158,7 +158,7 @@ def test_bulk_work_counts_what_it_adds(client, app, make):
     with app.app_context():
         for _ in range(2):
             with transaction():
-                figures.count(1, issued=10)
+                counts.count(1, issued=10)
     assert shown(client) == {"issued": 21, "open": 21}
 
 

@@ -1,35 +1,48 @@
-"""Statements of the busiest routes: built once, planned once by each connection, and run bare."""
+"""Prepared statements: built once, planned once by each connection, run on psycopg2's cursor."""
 
 import re
-from collections import namedtuple
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import psycopg2
-from sqlalchemy import ClauseElement, PoolProxiedConnection
+from sqlalchemy import PoolProxiedConnection, Select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.dml import UpdateBase
 
-from voucherpool.db import db, is_lost
+from voucherpool.database.connections import is_lost, state_of
+from voucherpool.database.model import db
+from voucherpool.database.transactions import present_transaction
+
+Row = TypeVar("Row", bound=tuple[Any, ...])
 
 dialect: Any = postgresql.dialect()  # type: ignore[no-untyped-call]
 placeholder = re.compile(r"%\((\w+)\)s")
+take_lock = "SELECT pg_advisory_xact_lock(hashtextextended(%(lock)s, 0))"
 
 
-class Statement:
+class Statement(Generic[Row]):
     """A statement that each connection parses and plans the first time it runs it.
 
     That saves PostgreSQL more work than running the statement takes
     (https://www.postgresql.org/docs/current/sql-prepare.html). It runs on psycopg2's cursor itself,
     because SQLAlchemy's results take this process as long as the rest of the way.
 
-    Its parameters are the named bindparams; those that a caller leaves out are NULL. It runs in
-    the present transaction; outside of any it commits by itself. One whose best plan depends on
-    the values is not `prepared`.
+    `row` is the NamedTuple of what it returns, one field for each column. Its parameters are the
+    named bindparams; those that a caller leaves out are NULL. It runs in the present transaction;
+    outside of any it commits by itself. One whose best plan depends on the values is not
+    `prepared`.
     """
 
-    def __init__(self, name: str, statement: ClauseElement, *, prepared: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        row: Callable[..., Row],
+        statement: Select[*tuple[Any, ...]] | UpdateBase,
+        *,
+        prepared: bool = True,
+    ) -> None:
         compiled: Any = statement.compile(dialect=dialect)
         binds = compiled.binds.items()
         constants = {
@@ -41,43 +54,49 @@ class Statement:
         numbers = {key: f"${number}" for number, key in enumerate(types, 1)}
         self._sql = placeholder.sub(lambda it: constants.get(it[1], it[0]), compiled.string)
         numbered = placeholder.sub(lambda it: numbers[it[1]], self._sql).replace("%%", "%")
-        self._name, self._is_prepared = name, prepared
+        self._name, self._row, self._is_prepared = name, row, prepared
         self._preparation = f"PREPARE {name} ({', '.join(types.values())}) AS {numbered}"
         self._execution = f"EXECUTE {name} ({', '.join(f'%({key})s' for key in types)})"
         self._nothing = dict.fromkeys(types)
-        self._make: Callable[[Any], Any] | None = None
+        columns = tuple(statement.exported_columns.keys())
+        if columns != getattr(row, "_fields", ()):
+            raise TypeError(f"{name} returns {columns}, and {row} has other fields")
 
-    def one_or_none(self, values: dict[str, Any]) -> Any:
+    def one_or_none(self, values: dict[str, Any], *, lock: str | None = None) -> Row | None:
         """Run the statement and return its only row, or None if it gives no row."""
-        rows = self.all(values)
+        rows = self.all(values, lock=lock)
         return rows[0] if rows else None
 
-    def all(self, values: dict[str, Any]) -> list[Any]:
-        """Run the statement and return its rows, whose fields have the columns' names."""
+    def all(self, values: dict[str, Any], *, lock: str | None = None) -> Sequence[Row]:
+        """Run the statement and return its rows.
+
+        With a `lock`, one message takes the advisory lock of that name, which lasts until the
+        transaction ends, and then runs the statement: it sees all that was committed before.
+        """
         with _lent_connection() as connection:
             cursor = connection.cursor()
             try:
                 text = self._text_for(connection)
-                if connection.info.pop("begin", False):
-                    text = f"BEGIN;{text}"
-                cursor.execute(text, self._nothing | values)
-                found = cursor.fetchall()
+                if lock is not None:
+                    text = f"{take_lock};{text}"
+                text = state_of(connection).opening() + text
+                cursor.execute(text, {**self._nothing, **values, "lock": lock})
+                return [self._row(*found) for found in cursor.fetchall()]
             except psycopg2.Error as error:
                 raise _as_raised_by_sqlalchemy(error, self._sql, connection) from error
-            if self._make is None:
-                names = [column[0] for column in cursor.description or ()]
-                self._make = namedtuple(self._name, names)._make  # type: ignore[attr-defined]
-        return [self._make(row) for row in found]
 
     def run_with_commit(self, values: dict[str, Any]) -> None:
         """Run the statement as the last of the present transaction, in the commit's round trip."""
-        text = self._text_for(db.session.connection().connection)
-        db.session.info["last_words"] = (text, self._nothing | values)
+        present = present_transaction()
+        if present is None:
+            raise RuntimeError("there is no transaction to commit")
+        present.final_statement = self._text_for(db.session.connection().connection)
+        present.final_values = self._nothing | values
 
     def _text_for(self, connection: PoolProxiedConnection) -> str:
         if not (self._is_prepared and db.engine.get_execution_options()["prepare"]):
             return self._sql
-        prepared = connection.info.setdefault("prepared", set())
+        prepared = state_of(connection).prepared
         if self._name not in prepared:
             connection.cursor().execute(self._preparation)
             prepared.add(self._name)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Select, tuple_
 
-from voucherpool.db import db
+from voucherpool.database.model import db
 
 Position = tuple[Any, ...]  # the values by which a list is ordered, of one row
 

@@ -1,0 +1,84 @@
+"""Connections of the pool: the state that each carries, and when one is given up."""
+
+from dataclasses import dataclass, field
+from select import POLLIN, poll
+from typing import Any
+
+from psycopg2 import Error
+from psycopg2.errors import ReadOnlySqlTransaction
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from sqlalchemy import Engine, PoolProxiedConnection, event
+from sqlalchemy.engine import Connection, ExceptionContext
+from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.pool import ConnectionPoolEntry, Pool
+
+from voucherpool.database.model import db
+
+
+@dataclass
+class State:
+    """What is known of a connection to PostgreSQL.
+
+    `begins` says that the next statement opens a transaction: BEGIN travels with it, for a round
+    trip of its own would only delay it. `prepared` names the statements that PostgreSQL has
+    planned for the connection.
+    """
+
+    begins: bool = False
+    prepared: set[str] = field(default_factory=set)
+
+    def opening(self) -> str:
+        """Return what the next statement must begin with, once."""
+        opening, self.begins = ("BEGIN;" if self.begins else ""), False
+        return opening
+
+
+def state_of(connection: Connection | PoolProxiedConnection | ConnectionPoolEntry) -> State:
+    """Return the state of a connection, new with each new connection to the server."""
+    state: State = connection.info.setdefault(State, State())
+    return state
+
+
+def is_lost(error: Error, connection: Any) -> bool:
+    """Tell whether the connection is of no more use, as that to a primary that became a standby."""
+    dialect: Any = db.engine.dialect
+    gone = bool(dialect.is_disconnect(error, connection, None))
+    return gone or isinstance(error, ReadOnlySqlTransaction)
+
+
+@event.listens_for(Engine, "before_cursor_execute", retval=True)
+def _begin(
+    connection: Connection, cursor: Any, statement: str, values: Any, _: Any, many: bool
+) -> tuple[str, Any]:
+    opening = state_of(connection).opening()
+    if opening and many:
+        cursor.execute(opening)
+        opening = ""
+    return opening + statement, values
+
+
+@event.listens_for(Pool, "reset")
+def _end(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
+    state_of(record).begins = False
+    if connection.autocommit:
+        if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
+            connection.cursor().execute("ROLLBACK")
+    else:
+        connection.rollback()
+        connection.autocommit = True
+
+
+@event.listens_for(Pool, "checkout")
+def _replace_if_closed(connection: Any, *_: Any) -> None:
+    # An idle connection has nothing to read unless the server said good-bye. To ask the server
+    # itself, as the pool can, takes a round trip for each request.
+    idle = poll()
+    idle.register(connection, POLLIN)
+    if idle.poll(0):
+        raise InvalidatePoolError
+
+
+@event.listens_for(Engine, "handle_error")
+def _give_up_if_lost(context: ExceptionContext) -> None:
+    if isinstance(context.original_exception, ReadOnlySqlTransaction):
+        context.is_disconnect = True

@@ -1,0 +1,18 @@
+"""The statistics' route."""
+
+from typing import Any
+
+from voucherpool.errors import OfferNotFound
+from voucherpool.statistics import schemas, service
+from voucherpool.web.openapi import Blueprint
+
+blueprint = Blueprint("statistics", __name__)
+
+
+@blueprint.get("/offers/<id:offer_id>/stats")
+@blueprint.guarded("read", OfferNotFound)
+@blueprint.arguments(schemas.StatisticsRequest(), location="query")
+@blueprint.response(200, schemas.Statistics())
+def read_statistics(query: dict[str, Any], offer_id: int) -> Any:
+    """Count what became of an offer's vouchers, in all and by day, the newest day first."""
+    return service.read(offer_id, **query)

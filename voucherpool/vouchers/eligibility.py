@@ -1,0 +1,225 @@
+"""The one definition of what a customer may redeem now, and why not.
+
+List, check, hold, claim and redeem use it. Each condition speaks of one voucher beside its offer
+and the customer who asks, by PostgreSQL's clock.
+"""
+
+import uuid
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Numeric,
+    Text,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+)
+
+from voucherpool.customers.models import Customer, email_key
+from voucherpool.database.statements import Statement
+from voucherpool.errors import (
+    CustomerLimitReached,
+    CustomerNotFound,
+    OfferNotActive,
+    OrderBelowMinimum,
+    RedemptionLimitReached,
+    VoucherAlreadyRedeemed,
+    VoucherDisabled,
+    VoucherExpired,
+    VoucherHeld,
+    VoucherNotFound,
+    VoucherPoolError,
+)
+from voucherpool.offers.models import Offer
+from voucherpool.vouchers import codes, limits
+from voucherpool.vouchers.archive import including_archive
+from voucherpool.vouchers.models import Redemption, Voucher, open_holds
+
+of_others = f"{open_holds} AND (terms->>'customer')::bigint <> customers.id"
+"""The open holds of other customers: FROM and WHERE of a subquery."""
+
+unheld: ColumnElement[bool] = or_(
+    Voucher.holds.is_(None),
+    Voucher.redemption_count + literal_column(f"(SELECT count(*) FROM {of_others})", BigInteger)
+    < Voucher.max_redemptions,
+)
+
+usable_by_customer: ColumnElement[bool] = or_(
+    Voucher.customer_id.is_(None), Voucher.customer_id == Customer.id
+)
+"""Bound to nobody or to the customer; another customer's voucher answers like an unknown code."""
+
+discount: ColumnElement[Decimal] = func.coalesce(Voucher.frozen_discount, Offer.discount)
+"""What the voucher gives now, in the offer's kind of discount."""
+
+conditions: dict[type[VoucherPoolError], ColumnElement[bool]] = {
+    VoucherAlreadyRedeemed: Voucher.used_at.is_(None),
+    VoucherExpired: Voucher.expires_at > func.now(),
+    VoucherDisabled: Voucher.disabled_at.is_(None),
+    OfferNotActive: Offer.is_active(),
+    VoucherHeld: unheld,
+}
+"""What must hold, by the refusal that its failure means; the first that fails is the answer."""
+
+redeemable: ColumnElement[bool] = and_(*conditions.values())
+"""Would redeem now, but for a limit per customer, which counts other rows (limits.reached)."""
+
+refusals: tuple[type[VoucherPoolError], ...] = (
+    CustomerNotFound,
+    VoucherNotFound,
+    *conditions,
+    RedemptionLimitReached,
+    CustomerLimitReached,
+)
+"""All that can keep a customer from redeeming a voucher now, but for what an order adds."""
+
+guard: tuple[ColumnElement[bool], ...] = (
+    Voucher.code_key == bindparam("key"),
+    Customer.email_key == bindparam("email"),
+    Offer.id == Voucher.offer_id,
+    usable_by_customer,
+    redeemable,
+)
+"""What a write that takes or reserves a use of the voucher `key` for the customer `email` checks.
+
+PostgreSQL checks it again on the newest version of the voucher's row once it has the row's lock
+(https://www.postgresql.org/docs/current/transaction-iso.html, 13.2.1), so of two that race for the
+last use the later one finds no row.
+"""
+
+order_ref = bindparam("order_ref", None, type_=Text)
+order_amount = bindparam("order_amount", None, type_=Numeric)
+discount_amount = Offer.discount_amount(discount, order_amount)
+
+
+class Seen(NamedTuple):
+    """A voucher as it is for a customer now; `earlier` is the redemption of the same order."""
+
+    customer_id: int
+    is_usable: bool
+    offer_id: int | None
+    customer_limit: int | None
+    max_redemptions: int
+    expires_at: datetime
+    offer_name: str
+    discount: Decimal
+    discount_type: str
+    currency: str | None
+    discount_amount: Decimal | None
+    is_unused: bool
+    is_unexpired: bool
+    is_enabled: bool
+    is_offered: bool
+    is_unheld: bool
+    is_large_enough: bool
+    earlier_id: uuid.UUID | None
+    earlier_customer_id: int | None
+    earlier_order_amount: Decimal | None
+    earlier_discount: Decimal
+    earlier_discount_amount: Decimal | None
+    earlier_redeemed_at: datetime
+    earlier_reversed_at: datetime | None
+
+
+def request(code: str, email: str, **values: Any) -> dict[str, Any]:
+    """Return the parameters that name a voucher and a customer to the statements."""
+    return {"key": codes.normal_form(code), "email": email_key(email), **values}
+
+
+def look(request: dict[str, Any]) -> Seen:
+    """Return what the voucher is to the customer; raise CustomerNotFound or VoucherNotFound.
+
+    The archive is asked about what would be a failed attempt, another customer's voucher included,
+    so that its answer takes as long as that of an unknown code.
+    """
+    seen = look_at_hot.one_or_none(request)
+    if seen is not None and not seen.is_usable:
+        seen = look_including_archive.one_or_none(request)
+    if seen is None:
+        raise CustomerNotFound
+    if not seen.is_usable:
+        raise VoucherNotFound
+    return seen
+
+
+def refusal(seen: Seen, *, of_order: bool = True) -> VoucherPoolError | None:
+    """Return the error that redeeming would raise now, or that holding would if not `of_order`."""
+    if not seen.is_unused:
+        return RedemptionLimitReached() if seen.max_redemptions > 1 else VoucherAlreadyRedeemed()
+    if not seen.is_unexpired:
+        return VoucherExpired()
+    if not seen.is_enabled:
+        return VoucherDisabled()
+    if not seen.is_offered:
+        return OfferNotActive()
+    if not seen.is_unheld:
+        return VoucherHeld()
+    if limits.reached(seen.offer_id, seen.customer_id, seen.customer_limit):
+        return CustomerLimitReached()
+    if of_order and not seen.is_large_enough:
+        return OrderBelowMinimum()
+    return None
+
+
+def check(code: str, email: str, order_amount: Decimal | None = None) -> dict[str, Any]:
+    """Say whether the voucher would redeem for the customer now; change nothing.
+
+    `reason` is the code of the error that redeeming would raise.
+    """
+    try:
+        seen = look(request(code, email, order_amount=order_amount))
+        refused = refusal(seen)
+    except (CustomerNotFound, VoucherNotFound) as error:
+        refused = error
+    if refused is not None:
+        return {"redeemable": False, "reason": refused.code()}
+    return {"redeemable": True, **seen._asdict()}
+
+
+_look = (
+    select(
+        Customer.id.label("customer_id"),
+        and_(Voucher.code_key.is_not(None), usable_by_customer).label("is_usable"),
+        Offer.id.label("offer_id"),
+        Offer.max_redemptions_per_customer.label("customer_limit"),
+        Voucher.max_redemptions,
+        Voucher.expires_at,
+        Offer.name.label("offer_name"),
+        discount.label("discount"),
+        Offer.discount_type,
+        Offer.currency,
+        discount_amount.label("discount_amount"),
+        conditions[VoucherAlreadyRedeemed].label("is_unused"),
+        conditions[VoucherExpired].label("is_unexpired"),
+        conditions[VoucherDisabled].label("is_enabled"),
+        conditions[OfferNotActive].label("is_offered"),
+        conditions[VoucherHeld].label("is_unheld"),
+        Offer.takes_order_of(order_amount).label("is_large_enough"),
+        Redemption.id.label("earlier_id"),
+        Redemption.customer_id.label("earlier_customer_id"),
+        Redemption.order_amount.label("earlier_order_amount"),
+        Redemption.discount.label("earlier_discount"),
+        Redemption.discount_amount.label("earlier_discount_amount"),
+        Redemption.redeemed_at.label("earlier_redeemed_at"),
+        Redemption.reversed_at.label("earlier_reversed_at"),
+    )
+    .select_from(Customer)
+    .outerjoin(Voucher, Voucher.code_key == bindparam("key"))
+    .outerjoin(Offer, Offer.id == Voucher.offer_id)
+    .outerjoin(
+        Redemption,
+        # By the code itself, so that each table says on which shard to look.
+        and_(Redemption.code_key == bindparam("key"), Redemption.order_ref == order_ref),
+    )
+    .where(Customer.email_key == bindparam("email"))
+)
+
+look_at_hot = Statement("look", Seen, _look)
+look_including_archive = Statement("look_including_archive", Seen, including_archive(_look))

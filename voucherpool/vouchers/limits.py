@@ -1,0 +1,106 @@
+"""How often a customer has redeemed an offer, for the offers that limit it.
+
+Counted from the ledger, and from the totals that the archive writes when it takes rows out of it.
+"""
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    bindparam,
+    func,
+    or_,
+    select,
+    union_all,
+)
+from sqlalchemy.orm import aliased
+
+from voucherpool.database.statements import Statement
+from voucherpool.offers.models import Offer
+from voucherpool.vouchers.archive import CustomerTotals
+from voucherpool.vouchers.models import Redemption
+
+_ledger = aliased(Redemption, name="ledger")
+_offer_id = bindparam("offer_id", type_=BigInteger)
+_customer_id = bindparam("customer_id", type_=BigInteger)
+
+_hot = (
+    select(func.count())
+    .select_from(_ledger)
+    .where(
+        _ledger.customer_id == _customer_id,
+        _ledger.offer_id == _offer_id,
+        _ledger.reversed_at.is_(None),
+    )
+    .scalar_subquery()
+)
+_archived = (
+    select(CustomerTotals.redemption_count)
+    .where(CustomerTotals.customer_id == _customer_id, CustomerTotals.offer_id == _offer_id)
+    .scalar_subquery()
+)
+_count: ColumnElement[int] = _hot + func.coalesce(_archived, 0)
+
+within_limit: ColumnElement[bool] = or_(
+    Offer.max_redemptions_per_customer.is_(None), _count < Offer.max_redemptions_per_customer
+)
+"""Of the offer beside it, for the customer and the offer that the parameters name.
+
+Exact only under lock_name, which lets no other redemption of theirs commit in between.
+"""
+
+
+class Count(NamedTuple):
+    """How many live redemptions of an offer a customer has."""
+
+    redemption_count: int
+
+
+count = Statement("count_of_customer", Count, select(_count.label("redemption_count")))
+
+
+def reached(offer_id: int | None, customer_id: int, limit: int | None) -> bool:
+    """Tell whether a customer has redeemed an offer as often as its limit allows."""
+    if limit is None:
+        return False
+    counted = count.one_or_none({"offer_id": offer_id, "customer_id": customer_id})
+    return counted is not None and counted.redemption_count >= limit
+
+
+def exhausted_offers(customer_id: int) -> list[int]:
+    """Return the offers that a customer has redeemed as often as their limits allow."""
+    return [offer.id for offer in exhausted.all({"customer_id": customer_id})]
+
+
+def lock_name(offer_id: int | None, customer_id: int) -> str:
+    """Return the advisory lock under which a customer's redemptions of an offer are counted."""
+    return f"limit:{offer_id}:{customer_id}"
+
+
+class ExhaustedOffer(NamedTuple):
+    """An offer that a customer can redeem no more."""
+
+    id: int
+
+
+def _exhausted() -> Select[*tuple[Any, ...]]:
+    hot = (
+        select(_ledger.offer_id, func.count().label("redemption_count"))
+        .where(_ledger.customer_id == _customer_id, _ledger.reversed_at.is_(None))
+        .group_by(_ledger.offer_id)
+    )
+    archived = select(CustomerTotals.offer_id, CustomerTotals.redemption_count).where(
+        CustomerTotals.customer_id == _customer_id
+    )
+    counted = union_all(hot, archived).subquery("counted")
+    return (
+        select(Offer.id)
+        .join(counted, counted.c.offer_id == Offer.id)
+        .group_by(Offer.id)
+        .having(func.sum(counted.c.redemption_count) >= Offer.max_redemptions_per_customer)
+    )
+
+
+exhausted = Statement("exhausted_offers", ExhaustedOffer, _exhausted())

@@ -1,0 +1,147 @@
+"""Redeems vouchers: one statement takes a use and writes it into the ledger."""
+
+import uuid
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, Insert, exists, func, insert, literal_column, select, update
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import aliased
+
+from voucherpool import metrics
+from voucherpool.customers.models import Customer
+from voucherpool.database.retries import LostRace
+from voucherpool.database.statements import Statement
+from voucherpool.database.transactions import after_commit
+from voucherpool.errors import OrderMismatch, RedemptionReversed
+from voucherpool.offers.models import Offer
+from voucherpool.vouchers import eligibility, limits
+from voucherpool.vouchers.eligibility import Seen, order_amount, order_ref
+from voucherpool.vouchers.models import Redemption, Voucher
+
+
+class Redeemed(NamedTuple):
+    """A redemption as its customer sees it; amounts are in the currency."""
+
+    id: uuid.UUID
+    redeemed_at: datetime
+    discount: Decimal
+    discount_type: str
+    currency: str | None
+    discount_amount: Decimal | None
+
+
+def redeem(
+    code: str, email: str, order_ref: str | None = None, order_amount: Decimal | None = None
+) -> Redeemed:
+    """Take one use of a voucher and return its redemption.
+
+    The customer's own hold becomes the use. With an `order_ref`, the same order, customer and
+    amount get the redemption that they have.
+
+    Raises eligibility.refusals (VoucherNotFound also for another customer's voucher),
+    OrderBelowMinimum, OrderMismatch, RedemptionReversed, and LostRace.
+    """
+    request = eligibility.request(code, email, order_ref=order_ref, order_amount=order_amount)
+    redeemed = take_free.one_or_none(request)
+    if redeemed is None:
+        seen = eligibility.look(request)
+        if seen.earlier_id is not None:
+            return _repeated(seen, order_amount)
+        if refused := eligibility.refusal(seen):
+            raise refused
+        redeemed = _take_with_holds_and_limit(request, seen)
+    after_commit(metrics.redeemed.inc)
+    return redeemed
+
+
+def _repeated(seen: Seen, order_amount: Decimal | None) -> Redeemed:
+    """Return the redemption that the order has, if customer and amount are the same."""
+    earlier = (seen.earlier_customer_id, seen.earlier_order_amount)
+    if earlier != (seen.customer_id, order_amount):
+        raise OrderMismatch
+    if seen.earlier_id is None or seen.earlier_reversed_at is not None:
+        raise RedemptionReversed
+    return Redeemed(
+        seen.earlier_id,
+        seen.earlier_redeemed_at,
+        seen.earlier_discount,
+        seen.discount_type,
+        seen.currency,
+        seen.earlier_discount_amount,
+    )
+
+
+def _take_with_holds_and_limit(request: dict[str, object], seen: Seen) -> Redeemed:
+    """Take a use although the voucher has holds or its offer a limit per customer."""
+    lock = None
+    if seen.customer_limit is not None:
+        lock = limits.lock_name(seen.offer_id, seen.customer_id)
+    named = {"offer_id": seen.offer_id, "customer_id": seen.customer_id}
+    redeemed = take_counting.one_or_none(request | named, lock=lock)
+    if redeemed is None:
+        raise LostRace
+    return redeemed
+
+
+def _take(*conditions: ColumnElement[bool], holds: ColumnElement[object] | None = None) -> Insert:
+    """Build the statement that takes a use and writes it into the ledger; it writes both or none.
+
+    It returns no row when a condition does not hold. It fails as a whole when a concurrent
+    redemption of the same order was first, by the ledger's unique index.
+    """
+    values = {
+        "redemption_count": Voucher.redemption_count + 1,
+        # Not a CASE, in which a distributed PostgreSQL takes no now().
+        "used_at": select(func.now())
+        .where(Voucher.redemption_count + 1 == Voucher.max_redemptions)
+        .correlate(Voucher)
+        .scalar_subquery(),
+    }
+    if holds is not None:
+        values["holds"] = holds
+    taken = (
+        update(Voucher.__table__)
+        .where(*eligibility.guard, Offer.takes_order_of(order_amount), _is_new_order, *conditions)
+        .values(values)
+        .returning(
+            Voucher.code_key,
+            Customer.id.label("customer_id"),
+            Offer.id.label("offer_id"),
+            eligibility.discount.label("discount"),
+            Offer.discount_type,
+            Offer.currency,
+            eligibility.discount_amount.label("discount_amount"),
+            order_ref.label("order_ref"),
+            order_amount.label("order_amount"),
+        )
+        .cte("taken")
+    )
+    return (
+        insert(Redemption.__table__)
+        .from_select(taken.columns.keys(), select(taken))
+        .returning(*(Redemption.__table__.c[name] for name in Redeemed._fields))
+    )
+
+
+_ledger = aliased(Redemption, name="ledger")
+_is_new_order = ~exists().where(
+    _ledger.code_key == Voucher.code_key, _ledger.order_ref == order_ref
+).correlate(Voucher)
+
+_holds_of_others = literal_column(
+    f"(SELECT jsonb_object_agg(id, terms) FROM {eligibility.of_others})", JSONB
+)
+
+take_free = Statement(
+    "redeem",
+    Redeemed,
+    _take(Voucher.holds.is_(None), Offer.max_redemptions_per_customer.is_(None)),
+)
+"""Nearly every redemption: of a voucher that nobody holds, of an offer without a limit."""
+
+take_counting = Statement(
+    "redeem_counting", Redeemed, _take(limits.within_limit, holds=_holds_of_others)
+)
+"""The same where holds and the customer's redemptions of the offer must be counted."""
