@@ -15,6 +15,8 @@ from voucherpool.config import timeouts
 senders = 10
 """How many requests a worker of the tests' gunicorn works at, and so how many race."""
 
+any_voucher = "SELECT FROM vouchers FOR UPDATE"
+
 
 def patient(database_url: URL) -> URL:
     """Return the address by which statements wait for a lock until the last sender is there."""
@@ -28,18 +30,21 @@ class Gate:
     def __init__(self, database_url: URL) -> None:
         self._engine = create_engine(database_url, poolclass=NullPool)
 
-    def race(self, lock: str, call: Callable[[int], Any], count: int = senders) -> list[Any]:
-        """Return the results of `count` calls that all wait for the lock before any gets it."""
-        with ThreadPoolExecutor(count) as pool:
+    def race(self, call: Callable[[int], Any], lock: str = any_voucher) -> list[Any]:
+        """Return the results of ten calls that all wait for the lock before any gets it.
+
+        What the statement changes besides is committed before they go on.
+        """
+        with ThreadPoolExecutor(senders) as pool:
             with self.closed(lock):
-                sent = [pool.submit(call, number) for number in range(count)]
-                self.until_waiting(count)
+                sent = [pool.submit(call, number) for number in range(senders)]
+                self.until_waiting(senders)
             return [future.result() for future in sent]
 
     @contextmanager
     def closed(self, lock: str) -> Iterator[None]:
-        """Hold what the statement locks."""
-        with self._engine.connect() as connection, connection.begin():
+        """Hold what the statement locks; commit in the end, or roll back what raises."""
+        with self._engine.begin() as connection:
             assert connection.execute(text(lock)).rowcount, f"{lock} finds no row to lock"
             yield
 
