@@ -22,6 +22,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 
 from tests.builders import Builders
+from tests.gate import Gate, patient, senders
 from tests.server import Server, run_gunicorn
 from voucherpool import auditing, create_app
 from voucherpool.config import Config, durability
@@ -217,11 +218,21 @@ def audit(app: Flask) -> Callable[[], None]:
 
 @pytest.fixture(scope="session")
 def gunicorn_port(shared_app: Flask) -> Iterator[int]:
-    """Run gunicorn with 2 workers on the shared database and return its port."""
+    """Run gunicorn with 2 workers on the shared database and return its port.
+
+    Each can have all senders of a race at work, and remembers no misses of the test before.
+    """
     with shared_app.app_context():
         url = db.engine.url
-    with run_gunicorn(url) as port:
+    limits = {"VOUCHERPOOL_MISSES_PER_EMAIL": "1000000", "VOUCHERPOOL_MISSES_PER_KEY": "1000000"}
+    with run_gunicorn(patient(url), VOUCHERPOOL_THREADS=str(senders), **limits) as port:
         yield port
+
+
+@pytest.fixture
+def gate(database_url: URL) -> Gate:
+    """Return what lets the senders of a race start all at once."""
+    return Gate(database_url)
 
 
 @pytest.fixture

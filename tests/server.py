@@ -68,11 +68,16 @@ def free_port() -> int:
 
 @contextmanager
 def run_gunicorn(
-    database_url: URL, app: str = "wsgi:app", workers: int = 2, log: int | None = None
+    database_url: URL,
+    app: str = "wsgi:app",
+    workers: int = 2,
+    log: int | None = None,
+    **settings: str,
 ) -> Iterator[int]:
     """Run gunicorn with the project's settings on a free loopback port, and return the port.
 
-    `log` is the descriptor of the file for its standard error.
+    `log` is the descriptor of the file for its standard error; `settings` are further variables of
+    its environment.
     """
     port = free_port()
     environment = {
@@ -81,6 +86,7 @@ def run_gunicorn(
         "VOUCHERPOOL_TOLERATE_OFF": ",".join(durability),
         "WEB_CONCURRENCY": str(workers),
         "PORT": str(port),
+        **settings,
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", app],

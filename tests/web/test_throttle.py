@@ -1,15 +1,26 @@
 """Guessing of codes."""
 
+import json
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from http.client import HTTPConnection
+from types import SimpleNamespace
 
 import pytest
 
 from tests.builders import ana, ben
+from tests.conftest import config
+from tests.gate import patient
 from tests.server import Server, run_gunicorn
-from voucherpool.web import apikeys
+from voucherpool import create_app
+from voucherpool.db import db
+from voucherpool.errors import TooManyFailedAttempts
+from voucherpool.web import apikeys, throttle
 
 path = "/vouchers/validate"
+unknown = {"code": "0000-0000-0000", "email": ana}
 
 
 def guess(client, code="0000-0000-0000", email=ana, path=path):
@@ -21,23 +32,114 @@ wrong = (404, "voucher_not_found")
 slowed = (429, "too_many_failed_attempts")
 
 
+class Connected(HTTPConnection):
+    """A connection that is kept, so that one worker answers all that is sent."""
+
+    def __init__(self, port, key):
+        super().__init__("127.0.0.1", port, timeout=30)
+        self._headers = {"Authorization": f"Bearer {key}"}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def guess(self, code="0000-0000-0000"):
+        self.request("POST", path, json.dumps(unknown | {"code": code}), self._headers)
+        with self.getresponse() as answer:
+            answer.read()
+            return answer.status
+
+
 def let_a_minute_pass(app, sql):
     sql("UPDATE misses SET since = since - interval '1 minute'")
-    app.extensions["throttle"].renewed_at -= 1
+    let_a_second_pass(app)
+
+
+def let_a_second_pass(app):
+    app.extensions["throttle"]._renewed_at -= 1
+
+
+@pytest.fixture
+def other_worker(database_url, key):
+    """Return a client of an application with a memory of its own on the same database."""
+    other = create_app(config(database_url))
+    client = other.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
+    yield client
+    with other.app_context():
+        db.engine.dispose()
 
 
 def test_a_customer_may_guess_wrong_ten_times_a_minute_and_then_not_even_right(
     app, client, make, sql
 ):
     code = make.voucher()
-    assert [guess(client) for _ in range(12)] == [wrong] * 10 + [slowed] * 2
-    app.extensions["throttle"].renewed_at -= 1
+    assert [guess(client) for _ in range(10)] == [wrong] * 10
     assert guess(client, code) == slowed
+    assert guess(client) == slowed
     assert guess(client, code, path="/vouchers/hold") == slowed
     assert guess(client, code, path="/vouchers/check") == slowed
     make.customer(ben)
     assert guess(client, make.voucher(ben), ben)[0] == 201
     let_a_minute_pass(app, sql)
+    assert [guess(client) for _ in range(11)] == [wrong] * 10 + [slowed]
+    let_a_minute_pass(app, sql)
+    assert guess(client, code)[0] == 201
+
+
+def test_the_minute_begins_with_the_first_wrong_guess(client, make, sql):
+    make.customer()
+    guess(client)
+    sql("UPDATE misses SET since = since - interval '30 seconds'")
+    guess(client)
+    assert sql("SELECT miss_count, now() - since > interval '29 s' FROM misses") == [(2, True)] * 2
+
+
+def test_misses_that_another_worker_counted_are_known_a_second_later(
+    app, client, make, other_worker
+):
+    code = make.voucher(max_redemptions=2)
+    assert guess(client, code)[0] == 201
+    assert [guess(other_worker) for _ in range(10)] == [wrong] * 10
+    let_a_second_pass(app)
+    assert guess(client, code) == slowed
+
+
+def test_a_worker_that_sees_a_guess_too_many_knows_it_at_once(client, make, other_worker):
+    code = make.voucher()
+    assert guess(client) == wrong
+    assert [guess(other_worker) for _ in range(9)] == [wrong] * 9
+    assert [guess(client), guess(client, code)] == [slowed, slowed]
+
+
+def test_a_worker_still_knows_its_own_misses_after_it_asked_for_the_others(app, client, make):
+    make.customer()
+    guess(client)
+    let_a_second_pass(app)
+    guess(client, path="/vouchers/check")
+    let_a_second_pass(app)
+    make.customer(ben)
+    guess(client, make.voucher(ben), ben)
+    assert len(app.extensions["throttle"].subjects()) == 2
+
+
+def test_a_count_that_comes_late_does_not_undo_a_later_one():
+    memory = throttle.Memory()
+    for count in (3, 2):
+        memory.learn([SimpleNamespace(subject=b"ana", miss_count=count, left=60)])
+    with pytest.raises(TooManyFailedAttempts), memory.guess({b"ana": 3}):
+        pass
+
+
+def test_what_is_known_of_a_customer_ends_with_the_minute(app, client, make, sql):
+    code = make.voucher()
+    assert [guess(client) for _ in range(9)] == [wrong] * 9
+    sql("UPDATE misses SET since = now() - interval '59 seconds'")
+    assert [guess(client), guess(client), guess(client, code)] == [wrong, slowed, slowed]
+    time.sleep(1)
+    app.extensions["throttle"]._renewed_at = time.monotonic()  # it asks nobody
     assert guess(client, code)[0] == 201
 
 
@@ -97,3 +199,39 @@ def test_over_all_workers_a_key_guesses_wrong_exactly_as_often_as_it_may(
         assert Counter(statuses) == Counter({404: 300, 429: guesses - 300})
         assert server.post(path, {"code": code, "email": ana})[0] == 429
         assert other.post(path, {"code": code, "email": ana})[0] == 201
+
+
+def test_a_worker_that_saw_a_guess_too_many_refuses_the_next_right_one(
+    app, database_url, key, make
+):
+    codes = [make.voucher() for _ in range(30)]
+    with run_gunicorn(database_url) as port, ExitStack() as stack:
+        connections = [stack.enter_context(Connected(port, key)) for _ in codes]
+        with ThreadPoolExecutor(30) as pool:
+            burst = list(pool.map(Connected.guess, connections))
+        assert Counter(burst) == Counter({404: 10, 429: 20})
+        # Each worker answers one more on some of the connections, then a right one.
+        assert {connection.guess() for connection in connections} == {429}
+        rights = map(Connected.guess, connections, codes)
+        assert Counter(rights) == Counter({429: 30})
+
+
+def test_guesses_at_work_count_as_if_they_were_wrong(database_url, key, make, gate):
+    code, limit, workers = make.voucher(), 3, 2
+    settings = {"VOUCHERPOOL_MISSES_PER_EMAIL": str(limit), "VOUCHERPOOL_THREADS": "64"}
+    with (
+        run_gunicorn(patient(database_url), workers=workers, **settings) as port,
+        ThreadPoolExecutor(64) as pool,
+    ):
+        server, wrong = Server(port, key), []
+        with gate.closed("LOCK TABLE misses IN EXCLUSIVE MODE"):
+            while gate.waiting() < workers * limit and len(wrong) < 60:
+                wrong.append(pool.submit(server.post, path, unknown))
+                time.sleep(0.02)
+            right = pool.submit(server.post, path, unknown | {"code": code})
+            with pytest.raises(TimeoutError):
+                right.result(0.5)
+            gate.until_waiting(workers * limit)
+        assert right.result(1)[0] == 429
+        statuses = Counter(guess.result()[0] for guess in wrong)
+        assert statuses == Counter({404: limit, 429: len(wrong) - limit})

@@ -21,7 +21,12 @@ blocks_a_batch = 4
 
 
 def blocks() -> range:
-    """Return where in the hot table each batch begins, in PostgreSQL's blocks."""
+    """Return where in the hot table each batch begins, in PostgreSQL's blocks.
+
+    The month's partitions are made in this transaction, before any voucher moves: a statement that
+    was planned without them would not find what has moved there by the time it runs.
+    """
+    partitions.ensure()
     size: int = db.session.execute(_size).scalar_one()
     return range(0, size, blocks_a_batch)
 

@@ -72,16 +72,16 @@ def watched(view: Callable[..., Response]) -> Callable[..., Response]:
 
     @wraps(view)
     def run(body: dict[str, Any]) -> Response:
-        throttle.admit(body["email"])
-        try:
-            return view(body)
-        except (*refusals, *refusals_of_orders) as refusal:
-            # Whether the attempt was kept does not change the answer.
-            with suppress(OutcomeUnknown), transaction():
-                support.remember(refusal, body["code"], body["email"])
-                if isinstance(refusal, VoucherNotFound):
-                    throttle.count_miss(body["email"])
-            raise
+        with throttle.guess(body["email"]):
+            try:
+                return view(body)
+            except (*refusals, *refusals_of_orders) as refusal:
+                # Whether the attempt was kept does not change the answer.
+                with suppress(OutcomeUnknown), transaction():
+                    support.remember(refusal, body["code"], body["email"])
+                    if isinstance(refusal, VoucherNotFound):
+                        throttle.count_miss(body["email"])
+                raise
 
     return run
 
@@ -129,10 +129,10 @@ def validate(body: dict[str, Any]) -> Any:
 @blueprint.response(200, schemas.Checked())
 def check(body: dict[str, Any]) -> Any:
     """Say whether a voucher would redeem now; change nothing."""
-    throttle.admit(body["email"])
-    checked = eligibility.check(body["code"], body["email"], body.get("order_amount"))
-    if checked.get("reason") == VoucherNotFound.code():
-        throttle.count_miss(body["email"])
+    with throttle.guess(body["email"]):
+        checked = eligibility.check(body["code"], body["email"], body.get("order_amount"))
+        if checked.get("reason") == VoucherNotFound.code():
+            throttle.count_miss(body["email"])
     return checked
 
 

@@ -1,0 +1,67 @@
+"""Makes races certain: all senders stand before a lock until the last of them is there."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
+
+from voucherpool.config import timeouts
+
+senders = 10
+"""How many requests a worker of the tests' gunicorn works at, and so how many race."""
+
+any_voucher = "SELECT FROM vouchers FOR UPDATE"
+
+
+def patient(database_url: URL) -> URL:
+    """Return the address by which statements wait for a lock until the last sender is there."""
+    options = f"{timeouts} -c lock_timeout=20s -c statement_timeout=30s"
+    return database_url.update_query_dict({"options": options})
+
+
+class Gate:
+    """A lock that a connection of its own holds while requests of one database come to it."""
+
+    def __init__(self, database_url: URL) -> None:
+        self._engine = create_engine(database_url, poolclass=NullPool)
+
+    def race(self, call: Callable[[int], Any], lock: str = any_voucher) -> list[Any]:
+        """Return the results of ten calls that all wait for the lock before any gets it.
+
+        What the statement changes besides is committed before they go on.
+        """
+        with ThreadPoolExecutor(senders) as pool:
+            with self.closed(lock):
+                sent = [pool.submit(call, number) for number in range(senders)]
+                self.until_waiting(senders)
+            return [future.result() for future in sent]
+
+    @contextmanager
+    def closed(self, lock: str) -> Iterator[None]:
+        """Hold what the statement locks; commit in the end, or roll back what raises."""
+        with self._engine.begin() as connection:
+            assert connection.execute(text(lock)).rowcount, f"{lock} finds no row to lock"
+            yield
+
+    def until_waiting(self, count: int) -> None:
+        """Return once so many statements wait for a lock; fail unless that is soon."""
+        deadline = time.monotonic() + 10
+        while (seen := self.waiting()) != count:
+            assert time.monotonic() < deadline, f"{seen} wait for a lock instead of {count}"
+            time.sleep(0.01)
+
+    def waiting(self) -> int:
+        """Return how many statements wait for a lock."""
+        with self._engine.connect() as connection:
+            return int(connection.scalar(all_waiting))
+
+
+all_waiting = text(
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
