@@ -1,22 +1,24 @@
 """The commands that need the application; they call the same services as the routes."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
-from flask import Flask
-from flask.cli import AppGroup
+import flask_migrate.cli  # type: ignore[import-not-found]
+from flask import Flask, current_app
+from flask.cli import AppGroup, with_appcontext
 from marshmallow import ValidationError
 from psycopg2.errors import UndefinedColumn, UndefinedTable
 from sqlalchemy.exc import DBAPIError
 
-from voucherpool import auditing, erasure, seeding
+from voucherpool import auditing, connecting, durability, erasure, seeding, serverlog
 from voucherpool import worker as background
 from voucherpool.config import checkout
 from voucherpool.customers import service as people
+from voucherpool.database.retries import retrying
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.errors import VoucherPoolError
 from voucherpool.fields import Text, rfc3339_utc
@@ -44,8 +46,7 @@ def plain_errors() -> Iterator[None]:
 def _what_to_do(error: DBAPIError) -> str:
     if isinstance(error.orig, UndefinedTable | UndefinedColumn):
         return "The database is not up to date: run `voucherpool db upgrade` first."
-    reason = str(error.orig).strip().splitlines()[0]
-    return f"The database cannot be used: {reason}"
+    return f"The database cannot be used: {connecting.cause(error)}"
 
 
 class Command(click.Command):
@@ -97,17 +98,35 @@ def audit() -> None:
         raise click.ClickException("The database breaks the rules named above.")
 
 
+@flask_migrate.cli.db.command(cls=Command)
+@with_appcontext
+def check_settings() -> None:
+    """Name the settings of PostgreSQL with which its log shows codes and e-mails; exit code 1."""
+    leaks = serverlog.leaks()
+    for leak in leaks:
+        click.echo(leak)
+    if leaks:
+        raise click.ClickException("PostgreSQL's log shows codes and e-mails.")
+    click.echo("PostgreSQL's log shows no codes and no e-mails.")
+
+
 @commands.command()
 def cleanup() -> None:
     """Forget idempotency keys unused for 48 hours, old refused attempts and counts of misses."""
-    with long_transaction():
-        keys, attempts, _ = (forget() for forget in background.forgetting)
+    keys, attempts, _ = map(_forget, background.forgetting)
     click.echo(f"Forgot {keys} idempotency keys and {attempts} refused attempts.")
+
+
+@retrying
+def _forget(what_is_old: Callable[[], int]) -> int:
+    with long_transaction():
+        return what_is_old()
 
 
 @commands.command()
 def worker() -> None:
     """Do all background work until SIGTERM or Ctrl-C; any number of workers may run."""
+    durability.insist(current_app.config)
     background.run()
 
 
@@ -128,9 +147,14 @@ def erase(email: str, yes: bool) -> None:
     """Erase a person for ever: e-mail and name; redemptions and their counts stay."""
     if not yes:
         click.confirm(f"Erase {email} for ever?", abort=True)
+    _erase(email)
+    click.echo("Erased.")
+
+
+@retrying
+def _erase(email: str) -> None:
     with long_transaction():
         erasure.erase(people.id_of(email))
-    click.echo("Erased.")
 
 
 @commands.group(name="apikeys", cls=Group)

@@ -30,7 +30,6 @@ of_columns = {
     },
     "redemptions": {"order_ref": "reference", "discount": "positive_amount"},
 }
-normal_form = "code_key = translate(upper(translate(code, ' -', '') COLLATE \"C\"), 'OIL', '011')"
 checks_before = {
     "vouchers": {
         "code_key": "code_key ~ '^[0-9A-HJKMNP-Z]{4,64}$'",

@@ -15,7 +15,7 @@ from tests.conftest import config
 from tests.gate import patient
 from tests.server import Server, run_gunicorn
 from voucherpool import create_app
-from voucherpool.db import db
+from voucherpool.database.model import db
 from voucherpool.errors import TooManyFailedAttempts
 from voucherpool.web import apikeys, throttle
 

@@ -11,6 +11,7 @@ from marshmallow import ValidationError
 from voucherpool.batches import generating, service
 from voucherpool.batches.schemas import NewBatch, all_customers, pool
 from voucherpool.cli import Command
+from voucherpool.database.retries import retrying
 from voucherpool.database.transactions import long_transaction
 from voucherpool.errors import InvalidInput
 from voucherpool.offers import service as offers
@@ -69,12 +70,16 @@ def _finish(batch: service.AnyRow) -> None:
     click.echo(f"Batch {batch.id}; interrupted, it goes on with --resume {batch.id}.", err=True)
     with click.progressbar(length=batch.requested, file=sys.stderr) as bar:
         while batch.finished_at is None:
-            with long_transaction():
-                advanced = generating.advance(batch.id)
-                batch = service.read(batch.id)
+            advanced, batch = _advance(batch.id)
             bar.update(batch.created - bar.pos)
             if not advanced:
                 time.sleep(0.2)
     if batch.error:
         raise click.ClickException(f"Batch {batch.id} failed: {batch.error}")
     click.echo(f"Issued {batch.created} vouchers in batch {batch.id}.")
+
+
+@retrying
+def _advance(batch_id: int) -> tuple[bool, service.AnyRow]:
+    with long_transaction():
+        return generating.advance(batch_id), service.read(batch_id)
