@@ -21,6 +21,7 @@ from voucherpool.vouchers import ledger_routes as redemptions
 from voucherpool.vouchers import routes as vouchers
 from voucherpool.web import (
     auth,
+    bodies,
     headers,
     health,
     observation,
@@ -41,6 +42,8 @@ cli.vouchers.add_command(file_commands.import_)
 
 class Application(Flask):
     """Flask without a look at each call whether the function is a coroutine: none is."""
+
+    request_class = bodies.Request
 
     def ensure_sync(self, func: View) -> View:
         """Return the function itself."""

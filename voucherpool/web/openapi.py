@@ -24,6 +24,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 always_possible = (
     errors.MalformedJson,
+    errors.MalformedBody,
     errors.ApiKeyRequired,
     errors.ApiKeyInvalid,
     errors.ScopeMissing,
