@@ -65,6 +65,7 @@ def create_app(config: Config | None = None) -> Flask:
     headers.init_app(app)
     auth.init_app(app)
     throttle.init_app(app)
+    health.init_app(app)
     api = openapi.init_app(app)
     for part in (vouchers, redemptions, offers, customers, batches, files, health, observation):
         api.register_blueprint(part.blueprint)

@@ -1,8 +1,12 @@
 """/livez and /readyz."""
 
+import time
+
 import flask_migrate
+import pytest
 from sqlalchemy import text
 
+from tests.server import Server, at_once, run_gunicorn
 from voucherpool import create_app
 from voucherpool.config import Config
 from voucherpool.db import db
@@ -37,3 +41,55 @@ def test_readyz_is_503_when_the_database_is_away(database_url):
     nowhere = database_url.set(query={"host": "/nonexistent"})
     answer = create_app(Config(nowhere)).test_client().get("/readyz")
     assert (answer.status_code, answer.json["status"]) == (503, "not ready")
+
+
+workers = 2
+
+
+@pytest.fixture
+def own_server(own_app):
+    """Return a gunicorn on a database of the test's own."""
+    with own_app.app_context():
+        url = db.engine.url
+    with run_gunicorn(url, workers=workers) as port:
+        yield Server(port, "")
+
+
+def revise(app, number):
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text(f"UPDATE alembic_version SET version_num = '{number}'"))
+
+
+def statuses_of(server, seconds):
+    """Return what /readyz answers until the time is over."""
+    end = time.monotonic() + seconds
+    seen = []
+    while time.monotonic() < end:
+        seen.append(server.send("/readyz", None, "GET")[0])
+    return seen
+
+
+def test_readyz_is_right_again_within_a_second_or_so(own_app, own_server):
+    for number, status in (("0000", 503), ("9999", 200), ("0000", 503)):
+        statuses_of(own_server, seconds=0.5)  # both workers remember another answer
+        revise(own_app, number)
+        statuses_of(own_server, seconds=1.5)
+        assert set(statuses_of(own_server, seconds=0.5)) == {status}
+
+
+def test_many_who_ask_for_readiness_at_once_make_each_worker_look_once_a_second(
+    own_app, own_server
+):
+    def connections_made():
+        with own_app.app_context(), db.engine.connect() as connection:
+            name = "SELECT sessions FROM pg_stat_database WHERE datname = current_database()"
+            return connection.scalar(text(name))
+
+    before = connections_made()
+    began = time.monotonic()
+    answers = at_once(64, lambda _: own_server.send("/readyz", None, "GET")[0])
+    seconds = time.monotonic() - began
+    assert answers == [200] * 64
+    time.sleep(0.5)
+    own = 1  # PostgreSQL counts a connection that stays open with delay
+    assert connections_made() - before <= workers * (1 + seconds) + own
