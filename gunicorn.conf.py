@@ -1,22 +1,48 @@
 """gunicorn's settings; WEB_CONCURRENCY, VOUCHERPOOL_THREADS and PORT change what they name."""
 
 import atexit
+import fcntl
 import logging.config
 import os
 import shutil
+import signal
 import sys
 import tempfile
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
-# Where the workers' counts meet, read when prometheus_client is imported. It stays when this file
-# is read again for a reload (SIGHUP), but is not shared with the gunicorn that replaces this one.
-folder = f"voucherpool-metrics-{os.getpid()}-"
-if folder not in os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""):
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=folder)
+temporary = Path(tempfile.gettempdir())
+prefix = "voucherpool-counts-"
+
+
+def make_folder() -> str:
+    """Make the folder where the workers' counts meet, locked until the last process here ends."""
+    folder = Path(tempfile.mkdtemp(prefix=f".{prefix}"))
+    fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX)
+    # Locked before another start can find it by its name.
+    return str(folder.rename(temporary / f"{prefix}{os.getpid()}-{folder.name[-8:]}"))
+
+
+def remove_unlocked() -> None:
+    """Remove the folders of masters that were killed."""
+    for folder in temporary.glob(f"{prefix}*"):
+        with suppress(OSError), ExitStack() as stack:  # it is in use, or another user's
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)
+
+
+# It stays when this file is read again for a reload (SIGHUP), but is not shared with the gunicorn
+# that replaces this one. prometheus_client reads the variable when it is imported.
+if f"{prefix}{os.getpid()}-" not in os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""):
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = make_folder()
+    remove_unlocked()
 
 
 def remove_counts(master: int = os.getpid()) -> None:
-    """Remove the counts, which start anew with the next start; also of one that is refused."""
+    """Remove the counts, which begin at nought with the next start; also of one that is refused."""
     if os.getpid() == master:  # not a worker, which inherits what is done at the exit
         shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
 
@@ -29,6 +55,7 @@ from prometheus_client import multiprocess
 
 from voucherpool import durability, logs, metrics
 from voucherpool.config import Config, ConfigurationError
+from voucherpool.processes import end_with
 
 try:
     settings = Config.from_environment(os.environ)
@@ -95,6 +122,15 @@ def on_starting(server: Any) -> None:
 def post_fork(server: Any, worker: Any) -> None:
     """Count the connections that the worker's pool may hold."""
     metrics.connections.set(settings.threads)
+
+
+def post_worker_init(worker: Any) -> None:
+    """Let the worker end at once with its master, for it would keep the port from the next one.
+
+    It loses nothing that it acknowledged.
+    """
+    # Not in post_fork: a change of user, which comes after it, would undo this.
+    end_with(worker.ppid, signal.SIGKILL)
 
 
 def child_exit(server: Any, worker: Any) -> None:

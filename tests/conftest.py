@@ -29,7 +29,7 @@ from voucherpool.config import Config, durability
 from voucherpool.database.model import db
 from voucherpool.database.statements import Statement
 from voucherpool.localpg import LocalPostgres
-from voucherpool.web import apikeys, throttle
+from voucherpool.web import apikeys, health, throttle
 
 # Fast instead of durable: what the tests write is thrown away.
 fast = {
@@ -133,7 +133,8 @@ def database_url(shared_app: Flask) -> URL:
 def app(shared_app: Flask, database_url: URL) -> Flask:
     """Return the application on the emptied database; its unexpected errors reach the test."""
     shared_app.testing = True
-    throttle.init_app(shared_app)  # nobody is remembered from the test before
+    for part in (throttle, health):
+        part.init_app(shared_app)  # nothing is remembered from the test before
     return shared_app
 
 

@@ -80,29 +80,37 @@ def run_gunicorn(
     its environment.
     """
     port = free_port()
-    environment = {
-        **os.environ,
-        "DATABASE_URL": database_url.render_as_string(hide_password=False),
-        "VOUCHERPOOL_TOLERATE_OFF": ",".join(durability),
-        "WEB_CONCURRENCY": str(workers),
-        "PORT": str(port),
-        **settings,
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", app],
-        cwd=checkout,
-        env=environment,
-        stderr=log,
-    )
+    process = start_gunicorn(database_url, port, app, log, WEB_CONCURRENCY=str(workers), **settings)
     try:
-        _wait_until_listening(port, process)
+        wait_until_listening(port, process)
         yield port
     finally:
         process.terminate()
         process.wait(15)
 
 
-def _wait_until_listening(port: int, process: subprocess.Popen[bytes]) -> None:
+def start_gunicorn(
+    database_url: URL, port: int, app: str = "wsgi:app", log: int | None = None, **environ: str
+) -> subprocess.Popen[bytes]:
+    """Start gunicorn with the project's settings, in a process group of its own."""
+    environment = {
+        **os.environ,
+        "DATABASE_URL": database_url.render_as_string(hide_password=False),
+        "VOUCHERPOOL_TOLERATE_OFF": ",".join(durability),
+        "PORT": str(port),
+        **environ,
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", app],
+        cwd=checkout,
+        env=environment,
+        stderr=log,
+        start_new_session=True,
+    )
+
+
+def wait_until_listening(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Return once the port accepts connections; fail when the process ends before."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:

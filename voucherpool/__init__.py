@@ -22,6 +22,7 @@ from voucherpool.vouchers import ledger_routes as redemptions
 from voucherpool.vouchers import routes as vouchers
 from voucherpool.web import (
     auth,
+    bodies,
     headers,
     health,
     observation,
@@ -43,6 +44,8 @@ cli.vouchers.add_command(file_commands.import_)
 class Application(Flask):
     """Flask without a look at each call whether the function is a coroutine: none is."""
 
+    request_class = bodies.Request
+
     def ensure_sync(self, func: View) -> View:
         """Return the function itself."""
         return func
@@ -63,6 +66,7 @@ def create_app(config: Config | None = None) -> Flask:
     headers.init_app(app)
     auth.init_app(app)
     throttle.init_app(app)
+    health.init_app(app)
     api = openapi.init_app(app)
     domains = (vouchers, redemptions, offers, statistics, customers, batches, files)
     for part in (*domains, health, observation):

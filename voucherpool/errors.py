@@ -2,6 +2,7 @@
 
 VoucherPoolError
 ├── MalformedJson                  400  malformed_json
+├── MalformedBody                  400  malformed_body
 ├── ApiKeyRequired                 401  api_key_required
 ├── ApiKeyInvalid                  401  api_key_invalid
 ├── ScopeMissing                   403  scope_missing
@@ -87,6 +88,10 @@ class Unprocessable(VoucherPoolError, status=HTTPStatus.UNPROCESSABLE_ENTITY):
 
 class MalformedJson(VoucherPoolError, status=HTTPStatus.BAD_REQUEST):
     """The body is not well-formed JSON in UTF-8."""
+
+
+class MalformedBody(VoucherPoolError, status=HTTPStatus.BAD_REQUEST):
+    """The body is cut off or badly framed: send it whole."""
 
 
 class ApiKeyRequired(VoucherPoolError, status=HTTPStatus.UNAUTHORIZED):

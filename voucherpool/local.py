@@ -1,6 +1,5 @@
 """`voucherpool start`: the whole service on one machine, until Ctrl-C."""
 
-import ctypes
 import fcntl
 import os
 import signal
@@ -10,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from voucherpool import seeding
 from voucherpool.config import Config, checkout
 from voucherpool.database.transactions import transaction
 from voucherpool.localpg import LocalPostgres, LocalPostgresError
+from voucherpool.processes import end_with
 
 host = "127.0.0.1"
 slowest_start_seconds = 30
@@ -142,7 +143,7 @@ def _python(environment: Mapping[str, str], *arguments: str) -> Iterator[subproc
         cwd=checkout,
         env=dict(environment),
         start_new_session=True,
-        preexec_fn=_die_with_parent,
+        preexec_fn=partial(end_with, os.getpid(), signal.SIGTERM),
     )
     try:
         yield process
@@ -153,11 +154,6 @@ def _python(environment: Mapping[str, str], *arguments: str) -> Iterator[subproc
             process.wait(slowest_stop_seconds)
         with suppress(ProcessLookupError):  # what outlived it would hold gunicorn's port
             os.killpg(process.pid, signal.SIGKILL)
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to stop this process when the one that started it is killed (prctl(2))."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def _on_stop_signals(action: Any) -> None:

@@ -1,6 +1,7 @@
 """/livez and /readyz."""
 
 import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from sqlalchemy import text
 
 from tests.builders import Builders, ana
 from tests.conftest import config, fast, memory
+from tests.server import Server, at_once, run_gunicorn
 from voucherpool import create_app
 from voucherpool.config import Config
 from voucherpool.database.model import db
@@ -99,10 +101,64 @@ def test_readyz_says_so_as_long_as_writes_are_refused_for_want_of_room(small_dis
     with suppress(OSError), open(filler, "wb", buffering=0) as file:
         while True:
             file.write(bytes(4096))
+    time.sleep(health.seconds_remembered)
     assert client.get("/readyz").status_code == 503
     assert 503 in (redeem() for _ in range(1000))
     assert client.get(f"/vouchers?email={ana}").status_code == 200
     filler.unlink()
+    time.sleep(health.seconds_remembered)
     assert (client.get("/readyz").status_code, redeem()) == (200, 201)
     with app.app_context():
         db.engine.dispose()
+
+
+workers = 2
+
+
+@pytest.fixture
+def own_server(own_app):
+    """Return a gunicorn on a database of the test's own."""
+    with own_app.app_context():
+        url = db.engine.url
+    with run_gunicorn(url, workers=workers) as port:
+        yield Server(port, "")
+
+
+def revise(app, number):
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text(f"UPDATE alembic_version SET version_num = '{number}'"))
+
+
+def statuses_of(server, seconds):
+    """Return what /readyz answers until the time is over."""
+    end = time.monotonic() + seconds
+    seen = []
+    while time.monotonic() < end:
+        seen.append(server.send("/readyz", None, "GET")[0])
+    return seen
+
+
+def test_readyz_is_right_again_within_a_second_or_so(own_app, own_server):
+    for number, status in (("0000", 503), ("9999", 200), ("0000", 503)):
+        statuses_of(own_server, seconds=0.5)  # both workers remember another answer
+        revise(own_app, number)
+        statuses_of(own_server, seconds=1.5)
+        assert set(statuses_of(own_server, seconds=0.5)) == {status}
+
+
+def test_many_who_ask_for_readiness_at_once_make_each_worker_look_once_a_second(
+    own_app, own_server
+):
+    def connections_made():
+        with own_app.app_context(), db.engine.connect() as connection:
+            name = "SELECT sessions FROM pg_stat_database WHERE datname = current_database()"
+            return connection.scalar(text(name))
+
+    before = connections_made()
+    began = time.monotonic()
+    answers = at_once(64, lambda _: own_server.send("/readyz", None, "GET")[0])
+    seconds = time.monotonic() - began
+    assert answers == [200] * 64
+    time.sleep(0.5)
+    own = 1  # PostgreSQL counts a connection that stays open with delay
+    assert connections_made() - before <= workers * (1 + seconds) + own

@@ -1,6 +1,9 @@
 """/openapi.json and /docs."""
 
+import json
 import re
+from contextlib import closing
+from http.client import HTTPConnection
 
 documentation = {"/openapi.json", "/docs", "/docs/assets/{name}"}
 
@@ -40,3 +43,32 @@ def test_the_page_loads_nothing_from_elsewhere(anonymous):
         assert asset.startswith("/docs/assets/")
         with anonymous.get(asset) as answer:
             assert answer.status_code == 200
+
+
+def test_the_document_is_kept_by_caches_which_ask_whether_it_is_the_same(server):
+    def get(etag=""):
+        with closing(HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:
+            connection.request("GET", "/openapi.json", headers={"If-None-Match": etag})
+            answer = connection.getresponse()
+            return answer, answer.read()
+
+    first, document = get()
+    etag = first.headers["ETag"]
+    assert first.status == 200
+    assert json.loads(document)["openapi"] == "3.1.0"
+    for known in (etag, f"W/{etag}", f'"other", {etag}', "*"):
+        same, nothing = get(known)
+        assert (same.status, nothing) == (304, b"")
+        for header in ("ETag", "Cache-Control", "X-Content-Type-Options"):
+            assert same.headers[header] == first.headers[header]
+        assert same.headers["Cache-Control"] == "no-cache"
+    changed, again = get('"other"')
+    assert (changed.status, again) == (200, document)
+
+
+def test_the_document_is_serialised_once(own_app, monkeypatch):
+    client = own_app.test_client()
+    first = client.get("/openapi.json").data
+    monkeypatch.setattr("flask.json.dumps", None)
+    monkeypatch.setattr("apispec.APISpec.to_dict", None)
+    assert client.get("/openapi.json").data == first

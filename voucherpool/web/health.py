@@ -1,10 +1,12 @@
 """Whether the process runs, and whether it can serve."""
 
+import time
+from threading import Lock
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from flask import current_app
+from flask import Flask, current_app
 from marshmallow import Schema, fields, validate
 from psycopg2.errors import DiskFull
 from sqlalchemy import Connection, text
@@ -20,6 +22,8 @@ blueprint = Blueprint("health", __name__)
 take_room = text("""
     SET LOCAL work_mem = '64kB';
     SELECT count(*) FROM unnest(array_fill(repeat('x', 8 * 1024), ARRAY[128]))""")
+
+seconds_remembered = 1
 
 
 class Alive(Schema):
@@ -49,8 +53,31 @@ def livez() -> dict[str, str]:
 @blueprint.response(200, Ready())
 def readyz() -> Any:
     """Say whether the database takes writes, keeps them, and is not behind this code."""
-    reason = _why_not_ready()
+    memory: Memory = current_app.extensions["readiness"]
+    reason = memory.why_not_ready()
     return ({"status": "not ready", "reason": reason}, 503) if reason else {"status": "ready"}
+
+
+class Memory:
+    """Looks once a second whether the service can serve, however many ask."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._reason: str | None = None
+        self._looks_again_at = float("-inf")
+
+    def why_not_ready(self) -> str | None:
+        """Return the reason, not older than a second; who asks during a look waits for it."""
+        with self._lock:
+            if time.monotonic() >= self._looks_again_at:
+                self._reason = _why_not_ready()
+                self._looks_again_at = time.monotonic() + seconds_remembered
+            return self._reason
+
+
+def init_app(app: Flask) -> None:
+    """Remember nothing yet."""
+    app.extensions["readiness"] = Memory()
 
 
 def _why_not_ready() -> str | None:

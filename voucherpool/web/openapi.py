@@ -1,14 +1,16 @@
 """The API's description of itself: OpenAPI 3.1 at /openapi.json and a page to try it at /docs."""
 
+import hashlib
 import importlib.util
 from collections.abc import Callable
+from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
 import flask_smorest
 import marshmallow
-from flask import Flask, Response, send_from_directory
+from flask import Flask, Response, json, request, send_from_directory
 from marshmallow import fields
 from werkzeug.routing import BaseConverter
 
@@ -24,6 +26,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 always_possible = (
     errors.MalformedJson,
+    errors.MalformedBody,
     errors.ApiKeyRequired,
     errors.ApiKeyInvalid,
     errors.ScopeMissing,
@@ -87,9 +90,20 @@ class Api(flask_smorest.Api):
 
     @requires(public)
     def _openapi_json(self) -> Response:
-        """Serve the OpenAPI document."""
-        document: Response = super()._openapi_json()
-        return document
+        """Serve the OpenAPI document; caches keep it, and ask each time whether it is the same."""
+        response = Response(self._document, mimetype="application/json")
+        response.cache_control.no_cache = True
+        response.set_etag(self._etag)
+        response.make_conditional(request)
+        return response
+
+    @cached_property
+    def _document(self) -> bytes:
+        return json.dumps(self.spec.to_dict(), separators=(",", ":"), sort_keys=False).encode()
+
+    @cached_property
+    def _etag(self) -> str:
+        return hashlib.sha256(self._document).hexdigest()
 
     @requires(public)
     def _openapi_swagger_ui(self) -> str:

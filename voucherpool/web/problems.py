@@ -9,10 +9,10 @@ from typing import Any
 from flask import Flask, Response, g, make_response
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException
 
 from voucherpool import metrics
-from voucherpool.errors import BodyTooLarge, DatabaseUnavailable, VoucherPoolError
+from voucherpool.errors import DatabaseUnavailable, VoucherPoolError
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,6 @@ def init_app(app: Flask) -> None:
     """Answer every error of the app in one shape."""
     app.register_error_handler(VoucherPoolError, _answer)
     app.register_error_handler(HTTPException, _answer_http)
-    app.register_error_handler(RequestEntityTooLarge, _answer_too_large)
     app.register_error_handler(DBAPIError, _answer_database)
     for unreachable in (OperationalError, InterfaceError, PoolTimeout):
         app.register_error_handler(unreachable, _answer_unreachable)
@@ -32,10 +31,6 @@ def init_app(app: Flask) -> None:
 def _answer(error: VoucherPoolError) -> Response:
     """Return the problem+json response of an error (RFC 9457)."""
     return _problem(error.status, error.code(), error.detail, error.errors, error.headers)
-
-
-def _answer_too_large(_: RequestEntityTooLarge) -> Response:
-    return _answer(BodyTooLarge())
 
 
 def _answer_http(error: HTTPException) -> Response:

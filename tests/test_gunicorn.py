@@ -1,0 +1,125 @@
+"""gunicorn's master killed with -9: its workers, its port and its folder of counts."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing, suppress
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+from tests.server import free_port, start_gunicorn, wait_until_listening
+
+
+@pytest.fixture
+def start(database_url, tmp_path):
+    """Return a function that starts gunicorn on a port, with the test's own temporary folder."""
+    started = []
+
+    def run(port):
+        process = start_gunicorn(database_url, port, TMPDIR=str(tmp_path))
+        started.append(process)
+        wait_until_listening(port, process)
+        return process
+
+    yield run
+    for process in started:
+        with suppress(ProcessLookupError):  # where none of them lives
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def workers(master):
+    """Wait until the master has its two workers, and return their process ids."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        children = Path(f"/proc/{master.pid}/task/{master.pid}/children").read_text().split()
+        if len(children) == 2:
+            return children
+        time.sleep(0.02)
+    raise AssertionError("the workers did not start")
+
+
+def kill(master):
+    os.kill(master.pid, signal.SIGKILL)
+    master.wait()
+
+
+def lives(process_id):
+    with suppress(FileNotFoundError):
+        return Path(f"/proc/{process_id}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    return False
+
+
+def wait_until_dead(process_ids, seconds):
+    deadline = time.monotonic() + seconds
+    while any(map(lives, process_ids)):
+        assert time.monotonic() < deadline, f"workers live {seconds} s after their master"
+        time.sleep(0.02)
+
+
+def livez(port):
+    with closing(HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        connection.request("GET", "/livez")
+        return connection.getresponse().status
+
+
+def test_the_workers_of_a_killed_master_end_at_once_and_free_the_port(start):
+    port = free_port()
+    master = start(port)
+    assert livez(port) == 200
+    orphans = workers(master)
+    with socket.create_connection(("127.0.0.1", port)):  # a client that says nothing
+        kill(master)
+        wait_until_dead(orphans, seconds=1)
+        successor = start(port)
+        assert livez(port) == 200
+        assert len(workers(successor)) == 2
+
+
+orphan = """
+import os, signal, time
+from voucherpool.processes import end_with
+
+parent = os.getpid()
+if os.fork():
+    os._exit(0)
+while os.getppid() == parent:
+    time.sleep(0.01)
+print("orphaned", flush=True)
+end_with(parent, signal.SIGKILL)
+print("survived", flush=True)
+"""
+
+
+def test_a_process_whose_parent_died_before_it_asked_ends_too():
+    output = subprocess.check_output([sys.executable, "-c", orphan], timeout=20)
+    assert output == b"orphaned\n"
+
+
+def folders(tmp_path):
+    return {folder.name for folder in tmp_path.iterdir()}
+
+
+def test_the_folders_of_counts_of_killed_masters_are_removed_by_the_next_start(start, tmp_path):
+    one, other = free_port(), free_port()
+    kept = start(one)
+    of_kept = folders(tmp_path)
+    assert len(of_kept) == 1
+    for _ in range(2):
+        killed = start(other)
+        orphans = workers(killed)
+        assert len(folders(tmp_path)) == 2
+        kill(killed)
+        wait_until_dead(orphans, seconds=15)
+    assert folders(tmp_path) > of_kept
+    stopped = start(other)
+    assert len(folders(tmp_path)) == 2
+    for master in (stopped, kept):
+        master.terminate()
+        master.wait(15)
+    assert folders(tmp_path) == set()

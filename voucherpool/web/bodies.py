@@ -1,0 +1,71 @@
+"""A request's body as it must come: whole, framed as HTTP says, and not too long."""
+
+import io
+from functools import cached_property
+from typing import IO, cast
+
+import flask
+from gunicorn.http.errors import ParseException
+from werkzeug.wsgi import get_input_stream
+
+from voucherpool.errors import BodyTooLarge, MalformedBody
+
+badly_chunked = (
+    "The body's chunks are badly framed or cut off: send each as its size in hexadecimal, CRLF,"
+    " that many bytes and CRLF, and one of size 0 at the end (RFC 9112, section 7.1)."
+)
+
+
+class Request(flask.Request):
+    """A request whose body is read with all checks, whoever reads it."""
+
+    @cached_property
+    def stream(self) -> IO[bytes]:
+        """Return the body. Raises BodyTooLarge, and so does reading it, or MalformedBody."""
+        most = cast(int, self.max_content_length)  # the configuration always names one
+        body = Body(get_input_stream(self.environ), self.content_length, most)
+        return cast(IO[bytes], body)
+
+
+class Body(io.RawIOBase):
+    """The bytes of a body; `announced` is its Content-Length, None where it comes in chunks."""
+
+    def __init__(self, source: IO[bytes], announced: int | None, most: int) -> None:
+        self._source = source
+        self._announced = announced
+        self._most = most
+        self._received = 0
+        self._insist_on_size(announced or 0)
+
+    def readable(self) -> bool:
+        """Return that it can be read."""
+        return True
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        """Read into the buffer and return how many bytes, 0 at the end.
+
+        Raises BodyTooLarge and MalformedBody.
+        """
+        one_too_many = self._most + 1 - self._received
+        try:
+            content = self._source.read(min(len(buffer), one_too_many))
+        except (ParseException, OSError) as error:
+            raise self._malformed() from error
+        self._received += len(content)
+        self._insist_on_size(self._received)
+        if not content and self._received < (self._announced or 0):
+            raise self._malformed()
+        buffer[: len(content)] = content
+        return len(content)
+
+    def _insist_on_size(self, size: int) -> None:
+        if size > self._most:
+            raise BodyTooLarge(f"The body may have at most {self._most // 2**20} MiB.")
+
+    def _malformed(self) -> MalformedBody:
+        if self._announced is None:
+            return MalformedBody(badly_chunked)
+        return MalformedBody(
+            f"The body ended after {self._received} of the {self._announced} bytes that its"
+            " Content-Length names: send it whole."
+        )
