@@ -1,5 +1,6 @@
 """Makes rows with sensible defaults, so that a test states only what matters to it."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -20,6 +21,15 @@ ben = "ben@example.org"
 def in_days(days: float) -> str:
     """Return the moment so many days from now as RFC 3339 writes it."""
     return (datetime.now(UTC) + timedelta(days=days)).isoformat()
+
+
+def end_holds(sql: Callable[..., Any]) -> None:
+    """Let the time of all holds be over."""
+    sql(
+        "UPDATE vouchers SET holds = (SELECT jsonb_object_agg(id, terms ||"
+        " jsonb_build_object('until', extract(epoch FROM now()) - 0.001))"
+        " FROM jsonb_each(holds) AS hold(id, terms)) WHERE holds IS NOT NULL"
+    )
 
 
 class Builders:
@@ -58,6 +68,7 @@ class Builders:
         moments = {
             "vouchers": ("created_at", "claimed_at", "used_at", "expires_at"),
             "redemptions": ("redeemed_at", "reversed_at"),
+            "claims": ("claimed_at",),
         }
         with self._app.app_context(), transaction():
             for table, columns in moments.items():

@@ -15,6 +15,8 @@ from voucherpool.config import timeouts
 senders = 10
 """How many requests a worker of the tests' gunicorn works at, and so how many race."""
 
+polling_seconds = 0.3
+
 any_voucher = "SELECT FROM vouchers FOR UPDATE"
 
 
@@ -30,15 +32,22 @@ class Gate:
     def __init__(self, database_url: URL) -> None:
         self._engine = create_engine(database_url, poolclass=NullPool)
 
-    def race(self, call: Callable[[int], Any], lock: str = any_voucher) -> list[Any]:
+    def race(
+        self, call: Callable[[int], Any], lock: str = any_voucher, *, polls: bool = False
+    ) -> list[Any]:
         """Return the results of ten calls that all wait for the lock before any gets it.
 
-        What the statement changes besides is committed before they go on.
+        What the statement changes besides is committed before they go on. Calls that poll pass a
+        lock and try again, instead of waiting for it.
         """
         with ThreadPoolExecutor(senders) as pool:
             with self.closed(lock):
                 sent = [pool.submit(call, number) for number in range(senders)]
-                self.until_waiting(senders)
+                if polls:
+                    time.sleep(polling_seconds)
+                    assert not any(future.done() for future in sent)
+                else:
+                    self.until_waiting(senders)
             return [future.result() for future in sent]
 
     @contextmanager

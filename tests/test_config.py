@@ -32,7 +32,6 @@ def test_psycopg2_is_the_driver_whatever_spelling_the_url_has(scheme):
         ("WEB_CONCURRENCY", "-1"),
         ("VOUCHERPOOL_THREADS", "many"),
         ("VOUCHERPOOL_OPEN_MODE", "1"),
-        ("VOUCHERPOOL_ERASURE_KEY", "k" * 31),
         ("VOUCHERPOOL_TOLERATE_OFF", "autovacuum"),
         ("VOUCHERPOOL_TIMEOUTS", "none"),
         ("VOUCHERPOOL_ARCHIVE_OLDER_THAN", "90"),
@@ -70,9 +69,3 @@ def test_ages_are_days_or_years_and_unset_by_default():
     config = Config.from_environment({"DATABASE_URL": url} | ages)
     assert (config.archive_older_than.days, config.purge_older_than.days) == (90, 730)
     assert Config.from_environment({"DATABASE_URL": url}).archive_older_than is None
-
-
-def test_the_erasure_key_is_read_and_not_shown():
-    config = Config.from_environment({"DATABASE_URL": url, "VOUCHERPOOL_ERASURE_KEY": "k" * 32})
-    assert config.for_flask()["ERASURE_KEY"] == "k" * 32
-    assert "kkk" not in repr(config)

@@ -32,7 +32,6 @@ def known(app, client, make, sql, monkeypatch):
     monkeypatch.setattr(app, "testing", False)
     for limit in ("MISSES_PER_KEY", "MISSES_PER_EMAIL"):
         monkeypatch.setitem(app.config, limit, 10**9)
-    monkeypatch.setitem(app.config, "ERASURE_KEY", "k" * 32)
     monkeypatch.setattr("schemathesis.python.wsgi.get_client", Client)
     return {
         "body.code": codes,

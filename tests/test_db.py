@@ -8,6 +8,7 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.builders import ana, in_days
+from voucherpool.database import retries
 from voucherpool.database.model import db
 from voucherpool.database.statements import Statement
 from voucherpool.database.transactions import long_transaction, transaction
@@ -150,10 +151,13 @@ def test_a_transaction_that_failed_and_went_on_is_not_taken_for_committed(app):
         divide_by_zero()
 
 
-def test_what_dies_twice_is_503_and_may_be_tried_again(client, make, sql, instead):
+def test_what_dies_at_every_attempt_is_503_and_may_be_tried_again(
+    app, client, make, sql, terminate, monkeypatch
+):
     make.customer()
-    instead("issue", dying, times=2)
-    answer = generate(client)
+    monkeypatch.setattr(retries, "longest_seconds", 60)
+    with before(app, "INSERT INTO vouchers", terminate, times=retries.most_attempts):
+        answer = generate(client)
     assert (answer.status_code, answer.json["code"]) == (503, "database_unavailable")
     assert int(answer.headers["Retry-After"]) > 0
     assert sql("SELECT count(*) FROM vouchers") == [(0,)]

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import flask_migrate.cli  # type: ignore[import-not-found]
@@ -23,6 +24,8 @@ from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.errors import VoucherPoolError
 from voucherpool.fields import Text, rfc3339_utc
 from voucherpool.web import apikeys
+
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -47,6 +50,13 @@ def _what_to_do(error: DBAPIError) -> str:
     if isinstance(error.orig, UndefinedTable | UndefinedColumn):
         return "The database is not up to date: run `voucherpool db upgrade` first."
     return f"The database cannot be used: {connecting.cause(error)}"
+
+
+@retrying
+def in_long_transaction(work: Callable[[], Result]) -> Result:
+    """Return what the work returns once its transaction has committed."""
+    with long_transaction():
+        return work()
 
 
 class Command(click.Command):
@@ -113,14 +123,8 @@ def check_settings() -> None:
 @commands.command()
 def cleanup() -> None:
     """Forget idempotency keys unused for 48 hours, old refused attempts and counts of misses."""
-    keys, attempts, _ = map(_forget, background.forgetting)
+    keys, attempts, *_ = (in_long_transaction(forget) for forget in background.forgetting)
     click.echo(f"Forgot {keys} idempotency keys and {attempts} refused attempts.")
-
-
-@retrying
-def _forget(what_is_old: Callable[[], int]) -> int:
-    with long_transaction():
-        return what_is_old()
 
 
 @commands.command()
@@ -144,17 +148,13 @@ def customers() -> None:
 @click.argument("email")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def erase(email: str, yes: bool) -> None:
-    """Erase a person for ever: e-mail and name; redemptions and their counts stay."""
+    """Erase a person, e-mail and name; the redemptions stay under an id without a name."""
+    customer_id = in_long_transaction(lambda: people.id_of(email))
     if not yes:
-        click.confirm(f"Erase {email} for ever?", abort=True)
-    _erase(email)
+        click.confirm(f"Erase {email}? Nothing brings the person back.", abort=True)
+    for step in (erasure.erase, erasure.end_holds):
+        in_long_transaction(partial(step, customer_id))
     click.echo("Erased.")
-
-
-@retrying
-def _erase(email: str) -> None:
-    with long_transaction():
-        erasure.erase(people.id_of(email))
 
 
 @commands.group(name="apikeys", cls=Group)

@@ -16,7 +16,7 @@ from typing import Any
 
 from flask import current_app
 
-from voucherpool import logs
+from voucherpool import erasure, logs
 from voucherpool.batches import generating
 from voucherpool.database.model import db
 from voucherpool.database.retries import unusable
@@ -64,7 +64,10 @@ class Round:
 
 
 to_forget, to_archive, to_purge = Round(), Round(), Round()
-forgetting = (idempotency.purge, support.forget_old_attempts, throttle.forget_old_misses)
+forgetting = (
+    *(idempotency.purge, support.forget_old_attempts, throttle.forget_old_misses),
+    erasure.end_holds_left,
+)
 """What forgets the keys, attempts and misses that are too old; each returns how many."""
 
 

@@ -2,10 +2,9 @@
 
 import pytest
 
-from tests.builders import ana, ben, in_days
+from tests.builders import ana, ben, end_holds, in_days
 from tests.vouchers.pools import body, fill
 from voucherpool import auditing
-from voucherpool.customers.models import email_key
 from voucherpool.vouchers import claiming
 
 
@@ -80,7 +79,7 @@ def test_a_voucher_that_anybody_holds_is_not_in_the_pool_until_the_hold_ends(cli
 def test_a_voucher_whose_hold_is_over_is_in_the_pool(client, make, sql):
     code = make.voucher(customer_id=None)
     client.post("/vouchers/hold", json={"code": code, "email": ben, "ttl_seconds": 1})
-    sql("UPDATE vouchers SET holds = replace(holds::text, '\"20', '\"19')::jsonb")  # its year
+    end_holds(sql)
     assert claim(client).json["code"] == code
 
 
@@ -157,19 +156,20 @@ def test_a_wrong_field_is_422_and_named(client):
             assert (answer.status_code, list(answer.json["errors"])) == (422, [field]), value
 
 
-@pytest.mark.parametrize("statement", ["take_free", "take_any", "why_not"])
+@pytest.mark.parametrize("statement", ["take_one", "left"])
 def test_a_claim_reads_the_pool_in_order_by_its_index_alone(client, explain, sql, statement):
     fill(sql, 20_000)
     sql(
         "UPDATE vouchers SET customer_id = (SELECT min(id) FROM customers), claimed_at = now()"
         " WHERE issue_number <= 15000"
     )
-    sql("UPDATE offer_counts SET claimed = 15000")
+    sql("UPDATE offer_counts SET claimed = 15001")
     sql("ANALYZE vouchers, customers, offers")
-    plan = explain(getattr(claiming, statement), email=email_key(ana), offer_name="KOI")
+    ids = {"customer_id": sql("SELECT min(id) FROM customers")[0][0], "offer_id": 1}
+    plan = explain(getattr(claiming, statement), **ids)
     assert "vouchers_pool_idx" in plan
     assert "Seq Scan on vouchers" not in plan
-    assert "Sort" not in plan.partition("Insert on offer_counts")[0], plan
+    assert "Sort" not in plan, plan
     assert claim(client).status_code == 201
 
 

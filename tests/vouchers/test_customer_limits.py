@@ -32,8 +32,8 @@ def test_each_customer_redeems_so_many_vouchers_of_the_offer(client, make, limit
     limit(2)
     assert [redeem(client, code) for code in codes[:3]] == [done, done, refused]
     assert redeem(client, codes[2], ben) == done
-    counts = sql("SELECT redemption_count FROM customer_redemptions ORDER BY customer_id")
-    assert counts == [(1,), (2,)]  # ben, then ana
+    counts = sql("SELECT count(*) FROM redemptions GROUP BY customer_id ORDER BY 1")
+    assert counts == [(1,), (2,)]
     assert sql("SELECT holds, redemption_count FROM vouchers WHERE used_at IS NULL") == [
         (None, 0),
         (None, 0),

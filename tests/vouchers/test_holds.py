@@ -4,7 +4,7 @@ import time
 import uuid
 from datetime import UTC, datetime, timedelta
 
-from tests.builders import ana, ben
+from tests.builders import ana, ben, end_holds
 
 
 def hold(client, code, email=ana, **options):
@@ -25,15 +25,6 @@ def outcome(answer):
 
 
 held = (409, "voucher_held")
-
-
-def end_holds(sql):
-    """Move the end of all holds into the past."""
-    sql(
-        "UPDATE vouchers SET holds = (SELECT jsonb_object_agg(id, terms ||"
-        " jsonb_build_object('until', now() - interval '1 millisecond'))"
-        " FROM jsonb_each(holds) AS hold(id, terms)) WHERE holds IS NOT NULL"
-    )
 
 
 def test_a_hold_lasts_900_seconds_unless_told_otherwise(client, make):

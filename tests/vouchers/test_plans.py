@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.builders import in_days
-from voucherpool.vouchers import claiming, examining, holds, issuing, listing, redemption
+from voucherpool.vouchers import claiming, eligibility, holds, limits, listing, redeeming
 from voucherpool.web import idempotency
 
 fill = """
@@ -22,11 +21,11 @@ fill = """
     INSERT INTO vouchers (code_key, code, offer_id, customer_id, expires_at)
     SELECT code, code, 1 + n % 5000, 3001, now() + n * interval '1 minute'
     FROM generate_series(20001, 30000) AS n, to_char(n, 'FM000000') AS code;
-    INSERT INTO customer_redemptions (offer_id, customer_id, redemption_count)
+    INSERT INTO customer_totals (offer_id, customer_id, redemption_count)
     SELECT 1 + n % 500, n, 0 FROM generate_series(1, 3000) AS n;
-    UPDATE offers SET max_redemptions_per_customer = 5;
-    INSERT INTO redemptions (code_key, customer_id, discount, order_ref)
-    SELECT code_key, 1, 10, 'o' || code_key FROM vouchers
+    UPDATE offers SET max_redemptions_per_customer = 5 WHERE id % 2 = 0;
+    INSERT INTO redemptions (code_key, customer_id, offer_id, discount, discount_type, order_ref)
+    SELECT code_key, 1, offer_id, 10, 'percentage', 'o' || code_key FROM vouchers
     WHERE code_key BETWEEN '011000' AND '012000';
     INSERT INTO claims (offer_id, claim_ref, customer_id)
     SELECT 1 + n % 500, 'c' || n, 1 FROM generate_series(1, 3000) AS n;
@@ -38,24 +37,22 @@ def asked(number):
     return {"key": f"{number:06}", "email": f"c{1 + number % 3000}@example.org"}
 
 
-rich = {"customer_id": 3001, "count": 101}
+rich = {"customer_id": 3001, "count": 101, "exhausted": []}
 place = {"expires_at": datetime.now(UTC) + timedelta(days=18), "issue_number": 0}
-new = {"expires_at": in_days(30), "max_redemptions": 1, "freeze_discount": False}
+of_offer = {"offer_id": 3, "customer_id": 4}
 
 statements = {
-    "redeem": (redemption.take_one, asked(6002) | {"order_ref": "new"}),
-    "redeem unnamed": (redemption.take_one, asked(6004)),
-    "check": (examining._examine, asked(6006)),
-    "hold": (holds.hold_one, asked(6006) | {"ttl": 900}),
+    "redeem": (redeeming.take_free, asked(6002) | {"order_ref": "new"}),
+    "redeem unnamed": (redeeming.take_free, asked(6004)),
+    "redeem with a limit": (redeeming.take_counting, asked(6007) | of_offer),
+    "check": (eligibility.look_at_hot, asked(6006)),
+    "count for a limit": (limits.count, of_offer),
+    "hold": (holds.hold_one, asked(6006) | {"ttl": 900, "new_id": "h", "is_within_limit": True}),
+    "customer and limits": (listing.asking, {"email": "c3@example.org"}),
     "first page": (listing.list_some, rich | {"expires_at": "-infinity", "issue_number": 0}),
     "later page": (listing.list_some, rich | place),
-    "issue": (
-        issuing.issue_one,
-        new
-        | {"email_key": "c3@example.org", "offer_name": "offer 7", "discount": 10}
-        | {"code": "NEW000000", "code_key": "NEW000000"},
-    ),
-    "claim": (claiming.take_free, {"email": "c3@example.org", "offer_name": "offer 8"}),
+    "ask for a claim": (claiming.ask, {"email": "c3@example.org", "offer_name": "offer 8"}),
+    "claim": (claiming.take_one, {"offer_id": 8, "customer_id": 3}),
     "claim key": (idempotency.claim, {"key": "key-7", "fingerprint": b"x" * 32}),
     "settle key": (idempotency.settle, {"this": "key-7", "code": 201, "text": "{}"}),
 }
@@ -72,7 +69,7 @@ def test_the_statements_of_the_busiest_routes_read_few_rows_by_indexes(explain):
     for name, (statement, values) in statements.items():
         plan = explain(statement, **values)
         assert "Seq Scan" not in plan, f"{name}\n{plan}"
-        assert "Sort" not in plan, f"{name}\n{plan}"
+        assert "Sort" not in plan or name == "hold", f"{name}\n{plan}"  # of two holds
         rows = [float(rows) * int(loops) for rows, loops in re.findall(counted, plan)]
         assert rows
         most = 101 if "page" in name else 1

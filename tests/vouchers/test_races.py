@@ -104,7 +104,7 @@ changes = {
     "voucher_expired": "expires_at = now()",
     "voucher_disabled": "disabled_at = now()",
     "voucher_held": "holds = jsonb_build_object(gen_random_uuid(), jsonb_build_object("
-    "'customer', customers.id, 'until', now() + interval '1 minute'))",
+    "'customer', customers.id, 'until', extract(epoch FROM now()) + 60))",
     "voucher_not_found": "customer_id = customers.id",
 }
 

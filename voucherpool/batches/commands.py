@@ -2,6 +2,7 @@
 
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import click
@@ -10,8 +11,7 @@ from marshmallow import ValidationError
 
 from voucherpool.batches import generating, service
 from voucherpool.batches.schemas import NewBatch, all_customers, pool
-from voucherpool.cli import Command
-from voucherpool.database.retries import retrying
+from voucherpool.cli import Command, in_long_transaction
 from voucherpool.database.transactions import long_transaction
 from voucherpool.errors import InvalidInput
 from voucherpool.offers import service as offers
@@ -70,16 +70,11 @@ def _finish(batch: service.AnyRow) -> None:
     click.echo(f"Batch {batch.id}; interrupted, it goes on with --resume {batch.id}.", err=True)
     with click.progressbar(length=batch.requested, file=sys.stderr) as bar:
         while batch.finished_at is None:
-            advanced, batch = _advance(batch.id)
+            advanced = in_long_transaction(partial(generating.advance, batch.id))
+            batch = in_long_transaction(partial(service.read, batch.id))
             bar.update(batch.created - bar.pos)
             if not advanced:
                 time.sleep(0.2)
     if batch.error:
         raise click.ClickException(f"Batch {batch.id} failed: {batch.error}")
     click.echo(f"Issued {batch.created} vouchers in batch {batch.id}.")
-
-
-@retrying
-def _advance(batch_id: int) -> tuple[bool, service.AnyRow]:
-    with long_transaction():
-        return generating.advance(batch_id), service.read(batch_id)

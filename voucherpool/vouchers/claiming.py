@@ -6,6 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    DateTime,
     Text,
     and_,
     bindparam,
@@ -79,7 +80,7 @@ def claim(email: str, offer_name: str, claim_ref: str | None = None) -> Claimed:
         raise OfferNotFound("No offer has this name.")
     ids = {"offer_id": asked.offer_id, "customer_id": asked.customer_id}
     if claim_ref is not None and not db.session.scalar(remember, {**ids, "ref": claim_ref}):
-        return _claimed_before(claim_ref, **ids)
+        return _claimed_before(asked.offer_id, claim_ref, asked.customer_id)
     if not asked.is_offered:
         raise OfferNotActive
     if limits.reached(asked.offer_id, asked.customer_id, asked.customer_limit):
@@ -94,13 +95,16 @@ def claim(email: str, offer_name: str, claim_ref: str | None = None) -> Claimed:
     return Claimed(taken.code, taken.expires_at, offer_name)
 
 
-def _claimed_before(claim_ref: str, offer_id: int, customer_id: int) -> Claimed:
-    claimed = db.session.execute(claimed_before, {"offer_id": offer_id, "ref": claim_ref}).one()
-    if claimed.customer_id != customer_id:
+def _claimed_before(offer_id: int, claim_ref: str, customer_id: int) -> Claimed:
+    """Return the voucher that a claim_ref took, wherever it is now."""
+    claim = db.session.get_one(Claim, (offer_id, claim_ref))
+    if claim.customer_id != customer_id:
         raise ClaimMismatch
-    if claimed.code is None:
+    this = {"key": claim.code_key, "claimed_at": claim.claimed_at}
+    voucher = db.session.execute(claimed_before, this).one_or_none()
+    if voucher is None:
         raise VoucherNotFound("The voucher of this claim was purged.")
-    return Claimed(claimed.code, claimed.expires_at, claimed.offer_name)
+    return Claimed(*voucher)
 
 
 _offer_id = bindparam("offer_id", type_=BigInteger)
@@ -135,12 +139,12 @@ settle = (
 )
 
 claimed_before = including_archive(
-    select(Claim.customer_id, Voucher.code, Voucher.expires_at, Offer.name.label("offer_name"))
-    .join(Offer, Offer.id == Claim.offer_id)
-    .outerjoin(
-        Voucher, and_(Voucher.code_key == Claim.code_key, Voucher.claimed_at == Claim.claimed_at)
+    select(Voucher.code, Voucher.expires_at, Offer.name.label("offer_name"))
+    .join(Offer, Offer.id == Voucher.offer_id)
+    .where(
+        Voucher.code_key == bindparam("key"),
+        Voucher.claimed_at == bindparam("claimed_at", type_=DateTime(timezone=True)),
     )
-    .where(Claim.offer_id == _offer_id, Claim.claim_ref == _claim_ref)
 )
 
 _never_used = ~exists().where(Redemption.code_key == Voucher.code_key).correlate(Voucher)

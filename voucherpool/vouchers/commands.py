@@ -1,16 +1,16 @@
 """`voucherpool vouchers archive` and `purge`."""
 
 import sys
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import click
 from flask.cli import with_appcontext
 
 from voucherpool import config
-from voucherpool.cli import Command
-from voucherpool.database.retries import retrying
-from voucherpool.database.transactions import long_transaction, transaction
+from voucherpool.cli import Command, in_long_transaction
+from voucherpool.database.transactions import transaction
 from voucherpool.vouchers import archiving, partitions
 
 
@@ -30,7 +30,7 @@ class Age(click.ParamType[timedelta]):
 @click.option("--older-than", type=Age(), required=True, help="Used up or expired so long ago.")
 @with_appcontext
 def archive(older_than: timedelta) -> None:
-    """Move vouchers that are over out of the way; they are looked up and reversed as before.
+    """Move vouchers that are over out of the way; they are looked up as before and never change.
 
     It may be stopped and started again at any time.
     """
@@ -39,31 +39,20 @@ def archive(older_than: timedelta) -> None:
     moved = 0
     with click.progressbar(blocks, file=sys.stderr) as bar:
         for first in bar:
-            moved += _archive(older_than, first)
+            with archiving.gently():
+                moved += in_long_transaction(partial(archiving.archive, older_than, first))
     click.echo(f"Archived {moved} vouchers.")
-
-
-@retrying
-def _archive(older_than: timedelta, first: int) -> int:
-    with archiving.gently(), long_transaction():
-        return archiving.archive(older_than, first)
 
 
 @click.command(cls=Command)
 @click.option("--older-than", type=Age(), required=True, help="Archived so long ago.")
 @with_appcontext
 def purge(older_than: timedelta) -> None:
-    """Forget archived vouchers for ever, by whole months; totals and limits know them still."""
+    """Forget archived vouchers, by whole months; statistics and limits still count them."""
     with transaction():
         months = partitions.months(older_than)
     gone = 0
     with click.progressbar(months, file=sys.stderr) as bar:
         for month in bar:
-            gone += _purge(month)
+            gone += in_long_transaction(partial(partitions.purge, month))
     click.echo(f"Purged {gone} vouchers.")
-
-
-@retrying
-def _purge(month: datetime) -> int:
-    with long_transaction():
-        return partitions.purge(month)
