@@ -85,9 +85,9 @@ accesslog = None
 
 
 def on_starting(server: Any) -> None:
-    """Refuse to serve from a PostgreSQL that may lose what it acknowledged."""
+    """Refuse to serve from a PostgreSQL that cannot be used or may lose what it acknowledged."""
     try:
-        durability.insist(settings)
+        durability.insist(settings.for_flask())
     except ClickException as error:
         sys.exit(f"Error: {error.message}")
 

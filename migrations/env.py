@@ -3,8 +3,11 @@
 import re
 
 from alembic import context
+from click import ClickException
 from flask import current_app
 from sqlalchemy import Connection, NullPool, create_engine, text
+
+from voucherpool import durability
 
 migrate = current_app.extensions["migrate"]
 migrator_lock = 706202611  # any number that no other program on this database uses
@@ -38,6 +41,8 @@ else:
     kept = {name: value for name, value in settings.items() if name != "options"}
     engine = create_engine(migrate.db.engine.url, poolclass=NullPool, connect_args=kept)
     with engine.connect() as connection:
+        if reason := durability.why_not_any_letter(connection):
+            raise ClickException(reason)
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": migrator_lock})
         # Better to fail and be run again than to queue in front of the shop's own statements.
         connection.execute(text("SET lock_timeout = '2s'"))

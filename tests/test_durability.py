@@ -21,17 +21,17 @@ def lossy(database_url):
 
 def test_a_database_that_may_lose_commits_is_refused_by_the_settings_name(lossy):
     with pytest.raises(click.ClickException, match="synchronous_commit"):
-        durability.insist(Config(lossy))
+        durability.insist(Config(lossy).for_flask())
     with pytest.raises(click.ClickException, match="synchronous_commit"):
-        durability.insist(Config(lossy, tolerate_off=settings - {"synchronous_commit"}))
+        durability.insist(Config(lossy, tolerate_off=settings - {"synchronous_commit"}).for_flask())
 
 
 def test_a_setting_is_tolerated_by_name(lossy):
-    durability.insist(Config(lossy, tolerate_off=settings))
+    durability.insist(Config(lossy, tolerate_off=settings).for_flask())
 
 
 def test_a_database_that_does_not_answer_is_not_refused(database_url):
-    durability.insist(Config(database_url.set(query={"host": "/nonexistent"})))
+    durability.insist(Config(database_url.set(query={"host": "/nonexistent"})).for_flask())
 
 
 def test_readyz_says_so_too(lossy):

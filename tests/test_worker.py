@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from tests.builders import in_days
 from voucherpool import worker as background
-from voucherpool.config import checkout
+from voucherpool.config import checkout, durability
 
 
 @pytest.fixture
@@ -26,6 +26,7 @@ def voucherpool(database_url):
             env={
                 **os.environ,
                 "DATABASE_URL": database_url.render_as_string(hide_password=False),
+                "VOUCHERPOOL_TOLERATE_OFF": ",".join(durability),
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

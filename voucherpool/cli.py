@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from flask import Flask
+from flask import Flask, current_app
 from flask.cli import AppGroup
 from marshmallow import ValidationError
 from psycopg2.errors import UndefinedColumn, UndefinedTable
 from sqlalchemy.exc import DBAPIError
 
-from voucherpool import auditing, erasure, seeding
+from voucherpool import auditing, connecting, durability, erasure, seeding
 from voucherpool import worker as background
 from voucherpool.config import checkout
 from voucherpool.customers import service as people
@@ -44,8 +44,7 @@ def plain_errors() -> Iterator[None]:
 def _what_to_do(error: DBAPIError) -> str:
     if isinstance(error.orig, UndefinedTable | UndefinedColumn):
         return "The database is not up to date: run `voucherpool db upgrade` first."
-    reason = str(error.orig).strip().splitlines()[0]
-    return f"The database cannot be used: {reason}"
+    return f"The database cannot be used: {connecting.cause(error)}"
 
 
 class Command(click.Command):
@@ -108,6 +107,7 @@ def cleanup() -> None:
 @commands.command()
 def worker() -> None:
     """Do all background work until SIGTERM or Ctrl-C; any number of workers may run."""
+    durability.insist(current_app.config)
     background.run()
 
 

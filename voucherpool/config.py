@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+from psycopg2 import ProgrammingError
+from psycopg2.extensions import make_dsn
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -124,8 +126,9 @@ class Config:
     def connection_settings(self) -> dict[str, Any]:
         """Return libpq's parameters; what the database's address itself names stands.
 
-        Their source: https://www.postgresql.org/docs/current/libpq-connect.html, 34.1.2. Whatever
-        goes wrong is answered before the proxy in front gives up.
+        Only the encoding is always ours. Their source:
+        https://www.postgresql.org/docs/current/libpq-connect.html, 34.1.2. Whatever goes wrong is
+        answered before the proxy in front gives up.
         """
         settings: dict[str, Any] = {
             "application_name": "voucherpool",
@@ -138,10 +141,13 @@ class Config:
             "keepalives_interval": 2,
             "keepalives_count": 3,
         }
-        if self.timeouts == "connection":
-            settings["options"] = timeouts
         given = self.database_url.query
-        return {name: value for name, value in settings.items() if name not in given}
+        settings = {name: value for name, value in settings.items() if name not in given}
+        settings["client_encoding"] = "UTF8"
+        if self.timeouts == "connection":
+            # PostgreSQL takes the last of two values for the same setting.
+            settings["options"] = f"{timeouts} {given.get('options', '')}".strip()
+        return settings
 
 
 def whole_number(
@@ -173,14 +179,34 @@ def _age(environ: Mapping[str, str], variable: str) -> timedelta | None:
 
 def _database_url(environ: Mapping[str, str]) -> URL:
     expected = "the address of a PostgreSQL database: postgresql://user:password@host:5432/name"
+    given = environ.get("DATABASE_URL", "").strip()
     try:
-        url = make_url(environ.get("DATABASE_URL", "").strip())
+        url = make_url(given)
     except (ArgumentError, ValueError):
         # Not chained and not quoted: the address may hold a password.
         raise ConfigurationError("DATABASE_URL", expected) from None
     if url.drivername not in {"postgres", "postgresql", driver}:
         raise ConfigurationError("DATABASE_URL", expected)
-    return url.set(drivername=driver)
+    if given.count("@") > (url.username is not None):
+        # What follows the first one would be taken for the host, and shown in errors.
+        raise ConfigurationError("DATABASE_URL", f"{expected}, with %40 for any further @")
+    url = url.set(drivername=driver)
+    _insist_on_readable_parameters(url)
+    return url
+
+
+def _insist_on_readable_parameters(url: URL) -> None:
+    readable = "an address that PostgreSQL's library can read"
+    try:
+        _, parameters = url.get_dialect()().create_connect_args(url)
+        make_dsn(**parameters)
+    except (ArgumentError, ProgrammingError, TypeError) as error:
+        reason = str(error).removeprefix("invalid dsn: ").strip()
+        if any("password" in name for name in url.query):
+            reason = "invalid connection option"  # the name may be what follows a password's &
+        raise ConfigurationError("DATABASE_URL", f"{readable} ({reason})") from None
+    if twice := [name for name, value in parameters.items() if isinstance(value, tuple)]:
+        raise ConfigurationError("DATABASE_URL", f"{readable} ({twice[0]} is given twice)")
 
 
 def _tolerate_off(environ: Mapping[str, str]) -> frozenset[str]:

@@ -38,7 +38,9 @@ class Voucher(Model):
     __table_args__ = (
         CheckConstraint("code_key ~ '^[0-9A-HJKMNP-Z]{4,64}$'", name="code_key"),
         CheckConstraint(
-            "code_key = translate(upper(translate(code, ' -', '')), 'OIL', '011')", name="code"
+            "code_key = translate(code, 'abcdefghijklmnopqrstuvwxyzILO -',"
+            " 'ABCDEFGH1JK1MN0PQRSTUVWXYZ110')",
+            name="code",
         ),
         CheckConstraint("max_redemptions > 0", name="max_redemptions"),
         CheckConstraint(

@@ -6,14 +6,20 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import current_app
 from marshmallow import Schema, fields, validate
-from sqlalchemy import Connection, NullPool, create_engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from psycopg2.errors import DiskFull
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from voucherpool import durability
-from voucherpool.db import db
+from voucherpool import connecting, durability
 from voucherpool.web.openapi import Blueprint
 
 blueprint = Blueprint("health", __name__)
+
+# 1 MiB goes to a temporary file, for it is more than work_mem. To write a row tells nothing: while
+# the disk is full, there still is room for it in the table's pages and in the present WAL segment.
+take_room = text("""
+    SET LOCAL work_mem = '64kB';
+    SELECT count(*) FROM unnest(array_fill(repeat('x', 8 * 1024), ARRAY[128]))""")
 
 
 class Alive(Schema):
@@ -49,10 +55,8 @@ def readyz() -> Any:
 
 def _why_not_ready() -> str | None:
     # A connection of its own: a full pool must not make the process look broken.
-    settings = current_app.config["SQLALCHEMY_ENGINE_OPTIONS"]["connect_args"]
-    engine = create_engine(db.engine.url, poolclass=NullPool, connect_args=settings)
     try:
-        with engine.connect() as connection:
+        with connecting.alone(current_app.config) as connection:
             return _why_not_writable(connection) or _why_not_current(connection)
     except SQLAlchemyError as error:
         if "read-only" in str(error):  # libpq's word for what target_session_attrs passed over
@@ -63,7 +67,15 @@ def _why_not_ready() -> str | None:
 def _why_not_writable(connection: Connection) -> str | None:
     if connection.scalar(text("SELECT pg_is_in_recovery()")):
         return "The database is a standby: it takes no writes."
-    return durability.why_not(connection, current_app.config["TOLERATE_OFF"])
+    if reason := durability.why_not(connection, current_app.config["TOLERATE_OFF"]):
+        return reason
+    try:
+        connection.execute(take_room)
+    except OperationalError as error:
+        if isinstance(error.orig, DiskFull):
+            return "PostgreSQL's disk is full: make room on it."
+        raise
+    return None
 
 
 def _why_not_current(connection: Connection) -> str | None:

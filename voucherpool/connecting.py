@@ -1,0 +1,44 @@
+"""A connection of its own, and why there is none."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, NullPool, create_engine
+from sqlalchemy.exc import DBAPIError
+
+may_pass = re.compile(
+    "refused|timed out|timeout expired|unreachable|No route|No such file|reset by peer|Broken pipe"
+    "|closed the connection|closed unexpectedly|starting up|shutting down|recovery|read-only"
+    "|not accepting connections|too many|slots are reserved|administrator command"
+    "|connect failed|cannot connect|query_wait_timeout|login_retry"
+)
+"""How PostgreSQL, libpq and pgbouncer call what may be over in a moment."""
+
+
+@contextmanager
+def alone(config: Mapping[str, Any]) -> Iterator[Connection]:
+    """Connect outside of the pool; `config` is the application's."""
+    engine = create_engine(
+        config["SQLALCHEMY_DATABASE_URI"],
+        poolclass=NullPool,
+        connect_args=config["SQLALCHEMY_ENGINE_OPTIONS"]["connect_args"],
+    )
+    with engine.connect() as connection:
+        yield connection
+
+
+def is_hopeless(error: DBAPIError) -> bool:
+    """Tell whether nobody can connect before the address, the role or the database is changed."""
+    return getattr(error.orig, "pgcode", None) is None and not may_pass.search(cause(error))
+
+
+def cause(error: DBAPIError) -> str:
+    """Return in one line the driver's words; of several hosts, those on the last one it tried."""
+    lines = [
+        line
+        for line in str(error.orig).splitlines()
+        if line.strip() and not line.startswith(("\t", "DETAIL:", "HINT:"))
+    ]
+    return lines[0 if getattr(error.orig, "pgcode", None) else -1]
