@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+import flask_migrate.cli  # type: ignore[import-not-found]
 from flask import Flask, current_app
-from flask.cli import AppGroup
+from flask.cli import AppGroup, with_appcontext
 from marshmallow import ValidationError
 from psycopg2.errors import UndefinedColumn, UndefinedTable
 from sqlalchemy.exc import DBAPIError
 
-from voucherpool import auditing, connecting, durability, erasure, seeding
+from voucherpool import auditing, connecting, durability, erasure, seeding, serverlog
 from voucherpool import worker as background
 from voucherpool.config import checkout
 from voucherpool.customers import service as people
@@ -94,6 +95,18 @@ def audit() -> None:
         click.echo(f"{count}\t{rule}")
     if any(breaches.values()):
         raise click.ClickException("The database breaks the rules named above.")
+
+
+@flask_migrate.cli.db.command(cls=Command)
+@with_appcontext
+def check_settings() -> None:
+    """Name the settings of PostgreSQL with which its log shows codes and e-mails; exit code 1."""
+    leaks = serverlog.leaks()
+    for leak in leaks:
+        click.echo(leak)
+    if leaks:
+        raise click.ClickException("PostgreSQL's log shows codes and e-mails.")
+    click.echo("PostgreSQL's log shows no codes and no e-mails.")
 
 
 @commands.command()
