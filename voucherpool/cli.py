@@ -1,7 +1,7 @@
 """The commands that need the application; they call the same services as the routes."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from voucherpool import auditing, connecting, durability, erasure, seeding, serv
 from voucherpool import worker as background
 from voucherpool.config import checkout
 from voucherpool.customers import service as people
-from voucherpool.db import long_transaction, transaction
+from voucherpool.db import long_transaction, run_again_if_undone, transaction
 from voucherpool.errors import VoucherPoolError
 from voucherpool.fields import Text, rfc3339_utc
 from voucherpool.web import apikeys
@@ -112,9 +112,14 @@ def check_settings() -> None:
 @commands.command()
 def cleanup() -> None:
     """Forget idempotency keys unused for 48 hours, old refused attempts and counts of misses."""
-    with long_transaction():
-        keys, attempts, _ = (forget() for forget in background.forgetting)
+    keys, attempts, _ = map(_forget, background.forgetting)
     click.echo(f"Forgot {keys} idempotency keys and {attempts} refused attempts.")
+
+
+@run_again_if_undone
+def _forget(what_is_old: Callable[[], int]) -> int:
+    with long_transaction():
+        return what_is_old()
 
 
 @commands.command()
@@ -141,9 +146,14 @@ def erase(email: str, yes: bool) -> None:
     """Erase a person for ever: e-mail and name; redemptions and their counts stay."""
     if not yes:
         click.confirm(f"Erase {email} for ever?", abort=True)
+    _erase(email)
+    click.echo("Erased.")
+
+
+@run_again_if_undone
+def _erase(email: str) -> None:
     with long_transaction():
         erasure.erase(people.id_of(email))
-    click.echo("Erased.")
 
 
 @commands.group(name="apikeys", cls=Group)

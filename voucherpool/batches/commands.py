@@ -11,7 +11,7 @@ from marshmallow import ValidationError
 from voucherpool.batches import generating, service
 from voucherpool.batches.schemas import NewBatch, all_customers, pool
 from voucherpool.cli import Command
-from voucherpool.db import long_transaction
+from voucherpool.db import long_transaction, run_again_if_undone
 from voucherpool.errors import InvalidInput
 from voucherpool.offers import service as offers
 
@@ -69,12 +69,16 @@ def _finish(batch: service.AnyRow) -> None:
     click.echo(f"Batch {batch.id}; interrupted, it goes on with --resume {batch.id}.", err=True)
     with click.progressbar(length=batch.requested, file=sys.stderr) as bar:
         while batch.finished_at is None:
-            with long_transaction():
-                advanced = generating.advance(batch.id)
-                batch = service.read(batch.id)
+            advanced, batch = _advance(batch.id)
             bar.update(batch.created - bar.pos)
             if not advanced:
                 time.sleep(0.2)
     if batch.error:
         raise click.ClickException(f"Batch {batch.id} failed: {batch.error}")
     click.echo(f"Issued {batch.created} vouchers in batch {batch.id}.")
+
+
+@run_again_if_undone
+def _advance(batch_id: int) -> tuple[bool, service.AnyRow]:
+    with long_transaction():
+        return generating.advance(batch_id), service.read(batch_id)

@@ -1,7 +1,7 @@
 """`voucherpool vouchers archive` and `purge`."""
 
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
@@ -9,7 +9,7 @@ from flask.cli import with_appcontext
 
 from voucherpool import config
 from voucherpool.cli import Command
-from voucherpool.db import long_transaction, transaction
+from voucherpool.db import long_transaction, run_again_if_undone, transaction
 from voucherpool.vouchers import archiving, partitions
 
 
@@ -38,9 +38,14 @@ def archive(older_than: timedelta) -> None:
     moved = 0
     with click.progressbar(blocks, file=sys.stderr) as bar:
         for first in bar:
-            with archiving.gently(), long_transaction():
-                moved += archiving.archive(older_than, first)
+            moved += _archive(older_than, first)
     click.echo(f"Archived {moved} vouchers.")
+
+
+@run_again_if_undone
+def _archive(older_than: timedelta, first: int) -> int:
+    with archiving.gently(), long_transaction():
+        return archiving.archive(older_than, first)
 
 
 @click.command(cls=Command)
@@ -53,6 +58,11 @@ def purge(older_than: timedelta) -> None:
     gone = 0
     with click.progressbar(months, file=sys.stderr) as bar:
         for month in bar:
-            with long_transaction():
-                gone += partitions.purge(month)
+            gone += _purge(month)
     click.echo(f"Purged {gone} vouchers.")
+
+
+@run_again_if_undone
+def _purge(month: datetime) -> int:
+    with long_transaction():
+        return partitions.purge(month)
