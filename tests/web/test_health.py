@@ -1,11 +1,20 @@
 """/livez and /readyz."""
 
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
 import flask_migrate
+import pytest
 from sqlalchemy import text
 
+from tests.builders import Builders, ana
+from tests.conftest import config, fast, memory
 from voucherpool import create_app
 from voucherpool.config import Config
-from voucherpool.db import db
+from voucherpool.db import db, transaction
+from voucherpool.localpg import LocalPostgres
+from voucherpool.web import apikeys, health
 
 
 def test_livez_asks_nothing_of_the_database(database_url):
@@ -37,3 +46,62 @@ def test_readyz_is_503_when_the_database_is_away(database_url):
     nowhere = database_url.set(query={"host": "/nonexistent"})
     answer = create_app(Config(nowhere)).test_client().get("/readyz")
     assert (answer.status_code, answer.json["status"]) == (503, "not ready")
+
+
+def test_readyz_is_503_and_says_why_when_the_disk_is_full(anonymous, monkeypatch):
+    refuse = text("DO $$ BEGIN RAISE SQLSTATE '53100'; END $$")
+    monkeypatch.setattr(health, "take_room", refuse)
+    answer = anonymous.get("/readyz")
+    assert answer.status_code == 503
+    assert "disk is full" in answer.json["reason"]
+
+
+def succeeds(*command):
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+@pytest.fixture
+def small_disk():
+    """Return the folder of a file system of 200 MB."""
+    for left in Path("/dev/shm").glob("voucherpool-disk-*/disk"):  # by runs that were killed
+        succeeds("umount", left)
+    with memory("disk") as home:
+        disk = home / "disk"
+        disk.mkdir()
+        if not succeeds("mount", "-t", "tmpfs", "-o", "size=200m,mode=711", "tmpfs", disk):
+            pytest.skip("only root may mount a small disk")
+        try:
+            yield disk
+        finally:
+            LocalPostgres(disk / "postgres").stop("immediate")
+            assert succeeds("umount", disk)
+
+
+@pytest.mark.fault
+def test_readyz_says_so_as_long_as_writes_are_refused_for_want_of_room(small_disk):
+    postgres = LocalPostgres(small_disk / "postgres", **fast)
+    postgres.start()
+    app = create_app(config(postgres.url()))
+    with app.app_context():
+        flask_migrate.upgrade()
+        with transaction():
+            key = apikeys.create("tests", apikeys.scopes)
+    code = Builders(app).voucher(max_redemptions=10_000)
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
+
+    def redeem():
+        return client.post("/vouchers/validate", json={"code": code, "email": ana}).status_code
+
+    assert (client.get("/readyz").status_code, redeem()) == (200, 201)
+    filler = small_disk / "filler"
+    with suppress(OSError), open(filler, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    assert client.get("/readyz").status_code == 503
+    assert 503 in (redeem() for _ in range(1000))
+    assert client.get(f"/vouchers?email={ana}").status_code == 200
+    filler.unlink()
+    assert (client.get("/readyz").status_code, redeem()) == (200, 201)
+    with app.app_context():
+        db.engine.dispose()
