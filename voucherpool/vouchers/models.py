@@ -38,8 +38,8 @@ class Voucher(Model):
     __table_args__ = (
         CheckConstraint("code_key ~ '^[0-9A-HJKMNP-Z]{4,64}$'", name="code_key"),
         CheckConstraint(
-            "code_key = translate(code, 'abcdefghijklmnopqrstuvwxyzILO -',"
-            " 'ABCDEFGH1JK1MN0PQRSTUVWXYZ110')",
+            # Not the database's collation: in Turkish, upper('i') is İ.
+            "code_key = translate(upper(translate(code, ' -', '') COLLATE \"C\"), 'OIL', '011')",
             name="code",
         ),
         CheckConstraint("max_redemptions > 0", name="max_redemptions"),
