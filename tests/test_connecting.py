@@ -79,7 +79,7 @@ def test_gunicorn_tells_the_cause_in_its_last_line(address, changed, cause):
         env={**os.environ, "DATABASE_URL": address(**changed)},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
     *before, last = ended.stderr.splitlines()

@@ -50,7 +50,7 @@ def test_gunicorn_does_not_start_and_leaves_nothing_behind(lossy, tmp_path):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
     assert started.returncode == 1

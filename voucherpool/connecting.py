@@ -9,9 +9,10 @@ from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 may_pass = re.compile(
-    "refused|timed out|timeout expired|unreachable|No route|No such file|reset by peer|Broken pipe"
-    "|closed the connection|closed unexpectedly|starting up|shutting down|recovery|read-only"
-    "|not accepting connections|too many|slots are reserved|administrator command"
+    "Connection refused|timed out|timeout expired|unreachable|No route to host"
+    "|on socket .* No such file|reset by peer|Broken pipe|closed the connection|closed unexpectedly"
+    "|starting up|shutting down|in recovery mode|accepting connections|session is read-only"
+    "|hot standby mode|too many|slots are reserved|administrator command"
     "|connect failed|cannot connect|query_wait_timeout|login_retry"
 )
 """How PostgreSQL, libpq and pgbouncer call what may be over in a moment."""

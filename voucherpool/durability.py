@@ -26,7 +26,7 @@ def insist(config: Mapping[str, Any]) -> None:
     except OperationalError as error:
         if not connecting.is_hopeless(error):
             return
-        reason = f"DATABASE_URL leads to no database: {connecting.cause(error)}"
+        reason = f"DATABASE_URL cannot be used: {connecting.cause(error)}"
     if reason:
         raise click.ClickException(reason)
 

@@ -6,7 +6,7 @@ revision = "0011"
 down_revision = "0010"
 
 by_locale = "translate(upper(translate(code, ' -', '')), 'OIL', '011')"
-by_letter = "translate(code, 'abcdefghijklmnopqrstuvwxyzILO -', 'ABCDEFGH1JK1MN0PQRSTUVWXYZ110')"
+by_letter = "translate(upper(translate(code, ' -', '') COLLATE \"C\"), 'OIL', '011')"
 
 
 def upgrade() -> None:

@@ -97,7 +97,6 @@ def test_a_misspelt_key_is_401(anonymous, key, spoil):
 def test_a_misspelt_key_is_refused_without_a_query(app, anonymous, key):
     with app.app_context():
         db.engine.dispose()
-    app.config["SQLALCHEMY_DATABASE_URI"] = "postgresql+psycopg2://nowhere"
     headers = bearer(key[:-1] + ("a" if key[-1] != "a" else "b"))
     assert anonymous.get(path, headers=headers).status_code == 401
     with app.app_context():
