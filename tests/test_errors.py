@@ -1,12 +1,15 @@
 """Errors: one shape, one place."""
 
+import json
 import re
+import subprocess
+import sys
 
 import pytest
 
 from tests.builders import ana, in_days
 from voucherpool import create_app, errors
-from voucherpool.config import Config
+from voucherpool.config import Config, checkout
 
 
 def all_errors(base=errors.VoucherPoolError):
@@ -25,6 +28,18 @@ def test_the_tree_in_the_docstring_is_the_tree():
     }
     assert set(drawn) == real
     assert len(drawn) == len(real)
+
+
+def test_every_error_has_a_text_of_its_own_also_without_docstrings():
+    tell = (
+        "import json; from tests.test_errors import all_errors;"
+        "print(json.dumps({error.__name__: vars(error).get('detail') for error in all_errors()}))"
+    )
+    done = subprocess.run([sys.executable, "-OO", "-c", tell], cwd=checkout, stdout=subprocess.PIPE)
+    told = json.loads(done.stdout)
+    assert told == {error.__name__: error.detail for error in all_errors()}
+    assert all(told.values())
+    assert len(set(told.values())) == len(told)
 
 
 def test_a_problem_has_all_the_members(client):

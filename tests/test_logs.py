@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import re
+import socket
 import tempfile
 
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy import text
 
 from tests.builders import ana
 from tests.server import Server, run_gunicorn
+from tests.stopwatch import cpu_seconds
 from voucherpool import logs
 from voucherpool.database.model import db
 
@@ -40,6 +42,35 @@ def test_a_record_is_one_line_whatever_it_says(write, text):
 def test_e_mails_queries_and_api_keys_are_left_out(write):
     [line] = write("GET /vouchers?email=a failed for ana@example.org, Ana%40example.org, vp_abc12")
     assert line["message"] == "GET /vouchers?… failed for …, …, …"
+
+
+def test_a_long_message_is_cut_and_shows_no_half_of_an_e_mail_at_the_cut(write):
+    [line] = write("a " * 990 + "ana." * 10 + "x@example.org and so on")
+    assert line["message"] == "a " * 990 + "…"
+
+
+def test_a_long_message_takes_no_time(write):
+    for said in ("A" * 2**20, "a@," * 2**18, "vp_ " * 2**18, "%" * 2**20):
+        assert cpu_seconds(lambda said=said: write("%s", said)) < 0.05
+
+
+def test_gunicorns_own_warnings_carry_no_request_id_of_an_earlier_request(
+    database_url, key, monkeypatch
+):
+    monkeypatch.setenv("VOUCHERPOOL_THREADS", "1")
+    with (
+        tempfile.TemporaryFile() as file,
+        run_gunicorn(database_url, workers=1, log=file.fileno()) as port,
+    ):
+        Server(port, key).send("/livez", None, "GET", X_Request_Id="request-1")
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(b"A" * 3900 + b" /livez HTTP/1.1\r\n\r\n")
+            assert connection.recv(4096).startswith(b"HTTP/1.1 400")
+        file.seek(0)
+        lines = [json.loads(line) for line in file.read().splitlines()]
+    [named] = [line for line in lines if "request_id" in line]
+    assert (named["request_id"], named["route"]) == ("request-1", "/livez")
+    assert any("Invalid" in line["message"] for line in lines)
 
 
 def test_a_traceback_has_no_messages_but_says_where_and_what(app, write, make):

@@ -59,9 +59,9 @@ def create_app(config: Config | None = None) -> Flask:
     app = Application(__name__, static_folder=None)
     app.config.from_mapping((config or Config.from_environment(os.environ)).for_flask())
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    request_id.init_app(app)  # first, so that it forgets the name last
     db.init_app(app)
     Migrate(app, db, directory=str(checkout / "migrations"))
-    request_id.init_app(app)
     observation.init_app(app)
     headers.init_app(app)
     auth.init_app(app)

@@ -50,8 +50,9 @@ from typing import Any, ClassVar
 
 
 class VoucherPoolError(Exception):
-    """A refusal; its docstring is what the reader is told, unless the raiser knows better."""
+    """A refusal; `detail` is what the reader is told, unless the raiser knows better."""
 
+    detail: str
     status: ClassVar[HTTPStatus]
     headers: Mapping[str, str] = {}
 
@@ -59,7 +60,7 @@ class VoucherPoolError(Exception):
         cls.status = status or cls.status
 
     def __init__(self, detail: str | None = None, errors: Mapping[str, Any] | None = None) -> None:
-        self.detail = detail or self.explanation()
+        self.detail = detail or self.detail
         self.errors = errors
         super().__init__(self.detail)
 
@@ -68,152 +69,145 @@ class VoucherPoolError(Exception):
         """Return the stable name of the error: its class's name in snake case."""
         return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
 
-    @classmethod
-    def explanation(cls) -> str:
-        """Return what the error means to its reader, in one line."""
-        return " ".join((cls.__doc__ or "").split())
-
 
 class NotFound(VoucherPoolError, status=HTTPStatus.NOT_FOUND):
-    """There is no such thing."""
+    detail = "There is no such thing."
 
 
 class Conflict(VoucherPoolError, status=HTTPStatus.CONFLICT):
-    """The present state does not allow it."""
+    detail = "The present state does not allow it."
 
 
 class Unprocessable(VoucherPoolError, status=HTTPStatus.UNPROCESSABLE_ENTITY):
-    """The request is well-formed, and still makes no sense."""
+    detail = "The request is well-formed, and still makes no sense."
 
 
 class MalformedJson(VoucherPoolError, status=HTTPStatus.BAD_REQUEST):
-    """The body is not well-formed JSON in UTF-8."""
+    detail = "The body is not well-formed JSON in UTF-8."
 
 
 class MalformedBody(VoucherPoolError, status=HTTPStatus.BAD_REQUEST):
-    """The body is cut off or badly framed: send it whole."""
+    detail = "The body is cut off or badly framed: send it whole."
 
 
 class ApiKeyRequired(VoucherPoolError, status=HTTPStatus.UNAUTHORIZED):
-    """Send an API key in the header `Authorization: Bearer vp_…`."""
-
+    detail = "Send an API key in the header `Authorization: Bearer vp_…`."
     headers: Mapping[str, str] = {"WWW-Authenticate": 'Bearer realm="voucherpool"'}
 
 
 class ApiKeyInvalid(VoucherPoolError, status=HTTPStatus.UNAUTHORIZED):
-    """The API key is not valid: it is misspelt, unknown or revoked."""
-
+    detail = "The API key is not valid: it is misspelt, unknown or revoked."
     headers: Mapping[str, str] = {
         "WWW-Authenticate": 'Bearer realm="voucherpool", error="invalid_token"'
     }
 
 
 class ScopeMissing(VoucherPoolError, status=HTTPStatus.FORBIDDEN):
-    """The API key lacks the scope that this route needs."""
+    detail = "The API key lacks the scope that this route needs."
 
 
 class CustomerNotFound(NotFound):
-    """No customer has this e-mail or id."""
+    detail = "No customer has this e-mail or id."
 
 
 class OfferNotFound(NotFound):
-    """No offer has this id or name."""
+    detail = "No offer has this id or name."
 
 
 class VoucherNotFound(NotFound):
-    """This customer has no voucher with this code."""
+    detail = "This customer has no voucher with this code."
 
 
 class RedemptionNotFound(NotFound):
-    """No redemption has this id or order_ref."""
+    detail = "No redemption has this id or order_ref."
 
 
 class BatchNotFound(NotFound):
-    """No batch has this id."""
+    detail = "No batch has this id."
 
 
 class ApiKeyNotFound(NotFound):
-    """No active API key has this name: `voucherpool apikeys list` shows all of them."""
+    detail = "No active API key has this name: `voucherpool apikeys list` shows all of them."
 
 
 class CustomerExists(Conflict):
-    """A customer with this e-mail exists."""
+    detail = "A customer with this e-mail exists."
 
 
 class OfferExists(Conflict):
-    """An offer with this name exists."""
+    detail = "An offer with this name exists."
 
 
 class OfferNotPercentage(Conflict):
-    """This offer gives a fixed amount; generate only makes and changes percentages."""
+    detail = "This offer gives a fixed amount; generate only makes and changes percentages."
 
 
 class VoucherExists(Conflict):
-    """A voucher with this code exists, in this or another spelling."""
+    detail = "A voucher with this code exists, in this or another spelling."
 
 
 class ApiKeyExists(Conflict):
-    """An API key of this name exists, be it active or revoked: choose another name."""
+    detail = "An API key of this name exists, be it active or revoked: choose another name."
 
 
 class VoucherAlreadyRedeemed(Conflict):
-    """This voucher was redeemed before."""
+    detail = "This voucher was redeemed before."
 
 
 class RedemptionLimitReached(Conflict):
-    """This voucher was redeemed as often as it may be."""
+    detail = "This voucher was redeemed as often as it may be."
 
 
 class CustomerLimitReached(Conflict):
-    """This customer has redeemed vouchers of this offer as often as one customer may."""
+    detail = "This customer has redeemed vouchers of this offer as often as one customer may."
 
 
 class VoucherHeld(Conflict):
-    """Others hold this voucher at the moment: try again later."""
+    detail = "Others hold this voucher at the moment: try again later."
 
 
 class VoucherDisabled(Conflict):
-    """This voucher is disabled."""
+    detail = "This voucher is disabled."
 
 
 class OfferNotActive(Conflict):
-    """The offer of this voucher has not begun or is over."""
+    detail = "The offer of this voucher has not begun or is over."
 
 
 class PoolEmpty(Conflict):
-    """No voucher of this offer is left to claim."""
+    detail = "No voucher of this offer is left to claim."
 
 
 class ClaimMismatch(Conflict):
-    """This claim_ref claimed a voucher of the offer before, for another customer."""
+    detail = "This claim_ref claimed a voucher of the offer before, for another customer."
 
 
 class OrderMismatch(Conflict):
-    """This order redeemed the voucher before, for another customer or amount."""
+    detail = "This order redeemed the voucher before, for another customer or amount."
 
 
 class VoucherArchived(Conflict):
-    """This voucher is archived: it can be looked up, and nothing changes it any more."""
+    detail = "This voucher is archived: it can be looked up, and nothing changes it any more."
 
 
 class RedemptionReversed(Conflict):
-    """This order redeemed the voucher and gave it back: use another order_ref."""
+    detail = "This order redeemed the voucher and gave it back: use another order_ref."
 
 
 class VoucherExpired(VoucherPoolError, status=HTTPStatus.GONE):
-    """This voucher has expired."""
+    detail = "This voucher has expired."
 
 
 class BodyTooLarge(VoucherPoolError, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
-    """The body may have at most 1 MiB."""
+    detail = "The body may have at most 1 MiB."
 
 
 class UnsupportedMediaType(VoucherPoolError, status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE):
-    """The body must be plain JSON: send it as application/json, not encoded."""
+    detail = "The body must be plain JSON: send it as application/json, not encoded."
 
 
 class InvalidInput(Unprocessable):
-    """Some fields are not valid; `errors` names each of them and says why."""
+    detail = "Some fields are not valid; `errors` names each of them and says why."
 
     def __init__(self, errors: Mapping[str, Any]) -> None:
         super().__init__(errors=errors)
@@ -225,15 +219,15 @@ class InvalidInput(Unprocessable):
 
 
 class OrderBelowMinimum(Unprocessable):
-    """The offer asks for a larger order, or order_amount is missing."""
+    detail = "The offer asks for a larger order, or order_amount is missing."
 
 
 class IdempotencyKeyReused(Unprocessable):
-    """This Idempotency-Key stands for another request: make a new key for each."""
+    detail = "This Idempotency-Key stands for another request: make a new key for each."
 
 
 class TooManyFailedAttempts(VoucherPoolError, status=HTTPStatus.TOO_MANY_REQUESTS):
-    """Too many codes were guessed wrong: wait for the seconds that Retry-After names."""
+    detail = "Too many codes were guessed wrong: wait for the seconds that Retry-After names."
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -241,10 +235,9 @@ class TooManyFailedAttempts(VoucherPoolError, status=HTTPStatus.TOO_MANY_REQUEST
 
 
 class DatabaseUnavailable(VoucherPoolError, status=HTTPStatus.SERVICE_UNAVAILABLE):
-    """The database does not answer at the moment: try again."""
-
+    detail = "The database does not answer at the moment: try again."
     headers: Mapping[str, str] = {"Retry-After": "2"}
 
 
 class OutcomeUnknown(DatabaseUnavailable):
-    """The database was lost at the commit: see whether it took effect before you try again."""
+    detail = "The database was lost at the commit: see whether it took effect before you try again."

@@ -13,7 +13,12 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 Raised = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
-personal = re.compile(r"[^\s\"'=<>?&(]+(?:@|%40)[^\s\"'&>),]+|(?<=\?)\S+|\bvp_\w+")
+longest_message = 2000
+# The first look-behind lets a match begin only where a word does; without it each letter of a long
+# word without an @ would be the start of one more search through the rest.
+personal = re.compile(
+    r"(?<![^\s\"'=<>?&(])[^\s\"'=<>?&(]+(?:@|%40)[^\s\"'&>),]+|(?<=\?)\S+|\bvp_\w+"
+)
 
 
 class Formatter(JsonFormatter):
@@ -31,7 +36,7 @@ class Formatter(JsonFormatter):
     ) -> None:
         """Add the request's id."""
         super().add_fields(log_data, record, message_dict)
-        log_data["message"] = personal.sub("…", log_data["message"])
+        log_data["message"] = without_personal(log_data["message"])
         if name := request_id.get():
             log_data["request_id"] = name
 
@@ -51,6 +56,14 @@ class Formatter(JsonFormatter):
             )
             error = error.__cause__ or error.__context__
         return "\n\n".join(reversed(parts))
+
+
+def without_personal(message: str) -> str:
+    """Return a message, or its first 2000 characters, without e-mails, queries and API keys."""
+    if len(message) > longest_message:
+        # What stands at the cut may be half of an e-mail: with an @ it is left out like a whole.
+        message = f"{message[:longest_message]}@…"
+    return personal.sub("…", message)
 
 
 def settings() -> dict[str, Any]:

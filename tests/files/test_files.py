@@ -2,10 +2,14 @@
 
 import csv
 import io
+import re
+import sys
+import unicodedata
 
 import pytest
 
 from tests.builders import ana, ben, in_days
+from voucherpool.files import layout
 
 later = "2100-01-01T00:00:00Z"
 header = "code,email,expires_at,max_redemptions,frozen_discount,disabled_at,redemption_count"
@@ -256,7 +260,7 @@ def test_a_batch_is_exported_without_the_rest_of_its_offer(app, client, make, sq
     assert len(rows) == 12_000
 
 
-formulas = ["=1+1@example.org", "+a@example.org", "-a@example.org"]
+formulas = ["=1+1@example.org", "+a@example.org", "-a@example.org", "＝1@example.org"]
 texts = ["'=1@example.org", "''+1@example.org", "'a@example.org"]
 
 
@@ -266,10 +270,17 @@ def test_no_cell_is_a_formula_and_its_text_comes_back(client, make, send, sql, e
     before, file = sql(vouchers), export(client)
     cells = next(csv.DictReader(io.StringIO(file)))
     assert cells["code"] == "'-SUMMER-1"
-    assert cells["email"][0] not in "=+-@"
+    assert unicodedata.normalize("NFKC", cells["email"])[0] not in "=+-@"
     sql("DELETE FROM vouchers")
     assert send(file).status_code == 201
     assert sql(vouchers) == before
+
+
+def test_a_sign_of_any_width_before_a_formula_is_known():
+    letters = [chr(number) for number in range(sys.maxunicode + 1)]
+    signs = {it for it in letters if unicodedata.normalize("NFKC", it).startswith(tuple("=+-@"))}
+    known = re.findall(layout.formula.removeprefix("^'*"), "".join(letters))
+    assert set(known) == signs | {"\t", "\r"}
 
 
 def test_what_was_exported_can_be_imported_again(client, make, send, sql):

@@ -27,7 +27,9 @@ from voucherpool.vouchers import codes
 from voucherpool.vouchers.schemas import most_redemptions
 
 most_vouchers = 5_000_000
+most_named = 100  # wrong e-mails of an audience
 pool, all_customers = "pool", "all_customers"
+email = Email()
 
 
 class Prefix(Text):
@@ -83,18 +85,32 @@ class Audience(fields.Field[str | list[str]]):
     """Who gets the vouchers: the offer's pool, all customers, or those of the e-mails."""
 
     def __init__(self, **options: Any) -> None:
-        email = {"type": "string", "maxLength": 254, "pattern": patterns.mailbox.pattern}
-        people = {"type": "array", "items": email, "minItems": 1}
+        item = {"type": "string", "maxLength": 254, "pattern": patterns.mailbox.pattern}
+        people = {"type": "array", "items": item, "minItems": 1}
         words = {"type": "string", "enum": [pool, all_customers]}
         super().__init__(metadata={"oneOf": [words, people]}, **options)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str | list[str]:
         if isinstance(value, list) and value:
-            emails: list[Any] = fields.List(Email()).deserialize(value)
-            return emails
+            return _emails(value)
         if not isinstance(value, str) or value not in (pool, all_customers):
             raise ValidationError(f"Must be {pool}, {all_customers}, or a list of e-mails.")
         return value
+
+
+def _emails(items: list[Any]) -> list[str]:
+    """Return the items, each an e-mail; raises ValidationError that names the first wrong ones."""
+    emails, wrong = [], {}
+    for place, item in enumerate(items):
+        try:
+            emails.append(email.deserialize(item))
+        except ValidationError as error:
+            wrong[place] = error.messages
+            if len(wrong) == most_named:
+                break
+    if wrong:
+        raise ValidationError(wrong)
+    return emails
 
 
 class NewBatch(Schema):

@@ -13,9 +13,11 @@ columns = (
 
 # A spreadsheet runs a cell that begins like this as a formula; an apostrophe before it makes it a
 # text (https://owasp.org/www-community/attacks/CSV_Injection). A text that has apostrophes there
-# gets one more, so that taking one off gives back what was.
-formula = r"^'*[=+@\t\r-]"
-defused = re.compile(rf"'(?={formula[1:]})")
+# gets one more, so that taking one off gives back what was. Some spreadsheets take the signs of
+# other widths for the plain ones, as Unicode's NFKC does.
+wide = "\u207a\u207c\u208a\u208c\u2a75\u2a76\ufb29\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20"
+formula = rf"^'*[=+@{wide}\t\r-]"
+defused = re.compile(rf"^'(?={formula[1:]})")
 
 
 class Row(NamedTuple):

@@ -17,7 +17,7 @@ strict = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-inline_script = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+inline_script = re.compile(r"<script>([^<]*+(?:<(?!/?script>)[^<]*+)*+)</script>")
 
 
 def init_app(app: Flask) -> None:

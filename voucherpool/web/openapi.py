@@ -173,12 +173,12 @@ def _responses(*refusals: type[errors.VoucherPoolError]) -> dict[str, Any]:
             },
         )
         response["content"][problems.media_type]["examples"][refusal.code()] = {
-            "summary": refusal.explanation(),
+            "summary": refusal.detail,
             "value": {
                 "type": "about:blank",
                 "title": refusal.status.phrase,
                 "status": refusal.status.value,
-                "detail": refusal.explanation(),
+                "detail": refusal.detail,
                 "code": refusal.code(),
                 "request_id": "5b1ee9c8a9d84f7c",
             },

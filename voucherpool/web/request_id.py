@@ -15,6 +15,7 @@ def init_app(app: Flask) -> None:
     """Take the request's name from X-Request-Id or make one, and answer with it."""
     app.before_request(_name)
     app.after_request(_answer_with_name)
+    app.teardown_appcontext(_forget_name)
 
 
 def _name() -> None:
@@ -26,3 +27,8 @@ def _name() -> None:
 def _answer_with_name(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.request_id
     return response
+
+
+def _forget_name(_: BaseException | None) -> None:
+    # The thread's next words may be gunicorn's, about a request that came to no name.
+    logs.request_id.set(None)

@@ -2,17 +2,16 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from voucherpool.errors import MalformedJson
 
-Path = tuple[str | int, ...]  # of a value: the names and positions that lead to it
-
 deepest = 20
+widest = 100  # names in one object
+most_values = 30_000
 longest_number = 40
-largest_exponent = 350
 extreme = "Must be a number of ordinary size."
 # NUL cannot be stored in PostgreSQL; a lone surrogate cannot be encoded in UTF-8.
 unstorable = re.compile(r"[\x00\ud800-\udfff]")
@@ -29,6 +28,8 @@ def parse(body: bytes) -> Any:
 
     Raises MalformedJson, which names the field where there is one to name.
     """
+    if sum(map(body.count, (b",", b"[", b"{"))) > most_values:
+        raise MalformedJson(f"The body holds more than {most_values} values.")
     try:
         value = _decoder.decode(body.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -37,29 +38,33 @@ def parse(body: bytes) -> Any:
         raise MalformedJson(f"The body is not JSON: {error}.") from error
     except RecursionError as error:
         raise MalformedJson(f"The body is nested deeper than {deepest} levels.") from error
-    for path, reason in _refusals(value):
-        field = str(path[0]) if path else "body"
-        raise MalformedJson("The body holds a value that cannot be accepted.", {field: [reason]})
+    _check(value)
     return value
 
 
-def _refusals(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
-    if isinstance(value, Refused):
-        yield path, value.reason
-    elif isinstance(value, str):
+def _check(value: Any, field: str = "body", depth: int = 0) -> None:
+    """Raise MalformedJson, which names the outermost field, if a value cannot be accepted."""
+    if isinstance(value, str):
         if unstorable.search(value):
-            yield path, "Must not contain NUL or a lone surrogate."
+            _refuse(field, "Must not contain NUL or a lone surrogate.")
+    elif isinstance(value, Refused):
+        _refuse(field, value.reason)
     elif isinstance(value, dict | list):
-        if len(path) >= deepest:
-            yield path, f"Must not be nested deeper than {deepest} levels."
-            return
+        if depth >= deepest:
+            _refuse(field, f"Must not be nested deeper than {deepest} levels.")
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             if isinstance(key, str) and unstorable.search(key):
-                yield path, "Must not contain NUL or a lone surrogate in a name."
-            yield from _refusals(item, (*path, key))
+                _refuse(field, "Must not contain NUL or a lone surrogate in a name.")
+            _check(item, field if depth else str(key), depth + 1)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse(field: str, reason: str) -> NoReturn:
+    raise MalformedJson("The body holds a value that cannot be accepted.", {field: [reason]})
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | Refused:
+    if len(pairs) > widest:
+        return Refused(f"Must not have more than {widest} names.")
     fields: dict[str, Any] = {}
     for name, value in pairs:
         fields[name] = Refused("Must not be given more than once.") if name in fields else value
@@ -80,9 +85,7 @@ def _decimal(text: str) -> Decimal | Refused:
         number = Decimal(text)
     except InvalidOperation:
         return Refused(extreme)
-    exponent = int(number.as_tuple().exponent)
-    is_ordinary = number.adjusted() <= 308 and abs(exponent) <= largest_exponent
-    return number if is_ordinary else Refused(extreme)
+    return number if -350 <= number.adjusted() <= 308 else Refused(extreme)
 
 
 _decoder = json.JSONDecoder(
