@@ -26,25 +26,16 @@ ALTER TABLE refused_attempts DROP CONSTRAINT refused_attempts_customer_id_fkey;
 ALTER TABLE claims
     DROP CONSTRAINT claims_offer_id_fkey,
     DROP CONSTRAINT claims_customer_id_fkey;
-ALTER TABLE customer_redemptions
-    DROP CONSTRAINT customer_redemptions_offer_id_fkey,
-    DROP CONSTRAINT customer_redemptions_customer_id_fkey;
-ALTER TABLE offer_figures DROP CONSTRAINT offer_figures_offer_id_fkey;
-ALTER TABLE erased_redemptions DROP CONSTRAINT erased_redemptions_offer_id_fkey;
+ALTER TABLE offer_counts DROP CONSTRAINT offer_counts_offer_id_fkey;
 ALTER TABLE batches DROP CONSTRAINT batches_offer_id_fkey;
 
 -- Small and read in nearly every statement, beside the vouchers of any machine.
 SELECT create_reference_table('offers');
 SELECT create_reference_table('customers');
 
--- The guard reads it beside the voucher, so it must be there on every machine. That costs: writers of
--- a reference table wait for each other until they commit, and here each redemption writes.
-SELECT create_reference_table('customer_redemptions');
-
--- Small, rarely written, and written together with reference tables.
-SELECT create_reference_table('erased_redemptions');
-SELECT create_reference_table('purged_vouchers');
-SELECT create_reference_table('purged_redemptions');
+-- Written by the archive alone, and read beside the vouchers of any machine.
+SELECT create_reference_table('customer_totals');
+SELECT create_reference_table('archived_totals');
 
 -- One voucher, one machine: what has a code goes where the voucher is, in the archive too.
 SELECT create_distributed_table('vouchers', 'code_key', colocate_with => 'none');
@@ -57,8 +48,8 @@ SELECT create_distributed_table('archived_redemptions', 'code_key', colocate_wit
 SELECT create_distributed_table('idempotency_keys', 'key', colocate_with => 'none');
 SELECT create_distributed_table('claims', 'claim_ref', colocate_with => 'none');
 
--- Written by each redemption, read by few: not a reference table, so that writers need not wait.
-SELECT create_distributed_table('offer_figures', 'offer_id', colocate_with => 'none');
+-- Written with each issue, read by few: not a reference table, so that writers need not wait.
+SELECT create_distributed_table('offer_counts', 'offer_id', colocate_with => 'none');
 
 -- These stay on the coordinator, to which the service connects.
 -- Local: api_keys, for each request reads it, and a machine more to ask would only cost time.
@@ -81,15 +72,8 @@ ALTER TABLE claims
     ADD CONSTRAINT claims_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers (id);
 ALTER TABLE claims
     ADD CONSTRAINT claims_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers (id);
-ALTER TABLE customer_redemptions
-    ADD CONSTRAINT customer_redemptions_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers (id);
-ALTER TABLE customer_redemptions
-    ADD CONSTRAINT customer_redemptions_customer_id_fkey
-    FOREIGN KEY (customer_id) REFERENCES customers (id);
-ALTER TABLE offer_figures
-    ADD CONSTRAINT offer_figures_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers (id);
-ALTER TABLE erased_redemptions
-    ADD CONSTRAINT erased_redemptions_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers (id);
+ALTER TABLE offer_counts
+    ADD CONSTRAINT offer_counts_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers (id);
 ALTER TABLE batches
     ADD CONSTRAINT batches_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers (id);
 

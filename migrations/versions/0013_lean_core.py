@@ -30,6 +30,8 @@ of_columns = {
     },
     "redemptions": {"order_ref": "reference", "discount": "positive_amount"},
 }
+# Of the same types, so that PostgreSQL reads both as one.
+of_columns |= {f"archived_{table}": columns for table, columns in of_columns.items()}
 checks_before = {
     "vouchers": {
         "code_key": "code_key ~ '^[0-9A-HJKMNP-Z]{4,64}$'",

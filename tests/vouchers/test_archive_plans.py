@@ -64,7 +64,7 @@ def test_what_is_asked_of_hot_tables_and_archive_reads_neither_whole(explain):
     after = tuple_(*order) > tuple_(text("now() - interval '9 days'"), uuid.UUID(int=0))
     for part_of_the_ledger in (page, page.where(after)):
         found = explain(part_of_the_ledger.order_by(*order).limit(101))
-        assert "Merge Append" in found
+        assert "Merge Append" in found, found
         assert not re.search("Sort Method|Seq Scan on (archived_)?(vouchers|redemp)", found), found
 
 

@@ -18,9 +18,7 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.orm import Mapped
-from sqlalchemy.types import TypeEngine
 
-from voucherpool.database.domains import Domain
 from voucherpool.database.model import Model
 from voucherpool.vouchers.models import Redemption, Voucher
 
@@ -34,15 +32,11 @@ def _archive_of(table: Table, *indexes: Index) -> Table:
     return Table(
         f"archived_{table.name}",
         table.metadata,
-        *(Column(column.name, _base(column.type), nullable=column.nullable) for column in table.c),
+        *(Column(column.name, column.type, nullable=column.nullable) for column in table.c),
         Column("archived_at", DateTime(timezone=True), nullable=False),
         *indexes,
         postgresql_partition_by="RANGE (archived_at)",
     )
-
-
-def _base(type_: TypeEngine[Any]) -> TypeEngine[Any]:
-    return type_.impl_instance if isinstance(type_, Domain) else type_
 
 
 archived_vouchers = _archive_of(
