@@ -21,7 +21,7 @@ from voucherpool.web import apikeys
 factor, modulus = 387_420_489, 2_147_483_647  # 3**18, and a prime
 stride = 7919  # a prime that divides no group's count
 
-hot_code = "HBENCHMARKED"
+hot_code, limited_code = "HBENCHMARKED", "NBENCHMARKED"
 
 customers = """
     INSERT INTO customers (email, email_key) SELECT email, email
@@ -36,10 +36,11 @@ vouchers = """
             (SELECT min(id) FROM customers WHERE email_key = '{first}') AS first,
             now() + (10 + n % 365) * interval '1 day' AS expires_at
         FROM generate_series(0::bigint, {count} - 1) AS n ORDER BY n) AS new"""
-hot = f"""
+hot = """
     INSERT INTO vouchers (code_key, code, offer_id, expires_at, max_redemptions)
-    SELECT '{hot_code}', '{hot_code}', id, now() + interval '90 days', 1000000000
-    FROM offers WHERE name = 'H'"""
+    SELECT '{code}', '{code}', id, now() + interval '90 days', 1000000000
+    FROM offers WHERE name = '{letter}'"""
+limit = "UPDATE offers SET max_redemptions_per_customer = 1000000 WHERE name = 'N'"
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,12 @@ def prepare(database: URL, *groups: Group) -> str:
     # Foreign keys are not looked up row by row: what they would find is made in the same breath.
     settings = "SET session_replication_role = replica"
     statements = [statement for group in groups for statement in group.statements()]
-    hot_offer = offer.format(letter="H")
+    for code in (hot_code, limited_code):
+        values = {"letter": code[0], "code": code}
+        statements += [offer.format(**values), hot.format(**values)]
     # No checkpoint follows, after which the first change of each page is written whole: how many of
     # those a short run meets would decide what it measures.
-    home.execute(database, settings, *statements, hot_offer, hot, "VACUUM ANALYZE")
+    home.execute(database, settings, *statements, limit, "VACUUM ANALYZE")
     return key
 
 

@@ -66,24 +66,28 @@ class Bench:
         log, runs = self._folder / "gunicorn.log", defaultdict(list)
         with (
             processes.gunicorn(self._database, log, "bench.bare:app") as bare,
+            processes.gunicorn(self._database, log, "bench.floor:app") as floor,
             processes.gunicorn(self._database, log) as service,
         ):
             _tell("Warming up")
-            self._round(bare, service, 1)
+            self._round(bare, floor, service, 1)
             home.execute(self._database, "VACUUM ANALYZE")
             if watch_memory:
                 self._note_memory(service, few)
             for number in range(rounds):
                 _tell(f"Round {number + 1} of {rounds}")
-                for name, run in self._round(bare, service, seconds).items():
+                for name, run in self._round(bare, floor, service, seconds).items():
                     runs[name].append(run)
             if watch_memory:
                 self._note_memory(service, many)
         return runs
 
-    def _round(self, bare: Service, service: Service, seconds: int) -> dict[str, Run]:
+    def _round(
+        self, bare: Service, floor: Service, service: Service, seconds: int
+    ) -> dict[str, Run]:
         runs = {
             operations.bare.name: self._run(bare, operations.bare, seconds),
+            operations.floor.name: self._run(floor, operations.floor, seconds),
             floors.update: self._update(seconds),
         }
         for operation in self._operations:

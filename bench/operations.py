@@ -15,6 +15,7 @@ groups = (fresh, kept, pool, many)
 far_page = 10_000
 voucher = '{"code":"$code","email":"$email"}'
 hot_voucher = f'{{"code":"{fill.hot_code}","email":"$email"}}'
+limited_voucher = f'{{"code":"{fill.limited_code}","email":"$email"}}'
 new_voucher = (
     '{"email":"$email","offer_name":"KOI","discount":22.1,"expiry":"2099-04-21T18:25:43-05:00"}'
 )
@@ -22,6 +23,7 @@ first, far = "list of 1 000 100, first page", f"list of 1 000 100, page {far_pag
 claim = '{"email":"$email","offer_name":"P"}'
 
 bare = Operation("bare Flask route", "/vouchers/validate", voucher, fresh)
+floor = Operation("floor route", "/vouchers/validate", voucher, fresh)
 redeem = Operation("validate", "/vouchers/validate", voucher, fresh)
 redeem_with_key = Operation(
     "validate with Idempotency-Key", "/vouchers/validate", voucher, fresh, with_key=True
@@ -31,6 +33,13 @@ hot = Operation(
     "validate one hot code, 64 connections",
     "/vouchers/validate",
     hot_voucher,
+    fresh,
+    connections=64,
+)
+limited = Operation(
+    "validate one hot code, a limit per customer, 64 connections",
+    "/vouchers/validate",
+    limited_voucher,
     fresh,
     connections=64,
 )
@@ -46,6 +55,7 @@ def all_of(database: URL) -> list[Operation]:
         redeem_with_key,
         spread,
         hot,
+        limited,
         check,
         Operation("list", "/vouchers?email=$email", "", kept, "GET"),
         Operation(first, pages, "", kept, "GET"),

@@ -41,15 +41,20 @@ class Ratio(NamedTuple):
 
 
 ratios = (
-    Ratio(operations.redeem.name, operations.bare.name, "rate", "of the bare route (goal ≥ 0.45)"),
+    Ratio(operations.redeem.name, operations.floor.name, "rate", "of the floor (goal ≥ 0.85)"),
+    Ratio(
+        operations.redeem.name, operations.floor.name, "app", "times the floor's CPU (goal ≤ 1.4)"
+    ),
+    Ratio(operations.floor.name, operations.bare.name, "rate", "of the bare route"),
     Ratio(
         operations.redeem.name,
         paced_update,
         "database",
-        "times the CPU of as many UPDATEs (goal ≤ 2)",
+        "times the CPU of as many UPDATEs (goal ≤ 1.4)",
     ),
     Ratio(operations.redeem.name, update, "database", "times that of an UPDATE at full speed"),
     Ratio(operations.hot.name, operations.spread.name, "rate", "of the spread load (goal ≥ 0.8)"),
+    Ratio(operations.limited.name, operations.hot.name, "rate", "of that without (goal ≥ 0.5)"),
     Ratio(operations.far, operations.first, "database", "times the first page's CPU (goal 1)"),
 )
 

@@ -194,8 +194,8 @@ def explain(app: Flask) -> Callable[..., str]:
     def run(statement: Any, **values: Any) -> str:
         with app.app_context(), db.engine.connect() as connection:
             if isinstance(statement, Statement):
-                text = statement._text_for(connection.connection)
-                values = statement._nothing | values
+                text = statement.text_for(connection.connection)
+                values = statement.parameters | values
             else:
                 text = statement.compile(db.engine)
                 values = text.construct_params(values)

@@ -47,16 +47,16 @@ def before(app, fragment, act, times=1):
 @pytest.fixture
 def instead(monkeypatch):
     """Return a function: the next runs of a Statement run what `change` makes of its text."""
-    text_for = Statement._text_for
+    text_for = Statement.text_for
 
     def arrange(name, change, times=1):
         left = [change] * times
 
         def run(statement, connection):
             text = text_for(statement, connection)
-            return left.pop()(text) if statement._name == name and left else text
+            return left.pop()(text) if statement.name == name and left else text
 
-        monkeypatch.setattr(Statement, "_text_for", run)
+        monkeypatch.setattr(Statement, "text_for", run)
 
     return arrange
 

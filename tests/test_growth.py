@@ -62,4 +62,4 @@ def test_the_answer_of_an_idempotency_key_is_stored_without_touching_an_index(ap
     with in_place(app, idempotency_keys=1):
         idempotency.claim.one_or_none({"key": "k", "fingerprint": bytes(32)})
         answer = {"this": "k", "code": 201, "text": '{"code":"CFZG-G4HZ-T15C"}'}
-        db.session.connection().exec_driver_sql(idempotency.settle._sql, answer)
+        db.session.connection().exec_driver_sql(idempotency.settle.sql, answer)

@@ -33,6 +33,9 @@ class Statement(Generic[Row]):
     named bindparams; those that a caller leaves out are NULL. It runs in the present transaction;
     outside of any it commits by itself. One whose best plan depends on the values is not
     `prepared`.
+
+    `sql`, `preparation` and `execution` are its texts, `parameters` its parameters, all of them
+    None.
     """
 
     def __init__(
@@ -52,12 +55,12 @@ class Statement(Generic[Row]):
         }
         types = {key: bind.type.compile(dialect) for key, bind in binds if not bind.unique}
         numbers = {key: f"${number}" for number, key in enumerate(types, 1)}
-        self._sql = placeholder.sub(lambda it: constants.get(it[1], it[0]), compiled.string)
-        numbered = placeholder.sub(lambda it: numbers[it[1]], self._sql).replace("%%", "%")
-        self._name, self._row, self._is_prepared = name, row, prepared
-        self._preparation = f"PREPARE {name} ({', '.join(types.values())}) AS {numbered}"
-        self._execution = f"EXECUTE {name} ({', '.join(f'%({key})s' for key in types)})"
-        self._nothing = dict.fromkeys(types)
+        self.sql = placeholder.sub(lambda it: constants.get(it[1], it[0]), compiled.string)
+        numbered = placeholder.sub(lambda it: numbers[it[1]], self.sql).replace("%%", "%")
+        self.name, self._row, self._is_prepared = name, row, prepared
+        self.preparation = f"PREPARE {name} ({', '.join(types.values())}) AS {numbered}"
+        self.execution = f"EXECUTE {name} ({', '.join(f'%({key})s' for key in types)})"
+        self.parameters = dict.fromkeys(types)
         columns = tuple(statement.exported_columns.keys())
         if columns != getattr(row, "_fields", ()):
             raise TypeError(f"{name} returns {columns}, and {row} has other fields")
@@ -76,31 +79,32 @@ class Statement(Generic[Row]):
         with _lent_connection() as connection:
             cursor = connection.cursor()
             try:
-                text = self._text_for(connection)
+                text = self.text_for(connection)
                 if lock is not None:
                     text = f"{take_lock};{text}"
                 text = state_of(connection).opening() + text
-                cursor.execute(text, {**self._nothing, **values, "lock": lock})
+                cursor.execute(text, {**self.parameters, **values, "lock": lock})
                 return [self._row(*found) for found in cursor.fetchall()]
             except psycopg2.Error as error:
-                raise _as_raised_by_sqlalchemy(error, self._sql, connection) from error
+                raise _as_raised_by_sqlalchemy(error, self.sql, connection) from error
 
     def run_with_commit(self, values: dict[str, Any]) -> None:
         """Run the statement as the last of the present transaction, in the commit's round trip."""
         present = present_transaction()
         if present is None:
             raise RuntimeError("there is no transaction to commit")
-        present.final_statement = self._text_for(db.session.connection().connection)
-        present.final_values = self._nothing | values
+        present.final_statement = self.text_for(db.session.connection().connection)
+        present.final_values = self.parameters | values
 
-    def _text_for(self, connection: PoolProxiedConnection) -> str:
+    def text_for(self, connection: PoolProxiedConnection) -> str:
+        """Return the text that runs the statement on the connection; prepare it there if needed."""
         if not (self._is_prepared and db.engine.get_execution_options()["prepare"]):
-            return self._sql
+            return self.sql
         prepared = state_of(connection).prepared
-        if self._name not in prepared:
-            connection.cursor().execute(self._preparation)
-            prepared.add(self._name)
-        return self._execution
+        if self.name not in prepared:
+            connection.cursor().execute(self.preparation)
+            prepared.add(self.name)
+        return self.execution
 
 
 @contextmanager

@@ -1,0 +1,42 @@
+"""The floor under a redemption: bare Flask, psycopg2 and the very same prepared statement."""
+
+import os
+import threading
+from typing import Any
+
+import psycopg2
+from flask import Flask, request
+
+from voucherpool.config import Config
+from voucherpool.vouchers.redeeming import Redeemed, take_free
+
+app = Flask(__name__)
+config = Config.from_environment(os.environ)
+address = config.database_url.set(drivername="postgresql").render_as_string(hide_password=False)
+of_thread = threading.local()
+
+
+def cursor() -> Any:
+    """Return the thread's cursor, on a connection that has prepared the statement."""
+    if not hasattr(of_thread, "cursor"):
+        connection = psycopg2.connect(address, **config.connection_settings())
+        connection.autocommit = True
+        of_thread.cursor = connection.cursor()
+        of_thread.cursor.execute(take_free.preparation)
+    return of_thread.cursor
+
+
+@app.post("/vouchers/validate")
+def redeem() -> tuple[dict[str, Any], int]:
+    """Redeem the voucher."""
+    body = request.get_json(force=True)
+    values = {"key": body["code"], "email": body["email"]}
+    found = cursor()
+    found.execute(take_free.execution, take_free.parameters | values)
+    redeemed = Redeemed(*found.fetchone())
+    return {
+        "redemption_id": redeemed.id,
+        "redeemed_at": redeemed.redeemed_at.isoformat(),
+        "discount": float(redeemed.discount),
+        "discount_type": redeemed.discount_type,
+    }, 201
