@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from tests.builders import ana, in_days
 from voucherpool.db import db, long_transaction, transaction
 from voucherpool.statements import Statement
+from voucherpool.vouchers import redemption, support
 
 serialization_failure, read_only = "40001", "25006"
 
@@ -201,3 +202,25 @@ def test_a_refusal_is_answered_as_such_when_the_commit_that_keeps_it_is_lost(
     code = make.voucher(days=-1)
     with once_at_commit(app, terminate):
         assert validate(client, code, order_ref="o").json["code"] == "voucher_expired"
+
+
+@pytest.mark.parametrize(("at", "answered"), [("refuse", 404), ("remember", 503)])
+def test_a_connection_that_is_lost_during_a_refusal_is_no_error_in_the_log(
+    client, make, terminate, monkeypatch, caplog, at, answered
+):
+    make.customer()
+    module = {"refuse": redemption, "remember": support}[at]
+    proceed = getattr(module, at)
+
+    def lose(*args):
+        terminate(db.session.connection())
+        return proceed(*args)
+
+    monkeypatch.setattr(module, at, lose)
+    body = {"code": "0000-0000-0000", "email": ana}
+    answer = client.post("/vouchers/validate", json=body, headers={"Idempotency-Key": "k"})
+    assert answer.status_code == answered
+    levels = {record.levelname for record in caplog.records}
+    assert "WARNING" in levels
+    assert not levels & {"ERROR", "CRITICAL"}
+    assert client.get(f"/vouchers?email={ana}").json == []

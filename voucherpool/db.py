@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from functools import wraps
-from select import POLLIN, poll
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 from flask_sqlalchemy import SQLAlchemy
 from psycopg2 import Error
 from psycopg2.errors import DeadlockDetected, ReadOnlySqlTransaction, SerializationFailure
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR
+from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 from sqlalchemy import (
     BigInteger,
     Connection,
@@ -27,10 +26,11 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, registry
-from sqlalchemy.pool import ConnectionPoolEntry, Pool
+from sqlalchemy.pool import Pool
 
+from voucherpool import connections
 from voucherpool.errors import OutcomeUnknown
 
 Arguments = ParamSpec("Arguments")
@@ -164,25 +164,8 @@ def _begin(
     return statement, values
 
 
-@event.listens_for(Pool, "reset")
-def _end(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
-    record.info.pop("begin", None)
-    if connection.autocommit:
-        if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
-            connection.cursor().execute("ROLLBACK")
-    else:
-        connection.rollback()
-        connection.autocommit = True
-
-
-@event.listens_for(Pool, "checkout")
-def _replace_if_closed(connection: Any, *_: Any) -> None:
-    # An idle connection has nothing to read unless the server said good-bye. To ask the server
-    # itself, as the pool can, takes a round trip for each request.
-    idle = poll()
-    idle.register(connection, POLLIN)
-    if idle.poll(0):
-        raise InvalidatePoolError
+event.listen(Pool, "reset", connections.end_transaction)
+event.listen(Pool, "checkout", connections.replace_if_closed)
 
 
 def lift_timeout() -> None:
