@@ -12,6 +12,7 @@ from voucherpool.database import retries
 from voucherpool.database.model import db
 from voucherpool.database.statements import Statement
 from voucherpool.database.transactions import long_transaction, transaction
+from voucherpool.vouchers import eligibility, support
 
 serialization_failure, read_only = "40001", "25006"
 
@@ -206,3 +207,32 @@ def test_a_refusal_is_answered_as_such_when_the_commit_that_keeps_it_is_lost(
     code = make.voucher(days=-1)
     with once_at_commit(app, terminate):
         assert validate(client, code, order_ref="o").json["code"] == "voucher_expired"
+
+
+@pytest.mark.parametrize(
+    ("module", "at", "answered"), [(eligibility, "look", 404), (support, "remember", 503)]
+)
+def test_a_connection_that_is_lost_during_a_refusal_is_no_error_in_the_log(
+    client, make, terminate, monkeypatch, caplog, module, at, answered
+):
+    make.customer()
+    proceed = getattr(module, at)
+
+    def lose_before(*args):
+        terminate(db.session.connection())
+        return proceed(*args)
+
+    def lose_after(*args):
+        try:
+            return proceed(*args)
+        finally:
+            terminate(db.session.connection())
+
+    monkeypatch.setattr(module, at, lose_before if module is support else lose_after)
+    body = {"code": "0000-0000-0000", "email": ana}
+    answer = client.post("/vouchers/validate", json=body, headers={"Idempotency-Key": "k"})
+    assert answer.status_code == answered
+    levels = {record.levelname for record in caplog.records}
+    assert "WARNING" in levels
+    assert not levels & {"ERROR", "CRITICAL"}
+    assert client.get(f"/vouchers?email={ana}").json == []

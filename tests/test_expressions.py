@@ -10,10 +10,11 @@ import pytest
 
 import voucherpool
 from tests.stopwatch import cpu_seconds
-from voucherpool import logs, patterns
+from voucherpool import logs, patterns, statements
 from voucherpool.config import checkout
 from voucherpool.fields import Email
 from voucherpool.vouchers.schemas import VanityCode
+from voucherpool.web import headers
 
 methods = {"fullmatch", "match", "search", "sub", "findall", "finditer", "split"}
 most_seconds = 0.05
@@ -27,6 +28,8 @@ longest = {
     patterns.code_pattern.pattern: 64,
     "#+": 64,  # in the pattern of a batch
     logs.personal.pattern: logs.longest_message + 2,
+    headers.inline_script.pattern: 2**17,  # in the page of /docs
+    statements.placeholder.pattern: 2**17,  # in a statement
     r"(?<!^)(?=[A-Z])": 100,  # in the name of a class
     r"[^a-z]+": 100,  # in HTTP's name of a status
 }

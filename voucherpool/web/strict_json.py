@@ -10,7 +10,7 @@ from voucherpool.errors import MalformedJson
 
 deepest = 20
 widest = 100  # names in one object
-most_values = 30_000
+most_values = 20_000
 longest_number = 40
 extreme = "Must be a number of ordinary size."
 # NUL cannot be stored in PostgreSQL; a lone surrogate cannot be encoded in UTF-8.
@@ -49,7 +49,7 @@ def _check(value: Any, field: str = "body", depth: int = 0) -> None:
             _refuse(field, "Must not contain NUL or a lone surrogate.")
     elif isinstance(value, Refused):
         _refuse(field, value.reason)
-    elif isinstance(value, dict | list):
+    elif isinstance(value, (dict, list)):
         if depth >= deepest:
             _refuse(field, f"Must not be nested deeper than {deepest} levels.")
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
