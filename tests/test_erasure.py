@@ -302,7 +302,7 @@ def test_an_answer_under_way_does_not_bring_the_e_mail_back(
 
 
 def test_an_erasure_waits_for_the_answer_that_is_about_to_be_stored(
-    app, client, make, erase, dump, monkeypatch
+    app, client, make, erase, dump, gate, monkeypatch
 ):
     code, storable = make.voucher(), personal.storable
 
@@ -310,8 +310,7 @@ def test_an_erasure_waits_for_the_answer_that_is_about_to_be_stored(
         text = storable(body)
         threads.append(Thread(target=erase))
         threads[0].start()
-        threads[0].join(0.3)
-        assert threads[0].is_alive()
+        gate.until_waiting(1)
         return text
 
     threads = []
@@ -322,7 +321,7 @@ def test_an_erasure_waits_for_the_answer_that_is_about_to_be_stored(
     assert traces(dump(), ana) == []
 
 
-def test_who_waits_for_the_erasure_finds_nobody(app, client, make, dump):
+def test_who_waits_for_the_erasure_finds_nobody(app, client, make, dump, gate):
     """A change and a second erasure that come while the first is under way."""
     make.customer()
     answers = {}
@@ -335,8 +334,7 @@ def test_who_waits_for_the_erasure_finds_nobody(app, client, make, dump):
         customers.lock(1)
         for thread in threads:
             thread.start()
-            thread.join(0.2)
-            assert thread.is_alive()
+        gate.until_waiting(len(threads))
         customers.make_anonymous(1)
     for thread in threads:
         thread.join(10)

@@ -16,7 +16,7 @@ from tests.gate import patient
 from tests.server import Server, run_gunicorn
 from voucherpool import create_app
 from voucherpool.database.model import db
-from voucherpool.errors import TooManyFailedAttempts
+from voucherpool.errors import DatabaseUnavailable, TooManyFailedAttempts
 from voucherpool.web import apikeys, throttle
 
 path = "/vouchers/validate"
@@ -59,6 +59,10 @@ def let_a_minute_pass(app, sql):
 
 def let_a_second_pass(app):
     app.extensions["throttle"]._renewed_at -= 1
+
+
+def let_no_second_pass(app):
+    app.extensions["throttle"]._renewed_at = time.monotonic() + 60
 
 
 @pytest.fixture
@@ -107,9 +111,10 @@ def test_misses_that_another_worker_counted_are_known_a_second_later(
     assert guess(client, code) == slowed
 
 
-def test_a_worker_that_sees_a_guess_too_many_knows_it_at_once(client, make, other_worker):
+def test_a_worker_that_sees_a_guess_too_many_knows_it_at_once(app, client, make, other_worker):
     code = make.voucher()
     assert guess(client) == wrong
+    let_no_second_pass(app)
     assert [guess(other_worker) for _ in range(9)] == [wrong] * 9
     assert [guess(client), guess(client, code)] == [slowed, slowed]
 
@@ -125,12 +130,29 @@ def test_a_worker_still_knows_its_own_misses_after_it_asked_for_the_others(app, 
     assert len(app.extensions["throttle"].subjects()) == 2
 
 
+def counted(misses):
+    return SimpleNamespace(subject=b"ana", miss_count=misses, left=60)
+
+
 def test_a_count_that_comes_late_does_not_undo_a_later_one():
     memory = throttle.Memory()
-    for count in (3, 2):
-        memory.learn([SimpleNamespace(subject=b"ana", miss_count=count, left=60)])
+    for misses in (3, 2):
+        memory.learn([counted(misses)])
     with pytest.raises(TooManyFailedAttempts), memory.guess({b"ana": 3}):
         pass
+
+
+@pytest.mark.parametrize("misses", [0, 1, 2])
+def test_no_more_guesses_are_at_work_than_may_be_wrong(monkeypatch, misses):
+    monkeypatch.setattr(throttle, "longest_wait_seconds", 0.01)
+    memory = throttle.Memory()
+    memory.learn([counted(misses)])
+    for _ in range(2):
+        with ExitStack() as stack:
+            for _ in range(3 - misses):
+                stack.enter_context(memory.guess({b"ana": 3}))
+            with pytest.raises(DatabaseUnavailable):
+                stack.enter_context(memory.guess({b"ana": 3}))
 
 
 def test_what_is_known_of_a_customer_ends_with_the_minute(app, client, make, sql):
@@ -138,8 +160,8 @@ def test_what_is_known_of_a_customer_ends_with_the_minute(app, client, make, sql
     assert [guess(client) for _ in range(9)] == [wrong] * 9
     sql("UPDATE misses SET since = now() - interval '59 seconds'")
     assert [guess(client), guess(client), guess(client, code)] == [wrong, slowed, slowed]
+    let_no_second_pass(app)
     time.sleep(1)
-    app.extensions["throttle"]._renewed_at = time.monotonic()  # it asks nobody
     assert guess(client, code)[0] == 201
 
 
