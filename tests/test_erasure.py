@@ -13,7 +13,6 @@ from voucherpool import auditing
 from voucherpool.customers import service as customers
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
-from voucherpool.web import personal
 
 given = "Ana.Ünal@Example.org"
 name = "Ana Ünal-Öz"
@@ -287,7 +286,7 @@ def test_an_answer_under_way_does_not_bring_the_e_mail_back(
         "reverse": (f"/redemptions/{redemption['redemption_id']}/reverse", {}),
         "disable": ("/vouchers/disable", {"code": code}),
     }[route]
-    storable = personal.storable
+    storable = app.extensions["redaction"]
 
     def erase_first(body):
         thread = Thread(target=erase)
@@ -295,7 +294,7 @@ def test_an_answer_under_way_does_not_bring_the_e_mail_back(
         thread.join(10)
         return storable(body)
 
-    monkeypatch.setattr(personal, "storable", erase_first)
+    monkeypatch.setitem(app.extensions, "redaction", erase_first)
     assert post(client, path, body, "k").status_code == 200
     assert traces(dump(), ana) == []
     assert sql("SELECT status FROM idempotency_keys") == [(200,)]
@@ -304,7 +303,7 @@ def test_an_answer_under_way_does_not_bring_the_e_mail_back(
 def test_an_erasure_waits_for_the_answer_that_is_about_to_be_stored(
     app, client, make, erase, dump, gate, monkeypatch
 ):
-    code, storable = make.voucher(), personal.storable
+    code, storable = make.voucher(), app.extensions["redaction"]
 
     def store_and_erase(body):
         text = storable(body)
@@ -314,7 +313,7 @@ def test_an_erasure_waits_for_the_answer_that_is_about_to_be_stored(
         return text
 
     threads = []
-    monkeypatch.setattr(personal, "storable", store_and_erase)
+    monkeypatch.setitem(app.extensions, "redaction", store_and_erase)
     answer = post(client, "/vouchers/disable", {"code": code}, "k")
     assert answer.json["email"] == ana
     threads[0].join(10)

@@ -7,24 +7,26 @@ from typing import Any, TypeVar
 from flask import Flask
 from flask_migrate import Migrate
 
-from voucherpool import cli
+from voucherpool import cli, erasure
 from voucherpool.batches import commands as batch_commands
 from voucherpool.batches import routes as batches
+from voucherpool.claims import routes as claims
 from voucherpool.config import Config, checkout
 from voucherpool.customers import routes as customers
 from voucherpool.database.model import db
 from voucherpool.files import commands as file_commands
 from voucherpool.files import routes as files
 from voucherpool.offers import routes as offers
+from voucherpool.redemptions import routes as redemptions
 from voucherpool.statistics import routes as statistics
 from voucherpool.vouchers import commands as voucher_commands
-from voucherpool.vouchers import ledger_routes as redemptions
 from voucherpool.vouchers import routes as vouchers
 from voucherpool.web import (
     auth,
     bodies,
     headers,
     health,
+    idempotency,
     observation,
     openapi,
     problems,
@@ -66,9 +68,10 @@ def create_app(config: Config | None = None) -> Flask:
     headers.init_app(app)
     auth.init_app(app)
     throttle.init_app(app)
+    idempotency.init_app(app, erasure.redacted)
     health.init_app(app)
     api = openapi.init_app(app)
-    domains = (vouchers, redemptions, offers, statistics, customers, batches, files)
+    domains = (vouchers, claims, redemptions, offers, statistics, customers, batches, files)
     for part in (*domains, health, observation):
         api.register_blueprint(part.blueprint)
     problems.init_app(app)

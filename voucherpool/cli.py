@@ -131,7 +131,8 @@ def cleanup() -> None:
 def worker() -> None:
     """Do all background work until SIGTERM or Ctrl-C; any number of workers may run."""
     durability.insist(current_app.config)
-    background.run()
+    ages = (current_app.config[name] for name in ("ARCHIVE_OLDER_THAN", "PURGE_OLDER_THAN"))
+    background.run(background.pieces(*ages))
 
 
 @commands.group(cls=Group)

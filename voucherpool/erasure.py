@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 
 from voucherpool.customers import service as customers
 from voucherpool.vouchers import holds
-from voucherpool.web import idempotency, throttle
+from voucherpool.web import idempotency, personal, throttle
 
 Forget = Callable[[Collection[str]], None]
 
@@ -17,12 +17,22 @@ def erase(customer_id: int) -> None:
 
     end_holds() follows in a transaction of its own. Raises CustomerNotFound.
     """
-    # The lock comes first: who stores an answer that shows the e-mail holds it too, so that it
-    # either is forgotten below or finds no e-mail (voucherpool.web.personal).
+    # The lock comes first: redacted() holds it too for each e-mail that an answer shows, so that
+    # the answer is either forgotten below or finds no such customer.
     emails = customers.lock(customer_id).emails()
     for forget in places:
         forget(emails)
     customers.make_anonymous(customer_id)
+
+
+def redacted(body: str) -> str:
+    """Return an answer as it may be stored: with null for people erased since it was written.
+
+    Whoever else it names can be erased only once the transaction is over.
+    """
+    shown = personal.emails_in(body)
+    erased = shown - customers.pin(shown) if shown else set()
+    return personal.without(body, erased) if erased else body
 
 
 def end_holds(customer_id: int) -> None:

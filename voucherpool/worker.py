@@ -7,14 +7,13 @@ own, and tell whether there was any to do. A piece may be killed at any instant.
 import logging.config
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from itertools import chain
 from threading import Event
 from typing import Any
-
-from flask import current_app
 
 from voucherpool import erasure, logs
 from voucherpool.batches import generating
@@ -29,7 +28,7 @@ log = logging.getLogger(__name__)
 idle_seconds = 1.0
 seconds_between_rounds = 24 * 60 * 60.0
 
-Piece = Callable[[], bool]
+Pieces = Mapping[str, Callable[[], bool]]
 
 
 def add_chunk_to_batch() -> bool:
@@ -81,23 +80,23 @@ def forget_what_is_old() -> bool:
     return True
 
 
-def archive_a_batch() -> bool:
-    """Archive some of the vouchers that are over, where it is configured."""
-    if (age := current_app.config["ARCHIVE_OLDER_THAN"]) is None:
+def archive_a_batch(older_than: timedelta | None) -> bool:
+    """Archive some of the vouchers that are over for so long; None archives none."""
+    if older_than is None:
         return False
     with to_archive.next(archiving.blocks) as first:
         if first is None:
             return False
         with archiving.gently(), long_transaction():
-            archiving.archive(age, first)
+            archiving.archive(older_than, first)
     return True
 
 
-def purge_a_month() -> bool:
-    """Purge a month of the archive that is old enough, where it is configured."""
-    if (age := current_app.config["PURGE_OLDER_THAN"]) is None:
+def purge_a_month(older_than: timedelta | None) -> bool:
+    """Purge a month of the archive that is so old; None purges none."""
+    if older_than is None:
         return False
-    with to_purge.next(partial(partitions.months, age)) as month:
+    with to_purge.next(partial(partitions.months, older_than)) as month:
         if month is None:
             return False
         with long_transaction():
@@ -105,15 +104,17 @@ def purge_a_month() -> bool:
     return True
 
 
-pieces: Sequence[Piece] = (
-    add_chunk_to_batch,
-    forget_what_is_old,
-    archive_a_batch,
-    purge_a_month,
-)
+def pieces(archive_older_than: timedelta | None, purge_older_than: timedelta | None) -> Pieces:
+    """Return all pieces of work by their names."""
+    return {
+        "batches": add_chunk_to_batch,
+        "forgetting": forget_what_is_old,
+        "archiving": partial(archive_a_batch, archive_older_than),
+        "purging": partial(purge_a_month, purge_older_than),
+    }
 
 
-def run(pieces: Sequence[Piece] = pieces) -> None:
+def run(pieces: Pieces) -> None:
     """Do the pieces in turn until SIGTERM or SIGINT; the one that has begun is finished."""
     logging.config.dictConfig(logs.settings())
     stopping = Event()
@@ -121,20 +122,20 @@ def run(pieces: Sequence[Piece] = pieces) -> None:
     log.info("The worker begins.")
     while not stopping.is_set():
         # Every piece gets its turn: much work of one kind does not keep the others waiting.
-        did_something = [_attempt(piece) for piece in pieces]
+        did_something = [_attempt(name, piece) for name, piece in pieces.items()]
         if not any(did_something):
             stopping.wait(idle_seconds)
     log.info("The worker ends.")
 
 
-def _attempt(piece: Piece) -> bool:
+def _attempt(name: str, piece: Callable[[], bool]) -> bool:
     try:
         return piece()
     except unusable as error:
         cause = type(error.orig).__name__
         log.warning("The database cannot be used (%s); trying again.", cause)
     except Exception:  # the other pieces must go on
-        log.exception("%s failed.", piece.__name__)
+        log.exception("%s failed.", name)
     finally:
         db.session.remove()
     return False

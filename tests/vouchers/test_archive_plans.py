@@ -8,8 +8,10 @@ import pytest
 from sqlalchemy import text, tuple_
 
 from tests.builders import ana
+from voucherpool.claims import service as claiming
 from voucherpool.database.transactions import transaction
-from voucherpool.vouchers import archiving, claiming, eligibility, ledger, support
+from voucherpool.redemptions import service as redemptions
+from voucherpool.vouchers import archive, archiving, eligibility, ledger, support
 from voucherpool.vouchers.models import Redemption
 
 fill = """
@@ -51,9 +53,9 @@ asked = [
     (support.record, {"key": key}),
     (support._redemptions, {"key": key}),
     (claiming.claimed_before, {"key": key, "claimed_at": "2026-01-01"}),
-    (ledger.given_redemptions, {"this": uuid.uuid4(), "order": None}),
-    (ledger.given_redemptions, {"this": None, "order": "o7000"}),
-    (archiving._archived, {"keys": [key, "ZZZZ"]}),
+    (redemptions.given_redemptions, {"this": uuid.uuid4(), "order": None}),
+    (redemptions.given_redemptions, {"this": None, "order": "o7000"}),
+    (archive._archived, {"keys": [key, "ZZZZ"]}),
 ]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.builders import ana, ben, end_holds, in_days
 from voucherpool import auditing, worker
-from voucherpool.vouchers import archiving, codes
+from voucherpool.vouchers import archive, codes
 
 moves = ("archive", "--older-than", "90d")
 
@@ -151,8 +151,10 @@ def test_its_code_is_not_issued_again(client, make, run):
 
 def test_it_knows_which_codes_are_taken(app, used):
     with app.app_context():
-        assert archiving.taken([codes.normal_form(used), "ZZZZ"]) == {codes.normal_form(used)}
-        assert archiving.taken([]) == set()
+        assert archive.archived_codes([codes.normal_form(used), "ZZZZ"]) == {
+            codes.normal_form(used)
+        }
+        assert archive.archived_codes([]) == set()
 
 
 closed = (409, "voucher_archived")
@@ -315,24 +317,23 @@ def rounds(monkeypatch):
 
 
 def test_the_worker_archives_and_purges_once_a_day_where_it_is_configured(
-    app, make, sql, rounds, places, monkeypatch
+    app, make, sql, rounds, places
 ):
+    days_90, years_2 = timedelta(days=90), timedelta(days=730)
     make.voucher(days=-100)
     with app.app_context():
-        assert not worker.archive_a_batch()
-        monkeypatch.setitem(app.config, "ARCHIVE_OLDER_THAN", timedelta(days=90))
-        assert worker.archive_a_batch()
-        assert not worker.archive_a_batch()
+        assert not worker.archive_a_batch(None)
+        assert worker.archive_a_batch(days_90)
+        assert not worker.archive_a_batch(days_90)
         assert places() == (0, 0, 1, 0)
         let_a_month_pass(sql, 25)
-        assert not worker.purge_a_month()
-        monkeypatch.setitem(app.config, "PURGE_OLDER_THAN", timedelta(days=730))
-        assert worker.purge_a_month()
-        assert not worker.purge_a_month()
+        assert not worker.purge_a_month(None)
+        assert worker.purge_a_month(years_2)
+        assert not worker.purge_a_month(years_2)
     assert places() == (0, 0, 0, 0)
     make.voucher(days=-100)
     with app.app_context():
-        assert not worker.archive_a_batch()
+        assert not worker.archive_a_batch(days_90)
 
 
 def test_a_short_code_of_a_batch_is_not_that_of_an_archived_voucher(

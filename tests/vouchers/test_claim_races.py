@@ -13,12 +13,12 @@ from tests.gate import any_voucher, polling_seconds, senders
 from tests.server import at_once
 from tests.vouchers.pools import body, fill
 from voucherpool import auditing, create_app
+from voucherpool.claims import service as claiming
 from voucherpool.config import Config
 from voucherpool.database.model import db
 from voucherpool.database.retries import LostRace
 from voucherpool.database.transactions import transaction
 from voucherpool.errors import PoolEmpty
-from voucherpool.vouchers import claiming
 
 
 @pytest.fixture

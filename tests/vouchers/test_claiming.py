@@ -5,7 +5,7 @@ import pytest
 from tests.builders import ana, ben, end_holds, in_days
 from tests.vouchers.pools import body, fill
 from voucherpool import auditing
-from voucherpool.vouchers import claiming
+from voucherpool.claims import service as claiming
 
 
 def claim(client, email=ana, **more):

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from voucherpool.vouchers import claiming, eligibility, holds, limits, listing, redeeming
+from voucherpool.claims import service as claiming
+from voucherpool.vouchers import eligibility, holds, limits, listing, redeeming
 from voucherpool.web import idempotency
 
 fill = """

@@ -30,13 +30,14 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import TypeEngine
 
 from voucherpool import metrics
-from voucherpool.customers.models import Customer, email_key
+from voucherpool.customers.models import Customer
 from voucherpool.database.model import db
 from voucherpool.database.transactions import after_commit, lift_timeout
 from voucherpool.errors import InvalidInput
 from voucherpool.files import reading
 from voucherpool.files.layout import Row
 from voucherpool.files.reading import Refusals
+from voucherpool.input.emails import email_key
 from voucherpool.offers import counts
 from voucherpool.offers import service as offers
 from voucherpool.vouchers import codes

@@ -1,10 +1,12 @@
 """The archive's tables, and how to ask them and the hot tables at once."""
 
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     CTE,
     Column,
     DateTime,
@@ -12,6 +14,9 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Select,
     Table,
+    Text,
+    any_,
+    bindparam,
     null,
     select,
     text,
@@ -19,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped
 
-from voucherpool.database.model import Model
+from voucherpool.database.model import Model, db
 from voucherpool.vouchers.models import Redemption, Voucher
 
 
@@ -112,4 +117,18 @@ def _both(table: Table, archive: Table) -> CTE:
 _whole = (
     _both(Voucher.__table__, archived_vouchers),
     _both(Redemption.__table__, archived_redemptions),
+)
+
+
+def archived_codes(keys: Sequence[str]) -> set[str]:
+    """Return which of the codes, in normal form, archived vouchers have.
+
+    Ask after the codes were inserted, in the same transaction: an insert that waited for the
+    archiver is done when the archive has the voucher.
+    """
+    return set(db.session.scalars(_archived, {"keys": list(keys)}))
+
+
+_archived = select(archived_vouchers.c.code_key).where(
+    archived_vouchers.c.code_key == any_(bindparam("keys", type_=ARRAY(Text)))
 )

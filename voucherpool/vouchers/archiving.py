@@ -5,15 +5,14 @@ finds all of a voucher in one place, and a kill leaves whole batches.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from sqlalchemy import ARRAY, Integer, Table, Text, any_, bindparam, select, text
+from sqlalchemy import Integer, Table, text
 
 from voucherpool.database.model import db
 from voucherpool.vouchers import partitions
-from voucherpool.vouchers.archive import archived_vouchers
 from voucherpool.vouchers.models import Redemption, Voucher, open_holds
 
 blocks_a_batch = 4
@@ -54,21 +53,8 @@ def archive(older_than: timedelta, first: int) -> int:
     return len(moved)
 
 
-def taken(keys: Sequence[str]) -> set[str]:
-    """Return which of the codes, in normal form, archived vouchers have.
-
-    Ask after the codes were inserted, in the same transaction: an insert that waited for the
-    archiver is done when the archive has the voucher.
-    """
-    return set(db.session.scalars(_archived, {"keys": list(keys)}))
-
-
 _size = text("SELECT pg_relation_size('vouchers') / current_setting('block_size')::bigint").columns(
     blocks=Integer
-)
-
-_archived = select(archived_vouchers.c.code_key).where(
-    archived_vouchers.c.code_key == any_(bindparam("keys", type_=ARRAY(Text)))
 )
 
 

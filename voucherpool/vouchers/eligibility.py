@@ -22,7 +22,7 @@ from sqlalchemy import (
     select,
 )
 
-from voucherpool.customers.models import Customer, email_key
+from voucherpool.customers.models import Customer
 from voucherpool.database.statements import Statement
 from voucherpool.errors import (
     CustomerLimitReached,
@@ -37,6 +37,7 @@ from voucherpool.errors import (
     VoucherNotFound,
     VoucherPoolError,
 )
+from voucherpool.input.emails import email_key
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers import codes, limits
 from voucherpool.vouchers.archive import including_archive

@@ -10,16 +10,11 @@ from flask import Response, url_for
 from voucherpool.database.paging import Page
 from voucherpool.database.transactions import transaction
 from voucherpool.errors import (
-    ClaimMismatch,
-    CustomerLimitReached,
     CustomerNotFound,
-    OfferNotActive,
-    OfferNotFound,
     OfferNotPercentage,
     OrderBelowMinimum,
     OrderMismatch,
     OutcomeUnknown,
-    PoolEmpty,
     RedemptionReversed,
     TooManyFailedAttempts,
     VoucherArchived,
@@ -28,8 +23,6 @@ from voucherpool.errors import (
     VoucherPoolError,
 )
 from voucherpool.vouchers import (
-    claim_schemas,
-    claiming,
     eligibility,
     holds,
     issuing,
@@ -53,15 +46,6 @@ Errors = tuple[type[VoucherPoolError], ...]
 
 refusals: Errors = eligibility.refusals
 refusals_of_orders: Errors = (OrderBelowMinimum, OrderMismatch, RedemptionReversed)
-refusals_of_claims: Errors = (
-    CustomerNotFound,
-    OfferNotFound,
-    VoucherNotFound,
-    OfferNotActive,
-    CustomerLimitReached,
-    PoolEmpty,
-    ClaimMismatch,
-)
 
 
 def watched(view: Callable[..., Response]) -> Callable[..., Response]:
@@ -98,16 +82,6 @@ def generate(body: dict[str, Any]) -> dict[str, str]:
     all vouchers of the offer that have none of their own.
     """
     return {"code": issuing.issue(**body)}
-
-
-@blueprint.post("/claim")
-@blueprint.guarded("issue", *refusals_of_claims)
-@blueprint.arguments(claim_schemas.ClaimRequest())
-@write
-@blueprint.response(201, claim_schemas.Claimed())
-def claim(body: dict[str, Any]) -> Any:
-    """Bind an unbound voucher of the offer to the customer, the one that expires first."""
-    return claiming.claim(**body)
 
 
 @blueprint.post("/validate")

@@ -88,10 +88,6 @@ class RedeemRequest(VoucherRequest):
     hold_id = fields.UUID()
 
 
-class Nothing(Schema):
-    """An empty body."""
-
-
 class HoldRequest(VoucherRequest):
     """A voucher of which to reserve one use."""
 
@@ -159,21 +155,6 @@ class ListedVoucher(Discount):
     expires_at = Timestamp(required=True)
 
 
-class RedemptionsRequest(Schema):
-    """Which redemptions to list, and which page of them."""
-
-    email = Email()
-    order_ref = Text(longest=200)
-    limit = PageSize(load_default=100)
-    cursor = Cursor(Timestamp(), fields.UUID())
-
-
-class OrderRequest(Schema):
-    """An order whose redemptions to give back."""
-
-    order_ref = Text(longest=200, required=True)
-
-
 class Redemption(Answer):
     """A row of the ledger."""
 
@@ -189,18 +170,6 @@ class Redemption(Answer):
     discount_amount = Amount(allow_none=True)
     redeemed_at = Timestamp()
     reversed_at = Timestamp(allow_none=True)
-
-
-class OrderRedemptions(Answer):
-    """All redemptions of an order."""
-
-    items = fields.List(fields.Nested(Redemption))
-
-
-class Redemptions(OrderRedemptions):
-    """A page of the ledger."""
-
-    next = Cursor(Timestamp(), fields.UUID(), allow_none=True)
 
 
 class VoucherHold(Answer):

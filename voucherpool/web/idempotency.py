@@ -15,7 +15,7 @@ from decimal import Decimal
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec
 
-from flask import Response, g, request
+from flask import Flask, Response, current_app, g, request
 from psycopg2.errors import UniqueViolation
 from sqlalchemy import (
     BigInteger,
@@ -35,12 +35,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
-from voucherpool.customers.models import email_key
 from voucherpool.database.model import Model, db
 from voucherpool.database.retries import LostRace, Repeatable
 from voucherpool.database.statements import Statement
 from voucherpool.database.transactions import only_statement, transaction
 from voucherpool.errors import IdempotencyKeyReused, InvalidInput, OutcomeUnknown
+from voucherpool.input.emails import email_key
 from voucherpool.web import personal, strict_json
 
 Arguments = ParamSpec("Arguments")
@@ -73,6 +73,11 @@ class IdempotencyKey(Model):
     status: Mapped[int | None]
     body: Mapped[str | None]
     used_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+def init_app(app: Flask, redacted: Callable[[str], str]) -> None:
+    """Let `redacted` take erased people out of each answer before it is stored."""
+    app.extensions["redaction"] = redacted
 
 
 def write(view: View[Arguments]) -> View[Arguments]:
@@ -160,7 +165,7 @@ def _answer(
         replayed = {"Idempotent-Replayed": "true"}
         return Response(claimed.body, claimed.status, replayed, "application/json")
     response = view(*args, **kwargs)
-    text = personal.storable(response.get_data(as_text=True))
+    text = current_app.extensions["redaction"](response.get_data(as_text=True))
     settle.run_with_commit({"this": key, "code": response.status_code, "text": text})
     return response
 

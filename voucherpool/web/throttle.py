@@ -32,10 +32,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
-from voucherpool.customers.models import email_key
 from voucherpool.database.model import Model, db
 from voucherpool.database.transactions import after_commit
 from voucherpool.errors import DatabaseUnavailable, TooManyFailedAttempts
+from voucherpool.input.emails import email_key
 
 window_seconds = 60
 renewed_after_seconds = 1.0

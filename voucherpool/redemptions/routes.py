@@ -1,10 +1,11 @@
-"""The ledger's routes."""
+"""The redemptions' routes."""
 
 import uuid
 from typing import Any
 
 from voucherpool.errors import CustomerNotFound, RedemptionNotFound, VoucherArchived
-from voucherpool.vouchers import ledger, schemas
+from voucherpool.redemptions import schemas, service
+from voucherpool.vouchers.schemas import Redemption
 from voucherpool.web.idempotency import write
 from voucherpool.web.openapi import Blueprint
 
@@ -17,17 +18,17 @@ blueprint = Blueprint("redemptions", __name__, url_prefix="/redemptions")
 @blueprint.response(200, schemas.Redemptions())
 def list_redemptions(query: dict[str, Any]) -> Any:
     """List the redemptions of an order, of a customer, or of both, the oldest first."""
-    return ledger.list_redemptions(after=query.pop("cursor", None), **query)
+    return service.list_redemptions(after=query.pop("cursor", None), **query)
 
 
 @blueprint.post("/<uuid:redemption_id>/reverse")
 @blueprint.guarded("redeem", RedemptionNotFound, VoucherArchived)
 @blueprint.arguments(schemas.Nothing(), required=False)
 @write
-@blueprint.response(200, schemas.Redemption())
+@blueprint.response(200, Redemption())
 def reverse(body: dict[str, Any], redemption_id: uuid.UUID) -> Any:
     """Give a redemption back; one that was given back stays so."""
-    return ledger.reverse(redemption_id)
+    return service.reverse(redemption_id)
 
 
 @blueprint.post("/reverse")
@@ -37,4 +38,4 @@ def reverse(body: dict[str, Any], redemption_id: uuid.UUID) -> Any:
 @blueprint.response(200, schemas.OrderRedemptions())
 def reverse_order(body: dict[str, Any]) -> Any:
     """Give all redemptions of an order back."""
-    return {"items": ledger.reverse_order(**body)}
+    return {"items": service.reverse_order(**body)}

@@ -19,7 +19,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from voucherpool.customers.models import Customer, email_key
+from voucherpool.claims.models import Claim
+from voucherpool.customers.models import Customer
 from voucherpool.database.model import db
 from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
@@ -32,11 +33,12 @@ from voucherpool.errors import (
     PoolEmpty,
     VoucherNotFound,
 )
+from voucherpool.input.emails import email_key
 from voucherpool.offers import counts
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers import eligibility, limits
 from voucherpool.vouchers.archive import including_archive
-from voucherpool.vouchers.models import Claim, Redemption, Voucher, open_holds
+from voucherpool.vouchers.models import Redemption, Voucher, open_holds
 
 
 class Claimed(NamedTuple):
