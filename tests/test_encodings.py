@@ -14,8 +14,8 @@ from voucherpool import create_app, durability
 from voucherpool.config import Config
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
+from voucherpool.http import apikeys
 from voucherpool.localpg import LocalPostgres
-from voucherpool.web import apikeys
 
 
 def run(url, statement):

@@ -13,8 +13,8 @@ from tests.stopwatch import cpu_seconds
 from voucherpool import logs, patterns, statements
 from voucherpool.config import checkout
 from voucherpool.fields import Email
+from voucherpool.http import headers
 from voucherpool.vouchers.schemas import VanityCode
-from voucherpool.web import headers
 
 methods = {"fullmatch", "match", "search", "sub", "findall", "finditer", "split"}
 most_seconds = 0.05

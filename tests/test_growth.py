@@ -11,9 +11,9 @@ from sqlalchemy import text
 from tests.builders import ana
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
+from voucherpool.http import idempotency
 from voucherpool.offers import counts
 from voucherpool.vouchers import redeeming
-from voucherpool.web import idempotency
 
 uses = 20  # their versions fit into one page, which nothing tidies inside a transaction
 

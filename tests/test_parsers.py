@@ -13,8 +13,8 @@ from tests.stopwatch import cpu_seconds
 from voucherpool.batches.schemas import Audience
 from voucherpool.errors import MalformedJson
 from voucherpool.files import reading
+from voucherpool.http import strict_json
 from voucherpool.vouchers import codes
-from voucherpool.web import strict_json
 
 mebibyte = 2**20
 longest_header = 8190  # gunicorn takes no longer line of a head

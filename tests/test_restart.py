@@ -16,8 +16,8 @@ from voucherpool import create_app
 from voucherpool.config import Config
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
+from voucherpool.http import apikeys
 from voucherpool.localpg import LocalPostgres
-from voucherpool.web import apikeys
 
 per_second, seconds = 50, 16
 

@@ -16,12 +16,7 @@ from voucherpool.customers import routes as customers
 from voucherpool.database.model import db
 from voucherpool.files import commands as file_commands
 from voucherpool.files import routes as files
-from voucherpool.offers import routes as offers
-from voucherpool.redemptions import routes as redemptions
-from voucherpool.statistics import routes as statistics
-from voucherpool.vouchers import commands as voucher_commands
-from voucherpool.vouchers import routes as vouchers
-from voucherpool.web import (
+from voucherpool.http import (
     auth,
     bodies,
     headers,
@@ -33,6 +28,11 @@ from voucherpool.web import (
     request_id,
     throttle,
 )
+from voucherpool.offers import routes as offers
+from voucherpool.redemptions import routes as redemptions
+from voucherpool.statistics import routes as statistics
+from voucherpool.vouchers import commands as voucher_commands
+from voucherpool.vouchers import routes as vouchers
 
 View = TypeVar("View", bound=Callable[..., Any])
 

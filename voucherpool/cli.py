@@ -23,7 +23,7 @@ from voucherpool.database.retries import retrying
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.errors import VoucherPoolError
 from voucherpool.fields import Text, rfc3339_utc
-from voucherpool.web import apikeys
+from voucherpool.http import apikeys
 
 Result = TypeVar("Result")
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Collection
 
 from voucherpool.customers import service as customers
+from voucherpool.http import idempotency, personal, throttle
 from voucherpool.vouchers import holds
-from voucherpool.web import idempotency, personal, throttle
 
 Forget = Callable[[Collection[str]], None]
 

@@ -8,9 +8,9 @@ from marshmallow import Schema, ValidationError
 from voucherpool.customers import service as customers
 from voucherpool.customers.schemas import NewCustomer
 from voucherpool.errors import InvalidInput, MalformedJson
+from voucherpool.http import strict_json
 from voucherpool.offers import service as offers
 from voucherpool.offers.schemas import OfferSeed
-from voucherpool.web import strict_json
 
 
 class Added(NamedTuple):

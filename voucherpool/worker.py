@@ -20,8 +20,8 @@ from voucherpool.batches import generating
 from voucherpool.database.model import db
 from voucherpool.database.retries import unusable
 from voucherpool.database.transactions import long_transaction
+from voucherpool.http import idempotency, throttle
 from voucherpool.vouchers import archiving, partitions, support
-from voucherpool.web import idempotency, throttle
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from tests.server import at_once
 from tests.vouchers.pools import body, fill
 from voucherpool import auditing
 from voucherpool.database.transactions import transaction
+from voucherpool.http import apikeys
 from voucherpool.offers import counts
-from voucherpool.web import apikeys
 
 nothing = {"issued": 0, "claimed": 0, "redeemed": 0, "reversed": 0}
 

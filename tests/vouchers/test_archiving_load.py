@@ -26,8 +26,8 @@ from voucherpool.config import Config, checkout, durability
 from voucherpool.customers import service as customers
 from voucherpool.database.model import db
 from voucherpool.database.transactions import long_transaction, transaction
+from voucherpool.http import apikeys
 from voucherpool.localpg import LocalPostgres
-from voucherpool.web import apikeys
 
 per_second, people = 100, 1000
 

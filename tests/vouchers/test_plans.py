@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from voucherpool.claims import service as claiming
+from voucherpool.http import idempotency
 from voucherpool.vouchers import eligibility, holds, limits, listing, redeeming
-from voucherpool.web import idempotency
 
 fill = """
     INSERT INTO customers (email, email_key)

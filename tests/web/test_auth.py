@@ -10,7 +10,7 @@ from voucherpool import create_app
 from voucherpool.config import Config
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
-from voucherpool.web import apikeys
+from voucherpool.http import apikeys
 
 path = f"/vouchers?email={ana}"
 

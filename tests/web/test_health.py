@@ -16,8 +16,8 @@ from voucherpool import create_app
 from voucherpool.config import Config
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
+from voucherpool.http import apikeys, health
 from voucherpool.localpg import LocalPostgres
-from voucherpool.web import apikeys, health
 
 
 def test_livez_asks_nothing_of_the_database(database_url):

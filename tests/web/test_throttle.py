@@ -17,7 +17,7 @@ from tests.server import Server, run_gunicorn
 from voucherpool import create_app
 from voucherpool.database.model import db
 from voucherpool.errors import DatabaseUnavailable, TooManyFailedAttempts
-from voucherpool.web import apikeys, throttle
+from voucherpool.http import apikeys, throttle
 
 path = "/vouchers/validate"
 unknown = {"code": "0000-0000-0000", "email": ana}

@@ -12,17 +12,7 @@ from marshmallow import (
 )
 
 from voucherpool import patterns
-from voucherpool.fields import (
-    Answer,
-    Count,
-    Cursor,
-    Email,
-    Flag,
-    Number,
-    PageSize,
-    Text,
-    Timestamp,
-)
+from voucherpool.fields import Answer, Count, Cursor, Email, Flag, Number, PageSize, Text, Timestamp
 from voucherpool.vouchers import codes
 from voucherpool.vouchers.schemas import most_redemptions
 

@@ -12,8 +12,8 @@ from voucherpool.errors import (
     PoolEmpty,
     VoucherNotFound,
 )
-from voucherpool.web.idempotency import write
-from voucherpool.web.openapi import Blueprint
+from voucherpool.http.idempotency import write
+from voucherpool.http.openapi import Blueprint
 
 blueprint = Blueprint("claims", __name__, url_prefix="/vouchers")
 

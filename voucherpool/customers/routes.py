@@ -10,8 +10,8 @@ from voucherpool import erasure
 from voucherpool.customers import schemas, service
 from voucherpool.database.transactions import transaction
 from voucherpool.errors import CustomerExists, CustomerNotFound
-from voucherpool.web.idempotency import write
-from voucherpool.web.openapi import Blueprint
+from voucherpool.http.idempotency import write
+from voucherpool.http.openapi import Blueprint
 
 blueprint = Blueprint("customers", __name__, url_prefix="/customers")
 

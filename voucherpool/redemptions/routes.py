@@ -4,10 +4,10 @@ import uuid
 from typing import Any
 
 from voucherpool.errors import CustomerNotFound, RedemptionNotFound, VoucherArchived
+from voucherpool.http.idempotency import write
+from voucherpool.http.openapi import Blueprint
 from voucherpool.redemptions import schemas, service
 from voucherpool.vouchers.schemas import Redemption
-from voucherpool.web.idempotency import write
-from voucherpool.web.openapi import Blueprint
 
 blueprint = Blueprint("redemptions", __name__, url_prefix="/redemptions")
 

@@ -22,18 +22,10 @@ from voucherpool.errors import (
     VoucherNotFound,
     VoucherPoolError,
 )
-from voucherpool.vouchers import (
-    eligibility,
-    holds,
-    issuing,
-    listing,
-    redeeming,
-    schemas,
-    support,
-)
-from voucherpool.web import throttle
-from voucherpool.web.idempotency import write, write_in_one_statement
-from voucherpool.web.openapi import Blueprint
+from voucherpool.http import throttle
+from voucherpool.http.idempotency import write, write_in_one_statement
+from voucherpool.http.openapi import Blueprint
+from voucherpool.vouchers import eligibility, holds, issuing, listing, redeeming, schemas, support
 
 blueprint = Blueprint("vouchers", __name__, url_prefix="/vouchers")
 

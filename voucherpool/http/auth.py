@@ -9,7 +9,7 @@ from flask import Flask, current_app, g, request
 from voucherpool.database.model import db
 from voucherpool.database.retries import retrying
 from voucherpool.errors import ApiKeyInvalid, ApiKeyRequired, ScopeMissing
-from voucherpool.web import apikeys
+from voucherpool.http import apikeys
 
 View = TypeVar("View", bound=Callable[..., Any])
 

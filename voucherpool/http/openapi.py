@@ -17,10 +17,10 @@ from werkzeug.routing import BaseConverter
 from voucherpool import errors
 from voucherpool.database.retries import retrying
 from voucherpool.fields import Amount, Cursor, PageSize, Percentage, Timestamp
-from voucherpool.web import problems
-from voucherpool.web.arguments import Parser
-from voucherpool.web.auth import public, requires
-from voucherpool.web.idempotency import acceptable
+from voucherpool.http import problems
+from voucherpool.http.arguments import Parser
+from voucherpool.http.auth import public, requires
+from voucherpool.http.idempotency import acceptable
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -80,7 +80,7 @@ class Problem(marshmallow.Schema):
 
 
 class Api(flask_smorest.Api):
-    """The OpenAPI document; leaves the answering of errors to voucherpool.web.problems."""
+    """The OpenAPI document; leaves the answering of errors to voucherpool.http.problems."""
 
     ERROR_SCHEMA = Problem
     DEFAULT_ERROR_RESPONSE_NAME = None

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from voucherpool import connecting, durability
-from voucherpool.web.openapi import Blueprint
+from voucherpool.http.openapi import Blueprint
 
 blueprint = Blueprint("health", __name__)
 

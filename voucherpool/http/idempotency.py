@@ -40,8 +40,8 @@ from voucherpool.database.retries import LostRace, Repeatable
 from voucherpool.database.statements import Statement
 from voucherpool.database.transactions import only_statement, transaction
 from voucherpool.errors import IdempotencyKeyReused, InvalidInput, OutcomeUnknown
+from voucherpool.http import personal, strict_json
 from voucherpool.input.emails import email_key
-from voucherpool.web import personal, strict_json
 
 Arguments = ParamSpec("Arguments")
 View = Callable[Arguments, Response]

@@ -9,7 +9,7 @@ from sqlalchemy import event
 
 from voucherpool import metrics
 from voucherpool.database.model import db
-from voucherpool.web.openapi import Blueprint
+from voucherpool.http.openapi import Blueprint
 
 log = logging.getLogger("voucherpool.access")
 
