@@ -28,7 +28,7 @@ from voucherpool import auditing, create_app
 from voucherpool.config import Config, durability
 from voucherpool.database.model import db
 from voucherpool.database.statements import Statement
-from voucherpool.http import apikeys, health, throttle
+from voucherpool.http import apikeys, throttle
 from voucherpool.localpg import LocalPostgres
 
 # Fast instead of durable: what the tests write is thrown away.

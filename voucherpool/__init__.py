@@ -17,15 +17,15 @@ from voucherpool.database.model import db
 from voucherpool.files import commands as file_commands
 from voucherpool.files import routes as files
 from voucherpool.http import (
-    auth,
+    authentication,
     bodies,
     headers,
-    health,
     idempotency,
-    observation,
     openapi,
+    probes,
     problems,
     request_id,
+    request_metrics,
     throttle,
 )
 from voucherpool.offers import routes as offers
@@ -64,12 +64,12 @@ def create_app(config: Config | None = None) -> Flask:
     request_id.init_app(app)  # first, so that it forgets the name last
     db.init_app(app)
     Migrate(app, db, directory=str(checkout / "migrations"))
-    observation.init_app(app)
+    request_metrics.init_app(app)
     headers.init_app(app)
-    auth.init_app(app)
+    authentication.init_app(app)
     throttle.init_app(app)
     idempotency.init_app(app, erasure.redacted)
-    health.init_app(app)
+    probes.init_app(app)
     api = openapi.init_app(app)
     domains = (vouchers, claims, redemptions, offers, statistics, customers, batches, files)
     for part in (*domains, health, observation):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 
 from voucherpool.customers import service as customers
-from voucherpool.http import idempotency, personal, throttle
+from voucherpool.http import idempotency, redaction, throttle
 from voucherpool.vouchers import holds
 
 Forget = Callable[[Collection[str]], None]
@@ -30,9 +30,9 @@ def redacted(body: str) -> str:
 
     Whoever else it names can be erased only once the transaction is over.
     """
-    shown = personal.emails_in(body)
+    shown = redaction.emails_in(body)
     erased = shown - customers.pin(shown) if shown else set()
-    return personal.without(body, erased) if erased else body
+    return redaction.without(body, erased) if erased else body
 
 
 def end_holds(customer_id: int) -> None:

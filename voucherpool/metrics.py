@@ -1,4 +1,4 @@
-"""What is counted for Prometheus; voucherpool.http.observation shows it.
+"""What is counted for Prometheus; voucherpool.http.request_metrics shows it.
 
 Under gunicorn the processes share the counts through files in PROMETHEUS_MULTIPROC_DIR
 (https://prometheus.github.io/client_python/multiprocess/).

@@ -16,7 +16,7 @@ from voucherpool import create_app
 from voucherpool.config import Config
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
-from voucherpool.http import apikeys, health
+from voucherpool.http import apikeys
 from voucherpool.localpg import LocalPostgres
 
 

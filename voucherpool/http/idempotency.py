@@ -40,7 +40,7 @@ from voucherpool.database.retries import LostRace, Repeatable
 from voucherpool.database.statements import Statement
 from voucherpool.database.transactions import only_statement, transaction
 from voucherpool.errors import IdempotencyKeyReused, InvalidInput, OutcomeUnknown
-from voucherpool.http import personal, strict_json
+from voucherpool.http import redaction, strict_json
 from voucherpool.input.emails import email_key
 
 Arguments = ParamSpec("Arguments")
@@ -147,7 +147,7 @@ def forget_people(emails: Collection[str]) -> None:
     # Most answers show nobody; to see that first takes a fraction of the time.
     found = columns.where(IdempotencyKey.body.contains('"email"'), showing)
     rows = db.session.execute(found.order_by("key").with_for_update()).all()
-    cleared = [{"this": row.key, "text": personal.without(row.body, people)} for row in rows]
+    cleared = [{"this": row.key, "text": redaction.without(row.body, people)} for row in rows]
     if cleared:
         db.session.execute(replace_body, cleared)
 

@@ -18,9 +18,9 @@ from voucherpool import errors
 from voucherpool.database.retries import retrying
 from voucherpool.fields import Amount, Cursor, PageSize, Percentage, Timestamp
 from voucherpool.http import problems
-from voucherpool.http.arguments import Parser
-from voucherpool.http.auth import public, requires
+from voucherpool.http.authentication import public, requires
 from voucherpool.http.idempotency import acceptable
+from voucherpool.http.parsing import Parser
 
 View = TypeVar("View", bound=Callable[..., Any])
 
