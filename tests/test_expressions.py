@@ -10,10 +10,11 @@ import pytest
 
 import voucherpool
 from tests.stopwatch import cpu_seconds
-from voucherpool import logs, patterns, statements
+from voucherpool import logs, statements
 from voucherpool.config import checkout
-from voucherpool.fields import Email
 from voucherpool.http import headers
+from voucherpool.input import formats
+from voucherpool.input.fields import Email
 from voucherpool.vouchers.schemas import VanityCode
 
 methods = {"fullmatch", "match", "search", "sub", "findall", "finditer", "split"}
@@ -21,11 +22,11 @@ most_seconds = 0.05
 
 # An expression meets texts of up to 1 MiB, unless something measures them before.
 longest = {
-    patterns.line.pattern: Email().longest,
-    patterns.mailbox.pattern: Email().longest,
-    patterns.issuable_code.pattern: VanityCode().longest,
-    patterns.code_prefix.pattern: 32,
-    patterns.code_pattern.pattern: 64,
+    formats.line.pattern: Email().longest,
+    formats.mailbox.pattern: Email().longest,
+    formats.issuable_code.pattern: VanityCode().longest,
+    formats.code_prefix.pattern: 32,
+    formats.code_pattern.pattern: 64,
     "#+": 64,  # in the pattern of a batch
     logs.personal.pattern: logs.longest_message + 2,
     headers.inline_script.pattern: 2**17,  # in the page of /docs

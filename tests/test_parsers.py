@@ -13,7 +13,7 @@ from tests.stopwatch import cpu_seconds
 from voucherpool.batches.schemas import Audience
 from voucherpool.errors import MalformedJson
 from voucherpool.files import reading
-from voucherpool.http import strict_json
+from voucherpool.input import strict_json
 from voucherpool.vouchers import codes
 
 mebibyte = 2**20

@@ -22,8 +22,8 @@ from voucherpool.customers import service as people
 from voucherpool.database.retries import retrying
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.errors import VoucherPoolError
-from voucherpool.fields import Text, rfc3339_utc
 from voucherpool.http import apikeys
+from voucherpool.input.fields import Text, rfc3339_utc
 
 Result = TypeVar("Result")
 

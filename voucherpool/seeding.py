@@ -8,7 +8,7 @@ from marshmallow import Schema, ValidationError
 from voucherpool.customers import service as customers
 from voucherpool.customers.schemas import NewCustomer
 from voucherpool.errors import InvalidInput, MalformedJson
-from voucherpool.http import strict_json
+from voucherpool.input import strict_json
 from voucherpool.offers import service as offers
 from voucherpool.offers.schemas import OfferSeed
 

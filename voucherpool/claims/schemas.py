@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields
 
-from voucherpool.fields import Answer, Email, Text, Timestamp
+from voucherpool.input.fields import Answer, Email, Text, Timestamp
 
 
 class ClaimRequest(Schema):

@@ -40,7 +40,8 @@ from voucherpool.database.retries import LostRace, Repeatable
 from voucherpool.database.statements import Statement
 from voucherpool.database.transactions import only_statement, transaction
 from voucherpool.errors import IdempotencyKeyReused, InvalidInput, OutcomeUnknown
-from voucherpool.http import redaction, strict_json
+from voucherpool.http import redaction
+from voucherpool.input import strict_json
 from voucherpool.input.emails import email_key
 
 Arguments = ParamSpec("Arguments")

@@ -16,11 +16,11 @@ from werkzeug.routing import BaseConverter
 
 from voucherpool import errors
 from voucherpool.database.retries import retrying
-from voucherpool.fields import Amount, Cursor, PageSize, Percentage, Timestamp
 from voucherpool.http import problems
 from voucherpool.http.authentication import public, requires
 from voucherpool.http.idempotency import acceptable
 from voucherpool.http.parsing import Parser
+from voucherpool.input.fields import Amount, Cursor, PageSize, Percentage, Timestamp
 
 View = TypeVar("View", bound=Callable[..., Any])
 

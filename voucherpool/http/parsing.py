@@ -9,7 +9,7 @@ from webargs.core import missing
 from webargs.flaskparser import FlaskParser
 
 from voucherpool.errors import InvalidInput, UnsupportedMediaType
-from voucherpool.http import strict_json
+from voucherpool.input import strict_json
 
 
 class Parser(FlaskParser):

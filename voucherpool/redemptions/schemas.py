@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields
 
-from voucherpool.fields import Answer, Cursor, Email, PageSize, Text, Timestamp
+from voucherpool.input.fields import Answer, Cursor, Email, PageSize, Text, Timestamp
 from voucherpool.vouchers.schemas import Redemption
 
 

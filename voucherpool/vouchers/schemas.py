@@ -4,8 +4,8 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_dump
 
-from voucherpool import patterns
-from voucherpool.fields import (
+from voucherpool.input import formats
+from voucherpool.input.fields import (
     Amount,
     Answer,
     Count,
@@ -37,12 +37,12 @@ class VanityCode(Text):
     """A code that the issuer chose: letters, digits, spaces and dashes, 4 to 64 that count."""
 
     def __init__(self, **options: Any) -> None:
-        metadata = {"pattern": patterns.issuable_code.pattern}
+        metadata = {"pattern": formats.issuable_code.pattern}
         super().__init__(longest=codes.longest_spelling, metadata=metadata, **options)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         code = super()._deserialize(value, *args, **kwargs)
-        if not patterns.issuable_code.fullmatch(code):
+        if not formats.issuable_code.fullmatch(code):
             raise ValidationError(
                 "Must be 4 to 64 ASCII letters and digits; spaces and dashes may stand between."
             )

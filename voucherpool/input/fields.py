@@ -9,7 +9,7 @@ from typing import Any
 import iso4217
 from marshmallow import Schema, ValidationError, fields, validate
 
-from voucherpool import patterns
+from voucherpool.input import formats
 
 largest_amount = 10**12
 largest_page = 500
@@ -34,14 +34,14 @@ class Text(fields.String):
 
     def __init__(self, *, longest: int, **options: Any) -> None:
         self.longest = longest
-        metadata = {"minLength": 1, "maxLength": longest, "pattern": patterns.line.pattern}
+        metadata = {"minLength": 1, "maxLength": longest, "pattern": formats.line.pattern}
         super().__init__(metadata=metadata | options.pop("metadata", {}), **options)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, *args, **kwargs)
         if len(text) > self.longest or not text.strip():
             raise ValidationError(f"Must have 1 to {self.longest} characters.")
-        if not patterns.line.fullmatch(text):
+        if not formats.line.fullmatch(text):
             raise ValidationError("Must not contain control characters.")
         return text.strip()
 
@@ -53,11 +53,11 @@ class Email(Text):
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(longest=254, metadata={"pattern": patterns.mailbox.pattern}, **options)
+        super().__init__(longest=254, metadata={"pattern": formats.mailbox.pattern}, **options)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         email = super()._deserialize(value, *args, **kwargs)
-        if not patterns.mailbox.fullmatch(email):
+        if not formats.mailbox.fullmatch(email):
             raise ValidationError("Must be an e-mail address, such as ana@example.org.")
         return email
 
@@ -117,10 +117,10 @@ class Timestamp(fields.Field[datetime]):
     """A moment from 2000 to 2199 as RFC 3339 writes it, with its offset; answered in UTC."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(metadata={"pattern": patterns.rfc3339.pattern}, **options)
+        super().__init__(metadata={"pattern": formats.rfc3339.pattern}, **options)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> datetime:
-        if not (isinstance(value, str) and patterns.rfc3339.fullmatch(value)):
+        if not (isinstance(value, str) and formats.rfc3339.fullmatch(value)):
             raise ValidationError(
                 "Must be a date and time from 2000 to 2199 with an offset, "
                 "such as 2027-04-21T18:25:43-05:00."
@@ -138,10 +138,10 @@ class Day(fields.Date):
     """A day in UTC as RFC 3339 writes it: 2026-11-22."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(metadata={"pattern": patterns.day.pattern}, **options)
+        super().__init__(metadata={"pattern": formats.day.pattern}, **options)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> date:
-        if not (isinstance(value, str) and patterns.day.fullmatch(value)):
+        if not (isinstance(value, str) and formats.day.fullmatch(value)):
             raise ValidationError("Must be a day from 2000 to 2199, such as 2026-11-22.")
         return super()._deserialize(value, *args, **kwargs)
 
@@ -193,7 +193,7 @@ class Cursor(fields.Field[tuple[Any, ...]]):
 
     def __init__(self, *parts: fields.Field[Any], **options: Any) -> None:
         self.parts = parts
-        super().__init__(metadata={"pattern": patterns.base64url.pattern}, **options)
+        super().__init__(metadata={"pattern": formats.base64url.pattern}, **options)
 
     def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> str | None:
         if value is None:
@@ -204,7 +204,7 @@ class Cursor(fields.Field[tuple[Any, ...]]):
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         try:
-            if not patterns.base64url.fullmatch(value):
+            if not formats.base64url.fullmatch(value):
                 raise ValueError
             texts = base64.urlsafe_b64decode(value + "==").decode().split("~")
             pairs = zip(self.parts, texts, strict=True)
