@@ -10,11 +10,12 @@ import pytest
 
 import voucherpool
 from tests.stopwatch import cpu_seconds
-from voucherpool import logs, statements
+from voucherpool import statements
 from voucherpool.config import checkout
 from voucherpool.http import headers
 from voucherpool.input import formats
 from voucherpool.input.fields import Email
+from voucherpool.observability import logs
 from voucherpool.vouchers.schemas import VanityCode
 
 methods = {"fullmatch", "match", "search", "sub", "findall", "finditer", "split"}

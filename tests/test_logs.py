@@ -13,8 +13,8 @@ from sqlalchemy import text
 from tests.builders import ana
 from tests.server import Server, run_gunicorn
 from tests.stopwatch import cpu_seconds
-from voucherpool import logs
 from voucherpool.database.model import db
+from voucherpool.observability import logs
 
 
 @pytest.fixture

@@ -15,12 +15,13 @@ from itertools import chain
 from threading import Event
 from typing import Any
 
-from voucherpool import erasure, logs
+from voucherpool import erasure
 from voucherpool.batches import generating
 from voucherpool.database.model import db
 from voucherpool.database.retries import unusable
 from voucherpool.database.transactions import long_transaction
 from voucherpool.http import idempotency, throttle
+from voucherpool.observability import logs
 from voucherpool.vouchers import archiving, partitions, support
 
 log = logging.getLogger(__name__)

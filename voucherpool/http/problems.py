@@ -11,8 +11,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from voucherpool import metrics
 from voucherpool.errors import DatabaseUnavailable, VoucherPoolError
+from voucherpool.observability import metrics
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import secrets
 
 from flask import Flask, Response, g, request
 
-from voucherpool import logs
+from voucherpool.observability import logs
 
 # Visible ASCII only: the name goes back out in a header and into the log.
 acceptable = re.compile(r"[\x21-\x7e]{1,128}")

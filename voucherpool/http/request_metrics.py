@@ -7,9 +7,9 @@ from flask import Flask, Response, g, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import event
 
-from voucherpool import metrics
 from voucherpool.database.model import db
 from voucherpool.http.openapi import Blueprint
+from voucherpool.observability import metrics
 
 log = logging.getLogger("voucherpool.access")
 

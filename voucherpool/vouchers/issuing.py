@@ -5,11 +5,11 @@ from decimal import Decimal
 
 from sqlalchemy.dialects.postgresql import insert
 
-from voucherpool import metrics
 from voucherpool.customers import service as customers
 from voucherpool.database.model import db
 from voucherpool.database.transactions import after_commit, require_future
 from voucherpool.errors import VoucherExists
+from voucherpool.observability import metrics
 from voucherpool.offers import counts
 from voucherpool.offers import service as offers
 from voucherpool.vouchers import archive, codes
