@@ -72,7 +72,7 @@ def create_app(config: Config | None = None) -> Flask:
     probes.init_app(app)
     api = openapi.init_app(app)
     domains = (vouchers, claims, redemptions, offers, statistics, customers, batches, files)
-    for part in (*domains, health, observation):
+    for part in (*domains, probes, request_metrics):
         api.register_blueprint(part.blueprint)
     problems.init_app(app)
     cli.init_app(app)
