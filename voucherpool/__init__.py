@@ -8,6 +8,7 @@ from flask import Flask
 from flask_migrate import Migrate
 
 from voucherpool import cli, erasure
+from voucherpool.archive import commands as voucher_commands
 from voucherpool.batches import commands as batch_commands
 from voucherpool.batches import routes as batches
 from voucherpool.claims import routes as claims
@@ -31,7 +32,6 @@ from voucherpool.http import (
 from voucherpool.offers import routes as offers
 from voucherpool.redemptions import routes as redemptions
 from voucherpool.statistics import routes as statistics
-from voucherpool.vouchers import commands as voucher_commands
 from voucherpool.vouchers import routes as vouchers
 
 View = TypeVar("View", bound=Callable[..., Any])

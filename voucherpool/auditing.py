@@ -2,8 +2,8 @@
 
 from sqlalchemy import select, text
 
+from voucherpool.archive import moving
 from voucherpool.database.model import db
-from voucherpool.vouchers import archiving
 from voucherpool.vouchers.archive import including_archive
 from voucherpool.vouchers.models import open_holds
 
@@ -14,7 +14,7 @@ held = f"""
 
 live = "SELECT code_key, count(*) AS uses FROM redemptions WHERE reversed_at IS NULL GROUP BY 1"
 
-archived_events = archiving.events.format(where="WHERE true")
+archived_events = moving.events.format(where="WHERE true")
 
 issued = """
     SELECT offer_id, sum(issued) AS counted FROM offer_counts GROUP BY 1"""
@@ -60,7 +60,7 @@ rules = {
         USING (offer_id)
         WHERE there > coalesce(counted, 0)""",
     "the archive holds more of an offer, day and currency than its totals": f"""
-        SELECT count(*) FROM ({archiving.totals.format(events=archived_events)}) AS there
+        SELECT count(*) FROM ({moving.totals.format(events=archived_events)}) AS there
         LEFT JOIN archived_totals AS total USING (offer_id, day, currency)
         WHERE (there.redeemed <= total.redeemed AND there.discounted <= total.discounted
             AND there.reversed <= total.reversed AND there.given_back <= total.given_back

@@ -16,13 +16,14 @@ from threading import Event
 from typing import Any
 
 from voucherpool import erasure
+from voucherpool.archive import moving, partitions
 from voucherpool.batches import generating
 from voucherpool.database.model import db
 from voucherpool.database.retries import unusable
 from voucherpool.database.transactions import long_transaction
 from voucherpool.http import idempotency, throttle
 from voucherpool.observability import logs
-from voucherpool.vouchers import archiving, partitions, support
+from voucherpool.vouchers import support
 
 log = logging.getLogger(__name__)
 
@@ -85,11 +86,11 @@ def archive_a_batch(older_than: timedelta | None) -> bool:
     """Archive some of the vouchers that are over for so long; None archives none."""
     if older_than is None:
         return False
-    with to_archive.next(archiving.blocks) as first:
+    with to_archive.next(moving.blocks) as first:
         if first is None:
             return False
-        with archiving.gently(), long_transaction():
-            archiving.archive(older_than, first)
+        with moving.gently(), long_transaction():
+            moving.archive(older_than, first)
     return True
 
 

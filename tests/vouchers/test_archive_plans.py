@@ -8,10 +8,11 @@ import pytest
 from sqlalchemy import text, tuple_
 
 from tests.builders import ana
+from voucherpool.archive import moving
 from voucherpool.claims import service as claiming
 from voucherpool.database.transactions import transaction
 from voucherpool.redemptions import service as redemptions
-from voucherpool.vouchers import archive, archiving, eligibility, ledger, support
+from voucherpool.vouchers import archive, eligibility, ledger, support
 from voucherpool.vouchers.models import Redemption
 
 fill = """
@@ -37,7 +38,7 @@ def filled(app, make, sql):
     sql("INSERT INTO offers (name, discount) VALUES ('KOI', 5)")
     make.voucher(days=-100)
     with app.app_context(), transaction():
-        archiving.archive(timedelta(90), 0)
+        moving.archive(timedelta(90), 0)
     sql(fill.format("", "", "", 0))
     sql(fill.format("archived_", ", archived_at", ", now()", 5_000))
     sql("ANALYZE")
@@ -71,6 +72,6 @@ def test_what_is_asked_of_hot_tables_and_archive_reads_neither_whole(explain):
 
 
 def test_a_batch_is_found_by_its_place(explain):
-    found = explain(archiving.move, age=timedelta(90), first="(0,0)", end="(8,0)")
+    found = explain(moving.move, age=timedelta(90), first="(0,0)", end="(8,0)")
     assert "Tid Range Scan on vouchers" in found
     assert "Seq Scan" not in found

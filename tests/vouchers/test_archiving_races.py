@@ -8,9 +8,9 @@ import pytest
 from tests.builders import ana, ben, in_days
 from tests.server import at_once
 from voucherpool import auditing
+from voucherpool.archive import moving
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
-from voucherpool.vouchers import archiving
 
 old = timedelta(days=90)
 
@@ -24,10 +24,10 @@ def archiver(app):
         while not ended.is_set():
             with app.app_context():
                 with transaction():
-                    blocks = archiving.blocks()
+                    blocks = moving.blocks()
                 for first in blocks:
                     with transaction():
-                        archiving.archive(old, first)
+                        moving.archive(old, first)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -115,7 +115,7 @@ def test_a_code_that_is_just_being_archived_is_not_issued_again(app, make, serve
     answers = []
     twin = threading.Thread(target=lambda: answers.append(server.post("/vouchers/generate", body)))
     with app.app_context(), transaction():
-        assert archiving.archive(old, 0) == 1
+        assert moving.archive(old, 0) == 1
         twin.start()
         gate.until_waiting(1)
     twin.join(5)
@@ -126,7 +126,7 @@ def test_an_attempt_on_what_is_just_being_archived_is_refused_as_ever_and_kept(a
     make.customer(ben)
     code = make.voucher(days=-100)
     with app.app_context(), transaction():
-        assert archiving.archive(old, 0) == 1
+        assert moving.archive(old, 0) == 1
         status, answer = server.post("/vouchers/validate", {"code": code, "email": ben})
         assert (status, answer["code"]) == (404, "voucher_not_found")
     _, record = server.post("/vouchers/lookup", {"code": code})
@@ -141,6 +141,6 @@ def test_what_a_request_is_busy_with_stays_for_the_next_time(app, make, sql):
         other = other.execution_options(isolation_level="READ COMMITTED")
         other.execute(db.text("SELECT * FROM vouchers FOR KEY SHARE"))
         with transaction():
-            assert archiving.archive(old, 0) == 0
+            assert moving.archive(old, 0) == 0
     with app.app_context(), transaction():
-        assert archiving.archive(old, 0) == 1
+        assert moving.archive(old, 0) == 1

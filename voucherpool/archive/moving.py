@@ -11,8 +11,8 @@ from datetime import timedelta
 
 from sqlalchemy import Integer, Table, text
 
+from voucherpool.archive import partitions
 from voucherpool.database.model import db
-from voucherpool.vouchers import partitions
 from voucherpool.vouchers.models import Redemption, Voucher, open_holds
 
 blocks_a_batch = 4

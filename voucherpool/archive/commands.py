@@ -9,9 +9,9 @@ import click
 from flask.cli import with_appcontext
 
 from voucherpool import config
+from voucherpool.archive import moving, partitions
 from voucherpool.cli import Command, in_long_transaction
 from voucherpool.database.transactions import transaction
-from voucherpool.vouchers import archiving, partitions
 
 
 class Age(click.ParamType[timedelta]):
@@ -35,12 +35,12 @@ def archive(older_than: timedelta) -> None:
     It may be stopped and started again at any time.
     """
     with transaction():
-        blocks = archiving.blocks()
+        blocks = moving.blocks()
     moved = 0
     with click.progressbar(blocks, file=sys.stderr) as bar:
         for first in bar:
-            with archiving.gently():
-                moved += in_long_transaction(partial(archiving.archive, older_than, first))
+            with moving.gently():
+                moved += in_long_transaction(partial(moving.archive, older_than, first))
     click.echo(f"Archived {moved} vouchers.")
 
 
