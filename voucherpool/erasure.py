@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 
 from voucherpool.customers import service as customers
 from voucherpool.http import idempotency, redaction, throttle
-from voucherpool.vouchers import holds
+from voucherpool.vouchers import holding
 
 Forget = Callable[[Collection[str]], None]
 
@@ -38,12 +38,12 @@ def redacted(body: str) -> str:
 def end_holds(customer_id: int) -> None:
     """End the holds of a customer if it was erased; a repeat finds none left."""
     if customers.is_erased(customer_id):
-        holds.release_all(customer_id)
+        holding.release_all(customer_id)
 
 
 def end_holds_left() -> int:
     """End the holds that requests made while their customers were erased; return for how many."""
     erased = customers.erased_lately()
     for customer_id in erased:
-        holds.release_all(customer_id)
+        holding.release_all(customer_id)
     return len(erased)

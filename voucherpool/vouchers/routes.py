@@ -25,7 +25,7 @@ from voucherpool.errors import (
 from voucherpool.http import throttle
 from voucherpool.http.idempotency import write, write_in_one_statement
 from voucherpool.http.openapi import Blueprint
-from voucherpool.vouchers import eligibility, holds, issuing, listing, redeeming, schemas, support
+from voucherpool.vouchers import eligibility, holding, issuing, listing, redeeming, schemas, support
 
 blueprint = Blueprint("vouchers", __name__, url_prefix="/vouchers")
 
@@ -110,7 +110,7 @@ def check(body: dict[str, Any]) -> Any:
 @blueprint.response(201, schemas.Held())
 def hold(body: dict[str, Any]) -> Any:
     """Reserve one use of a voucher; the customer's open hold on it is extended."""
-    return holds.hold(**body)
+    return holding.hold(**body)
 
 
 @blueprint.post("/release")
@@ -120,7 +120,7 @@ def hold(body: dict[str, Any]) -> Any:
 @blueprint.response(204)
 def release(body: dict[str, Any]) -> None:
     """End a hold; one that is over stays so."""
-    holds.release(**body)
+    holding.release(**body)
 
 
 @blueprint.get("")
