@@ -4,7 +4,7 @@ from sqlalchemy import select, text
 
 from voucherpool.archive import moving
 from voucherpool.database.model import db
-from voucherpool.vouchers.archive import including_archive
+from voucherpool.vouchers.archived import including_archive
 from voucherpool.vouchers.models import open_holds
 
 held = f"""

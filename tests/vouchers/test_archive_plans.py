@@ -12,7 +12,7 @@ from voucherpool.archive import moving
 from voucherpool.claims import service as claiming
 from voucherpool.database.transactions import transaction
 from voucherpool.redemptions import service as redemptions
-from voucherpool.vouchers import archive, eligibility, ledger, support
+from voucherpool.vouchers import archived, eligibility, ledger, support
 from voucherpool.vouchers.models import Redemption
 
 fill = """
@@ -56,7 +56,7 @@ asked = [
     (claiming.claimed_before, {"key": key, "claimed_at": "2026-01-01"}),
     (redemptions.given_redemptions, {"this": uuid.uuid4(), "order": None}),
     (redemptions.given_redemptions, {"this": None, "order": "o7000"}),
-    (archive._archived, {"keys": [key, "ZZZZ"]}),
+    (archived._archived, {"keys": [key, "ZZZZ"]}),
 ]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.builders import ana, ben, end_holds, in_days
 from voucherpool import auditing, worker
-from voucherpool.vouchers import archive, codes
+from voucherpool.vouchers import archived, codes
 
 moves = ("archive", "--older-than", "90d")
 
@@ -151,10 +151,10 @@ def test_its_code_is_not_issued_again(client, make, run):
 
 def test_it_knows_which_codes_are_taken(app, used):
     with app.app_context():
-        assert archive.archived_codes([codes.normal_form(used), "ZZZZ"]) == {
+        assert archived.archived_codes([codes.normal_form(used), "ZZZZ"]) == {
             codes.normal_form(used)
         }
-        assert archive.archived_codes([]) == set()
+        assert archived.archived_codes([]) == set()
 
 
 closed = (409, "voucher_archived")

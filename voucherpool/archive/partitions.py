@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Table, func, select, text
 
 from voucherpool.database.model import db
-from voucherpool.vouchers.archive import archived_redemptions, archived_vouchers
+from voucherpool.vouchers.archived import archived_redemptions, archived_vouchers
 
 archives = (archived_vouchers, archived_redemptions)
 lock = 706202612  # any number that no other program on this database uses

@@ -37,7 +37,7 @@ from voucherpool.input.emails import email_key
 from voucherpool.offers import counts
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers import eligibility, limits
-from voucherpool.vouchers.archive import including_archive
+from voucherpool.vouchers.archived import including_archive
 from voucherpool.vouchers.models import Redemption, Voucher, open_holds
 
 

@@ -41,7 +41,7 @@ from voucherpool.observability import metrics
 from voucherpool.offers import counts
 from voucherpool.offers import service as offers
 from voucherpool.vouchers import codes
-from voucherpool.vouchers.archive import archived_vouchers
+from voucherpool.vouchers.archived import archived_vouchers
 from voucherpool.vouchers.models import Voucher
 
 page_size = 5000

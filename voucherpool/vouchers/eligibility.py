@@ -40,7 +40,7 @@ from voucherpool.errors import (
 from voucherpool.input.emails import email_key
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers import codes, limits
-from voucherpool.vouchers.archive import including_archive
+from voucherpool.vouchers.archived import including_archive
 from voucherpool.vouchers.models import Redemption, Voucher, open_holds
 
 of_others = f"{open_holds} AND (terms->>'customer')::bigint <> customers.id"

@@ -4,7 +4,7 @@ from sqlalchemy import literal_column, select, true
 
 from voucherpool.customers.models import Customer
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers.archive import including_archive
+from voucherpool.vouchers.archived import including_archive
 from voucherpool.vouchers.models import Redemption, Voucher
 
 # The limit makes PostgreSQL look each voucher up: it knows too little of the union of hot table and

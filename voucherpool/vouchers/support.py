@@ -23,7 +23,7 @@ from voucherpool.errors import VoucherArchived, VoucherNotFound, VoucherPoolErro
 from voucherpool.input.emails import email_key
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers import codes, eligibility, ledger
-from voucherpool.vouchers.archive import archived_vouchers, including_archive
+from voucherpool.vouchers.archived import archived_vouchers, including_archive
 from voucherpool.vouchers.models import Redemption, RefusedAttempt, Voucher, open_holds
 
 attempts_kept = 20
