@@ -53,8 +53,8 @@ from click import ClickException
 from gunicorn import glogging
 from prometheus_client import multiprocess
 
-from voucherpool import durability
 from voucherpool.config import Config, ConfigurationError
+from voucherpool.database import durability
 from voucherpool.observability import logs, metrics
 from voucherpool.processes import end_with
 

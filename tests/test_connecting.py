@@ -10,9 +10,10 @@ from click.testing import CliRunner
 from sqlalchemy import text
 
 from tests.server import free_port
-from voucherpool import create_app, durability
+from voucherpool import create_app
 from voucherpool.__main__ import main
 from voucherpool.config import Config, ConfigurationError, checkout
+from voucherpool.database import durability
 from voucherpool.database.model import db
 
 pieces = ("s3cret", "h1dden", "f00", "b4r")

@@ -8,9 +8,10 @@ import click
 import pytest
 
 from tests.server import free_port
-from voucherpool import create_app, durability
+from voucherpool import create_app
 from voucherpool.config import Config, checkout
 from voucherpool.config import durability as settings
+from voucherpool.database import durability
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from sqlalchemy import create_engine, text
 
 from tests.builders import Builders, ana, in_days
 from tests.conftest import config, memory
-from voucherpool import create_app, durability
+from voucherpool import create_app
 from voucherpool.config import Config
+from voucherpool.database import durability
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.http import apikeys

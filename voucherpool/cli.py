@@ -15,10 +15,11 @@ from marshmallow import ValidationError
 from psycopg2.errors import UndefinedColumn, UndefinedTable
 from sqlalchemy.exc import DBAPIError
 
-from voucherpool import auditing, connecting, durability, erasure, seeding, serverlog
+from voucherpool import auditing, erasure, seeding
 from voucherpool import worker as background
 from voucherpool.config import checkout
 from voucherpool.customers import service as people
+from voucherpool.database import durability, reachability, server_log
 from voucherpool.database.retries import retrying
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.errors import VoucherPoolError
@@ -49,7 +50,7 @@ def plain_errors() -> Iterator[None]:
 def _what_to_do(error: DBAPIError) -> str:
     if isinstance(error.orig, UndefinedTable | UndefinedColumn):
         return "The database is not up to date: run `voucherpool db upgrade` first."
-    return f"The database cannot be used: {connecting.cause(error)}"
+    return f"The database cannot be used: {reachability.cause(error)}"
 
 
 @retrying
@@ -112,7 +113,7 @@ def audit() -> None:
 @with_appcontext
 def check_settings() -> None:
     """Name the settings of PostgreSQL with which its log shows codes and e-mails; exit code 1."""
-    leaks = serverlog.leaks()
+    leaks = server_log.leaks()
     for leak in leaks:
         click.echo(leak)
     if leaks:

@@ -12,7 +12,7 @@ from psycopg2.errors import DiskFull
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from voucherpool import connecting, durability
+from voucherpool.database import durability, reachability
 from voucherpool.http.openapi import Blueprint
 
 blueprint = Blueprint("health", __name__)
@@ -83,7 +83,7 @@ def init_app(app: Flask) -> None:
 def _why_not_ready() -> str | None:
     # A connection of its own: a full pool must not make the process look broken.
     try:
-        with connecting.alone(current_app.config) as connection:
+        with reachability.alone(current_app.config) as connection:
             return _why_not_writable(connection) or _why_not_current(connection)
     except SQLAlchemyError as error:
         if "read-only" in str(error):  # libpq's word for what target_session_attrs passed over

@@ -7,8 +7,8 @@ import click
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
-from voucherpool import connecting
 from voucherpool.config import durability
+from voucherpool.database import reachability
 
 switched_off = text(
     "SELECT name FROM pg_settings WHERE setting = 'off' AND name = ANY(:names) ORDER BY name"
@@ -21,12 +21,12 @@ def insist(config: Mapping[str, Any]) -> None:
     One that does not answer may do so later; /readyz looks again. `config` is the application's.
     """
     try:
-        with connecting.alone(config) as connection:
+        with reachability.alone(config) as connection:
             reason = why_not(connection, config["TOLERATE_OFF"])
     except OperationalError as error:
-        if not connecting.is_hopeless(error):
+        if not reachability.is_hopeless(error):
             return
-        reason = f"DATABASE_URL cannot be used: {connecting.cause(error)}"
+        reason = f"DATABASE_URL cannot be used: {reachability.cause(error)}"
     if reason:
         raise click.ClickException(reason)
 
