@@ -9,10 +9,10 @@ from sqlalchemy import text
 
 from tests.builders import ana, ben, in_days
 from tests.server import at_once
-from voucherpool import auditing
 from voucherpool.customers import service as customers
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
+from voucherpool.operations import integrity
 
 given = "Ana.Ünal@Example.org"
 name = "Ana Ünal-Öz"
@@ -119,7 +119,7 @@ def test_the_books_stay(app, client, make, erase, sql):
         (erased, None)
     ]
     with app.app_context():
-        assert not any(auditing.breaches().values())
+        assert not any(integrity.breaches().values())
 
 
 def test_what_showed_the_e_mail_shows_null(client, make, erase):
@@ -201,7 +201,7 @@ def test_a_hold_ends_with_its_customer(app, client, make, erase):
     hold = client.post("/vouchers/hold", json={"code": code, "email": ben})
     assert hold.status_code == 201
     with app.app_context():
-        assert not any(auditing.breaches().values())
+        assert not any(integrity.breaches().values())
     assert redeem(client, code, ben) == (201, None)
 
 

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from tests.builders import in_days
-from voucherpool import worker as background
 from voucherpool.config import checkout, durability
+from voucherpool.operations import worker as background
 
 
 @pytest.fixture

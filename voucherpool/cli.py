@@ -15,8 +15,7 @@ from marshmallow import ValidationError
 from psycopg2.errors import UndefinedColumn, UndefinedTable
 from sqlalchemy.exc import DBAPIError
 
-from voucherpool import auditing, erasure, seeding
-from voucherpool import worker as background
+from voucherpool import erasure
 from voucherpool.config import checkout
 from voucherpool.customers import service as people
 from voucherpool.database import durability, reachability, server_log
@@ -25,6 +24,8 @@ from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.errors import VoucherPoolError
 from voucherpool.http import apikeys
 from voucherpool.input.fields import Text, rfc3339_utc
+from voucherpool.operations import integrity, seeding
+from voucherpool.operations import worker as background
 
 Result = TypeVar("Result")
 
@@ -102,7 +103,7 @@ def seed(directory: Path) -> None:
 def audit() -> None:
     """Count the breaches of the rules in the database; exit code 1 if there are any."""
     with long_transaction():
-        breaches = auditing.breaches()
+        breaches = integrity.breaches()
     for rule, count in breaches.items():
         click.echo(f"{count}\t{rule}")
     if any(breaches.values()):

@@ -16,10 +16,10 @@ from typing import Any
 import click
 import flask_migrate
 
-from voucherpool import seeding
 from voucherpool.config import Config, checkout
 from voucherpool.database.transactions import transaction
 from voucherpool.localpg import LocalPostgres, LocalPostgresError
+from voucherpool.operations import seeding
 from voucherpool.processes import end_with
 
 host = "127.0.0.1"

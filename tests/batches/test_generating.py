@@ -7,9 +7,9 @@ import pytest
 
 from tests.builders import ana, ben, in_days
 from tests.server import at_once
-from voucherpool import auditing, worker
 from voucherpool.batches import generating, service
 from voucherpool.database.transactions import transaction
+from voucherpool.operations import integrity, worker
 from voucherpool.vouchers import codes
 
 
@@ -252,4 +252,4 @@ def test_the_books_of_a_batch_are_right(ask, work, app):
     ask(count=10)
     work()
     with app.app_context():
-        assert not any(auditing.breaches().values())
+        assert not any(integrity.breaches().values())

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from tests.builders import ana, ben, end_holds, in_days
-from voucherpool import auditing, worker
+from voucherpool.operations import integrity, worker
 from voucherpool.vouchers import archived, codes
 
 moves = ("archive", "--older-than", "90d")
@@ -29,7 +29,7 @@ def audit(app):
     """Fail on any breach of the rules after each test."""
     yield
     with app.app_context():
-        breaches = auditing.breaches()
+        breaches = integrity.breaches()
     assert not any(breaches.values()), breaches
 
 

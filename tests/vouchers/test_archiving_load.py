@@ -21,13 +21,14 @@ from sqlalchemy import text
 
 from tests.builders import Builders
 from tests.server import Server, run_gunicorn
-from voucherpool import auditing, create_app
+from voucherpool import create_app
 from voucherpool.config import Config, checkout, durability
 from voucherpool.customers import service as customers
 from voucherpool.database.model import db
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.http import apikeys
 from voucherpool.localpg import LocalPostgres
+from voucherpool.operations import integrity
 
 per_second, people = 100, 1000
 
@@ -160,7 +161,7 @@ def test_a_million_vouchers_are_archived_while_the_shop_redeems(durable, record_
             expected = (409, "voucher_already_redeemed") if number % 2 else (410, "voucher_expired")
             assert (status, body["code"]) == expected
     with long_transaction():
-        breaches = auditing.breaches()
+        breaches = integrity.breaches()
     assert not any(breaches.values()), breaches
     assert p99(busy) <= 2 * p99(calm)
 
@@ -180,7 +181,7 @@ def test_an_archiver_killed_again_and_again_loses_and_doubles_nothing(app, sql, 
             process.kill()
             process.communicate()
             with long_transaction():
-                breaches = auditing.breaches()
+                breaches = integrity.breaches()
             assert not any(breaches.values()), breaches
             assert 0 < sql(archived)[0][0] < old
         left = old - sql(archived)[0][0]

@@ -7,10 +7,10 @@ import pytest
 
 from tests.builders import ana, ben, in_days
 from tests.server import at_once
-from voucherpool import auditing
 from voucherpool.archive import moving
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
+from voucherpool.operations import integrity
 
 old = timedelta(days=90)
 
@@ -35,7 +35,7 @@ def archiver(app):
     ended.set()
     thread.join()
     with app.app_context():
-        breaches = auditing.breaches()
+        breaches = integrity.breaches()
     assert not any(breaches.values()), breaches
 
 

@@ -12,13 +12,14 @@ from tests.builders import ana, ben
 from tests.gate import any_voucher, polling_seconds, senders
 from tests.server import at_once
 from tests.vouchers.pools import body, fill
-from voucherpool import auditing, create_app
+from voucherpool import create_app
 from voucherpool.claims import service as claiming
 from voucherpool.config import Config
 from voucherpool.database.model import db
 from voucherpool.database.retries import LostRace
 from voucherpool.database.transactions import transaction
 from voucherpool.errors import PoolEmpty
+from voucherpool.operations import integrity
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def wide(app, database_url):
     yield wide
     with wide.app_context():
         db.engine.dispose()
-        breaches = auditing.breaches()
+        breaches = integrity.breaches()
         db.engine.dispose()
     assert not any(breaches.values()), breaches
 

@@ -4,8 +4,8 @@ import pytest
 
 from tests.builders import ana, ben, end_holds, in_days
 from tests.vouchers.pools import body, fill
-from voucherpool import auditing
 from voucherpool.claims import service as claiming
+from voucherpool.operations import integrity
 
 
 def claim(client, email=ana, **more):
@@ -22,7 +22,7 @@ def _sound(app, make):
     make.customer(ben)
     yield
     with app.app_context():
-        breaches = auditing.breaches()
+        breaches = integrity.breaches()
     assert not any(breaches.values()), breaches
 
 
