@@ -52,11 +52,11 @@ atexit.register(remove_counts)
 from click import ClickException
 from gunicorn import glogging
 from prometheus_client import multiprocess
+from voucherpool.local.start.processes import end_with
 
 from voucherpool.config import Config, ConfigurationError
 from voucherpool.database import durability
 from voucherpool.observability import logs, metrics
-from voucherpool.processes import end_with
 
 try:
     settings = Config.from_environment(os.environ)

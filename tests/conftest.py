@@ -20,6 +20,7 @@ from pytest_postgresql import factories
 from pytest_postgresql.janitor import DatabaseJanitor
 from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
+from voucherpool.local.start.postgres import LocalPostgres
 
 from tests.builders import Builders
 from tests.gate import Gate, patient, senders
@@ -29,7 +30,6 @@ from voucherpool.config import Config, durability
 from voucherpool.database.model import db
 from voucherpool.database.statements import Statement
 from voucherpool.http import apikeys, throttle
-from voucherpool.localpg import LocalPostgres
 from voucherpool.operations import integrity
 
 # Fast instead of durable: what the tests write is thrown away.

@@ -19,6 +19,7 @@ from typing import IO, Any
 
 import flask_migrate
 import pytest
+from voucherpool.local.start.postgres import LocalPostgres
 
 from tests.builders import Builders, ana
 from tests.conftest import memory
@@ -27,7 +28,6 @@ from voucherpool import create_app
 from voucherpool.config import Config
 from voucherpool.database.transactions import transaction
 from voucherpool.http import apikeys
-from voucherpool.localpg import LocalPostgres
 
 names = ("chromium", "chromium-browser", "google-chrome")
 chromium = next(filter(None, map(shutil.which, names)), None)

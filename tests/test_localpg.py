@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import NullPool, create_engine, text
-
-from voucherpool.localpg import LocalPostgres, LocalPostgresError
+from voucherpool.local.start.postgres import LocalPostgres, LocalPostgresError
 
 
 @pytest.fixture

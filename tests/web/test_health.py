@@ -8,6 +8,7 @@ from pathlib import Path
 import flask_migrate
 import pytest
 from sqlalchemy import text
+from voucherpool.local.start.postgres import LocalPostgres
 
 from tests.builders import Builders, ana
 from tests.conftest import config, fast, memory
@@ -17,7 +18,6 @@ from voucherpool.config import Config
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.http import apikeys
-from voucherpool.localpg import LocalPostgres
 
 
 def test_livez_asks_nothing_of_the_database(database_url):

@@ -15,12 +15,12 @@ from typing import Any
 
 import click
 import flask_migrate
+from voucherpool.local.start.postgres import LocalPostgres, LocalPostgresError
+from voucherpool.local.start.processes import end_with
 
 from voucherpool.config import Config, checkout
 from voucherpool.database.transactions import transaction
-from voucherpool.localpg import LocalPostgres, LocalPostgresError
 from voucherpool.operations import seeding
-from voucherpool.processes import end_with
 
 host = "127.0.0.1"
 slowest_start_seconds = 30
