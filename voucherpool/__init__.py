@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from flask import Flask
 from flask_migrate import Migrate
 
-from voucherpool import cli, erasure
+from voucherpool import cli
 from voucherpool.archive import commands as voucher_commands
 from voucherpool.batches import commands as batch_commands
 from voucherpool.batches import routes as batches
@@ -15,6 +15,7 @@ from voucherpool.claims import routes as claims
 from voucherpool.config import Config, checkout
 from voucherpool.customers import routes as customers
 from voucherpool.database.model import db
+from voucherpool.erasure.service import service
 from voucherpool.files import commands as file_commands
 from voucherpool.files import routes as files
 from voucherpool.http import (
@@ -68,7 +69,7 @@ def create_app(config: Config | None = None) -> Flask:
     headers.init_app(app)
     authentication.init_app(app)
     throttle.init_app(app)
-    idempotency.init_app(app, erasure.redacted)
+    idempotency.init_app(app, service.redacted)
     probes.init_app(app)
     api = openapi.init_app(app)
     domains = (vouchers, claims, redemptions, offers, statistics, customers, batches, files)

@@ -15,12 +15,12 @@ from marshmallow import ValidationError
 from psycopg2.errors import UndefinedColumn, UndefinedTable
 from sqlalchemy.exc import DBAPIError
 
-from voucherpool import erasure
 from voucherpool.config import checkout
 from voucherpool.customers import service as people
 from voucherpool.database import durability, reachability, server_log
 from voucherpool.database.retries import retrying
 from voucherpool.database.transactions import long_transaction, transaction
+from voucherpool.erasure.service import service
 from voucherpool.errors import VoucherPoolError
 from voucherpool.http import apikeys
 from voucherpool.input.fields import Text, rfc3339_utc
@@ -155,7 +155,7 @@ def erase(email: str, yes: bool) -> None:
     customer_id = in_long_transaction(lambda: people.id_of(email))
     if not yes:
         click.confirm(f"Erase {email}? Nothing brings the person back.", abort=True)
-    for step in (erasure.erase, erasure.end_holds):
+    for step in (service.erase, service.end_holds):
         in_long_transaction(partial(step, customer_id))
     click.echo("Erased.")
 

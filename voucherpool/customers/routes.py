@@ -6,9 +6,9 @@ from typing import Any
 
 from flask import Response
 
-from voucherpool import erasure
 from voucherpool.customers import schemas, service
 from voucherpool.database.transactions import transaction
+from voucherpool.erasure.service import service
 from voucherpool.errors import CustomerExists, CustomerNotFound
 from voucherpool.http.idempotency import write
 from voucherpool.http.openapi import Blueprint
@@ -28,7 +28,7 @@ def holds_ended(view: Callable[..., Response]) -> Callable[..., Response]:
             return view(customer_id)
         finally:
             with transaction():
-                erasure.end_holds(customer_id)
+                service.end_holds(customer_id)
 
     return run
 
@@ -77,4 +77,4 @@ def change_customer(body: dict[str, Any], customer_id: int) -> Any:
 @blueprint.response(204)
 def erase_customer(customer_id: int) -> None:
     """Erase a person: e-mail and name are forgotten, redemptions stay under an id."""
-    erasure.erase(customer_id)
+    service.erase(customer_id)

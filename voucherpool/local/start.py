@@ -15,11 +15,11 @@ from typing import Any
 
 import click
 import flask_migrate
-from voucherpool.local.start.postgres import LocalPostgres, LocalPostgresError
-from voucherpool.local.start.processes import end_with
 
 from voucherpool.config import Config, checkout
 from voucherpool.database.transactions import transaction
+from voucherpool.local.start.postgres import LocalPostgres, LocalPostgresError
+from voucherpool.local.start.processes import end_with
 from voucherpool.operations import seeding
 
 host = "127.0.0.1"

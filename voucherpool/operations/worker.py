@@ -15,12 +15,12 @@ from itertools import chain
 from threading import Event
 from typing import Any
 
-from voucherpool import erasure
 from voucherpool.archive import moving, partitions
 from voucherpool.batches import generating
 from voucherpool.database.model import db
 from voucherpool.database.retries import unusable
 from voucherpool.database.transactions import long_transaction
+from voucherpool.erasure.service import service
 from voucherpool.http import idempotency, throttle
 from voucherpool.observability import logs
 from voucherpool.vouchers import support
@@ -67,7 +67,7 @@ class Round:
 to_forget, to_archive, to_purge = Round(), Round(), Round()
 forgetting = (
     *(idempotency.purge, support.forget_old_attempts, throttle.forget_old_misses),
-    erasure.end_holds_left,
+    service.end_holds_left,
 )
 """What forgets the keys, attempts and misses that are too old; each returns how many."""
 
