@@ -52,10 +52,10 @@ atexit.register(remove_counts)
 from click import ClickException
 from gunicorn import glogging
 from prometheus_client import multiprocess
-from voucherpool.local.start.processes import end_with
 
 from voucherpool.config import Config, ConfigurationError
 from voucherpool.database import durability
+from voucherpool.local.processes import end_with
 from voucherpool.observability import logs, metrics
 
 try:

@@ -11,7 +11,8 @@ from typing import Any
 
 import psycopg2
 from sqlalchemy.engine import URL
-from voucherpool.local.start.postgres import LocalPostgres
+
+from voucherpool.local.postgres import LocalPostgres
 
 steady = {
     # A quarter of the machine's memory, as PostgreSQL's documentation recommends (19.4.1).

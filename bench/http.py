@@ -9,12 +9,12 @@ from collections import defaultdict
 from pathlib import Path
 
 import click
-from voucherpool.local.start.postgres import LocalPostgres
 
 from bench import bulk, counting, fill, floors, home, load, machine, operations, processes, table
 from bench.load import Loader, Operation
 from bench.processes import Service
 from bench.table import Run, Runs
+from voucherpool.local.postgres import LocalPostgres
 
 few, many = 10_000, 100_000  # requests, between which the memory may not grow
 settling_seconds = 0.2

@@ -20,7 +20,6 @@ from pytest_postgresql import factories
 from pytest_postgresql.janitor import DatabaseJanitor
 from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
-from voucherpool.local.start.postgres import LocalPostgres
 
 from tests.builders import Builders
 from tests.gate import Gate, patient, senders
@@ -29,7 +28,8 @@ from voucherpool import create_app
 from voucherpool.config import Config, durability
 from voucherpool.database.model import db
 from voucherpool.database.statements import Statement
-from voucherpool.http import apikeys, throttle
+from voucherpool.http import apikeys, probes, throttle
+from voucherpool.local.postgres import LocalPostgres
 from voucherpool.operations import integrity
 
 # Fast instead of durable: what the tests write is thrown away.
@@ -134,7 +134,7 @@ def database_url(shared_app: Flask) -> URL:
 def app(shared_app: Flask, database_url: URL) -> Flask:
     """Return the application on the emptied database; its unexpected errors reach the test."""
     shared_app.testing = True
-    for part in (throttle, health):
+    for part in (throttle, probes):
         part.init_app(shared_app)  # nothing is remembered from the test before
     return shared_app
 

@@ -19,10 +19,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
-from voucherpool.local.start.postgres import LocalPostgres
 
 from tests.conftest import fast, memory
 from voucherpool.config import checkout
+from voucherpool.local.postgres import LocalPostgres
 
 parts = ("voucherpool", "migrations", "seeds", "tests", "setup.cfg", "gunicorn.conf.py", "wsgi.py")
 at_once = 2

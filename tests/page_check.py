@@ -19,7 +19,6 @@ from typing import IO, Any
 
 import flask_migrate
 import pytest
-from voucherpool.local.start.postgres import LocalPostgres
 
 from tests.builders import Builders, ana
 from tests.conftest import memory
@@ -28,6 +27,7 @@ from voucherpool import create_app
 from voucherpool.config import Config
 from voucherpool.database.transactions import transaction
 from voucherpool.http import apikeys
+from voucherpool.local.postgres import LocalPostgres
 
 names = ("chromium", "chromium-browser", "google-chrome")
 chromium = next(filter(None, map(shutil.which, names)), None)

@@ -7,7 +7,6 @@ import click
 import flask_migrate
 import pytest
 from sqlalchemy import create_engine, text
-from voucherpool.local.start.postgres import LocalPostgres
 
 from tests.builders import Builders, ana, in_days
 from tests.conftest import config, memory
@@ -17,6 +16,7 @@ from voucherpool.database import durability
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.http import apikeys
+from voucherpool.local.postgres import LocalPostgres
 
 
 def run(url, statement):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import NullPool, create_engine, text
-from voucherpool.local.start.postgres import LocalPostgres, LocalPostgresError
+
+from voucherpool.local.postgres import LocalPostgres, LocalPostgresError
 
 
 @pytest.fixture

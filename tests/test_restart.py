@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import flask_migrate
 import pytest
-from voucherpool.local.start.postgres import LocalPostgres
 
 from tests.builders import Builders, ana
 from tests.conftest import memory
@@ -18,6 +17,7 @@ from voucherpool.config import Config
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.http import apikeys
+from voucherpool.local.postgres import LocalPostgres
 
 per_second, seconds = 50, 16
 

@@ -10,12 +10,12 @@ import pytest
 import yaml
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
-from voucherpool.local.start.postgres import LocalPostgres
 
 from tests.conftest import config, memory
 from voucherpool import create_app
 from voucherpool.config import checkout
 from voucherpool.database.model import db
+from voucherpool.local.postgres import LocalPostgres
 
 code, email = "KIWI-2026", "ana@example.org"
 

@@ -7,16 +7,20 @@ from typing import Any, TypeVar
 from flask import Flask
 from flask_migrate import Migrate
 
+import voucherpool.archive.commands
+import voucherpool.batches.commands
+import voucherpool.erasure.commands
+import voucherpool.files.commands
+import voucherpool.http.commands
+import voucherpool.operations.commands  # noqa: F401 (each adds its commands to voucherpool.cli)
 from voucherpool import cli
-from voucherpool.archive import commands as voucher_commands
-from voucherpool.batches import commands as batch_commands
 from voucherpool.batches import routes as batches
 from voucherpool.claims import routes as claims
 from voucherpool.config import Config, checkout
 from voucherpool.customers import routes as customers
 from voucherpool.database.model import db
-from voucherpool.erasure.service import service
-from voucherpool.files import commands as file_commands
+from voucherpool.erasure import routes as erasing
+from voucherpool.erasure import service as erasure
 from voucherpool.files import routes as files
 from voucherpool.http import (
     authentication,
@@ -36,12 +40,6 @@ from voucherpool.statistics import routes as statistics
 from voucherpool.vouchers import routes as vouchers
 
 View = TypeVar("View", bound=Callable[..., Any])
-
-cli.vouchers.add_command(batch_commands.issue)
-cli.vouchers.add_command(voucher_commands.archive)
-cli.vouchers.add_command(voucher_commands.purge)
-cli.vouchers.add_command(file_commands.export)
-cli.vouchers.add_command(file_commands.import_)
 
 
 class Application(Flask):
@@ -69,11 +67,13 @@ def create_app(config: Config | None = None) -> Flask:
     headers.init_app(app)
     authentication.init_app(app)
     throttle.init_app(app)
-    idempotency.init_app(app, service.redacted)
+    idempotency.init_app(app, erasure.redacted)
     probes.init_app(app)
     api = openapi.init_app(app)
-    domains = (vouchers, claims, redemptions, offers, statistics, customers, batches, files)
-    for part in (*domains, probes, request_metrics):
+    for part in (
+        *(vouchers, claims, redemptions, offers, statistics, customers, erasing, batches, files),
+        *(probes, request_metrics),
+    ):
         api.register_blueprint(part.blueprint)
     problems.init_app(app)
     cli.init_app(app)

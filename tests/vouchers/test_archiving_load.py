@@ -18,7 +18,6 @@ from pathlib import Path
 import flask_migrate
 import pytest
 from sqlalchemy import text
-from voucherpool.local.start.postgres import LocalPostgres
 
 from tests.builders import Builders
 from tests.server import Server, run_gunicorn
@@ -28,6 +27,7 @@ from voucherpool.customers import service as customers
 from voucherpool.database.model import db
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.http import apikeys
+from voucherpool.local.postgres import LocalPostgres
 from voucherpool.operations import integrity
 
 per_second, people = 100, 1000

@@ -8,7 +8,6 @@ from pathlib import Path
 import flask_migrate
 import pytest
 from sqlalchemy import text
-from voucherpool.local.start.postgres import LocalPostgres
 
 from tests.builders import Builders, ana
 from tests.conftest import config, fast, memory
@@ -17,7 +16,8 @@ from voucherpool import create_app
 from voucherpool.config import Config
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
-from voucherpool.http import apikeys
+from voucherpool.http import apikeys, probes
+from voucherpool.local.postgres import LocalPostgres
 
 
 def test_livez_asks_nothing_of_the_database(database_url):
@@ -53,7 +53,7 @@ def test_readyz_is_503_when_the_database_is_away(database_url):
 
 def test_readyz_is_503_and_says_why_when_the_disk_is_full(anonymous, monkeypatch):
     refuse = text("DO $$ BEGIN RAISE SQLSTATE '53100'; END $$")
-    monkeypatch.setattr(health, "take_room", refuse)
+    monkeypatch.setattr(probes, "take_room", refuse)
     answer = anonymous.get("/readyz")
     assert answer.status_code == 503
     assert "disk is full" in answer.json["reason"]

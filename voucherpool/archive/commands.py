@@ -6,11 +6,10 @@ from functools import partial
 from typing import Any
 
 import click
-from flask.cli import with_appcontext
 
 from voucherpool import config
 from voucherpool.archive import moving, partitions
-from voucherpool.cli import Command, in_long_transaction
+from voucherpool.cli import in_long_transaction, vouchers
 from voucherpool.database.transactions import transaction
 
 
@@ -26,9 +25,8 @@ class Age(click.ParamType[timedelta]):
         return age
 
 
-@click.command(cls=Command)
+@vouchers.command()
 @click.option("--older-than", type=Age(), required=True, help="Used up or expired so long ago.")
-@with_appcontext
 def archive(older_than: timedelta) -> None:
     """Move vouchers that are over out of the way; they are looked up as before and never change.
 
@@ -44,9 +42,8 @@ def archive(older_than: timedelta) -> None:
     click.echo(f"Archived {moved} vouchers.")
 
 
-@click.command(cls=Command)
+@vouchers.command()
 @click.option("--older-than", type=Age(), required=True, help="Archived so long ago.")
-@with_appcontext
 def purge(older_than: timedelta) -> None:
     """Forget archived vouchers, by whole months; statistics and limits still count them."""
     with transaction():

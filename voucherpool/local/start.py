@@ -18,8 +18,8 @@ import flask_migrate
 
 from voucherpool.config import Config, checkout
 from voucherpool.database.transactions import transaction
-from voucherpool.local.start.postgres import LocalPostgres, LocalPostgresError
-from voucherpool.local.start.processes import end_with
+from voucherpool.local.postgres import LocalPostgres, LocalPostgresError
+from voucherpool.local.processes import end_with
 from voucherpool.operations import seeding
 
 host = "127.0.0.1"

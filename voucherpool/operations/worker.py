@@ -20,7 +20,7 @@ from voucherpool.batches import generating
 from voucherpool.database.model import db
 from voucherpool.database.retries import unusable
 from voucherpool.database.transactions import long_transaction
-from voucherpool.erasure.service import service
+from voucherpool.erasure import service as erasure
 from voucherpool.http import idempotency, throttle
 from voucherpool.observability import logs
 from voucherpool.vouchers import support
@@ -67,7 +67,7 @@ class Round:
 to_forget, to_archive, to_purge = Round(), Round(), Round()
 forgetting = (
     *(idempotency.purge, support.forget_old_attempts, throttle.forget_old_misses),
-    service.end_holds_left,
+    erasure.end_holds_left,
 )
 """What forgets the keys, attempts and misses that are too old; each returns how many."""
 
