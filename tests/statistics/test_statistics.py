@@ -6,8 +6,8 @@ from random import Random
 import flask_migrate
 
 from tests.builders import Builders, ana, ben, in_days
+from tests.claims.pools import body, fill
 from tests.server import at_once
-from tests.vouchers.pools import body, fill
 from voucherpool.database.transactions import transaction
 from voucherpool.http import apikeys
 from voucherpool.offers import counts

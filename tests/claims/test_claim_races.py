@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import text
 
 from tests.builders import ana, ben
+from tests.claims.pools import body, fill
 from tests.gate import any_voucher, polling_seconds, senders
 from tests.server import at_once
-from tests.vouchers.pools import body, fill
 from voucherpool import create_app
 from voucherpool.claims import service as claiming
 from voucherpool.config import Config

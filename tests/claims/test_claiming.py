@@ -3,7 +3,7 @@
 import pytest
 
 from tests.builders import ana, ben, end_holds, in_days
-from tests.vouchers.pools import body, fill
+from tests.claims.pools import body, fill
 from voucherpool.claims import service as claiming
 from voucherpool.operations import integrity
 

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
+from tests.archive.test_archiving import let_a_month_pass
 from tests.builders import ana
-from tests.vouchers.test_archiving import let_a_month_pass
 from voucherpool.database.model import db
 
 waits = """
