@@ -10,8 +10,8 @@ import pytest
 
 import voucherpool
 from tests.stopwatch import cpu_seconds
-from voucherpool import statements
 from voucherpool.config import checkout
+from voucherpool.database import reachability, statements
 from voucherpool.http import headers
 from voucherpool.input import formats
 from voucherpool.input.fields import Email
@@ -32,6 +32,7 @@ longest = {
     logs.personal.pattern: logs.longest_message + 2,
     headers.inline_script.pattern: 2**17,  # in the page of /docs
     statements.placeholder.pattern: 2**17,  # in a statement
+    reachability.may_pass.pattern: 2**17,  # in words of PostgreSQL
     r"(?<!^)(?=[A-Z])": 100,  # in the name of a class
     r"[^a-z]+": 100,  # in HTTP's name of a status
 }
