@@ -90,10 +90,10 @@ def killed(mutant: Mutant, runs: int) -> bool:
     with copy() as tree:
         mutant.put_into(tree)
         seen = run(tree, mutant.tests, runs)
-    noticed = re.search(rf"^noticed in (\d+) of {runs} runs$", seen.stdout, re.MULTILINE)
-    times = int(noticed[1]) if noticed else 0
+    noticed = re.search(rf"^noticed in (\d+) of {runs} runs by (.*)$", seen.stdout, re.MULTILINE)
+    times, by = (int(noticed[1]), noticed[2]) if noticed else (0, "none")
     word = "killed" if times == runs else "SURVIVED"
-    click.echo(f"{word} {times}/{runs}, {time.monotonic() - begun:.0f} s: {mutant}")
+    click.echo(f"{word} {times}/{runs}, {time.monotonic() - begun:.0f} s: {mutant}, by {by}")
     if not noticed:
         click.echo(seen.stdout[-4000:] + seen.stderr[-4000:])
     return times == runs
