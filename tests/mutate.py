@@ -1,7 +1,7 @@
 """`make mutants`: breaks one condition of the service after another; the tests must notice each.
 
 `mutants.toml` lists them. Each is put into a copy of the tree, where its tests run so many times;
-in every run one of them must fail. The same tests pass in a copy without a mutant first.
+in every run one of them must fail. Before that all of them pass as often without a mutant.
 """
 
 import os
@@ -90,10 +90,10 @@ def killed(mutant: Mutant, runs: int) -> bool:
     with copy() as tree:
         mutant.put_into(tree)
         seen = run(tree, mutant.tests, runs)
-    noticed = re.search(rf"^noticed in (\d+) of {runs} runs$", seen.stdout, re.MULTILINE)
-    times = int(noticed[1]) if noticed else 0
+    noticed = re.search(rf"^noticed in (\d+) of {runs} runs by (.*)$", seen.stdout, re.MULTILINE)
+    times, by = (int(noticed[1]), noticed[2]) if noticed else (0, "none")
     word = "killed" if times == runs else "SURVIVED"
-    click.echo(f"{word} {times}/{runs}, {time.monotonic() - begun:.0f} s: {mutant}")
+    click.echo(f"{word} {times}/{runs}, {time.monotonic() - begun:.0f} s: {mutant}, by {by}")
     if not noticed:
         click.echo(seen.stdout[-4000:] + seen.stderr[-4000:])
     return times == runs
@@ -111,7 +111,7 @@ def main(runs: int, words: tuple[str, ...]) -> None:
         postgres.start()
         os.environ["TEST_DATABASE_URL"] = postgres.url().render_as_string(hide_password=False)
         with copy() as tree:
-            sound = run(tree, sorted({test for mutant in mutants for test in mutant.tests}), 1)
+            sound = run(tree, sorted({test for mutant in mutants for test in mutant.tests}), runs)
         if sound.returncode:
             sys.exit(f"The tests fail without a mutant:\n{sound.stdout[-8000:]}{sound.stderr}")
         with ThreadPoolExecutor(at_once) as pool:

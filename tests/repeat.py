@@ -1,13 +1,13 @@
 """A plugin of pytest for `make mutants`: runs the tests again and again, each to its first failure.
 
-Says in how many runs a test failed. One that cannot even be set up counts for nothing.
+Says in how many runs a test failed. A test that cannot even be set up tells nothing.
 """
 
 from typing import Any
 
 import pytest
 
-failed: set[int] = set()
+failed: dict[int, str] = {}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,12 +37,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
     """Note the run of a test that fails."""
     excuse = call.excinfo is not None and call.excinfo.errisinstance(pytest.skip.Exception)
     if call.excinfo is not None and call.when != "setup" and not excuse:
-        failed.add(_run_of(item))
+        failed.setdefault(_run_of(item), item.originalname)  # type: ignore[attr-defined]
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Say in how many runs a test failed."""
-    terminalreporter.write_line(f"noticed in {len(failed)} of {config.option.runs} runs")
+    """Say in how many runs a test failed, and which."""
+    by = ", ".join(sorted(set(failed.values()))) or "none"
+    terminalreporter.write_line(f"noticed in {len(failed)} of {config.option.runs} runs by {by}")
 
 
 def _run_of(item: pytest.Item) -> int:

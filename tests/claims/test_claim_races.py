@@ -91,24 +91,31 @@ def test_64_claimers_empty_a_pool_and_no_two_get_the_same(server, make, sql, aud
     audit()
 
 
-claim_of_another = {
-    "claimed": "customer_id = customers.id, claimed_at = now()",
-    "redeemed": "redemption_count = 1, used_at = now()",
+ben_id = f"(SELECT id FROM customers WHERE email = '{ben}')"
+changes = {
+    "claimed": f"customer_id = {ben_id}, claimed_at = now()",
+    "used once": "redemption_count = 1 FROM used",
     "held": "holds = jsonb_build_object(gen_random_uuid(), jsonb_build_object("
-    "'customer', customers.id, 'until', extract(epoch FROM now()) + 60))",
+    f"'customer', {ben_id}, 'until', extract(epoch FROM now()) + 60))",
     "disabled": "disabled_at = now()",
     "expired": "expires_at = now()",
 }
+use = f"""
+    INSERT INTO redemptions (code_key, customer_id, offer_id, discount, discount_type)
+    SELECT code_key, {ben_id}, offer_id, 10, 'percentage' FROM vouchers RETURNING id"""
 
 
-@pytest.mark.parametrize("change", claim_of_another)
+@pytest.mark.parametrize("change", changes)
 def test_what_the_last_voucher_becomes_while_claimers_wait_for_it_leaves_them_nothing(
     server, make, gate, sql, change
 ):
     make.customer(ben)
     make.customer()
     fill(sql, 1)
-    changed = f"UPDATE vouchers SET {claim_of_another[change]} FROM customers WHERE email = '{ben}'"
+    sql("UPDATE vouchers SET max_redemptions = 3")
+    changed = f"UPDATE vouchers SET {changes[change]}"
+    if change == "used once":
+        changed = f"WITH used AS ({use}) {changed}"
     answers = gate.race(lambda _: server.post("/vouchers/claim", body()), changed, polls=True)
     assert {answer["code"] for _, answer in answers} == {"pool_empty"}
 

@@ -120,6 +120,12 @@ def test_the_same_claim_ref_gets_the_same_voucher_for_ever(client, sql):
     assert sql("SELECT count(claimed_at), count(*) FROM vouchers") == [(2, 3)]
 
 
+def test_each_claim_ref_keeps_its_own_voucher(client, make):
+    codes = [make.voucher(customer_id=None) for _ in range(2)]
+    refs = ("c-1", "c-2", "c-1", "c-2")
+    assert [claim(client, claim_ref=ref).json["code"] for ref in refs] == codes * 2
+
+
 def test_a_claim_ref_is_of_one_offer(client, make):
     codes = {make.voucher(customer_id=None, offer=offer) for offer in ("KOI", "ORCA")}
     claims = [claim(client, offer_name=offer, claim_ref="c-1") for offer in ("KOI", "ORCA")]

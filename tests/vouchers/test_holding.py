@@ -93,6 +93,23 @@ def test_a_held_voucher_is_free_a_second_after_its_time(client, make):
     assert redeem(client, code, ben).status_code == 201
 
 
+def test_a_hold_that_is_over_is_not_extended(client, make, sql):
+    code = unbound(make)
+    old = hold(client, code).json["hold_id"]
+    end_holds(sql)
+    assert hold(client, code).json["hold_id"] != old
+
+
+def test_releasing_a_hold_leaves_those_of_others(client, make):
+    code = unbound(make, max_redemptions=2)
+    hold_id = hold(client, code, ana).json["hold_id"]
+    hold(client, code, ben)
+    client.post("/vouchers/release", json={"hold_id": hold_id})
+    assert outcome(redeem(client, code, ana)) == (201, None)
+    assert outcome(redeem(client, code, ana)) == held
+    assert outcome(redeem(client, code, ben)) == (201, None)
+
+
 def test_a_released_voucher_is_free_and_releasing_twice_is_no_error(client, make):
     code = unbound(make)
     hold_id = hold(client, code).json["hold_id"]

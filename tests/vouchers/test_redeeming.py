@@ -45,6 +45,15 @@ def test_a_voucher_of_three_uses_redeems_three_times(client, make, sql):
     assert len(sql("SELECT * FROM redemptions")) == 3
 
 
+def test_a_voucher_gives_the_discount_of_its_own_offer(client, make):
+    codes = {
+        discount: make.voucher(offer=f"{discount} off", discount=discount) for discount in "123"
+    }
+    for discount, code in codes.items():
+        answer = client.post("/vouchers/validate", json={"code": code, "email": ana})
+        assert answer.json["discount"] == int(discount)
+
+
 def test_an_expired_voucher_is_410(client, make, sql):
     answer = redeem(client, make.voucher(days=-0.0001))
     assert (answer.status_code, answer.json["code"]) == (410, "voucher_expired")
