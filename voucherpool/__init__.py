@@ -25,12 +25,11 @@ from voucherpool.files import routes as files
 from voucherpool.http import (
     authentication,
     bodies,
-    headers,
+    exchange,
     idempotency,
     openapi,
     probes,
     problems,
-    request_id,
     request_metrics,
     throttle,
 )
@@ -60,11 +59,10 @@ def create_app(config: Config | None = None) -> Flask:
     app = Application(__name__, static_folder=None)
     app.config.from_mapping((config or Config.from_environment(os.environ)).for_flask())
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    request_id.init_app(app)  # first, so that it forgets the name last
+    exchange.init_app(app)
     db.init_app(app)
     Migrate(app, db, directory=str(checkout / "migrations"))
     request_metrics.init_app(app)
-    headers.init_app(app)
     authentication.init_app(app)
     throttle.init_app(app)
     idempotency.init_app(app, erasure.redacted)

@@ -7,7 +7,7 @@ import base64
 import hashlib
 import re
 
-from flask import Flask, Response, request
+from flask import Response, request
 
 strict = {
     "Cache-Control": "no-store",
@@ -20,23 +20,14 @@ strict = {
 inline_script = re.compile(r"<script>([^<]*+(?:<(?!/?script>)[^<]*+)*+)</script>")
 
 
-def init_app(app: Flask) -> None:
-    """Add the headers to every answer that does not know better."""
-    app.after_request(_guard)
-
-
-def _guard(response: Response) -> Response:
+def guard(response: Response) -> None:
+    """Add the headers to an answer that does not know better."""
     if response.mimetype == "text/html" and request.endpoint == "api-docs.openapi_swagger_ui":
-        response.headers["Content-Security-Policy"] = _policy_of_page(
-            response.get_data(as_text=True)
-        )
-    given = {name for name, _ in response.headers}
-    response.headers.extend(strict if given.isdisjoint(strict) else _without(given))
-    return response
-
-
-def _without(given: set[str]) -> dict[str, str]:
-    return {name: value for name, value in strict.items() if name not in given}
+        policy = _policy_of_page(response.get_data(as_text=True))
+        response.headers["Content-Security-Policy"] = policy
+    for name, value in strict.items():
+        if name not in response.headers:
+            response.headers.add_header(name, value)
 
 
 def _policy_of_page(page: str) -> str:

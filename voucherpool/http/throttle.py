@@ -65,7 +65,7 @@ class Memory:
 
     def __init__(self) -> None:
         self._misses: dict[bytes, tuple[int, float]] = {}  # and until when, by the monotonic clock
-        self._undecided: list[bytes] = []
+        self._undecided: list[str] = []
         self._decided = Condition()
         self._renewed_at = -renewed_after_seconds
 
@@ -98,7 +98,7 @@ class Memory:
                     self._misses[subject] = row.miss_count, until
 
     @contextmanager
-    def guess(self, limits: Mapping[bytes, int]) -> Iterator[None]:
+    def guess(self, limits: Mapping[str, int]) -> Iterator[None]:
         """Count a guess as if it were a miss until it is decided; wait while that is one too many.
 
         Raises what the module's guess() names.
@@ -115,10 +115,10 @@ class Memory:
                     self._undecided.remove(subject)
                 self._decided.notify_all()
 
-    def _has_room(self, limits: Mapping[bytes, int]) -> bool:
+    def _has_room(self, limits: Mapping[str, int]) -> bool:
         has_room = True
         for subject, limit in limits.items():
-            misses, left = self._known(subject)
+            misses, left = self._known(_digest(subject)) if self._misses else (0, 0.0)
             if misses >= limit:
                 raise TooManyFailedAttempts(left)
             has_room &= misses + self._undecided.count(subject) < limit
@@ -155,7 +155,7 @@ def count_miss(email: str) -> None:
     # In one order: two that lock the same rows in different orders can deadlock.
     rows = [
         {"subject": subject, "miss_count": 1, "miss_limit": limit}
-        for subject, limit in sorted(_limits(email).items())
+        for subject, limit in sorted((_digest(name), most) for name, most in _limits(email).items())
     ]
     memory: Memory = current_app.extensions["throttle"]
     counts = db.session.execute(_count(rows)).all()
@@ -190,13 +190,13 @@ def _count(rows: list[dict[str, Any]]) -> Executable:
     ).returning(Misses.subject, Misses.miss_count, Misses.miss_limit, _left)
 
 
-def _limits(email: str) -> dict[bytes, int]:
+def _limits(email: str) -> dict[str, int]:
     """Return the limit of misses a minute of each subject of the request."""
-    subjects = {
-        f"key {g.get('api_key_id')}": current_app.config["MISSES_PER_KEY"],
-        f"email {email_key(email)}": current_app.config["MISSES_PER_EMAIL"],
+    config = current_app.config
+    return {
+        f"key {g.get('api_key_id')}": config["MISSES_PER_KEY"],
+        f"email {email_key(email)}": config["MISSES_PER_EMAIL"],
     }
-    return {_digest(name): limit for name, limit in subjects.items()}
 
 
 def _digest(name: str) -> bytes:
