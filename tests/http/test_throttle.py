@@ -131,14 +131,14 @@ def test_a_worker_still_knows_its_own_misses_after_it_asked_for_the_others(app, 
 
 
 def counted(misses):
-    return SimpleNamespace(subject=b"ana", miss_count=misses, left=60)
+    return SimpleNamespace(subject=throttle.digest("ana"), miss_count=misses, left=60)
 
 
 def test_a_count_that_comes_late_does_not_undo_a_later_one():
     memory = throttle.Memory()
     for misses in (3, 2):
         memory.learn([counted(misses)])
-    with pytest.raises(TooManyFailedAttempts), memory.guess({b"ana": 3}):
+    with pytest.raises(TooManyFailedAttempts), memory.guess({"ana": 3}):
         pass
 
 
@@ -150,9 +150,9 @@ def test_no_more_guesses_are_at_work_than_may_be_wrong(monkeypatch, misses):
     for _ in range(2):
         with ExitStack() as stack:
             for _ in range(3 - misses):
-                stack.enter_context(memory.guess({b"ana": 3}))
+                stack.enter_context(memory.guess({"ana": 3}))
             with pytest.raises(DatabaseUnavailable):
-                stack.enter_context(memory.guess({b"ana": 3}))
+                stack.enter_context(memory.guess({"ana": 3}))
 
 
 def test_what_is_known_of_a_customer_ends_with_the_minute(app, client, make, sql):

@@ -118,7 +118,7 @@ class Memory:
     def _has_room(self, limits: Mapping[str, int]) -> bool:
         has_room = True
         for subject, limit in limits.items():
-            misses, left = self._known(_digest(subject)) if self._misses else (0, 0.0)
+            misses, left = self._known(digest(subject)) if self._misses else (0, 0.0)
             if misses >= limit:
                 raise TooManyFailedAttempts(left)
             has_room &= misses + self._undecided.count(subject) < limit
@@ -155,7 +155,7 @@ def count_miss(email: str) -> None:
     # In one order: two that lock the same rows in different orders can deadlock.
     rows = [
         {"subject": subject, "miss_count": 1, "miss_limit": limit}
-        for subject, limit in sorted((_digest(name), most) for name, most in _limits(email).items())
+        for subject, limit in sorted((digest(name), most) for name, most in _limits(email).items())
     ]
     memory: Memory = current_app.extensions["throttle"]
     counts = db.session.execute(_count(rows)).all()
@@ -168,7 +168,7 @@ def count_miss(email: str) -> None:
 
 def forget_people(emails: Collection[str]) -> None:
     """Forget what was counted for the e-mails."""
-    subjects = [_digest(f"email {email_key(email)}") for email in emails]
+    subjects = [digest(f"email {email_key(email)}") for email in emails]
     db.session.execute(delete(Misses).where(Misses.subject.in_(subjects)))
 
 
@@ -199,7 +199,8 @@ def _limits(email: str) -> dict[str, int]:
     }
 
 
-def _digest(name: str) -> bytes:
+def digest(name: str) -> bytes:
+    """Return what a subject is kept as: SHA-256 of its name."""
     return hashlib.sha256(name.encode()).digest()
 
 
