@@ -118,7 +118,7 @@ def test_the_limit_is_exact_while_what_it_counts_is_archived_and_purged(
     with meanwhile(archive) as moved, meanwhile(lambda: sql(live)[0][0]) as seen:
         for turn in range(1, rounds + 1):
             limit(5 * turn)
-            answers = at_once(callers, lambda number: redeem(storm, codes[number]))
+            answers = at_once(callers, lambda number: redeem(storm, codes[number]))  # noqa: B023
             assert outcomes(answers) == {201: 5, refused: callers - 5}
             assert sql(live) == [(5 * turn,)]
             fill(sql, 5, first=1000 * turn)
