@@ -132,7 +132,8 @@ def check(body: dict[str, Any]) -> Any:
     with throttle.guess(body["email"]):
         checked = eligibility.check(body["code"], body["email"], body.get("order_amount"))
         if checked.get("reason") == VoucherNotFound.code():
-            throttle.count_miss(body["email"])
+            with transaction():
+                throttle.count_miss(body["email"])
     return checked
 
 

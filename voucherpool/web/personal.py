@@ -19,8 +19,13 @@ def storable(body: str) -> str:
     if '"email"' not in body:
         return body
     shown = set(_emails(json.loads(body)))
-    known = set(db.session.scalars(pin, {"emails": sorted(shown)}))
-    return without(body, shown - known) if shown - known else body
+    erased = shown - known(shown)
+    return without(body, erased) if erased else body
+
+
+def known(keys: Collection[str]) -> set[str]:
+    """Return which of the e-mails, as keys, customers have; none is erased until the commit."""
+    return set(db.session.scalars(pin, {"emails": sorted(keys)}))
 
 
 def without(body: str, people: Collection[str]) -> str:

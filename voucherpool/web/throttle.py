@@ -36,6 +36,7 @@ from voucherpool.customers.models import email_key
 from voucherpool.database.model import Model, db
 from voucherpool.database.transactions import after_commit
 from voucherpool.errors import DatabaseUnavailable, TooManyFailedAttempts
+from voucherpool.web import personal
 
 window_seconds = 60
 renewed_after_seconds = 1.0
@@ -151,11 +152,17 @@ def guess(email: str) -> AbstractContextManager[None]:
 
 
 def count_miss(email: str) -> None:
-    """Count a wrong guess; raise TooManyFailedAttempts if it is one too many."""
+    """Count a wrong guess; raise TooManyFailedAttempts if it is one too many.
+
+    Of a customer who was erased since the guess nothing is counted, for a digest tells who it was.
+    """
+    limits = _limits(email)
+    if not personal.known({email_key(email)}):
+        del limits[_of_email(email)]
     # In one order: two that lock the same rows in different orders can deadlock.
     rows = [
         {"subject": subject, "miss_count": 1, "miss_limit": limit}
-        for subject, limit in sorted(_limits(email).items())
+        for subject, limit in sorted(limits.items())
     ]
     memory: Memory = current_app.extensions["throttle"]
     counts = db.session.execute(_count(rows)).all()
@@ -168,7 +175,7 @@ def count_miss(email: str) -> None:
 
 def forget_people(emails: Collection[str]) -> None:
     """Forget what was counted for the e-mails."""
-    subjects = [_digest(f"email {email_key(email)}") for email in emails]
+    subjects = [_of_email(email) for email in emails]
     db.session.execute(delete(Misses).where(Misses.subject.in_(subjects)))
 
 
@@ -192,11 +199,14 @@ def _count(rows: list[dict[str, Any]]) -> Executable:
 
 def _limits(email: str) -> dict[bytes, int]:
     """Return the limit of misses a minute of each subject of the request."""
-    subjects = {
-        f"key {g.get('api_key_id')}": current_app.config["MISSES_PER_KEY"],
-        f"email {email_key(email)}": current_app.config["MISSES_PER_EMAIL"],
+    return {
+        _digest(f"key {g.get('api_key_id')}"): current_app.config["MISSES_PER_KEY"],
+        _of_email(email): current_app.config["MISSES_PER_EMAIL"],
     }
-    return {_digest(name): limit for name, limit in subjects.items()}
+
+
+def _of_email(email: str) -> bytes:
+    return _digest(f"email {email_key(email)}")
 
 
 def _digest(name: str) -> bytes:
