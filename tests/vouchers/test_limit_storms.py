@@ -9,11 +9,11 @@ from random import Random
 
 import pytest
 
+from tests.archive.test_archiving import let_a_month_pass
 from tests.builders import ana, ben
+from tests.claims.pools import body, fill
 from tests.server import at_once
 from tests.storms import archivist, meanwhile, outcomes
-from tests.vouchers.pools import body, fill
-from tests.vouchers.test_archiving import let_a_month_pass
 
 callers = 100
 full = pytest.mark.fault

@@ -7,19 +7,15 @@ from typing import Any
 
 from flask import Response, url_for
 
+from voucherpool.customers import service as customers
 from voucherpool.database.paging import Page
 from voucherpool.database.transactions import transaction
 from voucherpool.errors import (
-    ClaimMismatch,
-    CustomerLimitReached,
     CustomerNotFound,
-    OfferNotActive,
-    OfferNotFound,
     OfferNotPercentage,
     OrderBelowMinimum,
     OrderMismatch,
     OutcomeUnknown,
-    PoolEmpty,
     RedemptionReversed,
     TooManyFailedAttempts,
     VoucherArchived,
@@ -27,20 +23,11 @@ from voucherpool.errors import (
     VoucherNotFound,
     VoucherPoolError,
 )
-from voucherpool.vouchers import (
-    claim_schemas,
-    claiming,
-    eligibility,
-    holds,
-    issuing,
-    listing,
-    redeeming,
-    schemas,
-    support,
-)
-from voucherpool.web import throttle
-from voucherpool.web.idempotency import write, write_in_one_statement
-from voucherpool.web.openapi import Blueprint
+from voucherpool.http import throttle
+from voucherpool.http.idempotency import write, write_in_one_statement
+from voucherpool.http.openapi import Blueprint
+from voucherpool.input.emails import email_key
+from voucherpool.vouchers import eligibility, holding, issuing, listing, redeeming, schemas, support
 
 blueprint = Blueprint("vouchers", __name__, url_prefix="/vouchers")
 
@@ -53,15 +40,6 @@ Errors = tuple[type[VoucherPoolError], ...]
 
 refusals: Errors = eligibility.refusals
 refusals_of_orders: Errors = (OrderBelowMinimum, OrderMismatch, RedemptionReversed)
-refusals_of_claims: Errors = (
-    CustomerNotFound,
-    OfferNotFound,
-    VoucherNotFound,
-    OfferNotActive,
-    CustomerLimitReached,
-    PoolEmpty,
-    ClaimMismatch,
-)
 
 
 def watched(view: Callable[..., Response]) -> Callable[..., Response]:
@@ -80,10 +58,15 @@ def watched(view: Callable[..., Response]) -> Callable[..., Response]:
                 with suppress(OutcomeUnknown), transaction():
                     support.remember(refusal, body["code"], body["email"])
                     if isinstance(refusal, VoucherNotFound):
-                        throttle.count_miss(body["email"])
+                        _count_miss(body["email"])
                 raise
 
     return run
+
+
+def _count_miss(email: str) -> None:
+    """Count a wrong guess, without a trace of a customer who was erased since."""
+    throttle.count_miss(email if customers.pin({email_key(email)}) else None)
 
 
 @blueprint.post("/generate")
@@ -98,16 +81,6 @@ def generate(body: dict[str, Any]) -> dict[str, str]:
     all vouchers of the offer that have none of their own.
     """
     return {"code": issuing.issue(**body)}
-
-
-@blueprint.post("/claim")
-@blueprint.guarded("issue", *refusals_of_claims)
-@blueprint.arguments(claim_schemas.ClaimRequest())
-@write
-@blueprint.response(201, claim_schemas.Claimed())
-def claim(body: dict[str, Any]) -> Any:
-    """Bind an unbound voucher of the offer to the customer, the one that expires first."""
-    return claiming.claim(**body)
 
 
 @blueprint.post("/validate")
@@ -133,7 +106,7 @@ def check(body: dict[str, Any]) -> Any:
         checked = eligibility.check(body["code"], body["email"], body.get("order_amount"))
         if checked.get("reason") == VoucherNotFound.code():
             with transaction():
-                throttle.count_miss(body["email"])
+                _count_miss(body["email"])
     return checked
 
 
@@ -145,7 +118,7 @@ def check(body: dict[str, Any]) -> Any:
 @blueprint.response(201, schemas.Held())
 def hold(body: dict[str, Any]) -> Any:
     """Reserve one use of a voucher; the customer's open hold on it is extended."""
-    return holds.hold(**body)
+    return holding.hold(**body)
 
 
 @blueprint.post("/release")
@@ -155,7 +128,7 @@ def hold(body: dict[str, Any]) -> Any:
 @blueprint.response(204)
 def release(body: dict[str, Any]) -> None:
     """End a hold; one that is over stays so."""
-    holds.release(**body)
+    holding.release(**body)
 
 
 @blueprint.get("")
