@@ -30,22 +30,21 @@ months = (
     " WHERE inhparent = 'archived_redemptions'::regclass"
 )
 
-# Walks by key, so that no batch reads again what an earlier one filled. It waits for no row, so
-# that it is in no deadlock: 0013 fills what it passes over.
+# Walks by id, so that no batch reads again what an earlier one filled, and no code has too many. It
+# waits for no row, so that it is in no deadlock: 0013 fills what it passes over.
 fill_some = """
     WITH batch AS (
-        SELECT code_key, id FROM {redemptions}
-        WHERE (code_key, id) > (:code_key, :id) AND offer_id IS NULL
-        ORDER BY code_key, id LIMIT :rows
+        SELECT id FROM {redemptions} WHERE id > :last ORDER BY id LIMIT :rows
         FOR NO KEY UPDATE SKIP LOCKED
     ), filled AS (
-        UPDATE {redemptions} AS ledger SET offer_id = offers.id,
-            discount_type = offers.discount_type, currency = offers.currency
-        FROM batch JOIN {vouchers} AS voucher USING (code_key)
-            JOIN offers ON offers.id = voucher.offer_id
-        WHERE ledger.code_key = batch.code_key AND ledger.id = batch.id
+        UPDATE {redemptions} AS ledger SET (offer_id, discount_type, currency) = (
+            SELECT offers.id, offers.discount_type, offers.currency
+            FROM {vouchers} AS voucher JOIN offers ON offers.id = voucher.offer_id
+            WHERE voucher.code_key = ledger.code_key
+        )
+        WHERE id = ANY(ARRAY(SELECT id FROM batch)) AND offer_id IS NULL
     )
-    SELECT code_key, id FROM batch ORDER BY code_key DESC, id DESC LIMIT 1"""
+    SELECT id FROM batch ORDER BY id DESC LIMIT 1"""
 
 
 def upgrade() -> None:
@@ -67,9 +66,9 @@ def upgrade() -> None:
 
 def fill(redemptions: str, vouchers: str) -> None:
     statement = sa.text(fill_some.format(redemptions=redemptions, vouchers=vouchers))
-    last = {"code_key": "", "id": uuid.UUID(int=0)}
+    last = uuid.UUID(int=0)
     while last is not None:
-        last = op.get_bind().execute(statement, {**last, "rows": rows_a_batch}).mappings().first()
+        last = op.get_bind().scalar(statement, {"last": last, "rows": rows_a_batch})
 
 
 def downgrade() -> None:
