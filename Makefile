@@ -6,7 +6,7 @@ uv_compile = $(python) -m uv pip compile setup.cfg --quiet --universal --python-
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults fuzz page bench bench-scale bench-bulk bench-csv check lock clean
+.PHONY: help run test faults fuzz mutants page bench bench-scale bench-bulk bench-csv check lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -22,6 +22,9 @@ faults: .venv/dev.ready ## run the long tests: kills, storms and the model at fu
 
 fuzz: .venv/dev.ready ## send 20 000 cases of the OpenAPI document, allowed and forbidden (SEED=)
 	@exec $(python) -m pytest -m fuzz $(ARGS)
+
+mutants: .venv/dev.ready ## break one condition after another; the tests must notice each (ARGS="--runs 10 WORD")
+	@exec $(python) -m tests.mutate $(ARGS)
 
 bench: .venv/dev.ready ## measure every operation over HTTP against its floors, with wrk (ARGS=--quick)
 	@exec $(python) -m bench.http $(ARGS)

@@ -53,9 +53,10 @@ from click import ClickException
 from gunicorn import glogging
 from prometheus_client import multiprocess
 
-from voucherpool import durability, logs, metrics
 from voucherpool.config import Config, ConfigurationError
-from voucherpool.processes import end_with
+from voucherpool.database import durability
+from voucherpool.local.processes import end_with
+from voucherpool.observability import logs, metrics
 
 try:
     settings = Config.from_environment(os.environ)

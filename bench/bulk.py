@@ -26,12 +26,13 @@ from sqlalchemy.engine import URL
 
 from bench import home
 from bench.home import connection, execute
-from voucherpool import create_app, worker
+from voucherpool import create_app
 from voucherpool.batches import generating, service
 from voucherpool.config import Config
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.offers import service as offers
+from voucherpool.operations import worker
 from voucherpool.vouchers import codes
 
 columns = ", ".join(generating.columns)

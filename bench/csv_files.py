@@ -28,8 +28,8 @@ from voucherpool.config import Config, checkout
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.files import layout
+from voucherpool.http import apikeys
 from voucherpool.vouchers import codes
-from voucherpool.web import apikeys
 
 count, piece, people = 1_000_000, 10_000, 1000
 most_memory = 150  # MB

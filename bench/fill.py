@@ -14,8 +14,8 @@ from voucherpool import create_app
 from voucherpool.config import Config
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
+from voucherpool.http import apikeys
 from voucherpool.vouchers import schemas
-from voucherpool.web import apikeys
 
 # A Lua number is exact below 2**53: a number below 2**24 times the factor is.
 factor, modulus = 387_420_489, 2_147_483_647  # 3**18, and a prime

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg2
 from sqlalchemy.engine import URL
 
-from voucherpool.localpg import LocalPostgres
+from voucherpool.local.postgres import LocalPostgres
 
 steady = {
     # A quarter of the machine's memory, as PostgreSQL's documentation recommends (19.4.1).

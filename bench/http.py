@@ -14,7 +14,7 @@ from bench import bulk, counting, fill, floors, home, load, machine, operations,
 from bench.load import Loader, Operation
 from bench.processes import Service
 from bench.table import Run, Runs
-from voucherpool.localpg import LocalPostgres
+from voucherpool.local.postgres import LocalPostgres
 
 few, many = 10_000, 100_000  # requests, between which the memory may not grow
 settling_seconds = 0.2

@@ -24,12 +24,13 @@ from sqlalchemy.engine import URL, make_url
 from tests.builders import Builders
 from tests.gate import Gate, patient, senders
 from tests.server import Server, run_gunicorn
-from voucherpool import auditing, create_app
+from voucherpool import create_app
 from voucherpool.config import Config, durability
 from voucherpool.database.model import db
 from voucherpool.database.statements import Statement
-from voucherpool.localpg import LocalPostgres
-from voucherpool.web import apikeys, health, throttle
+from voucherpool.http import apikeys, probes, throttle
+from voucherpool.local.postgres import LocalPostgres
+from voucherpool.operations import integrity
 
 # Fast instead of durable: what the tests write is thrown away.
 fast = {
@@ -133,7 +134,7 @@ def database_url(shared_app: Flask) -> URL:
 def app(shared_app: Flask, database_url: URL) -> Flask:
     """Return the application on the emptied database; its unexpected errors reach the test."""
     shared_app.testing = True
-    for part in (throttle, health):
+    for part in (throttle, probes):
         part.init_app(shared_app)  # nothing is remembered from the test before
     return shared_app
 
@@ -211,7 +212,7 @@ def audit(app: Flask) -> Callable[[], None]:
 
     def run() -> None:
         with app.app_context():
-            breaches = auditing.breaches()
+            breaches = integrity.breaches()
         assert not any(breaches.values()), breaches
 
     return run

@@ -26,8 +26,8 @@ from tests.server import run_gunicorn
 from voucherpool import create_app
 from voucherpool.config import Config
 from voucherpool.database.transactions import transaction
-from voucherpool.localpg import LocalPostgres
-from voucherpool.web import apikeys
+from voucherpool.http import apikeys
+from voucherpool.local.postgres import LocalPostgres
 
 names = ("chromium", "chromium-browser", "google-chrome")
 chromium = next(filter(None, map(shutil.which, names)), None)

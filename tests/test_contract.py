@@ -8,8 +8,8 @@ import pytest
 from schemathesis.checks import CHECKS
 
 from tests.builders import ana, ben, in_days
+from tests.claims import pools
 from tests.fuzzing import Client, Findings, explore
-from tests.vouchers import pools
 
 fuzzed = 20_000
 rounds = 3

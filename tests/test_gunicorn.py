@@ -83,7 +83,7 @@ def test_the_workers_of_a_killed_master_end_at_once_and_free_the_port(start):
 
 orphan = """
 import os, signal, time
-from voucherpool.processes import end_with
+from voucherpool.local.processes import end_with
 
 parent = os.getpid()
 if os.fork():

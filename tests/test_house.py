@@ -5,7 +5,7 @@ import ast
 import pytest
 
 from voucherpool.config import checkout
-from voucherpool.web import apikeys
+from voucherpool.http import apikeys
 
 modules = sorted((checkout / "voucherpool").rglob("*.py"))
 longest_file, longest_function = 250, 40

@@ -10,11 +10,12 @@ from sqlalchemy.exc import OperationalError
 
 from tests.builders import Builders
 from tests.conftest import config
-from voucherpool import auditing, create_app
+from voucherpool import create_app
+from voucherpool.archive import moving, partitions
 from voucherpool.config import checkout
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
-from voucherpool.vouchers import archiving, partitions
+from voucherpool.operations import integrity
 
 revisions = list((checkout / "migrations" / "versions").glob("*.py"))
 
@@ -105,11 +106,11 @@ def test_each_revision_can_be_taken_back_and_run_again(context):
 def test_taking_the_archive_back_keeps_the_books(own_app, context):
     Builders(own_app).voucher(days=-100)
     with transaction():
-        assert archiving.archive(timedelta(days=90), 0) == 1
+        assert moving.archive(timedelta(days=90), 0) == 1
     db.session.remove()
     flask_migrate.downgrade(revision="0007")
     flask_migrate.upgrade()
-    assert not any(auditing.breaches().values())
+    assert not any(integrity.breaches().values())
 
 
 def test_alembic_finds_nothing_to_generate(context):

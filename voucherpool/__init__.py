@@ -7,38 +7,38 @@ from typing import Any, TypeVar
 from flask import Flask
 from flask_migrate import Migrate
 
+import voucherpool.archive.commands
+import voucherpool.batches.commands
+import voucherpool.erasure.commands
+import voucherpool.files.commands
+import voucherpool.http.commands
+import voucherpool.operations.commands  # noqa: F401 (each adds its commands to voucherpool.cli)
 from voucherpool import cli
-from voucherpool.batches import commands as batch_commands
 from voucherpool.batches import routes as batches
+from voucherpool.claims import routes as claims
 from voucherpool.config import Config, checkout
 from voucherpool.customers import routes as customers
 from voucherpool.database.model import db
-from voucherpool.files import commands as file_commands
+from voucherpool.erasure import routes as erasing
+from voucherpool.erasure import service as erasure
 from voucherpool.files import routes as files
-from voucherpool.offers import routes as offers
-from voucherpool.statistics import routes as statistics
-from voucherpool.vouchers import commands as voucher_commands
-from voucherpool.vouchers import ledger_routes as redemptions
-from voucherpool.vouchers import routes as vouchers
-from voucherpool.web import (
-    auth,
+from voucherpool.http import (
+    authentication,
     bodies,
-    headers,
-    health,
-    observation,
+    exchange,
+    idempotency,
     openapi,
+    probes,
     problems,
-    request_id,
+    request_metrics,
     throttle,
 )
+from voucherpool.offers import routes as offers
+from voucherpool.redemptions import routes as redemptions
+from voucherpool.statistics import routes as statistics
+from voucherpool.vouchers import routes as vouchers
 
 View = TypeVar("View", bound=Callable[..., Any])
-
-cli.vouchers.add_command(batch_commands.issue)
-cli.vouchers.add_command(voucher_commands.archive)
-cli.vouchers.add_command(voucher_commands.purge)
-cli.vouchers.add_command(file_commands.export)
-cli.vouchers.add_command(file_commands.import_)
 
 
 class Application(Flask):
@@ -59,17 +59,19 @@ def create_app(config: Config | None = None) -> Flask:
     app = Application(__name__, static_folder=None)
     app.config.from_mapping((config or Config.from_environment(os.environ)).for_flask())
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    request_id.init_app(app)  # first, so that it forgets the name last
+    exchange.init_app(app)
     db.init_app(app)
     Migrate(app, db, directory=str(checkout / "migrations"))
-    observation.init_app(app)
-    headers.init_app(app)
-    auth.init_app(app)
+    request_metrics.init_app(app)
+    authentication.init_app(app)
     throttle.init_app(app)
-    health.init_app(app)
+    idempotency.init_app(app, erasure.redacted)
+    probes.init_app(app)
     api = openapi.init_app(app)
-    domains = (vouchers, redemptions, offers, statistics, customers, batches, files)
-    for part in (*domains, health, observation):
+    for part in (
+        *(vouchers, claims, redemptions, offers, statistics, customers, erasing, batches, files),
+        *(probes, request_metrics),
+    ):
         api.register_blueprint(part.blueprint)
     problems.init_app(app)
     cli.init_app(app)

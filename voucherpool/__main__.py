@@ -7,7 +7,7 @@ import flask_migrate.cli  # type: ignore[import-not-found]
 from flask.cli import FlaskGroup, routes_command, shell_command
 
 from voucherpool import cli, create_app
-from voucherpool.local import start
+from voucherpool.local.start import start
 
 
 class Commands(FlaskGroup):

@@ -105,6 +105,7 @@ class Config:
                 "pool_timeout": 2,
                 # The connection that was used last has its plans, and PostgreSQL's caches are warm.
                 "pool_use_lifo": True,
+                "pool_reset_on_return": None,  # voucherpool.database.connections does it
                 # What a failed statement logs must name no code and no e-mail.
                 "hide_parameters": True,
                 "connect_args": self.connection_settings(),

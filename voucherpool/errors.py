@@ -1,4 +1,4 @@
-"""Everything voucherpool can say no to; voucherpool.web.problems makes a response of it.
+"""Everything voucherpool can say no to; voucherpool.http.problems makes a response of it.
 
 VoucherPoolError
 ├── MalformedJson                  400  malformed_json

@@ -7,9 +7,9 @@ import pytest
 
 from tests.builders import ana, ben, in_days
 from tests.server import at_once
-from voucherpool import auditing, worker
 from voucherpool.batches import generating, service
 from voucherpool.database.transactions import transaction
+from voucherpool.operations import integrity, worker
 from voucherpool.vouchers import codes
 
 
@@ -240,7 +240,7 @@ def test_a_lost_connection_leaves_whole_chunks_and_fails_nothing(
         worker.add_chunk_to_batch()
         with monkeypatch.context() as broken:
             broken.setattr(place, name, lambda *given: lose() or real(*given))
-            assert worker._attempt(worker.add_chunk_to_batch) is False
+            assert worker._attempt("batches", worker.add_chunk_to_batch) is False
     assert "trying again" in caplog.text
     assert client.get(path).json["created"] == 100
     work()
@@ -252,4 +252,4 @@ def test_the_books_of_a_batch_are_right(ask, work, app):
     ask(count=10)
     work()
     with app.app_context():
-        assert not any(auditing.breaches().values())
+        assert not any(integrity.breaches().values())

@@ -198,7 +198,7 @@ def test_only_csv_in_utf_8_is_taken(send, client):
 def test_a_file_may_be_larger_than_other_bodies_and_has_a_limit(send, sql, monkeypatch):
     text = "code\n" + "\n" * 2**20
     assert send(text).json == {"imported": 0}
-    monkeypatch.setattr("voucherpool.web.uploads.most_mebibytes", 1)
+    monkeypatch.setattr("voucherpool.http.uploads.most_mebibytes", 1)
     answer = send(text)
     assert (answer.status_code, answer.json["code"]) == (413, "body_too_large")
 

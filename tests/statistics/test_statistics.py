@@ -6,12 +6,12 @@ from random import Random
 import flask_migrate
 
 from tests.builders import Builders, ana, ben, in_days
+from tests.claims.pools import body, fill
 from tests.server import at_once
-from tests.vouchers.pools import body, fill
-from voucherpool import auditing
 from voucherpool.database.transactions import transaction
+from voucherpool.http import apikeys
 from voucherpool.offers import counts
-from voucherpool.web import apikeys
+from voucherpool.operations import integrity
 
 nothing = {"issued": 0, "claimed": 0, "redeemed": 0, "reversed": 0}
 
@@ -196,7 +196,7 @@ def test_the_migration_counts_what_was_there(own_app):
         redeem(client, code)
         flask_migrate.downgrade(revision="0006-1")
         flask_migrate.upgrade()
-        assert not any(auditing.breaches().values())
+        assert not any(integrity.breaches().values())
     assert shown(client) == {"issued": 2, "redeemed": 2, "reversed": 1, "expired": 1}
 
 

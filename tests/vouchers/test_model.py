@@ -19,8 +19,8 @@ from hypothesis.stateful import (
 )
 
 from tests.builders import ana, ben, end_holds, in_days
-from voucherpool import auditing
 from voucherpool.config import checkout
+from voucherpool.operations import integrity
 
 people = st.sampled_from([ana, ben])
 some = st.integers(0, 11)
@@ -220,7 +220,7 @@ class Model(RuleBasedStateMachine):
     @invariant()
     def the_audit_finds_nothing(self):
         with self.app.app_context():
-            assert not any(auditing.breaches().values())
+            assert not any(integrity.breaches().values())
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from voucherpool.vouchers import claiming, eligibility, holds, limits, listing, redeeming
-from voucherpool.web import idempotency
+from voucherpool.claims import service as claiming
+from voucherpool.http import idempotency
+from voucherpool.vouchers import eligibility, holding, limits, listing, redeeming
 
 fill = """
     INSERT INTO customers (email, email_key)
@@ -47,7 +48,7 @@ statements = {
     "redeem with a limit": (redeeming.take_counting, asked(6007) | of_offer),
     "check": (eligibility.look_at_hot, asked(6006)),
     "count for a limit": (limits.count, of_offer),
-    "hold": (holds.hold_one, asked(6006) | {"ttl": 900, "new_id": "h", "is_within_limit": True}),
+    "hold": (holding.hold_one, asked(6006) | {"ttl": 900, "new_id": "h", "is_within_limit": True}),
     "customer and limits": (listing.asking, {"email": "c3@example.org"}),
     "first page": (listing.list_some, rich | {"expires_at": "-infinity", "issue_number": 0}),
     "later page": (listing.list_some, rich | place),

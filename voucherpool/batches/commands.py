@@ -6,18 +6,17 @@ from functools import partial
 from typing import Any
 
 import click
-from flask.cli import with_appcontext
 from marshmallow import ValidationError
 
 from voucherpool.batches import generating, service
 from voucherpool.batches.schemas import NewBatch, all_customers, pool
-from voucherpool.cli import Command, in_long_transaction
+from voucherpool.cli import in_long_transaction, vouchers
 from voucherpool.database.transactions import long_transaction
 from voucherpool.errors import InvalidInput
 from voucherpool.offers import service as offers
 
 
-@click.command(cls=Command)
+@vouchers.command()
 @click.argument("offer_name", required=False)
 @click.option("--count", type=int, help="How many; for customers, how many each (default 1).")
 @click.option("--expiry", help="Such as 2027-04-21T18:25:43-05:00.")
@@ -32,7 +31,6 @@ from voucherpool.offers import service as offers
     help=f"{pool} (default), {all_customers}, or an e-mail, once for each customer.",
 )
 @click.option("--resume", "batch_id", type=int, help="Finish the batch of this id instead.")
-@with_appcontext
 def issue(offer_name: str | None, batch_id: int | None, **terms: Any) -> None:
     """Issue vouchers of an offer in bulk; who is interrupted goes on with --resume."""
     with long_transaction():

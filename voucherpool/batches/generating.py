@@ -34,7 +34,7 @@ from voucherpool.database.model import db
 from voucherpool.database.retries import unusable
 from voucherpool.database.transactions import after_commit
 from voucherpool.offers import counts
-from voucherpool.vouchers import archiving, codes
+from voucherpool.vouchers import archived, codes
 from voucherpool.vouchers.models import Voucher
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def _issue(batch: AnyRow, people: People) -> None:
     for _ in range(most_rounds):
         made |= codes.of_pattern(batch.pattern, len(people) - len(made))
         if batch.pattern.count("#") < codes.length:  # longer ones are left to chance
-            for key in archiving.taken(list(made)):
+            for key in archived.archived_codes(list(made)):
                 del made[key]
         if len(made) < len(people):
             continue

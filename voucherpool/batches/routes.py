@@ -8,8 +8,8 @@ from flask import Response, url_for
 
 from voucherpool.batches import schemas, service
 from voucherpool.errors import BatchNotFound, OfferNotFound
-from voucherpool.web.idempotency import write
-from voucherpool.web.openapi import Blueprint
+from voucherpool.http.idempotency import write
+from voucherpool.http.openapi import Blueprint
 
 blueprint = Blueprint("batches", __name__)
 

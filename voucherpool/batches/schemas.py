@@ -11,8 +11,8 @@ from marshmallow import (
     validates_schema,
 )
 
-from voucherpool import patterns
-from voucherpool.fields import (
+from voucherpool.input import formats
+from voucherpool.input.fields import (
     Answer,
     Count,
     Cursor,
@@ -36,11 +36,11 @@ class Prefix(Text):
     """What the codes of a batch begin with."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(longest=32, metadata={"pattern": patterns.code_prefix.pattern}, **options)
+        super().__init__(longest=32, metadata={"pattern": formats.code_prefix.pattern}, **options)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         prefix = super()._deserialize(value, *args, **kwargs)
-        if not patterns.code_prefix.fullmatch(prefix):
+        if not formats.code_prefix.fullmatch(prefix):
             raise ValidationError("Must be ASCII letters and digits; spaces and dashes may join.")
         return prefix.rstrip(" -")
 
@@ -49,11 +49,11 @@ class Pattern(Text):
     """How the codes of a batch are spelt: each # is a random character, 50 bits at least."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(longest=64, metadata={"pattern": patterns.code_pattern.pattern}, **options)
+        super().__init__(longest=64, metadata={"pattern": formats.code_pattern.pattern}, **options)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         pattern = super()._deserialize(value, *args, **kwargs)
-        if not patterns.code_pattern.fullmatch(pattern):
+        if not formats.code_pattern.fullmatch(pattern):
             raise ValidationError(
                 "Must have # 10 to 32 times; ASCII letters, digits, spaces and dashes may join."
             )
@@ -85,7 +85,7 @@ class Audience(fields.Field[str | list[str]]):
     """Who gets the vouchers: the offer's pool, all customers, or those of the e-mails."""
 
     def __init__(self, **options: Any) -> None:
-        item = {"type": "string", "maxLength": 254, "pattern": patterns.mailbox.pattern}
+        item = {"type": "string", "maxLength": 254, "pattern": formats.mailbox.pattern}
         people = {"type": "array", "items": item, "minItems": 1}
         words = {"type": "string", "enum": [pool, all_customers]}
         super().__init__(metadata={"oneOf": [words, people]}, **options)

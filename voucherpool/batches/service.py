@@ -28,11 +28,12 @@ from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from voucherpool.batches.models import Batch, BatchCustomers
 from voucherpool.batches.schemas import most_vouchers, pool
-from voucherpool.customers.models import Customer, email_key
+from voucherpool.customers.models import Customer
 from voucherpool.database import paging
 from voucherpool.database.model import db
 from voucherpool.database.paging import Page, Position
 from voucherpool.errors import BatchNotFound, InvalidInput, OfferNotFound
+from voucherpool.input.emails import email_key
 from voucherpool.offers import service as offers
 from voucherpool.offers.models import Offer
 

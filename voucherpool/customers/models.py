@@ -1,6 +1,5 @@
 """The customers' table."""
 
-import unicodedata
 from datetime import datetime
 
 from sqlalchemy import ARRAY, CheckConstraint, Identity, Text, func, text
@@ -38,11 +37,3 @@ class Customer(Model):
     def emails(self) -> list[str]:
         """Return the present e-mail and then the former ones, as given; none of an erased one."""
         return [email for email in (self.email, *self.former_emails) if email is not None]
-
-
-def email_key(email: str) -> str:
-    """Return the form in which an e-mail is found: trimmed, in lower case, in Unicode's NFC.
-
-    Not casefold(), which would make one customer of straße@… and strasse@….
-    """
-    return unicodedata.normalize("NFC", email.strip().lower())

@@ -1,36 +1,13 @@
 """The customers' routes."""
 
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
-from flask import Response
-
-from voucherpool import erasure
 from voucherpool.customers import schemas, service
-from voucherpool.database.transactions import transaction
 from voucherpool.errors import CustomerExists, CustomerNotFound
-from voucherpool.web.idempotency import write
-from voucherpool.web.openapi import Blueprint
+from voucherpool.http.idempotency import write
+from voucherpool.http.openapi import Blueprint
 
 blueprint = Blueprint("customers", __name__, url_prefix="/customers")
-
-
-def holds_ended(view: Callable[..., Response]) -> Callable[..., Response]:
-    """End the holds of an erased customer in a transaction of its own, also when asked again.
-
-    In one transaction with the erasure it would deadlock with the customer's redemptions.
-    """
-
-    @wraps(view)
-    def run(customer_id: int) -> Response:
-        try:
-            return view(customer_id)
-        finally:
-            with transaction():
-                erasure.end_holds(customer_id)
-
-    return run
 
 
 @blueprint.post("")
@@ -68,13 +45,3 @@ def read_customer(customer_id: int) -> Any:
 def change_customer(body: dict[str, Any], customer_id: int) -> Any:
     """Change a customer's e-mail or name."""
     return service.change(customer_id, **body)
-
-
-@blueprint.delete("/<id:customer_id>")
-@blueprint.guarded("admin", CustomerNotFound)
-@holds_ended
-@write
-@blueprint.response(204)
-def erase_customer(customer_id: int) -> None:
-    """Erase a person: e-mail and name are forgotten, redemptions stay under an id."""
-    erasure.erase(customer_id)

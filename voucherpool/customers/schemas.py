@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields
 
-from voucherpool.fields import Answer, Cursor, Email, Number, PageSize, Text, Timestamp
+from voucherpool.input.fields import Answer, Cursor, Email, Number, PageSize, Text, Timestamp
 
 
 class NewCustomer(Schema):

@@ -1,16 +1,17 @@
 """What is done with customers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import exists, func, null, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from voucherpool.customers.models import Customer, email_key
+from voucherpool.customers.models import Customer
 from voucherpool.database import paging
 from voucherpool.database.model import db
 from voucherpool.database.paging import Page, Position
 from voucherpool.errors import CustomerExists, CustomerNotFound
+from voucherpool.input.emails import email_key
 
 
 def ensure(email: str, name: str | None = None) -> bool:
@@ -82,6 +83,20 @@ def change(customer_id: int, **changes: Any) -> Customer:
         return customer
     statement = update(Customer).where(Customer.id == customer_id).returning(Customer)
     return db.session.scalars(statement.values(**changes)).one()
+
+
+def pin(email_keys: Collection[str]) -> set[str]:
+    """Return those of the e-mails that customers have, who cannot be erased until the commit.
+
+    By the weakest lock that an erasure waits for; several answers that hold it pass each other.
+    """
+    pinned = (
+        select(Customer.email_key)
+        .where(Customer.email_key.in_(email_keys))
+        .order_by(Customer.id)
+        .with_for_update(read=True, key_share=True)
+    )
+    return {key for key in db.session.scalars(pinned) if key is not None}
 
 
 def is_erased(customer_id: int) -> bool:

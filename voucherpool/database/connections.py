@@ -1,5 +1,6 @@
 """Connections of the pool: the state that each carries, and when one is given up."""
 
+import logging
 from dataclasses import dataclass, field
 from select import POLLIN, poll
 from typing import Any
@@ -13,6 +14,8 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
 from voucherpool.database.model import db
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -58,8 +61,17 @@ def _begin(
 
 
 @event.listens_for(Pool, "reset")
-def _end(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
+def _end_transaction(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
     state_of(record).begins = False
+    try:
+        _roll_back(connection)
+    except Error as error:
+        # PostgreSQL rolls back by itself, so nothing that was answered changes.
+        log.warning("connection lost at a rollback, SQLSTATE %s", error.pgcode)
+        record.invalidate(error)
+
+
+def _roll_back(connection: Any) -> None:
     if connection.autocommit:
         if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
             connection.cursor().execute("ROLLBACK")

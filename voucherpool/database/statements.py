@@ -113,8 +113,15 @@ def _lent_connection() -> Iterator[PoolProxiedConnection]:
     if db.session.registry.has() and db.session().in_transaction():
         yield db.session.connection().connection
     else:
-        with db.engine.connect() as connection:
-            yield connection.connection
+        # Without a Connection of SQLAlchemy, which takes as long to make as the statement to run.
+        try:
+            connection = db.engine.raw_connection()
+        except psycopg2.Error as error:
+            raise _instance(error, None, is_lost=True) from error
+        try:
+            yield connection
+        finally:
+            connection.close()
 
 
 def _as_raised_by_sqlalchemy(
@@ -123,6 +130,10 @@ def _as_raised_by_sqlalchemy(
     lost = is_lost(error, connection)
     if lost:
         connection.invalidate(error)
+    return _instance(error, sql, is_lost=lost)
+
+
+def _instance(error: psycopg2.Error, sql: str | None, *, is_lost: bool) -> BaseException:
     return DBAPIError.instance(
-        sql, None, error, psycopg2.Error, hide_parameters=True, connection_invalidated=lost
+        sql, None, error, psycopg2.Error, hide_parameters=True, connection_invalidated=is_lost
     )

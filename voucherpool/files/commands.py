@@ -11,10 +11,9 @@ from tempfile import TemporaryFile
 from typing import Any
 
 import click
-from flask.cli import with_appcontext
 from marshmallow import ValidationError
 
-from voucherpool.cli import Command
+from voucherpool.cli import vouchers
 from voucherpool.database.transactions import long_transaction
 from voucherpool.errors import InvalidInput
 from voucherpool.files import exporting, importing
@@ -22,11 +21,10 @@ from voucherpool.files.schemas import ImportRequest
 from voucherpool.offers import service as offers
 
 
-@click.command(cls=Command)
+@vouchers.command()
 @click.option("--offer", "offer_name", help="The offer whose vouchers to write.")
 @click.option("--batch", "batch_id", type=int, help="The batch whose vouchers to write.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where to.")
-@with_appcontext
 def export(offer_name: str | None, batch_id: int | None, output: Path | None) -> None:
     """Write vouchers as CSV, to standard output or a file that its owner alone may read."""
     with TemporaryFile() as file:
@@ -58,11 +56,10 @@ def _chosen(offer_name: str | None, batch_id: int | None) -> exporting.Vouchers:
     raise click.UsageError("Give --offer or --batch.")
 
 
-@click.command(name="import", cls=Command)
+@vouchers.command(name="import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--offer", "offer_name", required=True, help="The offer of the vouchers.")
 @click.option("--expiry", help="For lines without theirs: such as 2027-04-21T18:25:43-05:00.")
-@with_appcontext
 def import_(file: Path, offer_name: str, expiry: str | None) -> None:
     """Issue the vouchers of a CSV file, all of them or none."""
     terms = _terms(expiry)

@@ -29,18 +29,19 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import TypeEngine
 
-from voucherpool import metrics
-from voucherpool.customers.models import Customer, email_key
+from voucherpool.customers.models import Customer
 from voucherpool.database.model import db
 from voucherpool.database.transactions import after_commit, lift_timeout
 from voucherpool.errors import InvalidInput
 from voucherpool.files import reading
 from voucherpool.files.layout import Row
 from voucherpool.files.reading import Refusals
+from voucherpool.input.emails import email_key
+from voucherpool.observability import metrics
 from voucherpool.offers import counts
 from voucherpool.offers import service as offers
 from voucherpool.vouchers import codes
-from voucherpool.vouchers.archive import archived_vouchers
+from voucherpool.vouchers.archived import archived_vouchers
 from voucherpool.vouchers.models import Voucher
 
 page_size = 5000

@@ -10,9 +10,9 @@ from typing import IO, Any
 
 from marshmallow import ValidationError, fields
 
-from voucherpool.fields import Amount, Count, Email, Percentage, Timestamp, with_decimals
 from voucherpool.files import layout
 from voucherpool.files.layout import Row
+from voucherpool.input.fields import Amount, Count, Email, Percentage, Timestamp, with_decimals
 from voucherpool.vouchers.schemas import VanityCode, most_redemptions
 
 longest_row = 10_000  # bytes

@@ -12,9 +12,9 @@ from flask import Response
 from voucherpool.database.transactions import long_transaction
 from voucherpool.errors import BatchNotFound, OfferNotFound
 from voucherpool.files import exporting, importing, layout, schemas
-from voucherpool.web.idempotency import write
-from voucherpool.web.openapi import Blueprint
-from voucherpool.web.uploads import uploaded
+from voucherpool.http.idempotency import write
+from voucherpool.http.openapi import Blueprint
+from voucherpool.http.uploads import uploaded
 
 blueprint = Blueprint("files", __name__)
 

@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields
 
-from voucherpool.fields import Answer, Timestamp
+from voucherpool.input.fields import Answer, Timestamp
 
 
 class ImportRequest(Schema):

@@ -3,9 +3,9 @@
 from typing import Any
 
 from voucherpool.errors import OfferExists, OfferNotFound
+from voucherpool.http.idempotency import write
+from voucherpool.http.openapi import Blueprint
 from voucherpool.offers import schemas, service
-from voucherpool.web.idempotency import write
-from voucherpool.web.openapi import Blueprint
 
 blueprint = Blueprint("offers", __name__, url_prefix="/offers")
 

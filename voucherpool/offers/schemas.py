@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from voucherpool.fields import (
+from voucherpool.input.fields import (
     Amount,
     Answer,
     Count,

@@ -11,7 +11,7 @@ from voucherpool.database import paging
 from voucherpool.database.model import db
 from voucherpool.database.paging import Page, Position
 from voucherpool.errors import InvalidInput, OfferExists, OfferNotFound, OfferNotPercentage
-from voucherpool.fields import currency_decimals
+from voucherpool.input.fields import currency_decimals
 from voucherpool.offers.models import Offer
 
 

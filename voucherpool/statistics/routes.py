@@ -3,8 +3,8 @@
 from typing import Any
 
 from voucherpool.errors import OfferNotFound
+from voucherpool.http.openapi import Blueprint
 from voucherpool.statistics import schemas, service
-from voucherpool.web.openapi import Blueprint
 
 blueprint = Blueprint("statistics", __name__)
 

@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields
 
-from voucherpool.fields import Amount, Answer, Day
+from voucherpool.input.fields import Amount, Answer, Day
 
 
 class StatisticsRequest(Schema):

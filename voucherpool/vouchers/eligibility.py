@@ -22,7 +22,7 @@ from sqlalchemy import (
     select,
 )
 
-from voucherpool.customers.models import Customer, email_key
+from voucherpool.customers.models import Customer
 from voucherpool.database.statements import Statement
 from voucherpool.errors import (
     CustomerLimitReached,
@@ -37,9 +37,10 @@ from voucherpool.errors import (
     VoucherNotFound,
     VoucherPoolError,
 )
+from voucherpool.input.emails import email_key
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers import codes, limits
-from voucherpool.vouchers.archive import including_archive
+from voucherpool.vouchers.archived import including_archive
 from voucherpool.vouchers.models import Redemption, Voucher, open_holds
 
 of_others = f"{open_holds} AND (terms->>'customer')::bigint <> customers.id"

@@ -5,14 +5,14 @@ from decimal import Decimal
 
 from sqlalchemy.dialects.postgresql import insert
 
-from voucherpool import metrics
 from voucherpool.customers import service as customers
 from voucherpool.database.model import db
 from voucherpool.database.transactions import after_commit, require_future
 from voucherpool.errors import VoucherExists
+from voucherpool.observability import metrics
 from voucherpool.offers import counts
 from voucherpool.offers import service as offers
-from voucherpool.vouchers import archiving, codes
+from voucherpool.vouchers import archived, codes
 from voucherpool.vouchers.models import Voucher
 
 attempts = 5  # a collision of two codes of 60 bits is rare; five in a row mean a broken generator
@@ -62,7 +62,7 @@ def _insert(chosen: str | None, **terms: object) -> str:
         voucher = voucher.on_conflict_do_nothing(index_elements=[Voucher.code_key])
         inserted = db.session.scalar(voucher.returning(Voucher.code_key))
         # A generated code meets one of 100 million archived ones once in 11 thousand million.
-        if inserted and not (chosen and archiving.taken([key])):
+        if inserted and not (chosen and archived.archived_codes([key])):
             return code
         if chosen:
             raise VoucherExists

@@ -1,36 +1,11 @@
-"""Reads the ledger, and gives redemptions back."""
+"""The ledger, including the archive, as it is shown."""
 
-import uuid
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from sqlalchemy import literal_column, select, true
 
-from sqlalchemy import (
-    Row,
-    Text,
-    Update,
-    Uuid,
-    bindparam,
-    func,
-    literal_column,
-    null,
-    or_,
-    select,
-    true,
-    update,
-)
-
-from voucherpool.customers import service as customers
 from voucherpool.customers.models import Customer
-from voucherpool.database import paging
-from voucherpool.database.model import db
-from voucherpool.database.paging import Page, Position
-from voucherpool.database.statements import Statement
-from voucherpool.errors import InvalidInput, RedemptionNotFound, VoucherArchived
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers.archive import including_archive
+from voucherpool.vouchers.archived import including_archive
 from voucherpool.vouchers.models import Redemption, Voucher
-
-Redemptions = Sequence[Row[*tuple[Any, ...]]]
 
 # The limit makes PostgreSQL look each voucher up: it knows too little of the union of hot table and
 # archive, and would rather read all of both.
@@ -62,107 +37,3 @@ redemptions = including_archive(
     .join(_voucher, true())
     .join(Customer, Customer.id == Redemption.customer_id)
 )
-
-
-def list_redemptions(
-    limit: int,
-    email: str | None = None,
-    order_ref: str | None = None,
-    after: Position | None = None,
-) -> Page:
-    """Return up to `limit` redemptions of the customer and of the order, the oldest first.
-
-    Raises CustomerNotFound, and InvalidInput when neither is named.
-    """
-    if email is None and order_ref is None:
-        raise InvalidInput({"email": ["Give an email, an order_ref, or both."]})
-    statement = redemptions
-    if email is not None:
-        statement = statement.where(Customer.id == customers.id_of(email))
-    if order_ref is not None:
-        statement = statement.where(Redemption.order_ref == order_ref)
-    return paging.fetch(statement, (Redemption.redeemed_at, Redemption.id), limit, after)
-
-
-def reverse(redemption_id: uuid.UUID) -> Row[*tuple[Any, ...]]:
-    """Give a redemption back and return it; one that was given back stays so.
-
-    Raises RedemptionNotFound and VoucherArchived.
-    """
-    return _reverse({"this": redemption_id, "order": None})[0]
-
-
-def reverse_order(order_ref: str) -> Redemptions:
-    """Give all redemptions of an order back and return them.
-
-    Raises RedemptionNotFound when there is none, and VoucherArchived when one that still counts is
-    in the archive: then none is given back.
-    """
-    return _reverse({"this": None, "order": order_ref})
-
-
-def _reverse(given: dict[str, Any]) -> Redemptions:
-    found = db.session.execute(given_redemptions, given).all()
-    if not found:
-        raise RedemptionNotFound
-    if all(redemption.reversed_at for redemption in found):
-        return found
-    # In one order: two that lock the same vouchers in different orders can deadlock.
-    for redemption in sorted(found, key=lambda redemption: redemption.code_key):
-        if redemption.reversed_at is None:
-            _give_back(redemption)
-    return db.session.execute(given_redemptions, given).all()
-
-
-def _give_back(redemption: Row[*tuple[Any, ...]]) -> None:
-    """Give one use back under the lock of its voucher, unless another request was first."""
-    this = {"key": redemption.code_key, "id": redemption.id}
-    if redemption.is_archived or not lock_voucher.one_or_none(this):
-        raise VoucherArchived(f"Redemption {redemption.id} is archived: it stays as it is.")
-    give_back.one_or_none(this)
-
-
-_given = or_(
-    Redemption.id == bindparam("this", type_=Uuid),
-    Redemption.order_ref == bindparam("order", type_=Text),
-)
-
-given_redemptions = redemptions.where(_given).order_by(Redemption.redeemed_at, Redemption.id)
-
-
-class Code(NamedTuple):
-    """A voucher's code in normal form."""
-
-    code_key: str
-
-
-lock_voucher = Statement(
-    "lock_voucher",
-    Code,
-    select(Voucher.code_key).where(Voucher.code_key == bindparam("key")).with_for_update(),
-)
-
-
-def _give_back_one() -> Update:
-    """Build the statement that marks a row of the ledger and gives its use back, once."""
-    marked = (
-        update(Redemption.__table__)
-        .where(
-            Redemption.code_key == bindparam("key"),
-            Redemption.id == bindparam("id"),
-            Redemption.reversed_at.is_(None),
-        )
-        # The redemption may have begun after this transaction, and was waited for.
-        .values(reversed_at=func.greatest(func.now(), Redemption.redeemed_at))
-        .returning(Redemption.code_key)
-        .cte("marked")
-    )
-    return (
-        update(Voucher.__table__)
-        .where(Voucher.code_key == bindparam("key"), marked.c.code_key == Voucher.code_key)
-        .values(redemption_count=Voucher.redemption_count - 1, used_at=null())
-        .returning(Voucher.code_key)
-    )
-
-
-give_back = Statement("give_back", Code, _give_back_one())

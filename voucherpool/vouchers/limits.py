@@ -19,7 +19,7 @@ from sqlalchemy.orm import aliased
 
 from voucherpool.database.statements import Statement
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers.archive import CustomerTotals
+from voucherpool.vouchers.archived import CustomerTotals
 from voucherpool.vouchers.models import Redemption
 
 _ledger = aliased(Redemption, name="ledger")

@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 from sqlalchemy import ARRAY, BigInteger, DateTime, bindparam, exists, select, tuple_
 
-from voucherpool.customers.models import Customer, email_key
+from voucherpool.customers.models import Customer
 from voucherpool.database import paging
 from voucherpool.database.paging import Page, Position
 from voucherpool.database.statements import Statement
 from voucherpool.errors import CustomerNotFound
+from voucherpool.input.emails import email_key
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers import eligibility, limits
 from voucherpool.vouchers.models import Voucher

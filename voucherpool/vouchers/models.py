@@ -117,24 +117,6 @@ open_holds = """
 """The one definition of an open hold: the FROM and WHERE of a subquery beside a voucher."""
 
 
-class Claim(Model):
-    """Which voucher of an offer a `claim_ref` took, and for which customer.
-
-    It outlives the voucher, so that a repeat never takes another one. `code_key` is NULL only
-    inside the transaction that takes the voucher. `claimed_at` is the voucher's own, which tells
-    it from a later voucher of the same code.
-    """
-
-    __tablename__ = "claims"
-    __table_args__ = (CheckConstraint("claim_ref <> ''", name="claim_ref"),)
-
-    offer_id: Mapped[int] = mapped_column(ForeignKey(Offer.id), primary_key=True)
-    claim_ref: Mapped[str] = mapped_column(primary_key=True)
-    customer_id: Mapped[int] = mapped_column(ForeignKey(Customer.id))
-    code_key: Mapped[str | None]
-    claimed_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
 class Redemption(Model):
     """One use taken of a voucher, with the discount that it gave at that moment.
 

@@ -9,12 +9,12 @@ from sqlalchemy import ColumnElement, Insert, exists, func, insert, literal_colu
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import aliased
 
-from voucherpool import metrics
 from voucherpool.customers.models import Customer
 from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
 from voucherpool.database.transactions import after_commit
 from voucherpool.errors import OrderMismatch, RedemptionReversed
+from voucherpool.observability import metrics
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers import eligibility, limits
 from voucherpool.vouchers.eligibility import Seen, order_amount, order_ref

@@ -10,16 +10,11 @@ from flask import Response, url_for
 from voucherpool.database.paging import Page
 from voucherpool.database.transactions import transaction
 from voucherpool.errors import (
-    ClaimMismatch,
-    CustomerLimitReached,
     CustomerNotFound,
-    OfferNotActive,
-    OfferNotFound,
     OfferNotPercentage,
     OrderBelowMinimum,
     OrderMismatch,
     OutcomeUnknown,
-    PoolEmpty,
     RedemptionReversed,
     TooManyFailedAttempts,
     VoucherArchived,
@@ -27,20 +22,10 @@ from voucherpool.errors import (
     VoucherNotFound,
     VoucherPoolError,
 )
-from voucherpool.vouchers import (
-    claim_schemas,
-    claiming,
-    eligibility,
-    holds,
-    issuing,
-    listing,
-    redeeming,
-    schemas,
-    support,
-)
-from voucherpool.web import throttle
-from voucherpool.web.idempotency import write, write_in_one_statement
-from voucherpool.web.openapi import Blueprint
+from voucherpool.http import throttle
+from voucherpool.http.idempotency import write, write_in_one_statement
+from voucherpool.http.openapi import Blueprint
+from voucherpool.vouchers import eligibility, holding, issuing, listing, redeeming, schemas, support
 
 blueprint = Blueprint("vouchers", __name__, url_prefix="/vouchers")
 
@@ -53,15 +38,6 @@ Errors = tuple[type[VoucherPoolError], ...]
 
 refusals: Errors = eligibility.refusals
 refusals_of_orders: Errors = (OrderBelowMinimum, OrderMismatch, RedemptionReversed)
-refusals_of_claims: Errors = (
-    CustomerNotFound,
-    OfferNotFound,
-    VoucherNotFound,
-    OfferNotActive,
-    CustomerLimitReached,
-    PoolEmpty,
-    ClaimMismatch,
-)
 
 
 def watched(view: Callable[..., Response]) -> Callable[..., Response]:
@@ -100,16 +76,6 @@ def generate(body: dict[str, Any]) -> dict[str, str]:
     return {"code": issuing.issue(**body)}
 
 
-@blueprint.post("/claim")
-@blueprint.guarded("issue", *refusals_of_claims)
-@blueprint.arguments(claim_schemas.ClaimRequest())
-@write
-@blueprint.response(201, claim_schemas.Claimed())
-def claim(body: dict[str, Any]) -> Any:
-    """Bind an unbound voucher of the offer to the customer, the one that expires first."""
-    return claiming.claim(**body)
-
-
 @blueprint.post("/validate")
 @blueprint.guarded("redeem", TooManyFailedAttempts, *refusals, *refusals_of_orders)
 @blueprint.arguments(schemas.RedeemRequest())
@@ -144,7 +110,7 @@ def check(body: dict[str, Any]) -> Any:
 @blueprint.response(201, schemas.Held())
 def hold(body: dict[str, Any]) -> Any:
     """Reserve one use of a voucher; the customer's open hold on it is extended."""
-    return holds.hold(**body)
+    return holding.hold(**body)
 
 
 @blueprint.post("/release")
@@ -154,7 +120,7 @@ def hold(body: dict[str, Any]) -> Any:
 @blueprint.response(204)
 def release(body: dict[str, Any]) -> None:
     """End a hold; one that is over stays so."""
-    holds.release(**body)
+    holding.release(**body)
 
 
 @blueprint.get("")

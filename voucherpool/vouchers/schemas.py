@@ -4,8 +4,8 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_dump
 
-from voucherpool import patterns
-from voucherpool.fields import (
+from voucherpool.input import formats
+from voucherpool.input.fields import (
     Amount,
     Answer,
     Count,
@@ -37,12 +37,12 @@ class VanityCode(Text):
     """A code that the issuer chose: letters, digits, spaces and dashes, 4 to 64 that count."""
 
     def __init__(self, **options: Any) -> None:
-        metadata = {"pattern": patterns.issuable_code.pattern}
+        metadata = {"pattern": formats.issuable_code.pattern}
         super().__init__(longest=codes.longest_spelling, metadata=metadata, **options)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         code = super()._deserialize(value, *args, **kwargs)
-        if not patterns.issuable_code.fullmatch(code):
+        if not formats.issuable_code.fullmatch(code):
             raise ValidationError(
                 "Must be 4 to 64 ASCII letters and digits; spaces and dashes may stand between."
             )
@@ -86,10 +86,6 @@ class RedeemRequest(VoucherRequest):
     order_ref = Text(longest=200)
     order_amount = Amount()
     hold_id = fields.UUID()
-
-
-class Nothing(Schema):
-    """An empty body."""
 
 
 class HoldRequest(VoucherRequest):
@@ -159,21 +155,6 @@ class ListedVoucher(Discount):
     expires_at = Timestamp(required=True)
 
 
-class RedemptionsRequest(Schema):
-    """Which redemptions to list, and which page of them."""
-
-    email = Email()
-    order_ref = Text(longest=200)
-    limit = PageSize(load_default=100)
-    cursor = Cursor(Timestamp(), fields.UUID())
-
-
-class OrderRequest(Schema):
-    """An order whose redemptions to give back."""
-
-    order_ref = Text(longest=200, required=True)
-
-
 class Redemption(Answer):
     """A row of the ledger."""
 
@@ -189,18 +170,6 @@ class Redemption(Answer):
     discount_amount = Amount(allow_none=True)
     redeemed_at = Timestamp()
     reversed_at = Timestamp(allow_none=True)
-
-
-class OrderRedemptions(Answer):
-    """All redemptions of an order."""
-
-    items = fields.List(fields.Nested(Redemption))
-
-
-class Redemptions(OrderRedemptions):
-    """A page of the ledger."""
-
-    next = Cursor(Timestamp(), fields.UUID(), allow_none=True)
 
 
 class VoucherHold(Answer):

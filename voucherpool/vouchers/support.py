@@ -17,12 +17,13 @@ from sqlalchemy import (
     text,
 )
 
-from voucherpool.customers.models import Customer, email_key
+from voucherpool.customers.models import Customer
 from voucherpool.database.model import db
 from voucherpool.errors import VoucherArchived, VoucherNotFound, VoucherPoolError
+from voucherpool.input.emails import email_key
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers import codes, eligibility, ledger
-from voucherpool.vouchers.archive import archived_vouchers, including_archive
+from voucherpool.vouchers.archived import archived_vouchers, including_archive
 from voucherpool.vouchers.models import Redemption, RefusedAttempt, Voucher, open_holds
 
 attempts_kept = 20

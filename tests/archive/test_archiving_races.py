@@ -1,0 +1,146 @@
+"""The archiver among requests that want what it moves."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+
+from tests.builders import ana, ben, in_days
+from tests.server import at_once
+from voucherpool.archive import moving
+from voucherpool.database.model import db
+from voucherpool.database.transactions import transaction
+from voucherpool.operations import integrity
+
+old = timedelta(days=90)
+
+
+@pytest.fixture
+def archiver(app):
+    """Archive over and over in a thread of its own while the test runs; audit at the end."""
+    ended = threading.Event()
+
+    def work():
+        while not ended.is_set():
+            with app.app_context():
+                with transaction():
+                    blocks = moving.blocks()
+                for first in blocks:
+                    with transaction():
+                        moving.archive(old, first)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield
+    ended.set()
+    thread.join()
+    with app.app_context():
+        breaches = integrity.breaches()
+    assert not any(breaches.values()), breaches
+
+
+@pytest.fixture
+def orders(server, make):
+    """Return the codes of 16 vouchers, two for each of 8 orders, over for long."""
+    codes = [make.voucher() for _ in range(16)]
+    for number, code in enumerate(codes):
+        body = {"code": code, "email": ana, "order_ref": f"o{number // 2}"}
+        assert server.post("/vouchers/validate", body)[0] == 201
+    make.older(130)
+    return codes
+
+
+@pytest.mark.parametrize("rounds", [3, pytest.param(100, marks=pytest.mark.fault)])
+def test_every_request_finds_the_voucher_wherever_it_is(orders, archiver, server, sql, rounds):
+    def call(number):
+        code = orders[number % len(orders)]
+        by_order = {"code": code, "email": ana, "order_ref": f"o{number % 16 // 2}"}
+        answers = []
+        for _ in range(rounds):
+            for route, body in (
+                ("lookup", {"code": code}),
+                ("disable", {"code": code}),
+                ("validate", by_order),
+                ("check", {"code": code, "email": ana}),
+                ("enable", {"code": code}),
+                ("validate", {"code": code, "email": ana}),
+            ):
+                status, answer = server.post(f"/vouchers/{route}", body)
+                answers.append((route, status, answer.get("code", answer.get("reason"))))
+        return answers
+
+    seen = {
+        (route, status, None if status in (200, 201) else told)
+        for answers in at_once(8, call)
+        for route, status, told in answers
+    }
+    assert seen <= {
+        ("lookup", 200, None),
+        ("disable", 200, None),
+        ("disable", 409, "voucher_archived"),
+        ("check", 200, None),
+        ("enable", 200, None),
+        ("enable", 409, "voucher_archived"),
+        ("validate", 201, None),
+        ("validate", 409, "voucher_already_redeemed"),
+    }
+    held = "SELECT count(*) FROM {0}vouchers JOIN {0}redemptions USING (code_key)"
+    counts = sql(f"SELECT ({held.format('')}) + ({held.format('archived_')})")
+    assert counts == [(16,)]
+
+
+def test_an_order_that_is_reversed_while_it_is_archived_is_reversed_whole_or_not_at_all(
+    orders, archiver, server, sql
+):
+    answers = at_once(
+        32, lambda number: server.post("/redemptions/reverse", {"order_ref": f"o{number % 8}"})
+    )
+    reversed_orders = {
+        f"o{number % 8}" for number, (status, _) in enumerate(answers) if status == 200
+    }
+    for status, body in answers:
+        assert status == 200 or (status, body["code"]) == (409, "voucher_archived")
+        assert all(row["reversed_at"] for row in body.get("items", []))
+    whole = "SELECT order_ref, reversed_at FROM {}redemptions"
+    for order, reversed_at in sql(f"{whole.format('')} UNION {whole.format('archived_')}"):
+        assert (reversed_at is not None) == (order in reversed_orders)
+
+
+def test_a_code_that_is_just_being_archived_is_not_issued_again(app, make, server, gate, sql):
+    make.customer()
+    body = {"email": ana, "offer_name": "KOI", "discount": 5, "expiry": in_days(1)}
+    body["code"] = "SUMMER-26"
+    assert server.post("/vouchers/generate", body)[0] == 201
+    sql("UPDATE vouchers SET expires_at = now() - interval '100 days'")
+    answers = []
+    twin = threading.Thread(target=lambda: answers.append(server.post("/vouchers/generate", body)))
+    with app.app_context(), transaction():
+        assert moving.archive(old, 0) == 1
+        twin.start()
+        gate.until_waiting(1)
+    twin.join(5)
+    assert [(status, answer["code"]) for status, answer in answers] == [(409, "voucher_exists")]
+
+
+def test_an_attempt_on_what_is_just_being_archived_is_refused_as_ever_and_kept(app, make, server):
+    make.customer(ben)
+    code = make.voucher(days=-100)
+    with app.app_context(), transaction():
+        assert moving.archive(old, 0) == 1
+        status, answer = server.post("/vouchers/validate", {"code": code, "email": ben})
+        assert (status, answer["code"]) == (404, "voucher_not_found")
+    _, record = server.post("/vouchers/lookup", {"code": code})
+    assert [attempt["reason"] for attempt in record["refused_attempts"]] == [
+        "bound_to_another_customer"
+    ]
+
+
+def test_what_a_request_is_busy_with_stays_for_the_next_time(app, make, sql):
+    make.voucher(days=-100)
+    with app.app_context(), db.engine.connect() as other:
+        other = other.execution_options(isolation_level="READ COMMITTED")
+        other.execute(db.text("SELECT * FROM vouchers FOR KEY SHARE"))
+        with transaction():
+            assert moving.archive(old, 0) == 0
+    with app.app_context(), transaction():
+        assert moving.archive(old, 0) == 1

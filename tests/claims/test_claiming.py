@@ -1,0 +1,195 @@
+"""POST /vouchers/claim."""
+
+import pytest
+
+from tests.builders import ana, ben, end_holds, in_days
+from tests.claims.pools import body, fill
+from voucherpool.claims import service as claiming
+from voucherpool.operations import integrity
+
+
+def claim(client, email=ana, **more):
+    return client.post("/vouchers/claim", json=body(email, **more))
+
+
+def refusal(answer):
+    return answer.status_code, answer.json["code"]
+
+
+@pytest.fixture(autouse=True)
+def _sound(app, make):
+    make.customer(ana)
+    make.customer(ben)
+    yield
+    with app.app_context():
+        breaches = integrity.breaches()
+    assert not any(breaches.values()), breaches
+
+
+def test_a_claimed_voucher_is_bound_to_its_customer(client, make):
+    code = make.voucher(customer_id=None)
+    answer = claim(client)
+    assert answer.status_code == 201
+    assert answer.json["code"] == code
+    [listed] = client.get(f"/vouchers?email={ana}").json
+    assert answer.json == {name: listed[name] for name in ("code", "expires_at", "offer_name")}
+    redeem = {"code": code, "email": ben}
+    assert client.post("/vouchers/validate", json=redeem).json["code"] == "voucher_not_found"
+    assert client.post("/vouchers/validate", json=redeem | {"email": ana}).status_code == 201
+
+
+def test_the_oldest_expiry_goes_first_then_the_first_issued(client, make, sql):
+    late, first, second = (make.voucher(customer_id=None, days=days) for days in (9, 5, 5))
+    sql("UPDATE vouchers SET expires_at = '2199-01-01' WHERE code <> :late", late=late)
+    sql("UPDATE vouchers SET expires_at = '2199-01-02' WHERE code = :late", late=late)
+    assert [claim(client).json["code"] for _ in range(3)] == [first, second, late]
+    assert refusal(claim(client)) == (409, "pool_empty")
+
+
+def test_support_sees_when_it_was_claimed(client, make):
+    code = make.voucher(customer_id=None)
+    assert client.post("/vouchers/lookup", json={"code": code}).json["claimed_at"] is None
+    claim(client)
+    shown = client.post("/vouchers/lookup", json={"code": code}).json
+    assert shown["claimed_at"] >= shown["created_at"]
+    assert shown["email"] == ana
+
+
+def test_a_voucher_of_somebody_or_that_would_not_redeem_is_not_in_the_pool(client, make, sql):
+    make.voucher(ben)
+    make.voucher(customer_id=None, days=-1)
+    make.voucher(customer_id=None, offer="OTHER")
+    client.post("/vouchers/disable", json={"code": make.voucher(customer_id=None)})
+    partly = make.voucher(customer_id=None, max_redemptions=3)
+    assert client.post("/vouchers/validate", json={"code": partly, "email": ana}).status_code == 201
+    assert refusal(claim(client)) == (409, "pool_empty")
+    good = make.voucher(customer_id=None)
+    assert claim(client).json["code"] == good
+
+
+def test_a_voucher_that_anybody_holds_is_not_in_the_pool_until_the_hold_ends(client, make):
+    code = make.voucher(customer_id=None, max_redemptions=3)
+    held = client.post("/vouchers/hold", json={"code": code, "email": ana}).json
+    for email in (ana, ben):
+        assert refusal(claim(client, email)) == (409, "pool_empty")
+    client.post("/vouchers/release", json={"hold_id": held["hold_id"]})
+    assert claim(client, ben).json["code"] == code
+
+
+def test_a_voucher_whose_hold_is_over_is_in_the_pool(client, make, sql):
+    code = make.voucher(customer_id=None)
+    client.post("/vouchers/hold", json={"code": code, "email": ben, "ttl_seconds": 1})
+    end_holds(sql)
+    assert claim(client).json["code"] == code
+
+
+def test_an_unknown_customer_or_offer_is_404(client, make):
+    make.voucher(customer_id=None)
+    for more in ({}, {"claim_ref": "c-1"}):
+        assert refusal(claim(client, "nobody@example.org", **more)) == (404, "customer_not_found")
+        assert refusal(claim(client, offer_name="koi", **more)) == (404, "offer_not_found")
+
+
+def test_an_offer_that_is_not_open_hands_out_nothing(client, make, sql):
+    make.voucher(customer_id=None)
+    sql("UPDATE offers SET starts_at = now() + interval '1 day'")
+    assert refusal(claim(client)) == (409, "offer_not_active")
+    sql("UPDATE offers SET starts_at = NULL, ends_at = now()")
+    assert refusal(claim(client)) == (409, "offer_not_active")
+
+
+def test_who_redeemed_as_often_as_one_customer_may_claims_nothing(client, make, sql):
+    make.voucher(customer_id=None)
+    client.post("/vouchers/validate", json={"code": make.voucher(), "email": ana})
+    sql("UPDATE offers SET max_redemptions_per_customer = 1")
+    assert refusal(claim(client)) == (409, "customer_limit_reached")
+    assert claim(client, ben).status_code == 201
+
+
+def test_the_same_claim_ref_gets_the_same_voucher_for_ever(client, sql):
+    fill(sql, 3)
+    first = claim(client, claim_ref="c-1")
+    assert first.status_code == 201
+    client.post("/vouchers/validate", json={"code": first.json["code"], "email": ana})
+    sql("UPDATE offers SET ends_at = now()")
+    again = claim(client, " ANA@example.org", claim_ref="c-1")
+    assert (again.status_code, again.data) == (201, first.data)
+    assert refusal(claim(client, ben, claim_ref="c-1")) == (409, "claim_mismatch")
+    sql("UPDATE offers SET ends_at = NULL")
+    assert claim(client, claim_ref="c-2").json["code"] != first.json["code"]
+    assert sql("SELECT count(claimed_at), count(*) FROM vouchers") == [(2, 3)]
+
+
+def test_each_claim_ref_keeps_its_own_voucher(client, make):
+    codes = [make.voucher(customer_id=None) for _ in range(2)]
+    refs = ("c-1", "c-2", "c-1", "c-2")
+    assert [claim(client, claim_ref=ref).json["code"] for ref in refs] == codes * 2
+
+
+def test_a_claim_ref_is_of_one_offer(client, make):
+    codes = {make.voucher(customer_id=None, offer=offer) for offer in ("KOI", "ORCA")}
+    claims = [claim(client, offer_name=offer, claim_ref="c-1") for offer in ("KOI", "ORCA")]
+    assert {answer.json["code"] for answer in claims} == codes
+
+
+def test_a_refused_claim_is_decided_anew(client, sql):
+    fill(sql, 0)
+    assert refusal(claim(client, claim_ref="c-1")) == (409, "pool_empty")
+    assert sql("SELECT * FROM claims") == []
+    fill(sql, 1)
+    assert claim(client, ben, claim_ref="c-1").status_code == 201
+
+
+def test_an_idempotency_key_repeats_a_claim(client, sql):
+    fill(sql, 2)
+    answers = [
+        client.post("/vouchers/claim", json=body(), headers={"Idempotency-Key": "k"})
+        for _ in range(2)
+    ]
+    assert answers[0].data == answers[1].data
+    assert sql("SELECT count(claimed_at) FROM vouchers") == [(1,)]
+
+
+def test_a_wrong_field_is_422_and_named(client):
+    for field, values in {
+        "email": [None, "", "ana", 1],
+        "offer_name": [None, "", "x" * 201, 1],
+        "claim_ref": [None, "", "x" * 201, "a\nb", 1, True],
+        "count": [2],
+    }.items():
+        for value in values:
+            answer = claim(client, **{field: value}) if field != "email" else claim(client, value)
+            assert (answer.status_code, list(answer.json["errors"])) == (422, [field]), value
+
+
+@pytest.mark.parametrize("statement", ["take_one", "left"])
+def test_a_claim_reads_the_pool_in_order_by_its_index_alone(client, explain, sql, statement):
+    fill(sql, 20_000)
+    sql(
+        "UPDATE vouchers SET customer_id = (SELECT min(id) FROM customers), claimed_at = now()"
+        " WHERE issue_number <= 15000"
+    )
+    sql("UPDATE offer_counts SET claimed = 15001")
+    sql("ANALYZE vouchers, customers, offers")
+    ids = {"customer_id": sql("SELECT min(id) FROM customers")[0][0], "offer_id": 1}
+    plan = explain(getattr(claiming, statement), **ids)
+    assert "vouchers_pool_idx" in plan
+    assert "Seq Scan on vouchers" not in plan
+    assert "Sort" not in plan, plan
+    assert claim(client).status_code == 201
+
+
+def test_generate_fills_the_pool_from_which_is_claimed(client):
+    new = {"email": None, "offer_name": "NEW", "discount": 5, "expiry": in_days(1)}
+    code = client.post("/vouchers/generate", json=new).json["code"]
+    assert claim(client, offer_name="NEW").json["code"] == code
+
+
+def test_a_use_that_was_given_back_is_for_who_had_it_and_not_for_a_claim(client, make):
+    code = make.voucher(customer_id=None)
+    order = {"order_ref": "o"}
+    client.post("/vouchers/validate", json={"code": code, "email": ana} | order)
+    assert client.post("/redemptions/reverse", json=order).status_code == 200
+    make.customer(ben)
+    assert client.post("/vouchers/claim", json=body(ben)).json["code"] == "pool_empty"
+    assert client.post("/vouchers/validate", json={"code": code, "email": ana}).status_code == 201

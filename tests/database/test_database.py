@@ -1,0 +1,238 @@
+"""What the database undid, and what it may have done."""
+
+from contextlib import contextmanager, suppress
+
+import pytest
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INTRANS
+from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError
+
+from tests.builders import ana, in_days
+from voucherpool.database import retries
+from voucherpool.database.model import db
+from voucherpool.database.statements import Statement
+from voucherpool.database.transactions import long_transaction, transaction
+from voucherpool.vouchers import eligibility, support
+
+serialization_failure, read_only = "40001", "25006"
+
+
+@pytest.fixture
+def terminate(sql):
+    """Return a function that ends a connection's process at the server."""
+
+    def run(connection):
+        pid = connection.connection.dbapi_connection.info.backend_pid
+        sql("SELECT pg_terminate_backend(:pid, 5000)", pid=pid)
+
+    return run
+
+
+@contextmanager
+def before(app, fragment, act, times=1):
+    """Act on the first statements that hold the fragment; what `act` returns is run instead."""
+    left = [act] * times
+
+    def listen(connection, cursor, statement, parameters, context, executemany):
+        if fragment in statement and left:
+            return left.pop()(connection) or statement, parameters
+        return statement, parameters
+
+    with app.app_context():
+        event.listen(db.engine, "before_cursor_execute", listen, retval=True)
+        yield
+        event.remove(db.engine, "before_cursor_execute", listen)
+    assert not left
+
+
+@pytest.fixture
+def instead(monkeypatch):
+    """Return a function: the next runs of a Statement run what `change` makes of its text."""
+    text_for = Statement.text_for
+
+    def arrange(name, change, times=1):
+        left = [change] * times
+
+        def run(statement, connection):
+            text = text_for(statement, connection)
+            return left.pop()(text) if statement.name == name and left else text
+
+        monkeypatch.setattr(Statement, "text_for", run)
+
+    return arrange
+
+
+def dying(text):
+    return f"{text}; SELECT pg_terminate_backend(pg_backend_pid())"
+
+
+def dying_after_the_commit(text):
+    return dying(f"{text}; COMMIT")
+
+
+@contextmanager
+def once_at_commit(app, act):
+    with before(app, "COMMIT", act):
+        yield
+
+
+def validate(client, code, **request):
+    headers = request.pop("headers", None)
+    body = {"code": code, "email": ana, **request}
+    return client.post("/vouchers/validate", json=body, headers=headers)
+
+
+@pytest.fixture
+def redemptions(sql):
+    return lambda: sql("SELECT count(*) FROM redemptions")[0][0]
+
+
+def generate(client):
+    body = {"email": ana, "offer_name": "KOI", "discount": 10, "expiry": in_days(30)}
+    return client.post("/vouchers/generate", json=body)
+
+
+def test_a_transaction_whose_connection_dies_before_the_commit_is_run_again(
+    client, make, instead, sql
+):
+    make.customer()
+    instead("issue", dying)
+    assert generate(client).status_code == 201
+    assert sql("SELECT count(*) FROM vouchers") == [(1,)]
+
+
+@pytest.mark.parametrize("sqlstate", [serialization_failure, read_only])
+def test_a_write_that_the_database_undid_is_run_again(client, make, redemptions, instead, sqlstate):
+    code = make.voucher()
+    instead("redeem", lambda _: f"DO $$ BEGIN RAISE SQLSTATE '{sqlstate}'; END $$")
+    assert validate(client, code).status_code == 201
+    assert redemptions() == 1
+
+
+def test_a_read_whose_connection_dies_is_run_again(app, client, make, terminate, instead):
+    make.voucher()
+    instead("list_vouchers", dying)
+    with before(app, "FROM api_keys", terminate):
+        assert len(client.get(f"/vouchers?email={ana}").json) == 1
+
+
+def test_an_idle_connection_that_the_server_closed_is_replaced(client, make, sql, redemptions):
+    code = make.voucher(max_redemptions=2)
+    assert validate(client, code).status_code == 201
+    others = "datname = current_database() AND pid <> pg_backend_pid()"
+    assert sql(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {others}")
+    assert validate(client, code).status_code == 201
+    assert redemptions() == 2
+
+
+@pytest.mark.parametrize("opened", [transaction, long_transaction])
+def test_a_transaction_leaves_nothing_on_its_connection(app, opened):
+    def state():
+        driver = db.session.connection().connection.driver_connection
+        return driver.info.transaction_status, driver.autocommit
+
+    with app.app_context():
+        before = state()
+        db.session.remove()
+        for failing in (False, True):
+            with suppress(ZeroDivisionError), opened():
+                db.session.execute(text("SELECT 1"))
+                assert state()[0] == TRANSACTION_STATUS_INTRANS
+                1 / failing
+            assert state() == before == (TRANSACTION_STATUS_IDLE, True)
+            db.session.remove()
+
+
+def test_a_transaction_that_failed_and_went_on_is_not_taken_for_committed(app):
+    def divide_by_zero():
+        with suppress(DBAPIError):
+            db.session.execute(text("SELECT 1/0"))
+
+    with app.app_context(), pytest.raises(RuntimeError, match="passed over"), transaction():
+        divide_by_zero()
+
+
+def test_what_dies_at_every_attempt_is_503_and_may_be_tried_again(
+    app, client, make, sql, terminate, monkeypatch
+):
+    make.customer()
+    monkeypatch.setattr(retries, "longest_seconds", 60)
+    with before(app, "INSERT INTO vouchers", terminate, times=retries.most_attempts):
+        answer = generate(client)
+    assert (answer.status_code, answer.json["code"]) == (503, "database_unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert sql("SELECT count(*) FROM vouchers") == [(0,)]
+    assert generate(client).status_code == 201
+
+
+losses = pytest.mark.parametrize("loss", [dying, dying_after_the_commit])
+
+
+@losses
+def test_a_request_with_a_key_redeems_once_when_the_commit_is_lost(
+    client, make, redemptions, instead, loss
+):
+    code, headers = make.voucher(max_redemptions=5), {"Idempotency-Key": "once"}
+    instead("settle_key", loss)
+    first = validate(client, code, headers=headers)
+    assert first.status_code == 201
+    assert validate(client, code, headers=headers).json == first.json
+    assert redemptions() == 1
+
+
+@losses
+def test_an_order_redeems_once_when_the_commit_is_lost(client, make, redemptions, instead, loss):
+    code = make.voucher(max_redemptions=5)
+    instead("redeem", loss)
+    first = validate(client, code, order_ref="order-1")
+    assert first.status_code == 201
+    assert validate(client, code, order_ref="order-1").json == first.json
+    assert redemptions() == 1
+
+
+@losses
+def test_without_a_name_a_lost_commit_is_reported_and_not_run_again(
+    client, make, redemptions, instead, loss
+):
+    code = make.voucher(max_redemptions=5)
+    instead("redeem", loss)
+    answer = validate(client, code)
+    assert (answer.status_code, answer.json["code"]) == (503, "outcome_unknown")
+    assert redemptions() == (0 if loss is dying else 1)
+
+
+def test_a_refusal_is_answered_as_such_when_the_commit_that_keeps_it_is_lost(
+    app, client, make, terminate
+):
+    code = make.voucher(days=-1)
+    with once_at_commit(app, terminate):
+        assert validate(client, code, order_ref="o").json["code"] == "voucher_expired"
+
+
+@pytest.mark.parametrize(
+    ("module", "at", "answered"), [(eligibility, "look", 404), (support, "remember", 503)]
+)
+def test_a_connection_that_is_lost_during_a_refusal_is_no_error_in_the_log(
+    client, make, terminate, monkeypatch, caplog, module, at, answered
+):
+    make.customer()
+    proceed = getattr(module, at)
+
+    def lose_before(*args):
+        terminate(db.session.connection())
+        return proceed(*args)
+
+    def lose_after(*args):
+        try:
+            return proceed(*args)
+        finally:
+            terminate(db.session.connection())
+
+    monkeypatch.setattr(module, at, lose_before if module is support else lose_after)
+    body = {"code": "0000-0000-0000", "email": ana}
+    answer = client.post("/vouchers/validate", json=body, headers={"Idempotency-Key": "k"})
+    assert answer.status_code == answered
+    levels = {record.levelname for record in caplog.records}
+    assert "WARNING" in levels
+    assert not levels & {"ERROR", "CRITICAL"}
+    assert client.get(f"/vouchers?email={ana}").json == []

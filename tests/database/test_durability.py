@@ -1,0 +1,59 @@
+"""PostgreSQL's settings without which it may lose what it has committed."""
+
+import os
+import subprocess
+import sys
+
+import click
+import pytest
+
+from tests.server import free_port
+from voucherpool import create_app
+from voucherpool.config import Config, checkout
+from voucherpool.config import durability as settings
+from voucherpool.database import durability
+
+
+@pytest.fixture
+def lossy(database_url):
+    """Return the address of a database whose commits are not waited for."""
+    return database_url.update_query_dict({"options": "-c synchronous_commit=off"})
+
+
+def test_a_database_that_may_lose_commits_is_refused_by_the_settings_name(lossy):
+    with pytest.raises(click.ClickException, match="synchronous_commit"):
+        durability.insist(Config(lossy).for_flask())
+    with pytest.raises(click.ClickException, match="synchronous_commit"):
+        durability.insist(Config(lossy, tolerate_off=settings - {"synchronous_commit"}).for_flask())
+
+
+def test_a_setting_is_tolerated_by_name(lossy):
+    durability.insist(Config(lossy, tolerate_off=settings).for_flask())
+
+
+def test_a_database_that_does_not_answer_is_not_refused(database_url):
+    durability.insist(Config(database_url.set(query={"host": "/nonexistent"})).for_flask())
+
+
+def test_readyz_says_so_too(lossy):
+    answer = create_app(Config(lossy)).test_client().get("/readyz")
+    assert answer.status_code == 503
+    assert "synchronous_commit" in answer.json["reason"]
+
+
+def test_gunicorn_does_not_start_and_leaves_nothing_behind(lossy, tmp_path):
+    address = lossy.render_as_string(hide_password=False)
+    environment = {**os.environ, "DATABASE_URL": address, "TMPDIR": str(tmp_path)}
+    bind = f"127.0.0.1:{free_port()}"
+    started = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "--bind", bind, "wsgi:app"],
+        cwd=checkout,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert started.returncode == 1
+    assert "Error: PostgreSQL runs with" in started.stderr
+    assert list(tmp_path.iterdir()) == []

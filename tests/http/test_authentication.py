@@ -1,0 +1,187 @@
+"""API keys, scopes and open mode."""
+
+import time
+import uuid
+
+import pytest
+
+from tests.builders import ana
+from voucherpool import create_app
+from voucherpool.config import Config
+from voucherpool.database.model import db
+from voucherpool.database.transactions import transaction
+from voucherpool.http import apikeys
+
+path = f"/vouchers?email={ana}"
+
+
+def bearer(key):
+    return {"Authorization": f"Bearer {key}"}
+
+
+def problem(answer):
+    return answer.status_code, answer.json["code"]
+
+
+@pytest.fixture
+def routes(anonymous):
+    """Return the method, address and scope of every route in the document, None for public ones."""
+    return [
+        (method.upper(), address_of(path, item), scope_of(operation))
+        for path, item in anonymous.get("/openapi.json").json["paths"].items()
+        for name, operation in item.items()
+        if name != "parameters"
+        for method in ([name, "head"] if name == "get" else [name])
+    ]
+
+
+def address_of(path, item):
+    for parameter in item.get("parameters", []):
+        value = uuid.UUID(int=1) if parameter["schema"].get("format") == "uuid" else 1
+        path = path.replace(f"{{{parameter['name']}}}", str(value))
+    return path
+
+
+def scope_of(operation):
+    return operation["security"][0]["apiKey"][0] if operation["security"] else None
+
+
+def test_every_route_serves_its_scope_and_no_other(app, anonymous, routes):
+    with app.app_context(), transaction():
+        keys = {scope: apikeys.create(scope, [scope]) for scope in apikeys.scopes}
+    assert len({scope for _, _, scope in routes if scope}) >= 4
+    for method, address, needed in routes:
+        answer = anonymous.open(address, method=method)
+        if needed is None:
+            assert answer.status_code not in (401, 403), (method, address)
+            continue
+        assert answer.status_code == 401, (method, address)
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        for scope, key in keys.items():
+            answer = anonymous.open(address, method=method, headers=bearer(key))
+            if scope == needed:
+                assert answer.status_code not in (401, 403), (method, address)
+            else:
+                assert answer.status_code == 403, (method, address, scope)
+                assert method == "HEAD" or needed in answer.json["detail"]
+
+
+def test_options_of_a_guarded_route_needs_a_key(anonymous, routes):
+    for _, address, scope in routes:
+        if scope:
+            assert anonymous.options(address).status_code == 401, address
+
+
+def test_the_key_is_checked_before_the_body_is_read(anonymous):
+    answer = anonymous.post("/vouchers/generate", data=b"not json")
+    assert problem(answer) == (401, "api_key_required")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda key: key[:-1] + ("a" if key[-1] != "a" else "b"),
+        lambda key: key.replace("vp_", "vp-"),
+        lambda key: key.swapcase(),
+        lambda key: key + "a",
+        lambda key: "",
+        lambda key: "vp_",
+        lambda key: "ä" * 49,
+    ],
+)
+def test_a_misspelt_key_is_401(anonymous, key, spoil):
+    headers = bearer(spoil(key).encode().decode("latin-1"))
+    assert problem(anonymous.get(path, headers=headers)) == (401, "api_key_invalid")
+
+
+def test_a_misspelt_key_is_refused_without_a_query(app, anonymous, key):
+    with app.app_context():
+        db.engine.dispose()
+    headers = bearer(key[:-1] + ("a" if key[-1] != "a" else "b"))
+    assert anonymous.get(path, headers=headers).status_code == 401
+    with app.app_context():
+        assert db.engine.pool.checkedin() == 0
+
+
+def test_another_scheme_is_401(anonymous, key):
+    headers = {"Authorization": f"Basic {key}"}
+    assert problem(anonymous.get(path, headers=headers)) == (401, "api_key_invalid")
+
+
+def test_a_revoked_key_is_401_within_5_seconds(app, client, make, key):
+    make.customer()
+    assert client.get(path).status_code == 200
+    with app.app_context(), transaction():
+        apikeys.revoke("tests")
+    deadline = time.monotonic() + 5
+    while client.get(path).status_code == 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert problem(client.get(path)) == (401, "api_key_invalid")
+
+
+def test_only_a_digest_of_the_key_is_stored(key, sql):
+    [row] = sql("SELECT k::text FROM api_keys k")
+    assert key[3:20] not in row[0]
+
+
+@pytest.fixture
+def open_client(database_url, make):
+    """Return a client of an application in open mode."""
+    make.customer()
+    app = create_app(Config(database_url, open_mode=True))
+    yield app.test_client()
+    with app.app_context():
+        db.engine.dispose()
+
+
+def test_open_mode_serves_a_program_on_this_machine(open_client):
+    for host in ("127.0.0.1:5000", "localhost:5000", "[::1]:5000", "localhost"):
+        answer = open_client.get(path, headers={"Host": host, "Origin": f"http://{host}"})
+        assert answer.status_code == 200
+    answer = open_client.get(path, environ_base={"REMOTE_ADDR": "::1"})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Forwarded-For": "127.0.0.1"},
+        {"X-Real-IP": "127.0.0.1"},
+        {"Forwarded": "for=127.0.0.1"},
+        {"Via": "1.1 proxy"},
+        {"Host": "rebound.example.org"},
+        {"Host": "localhost.example.org:5000"},
+        {"Origin": "https://example.org"},
+        {"Origin": "null"},
+    ],
+)
+def test_open_mode_serves_nobody_through_a_proxy_or_a_web_page(open_client, headers):
+    assert problem(open_client.get(path, headers=headers)) == (401, "api_key_required")
+
+
+def test_open_mode_serves_no_other_machine(open_client):
+    for address in ("10.0.0.1", "192.168.1.1", "2001:db8::1", ""):
+        answer = open_client.get(path, environ_base={"REMOTE_ADDR": address})
+        assert problem(answer) == (401, "api_key_required")
+
+
+def test_open_mode_still_refuses_a_wrong_key(open_client):
+    assert problem(open_client.get(path, headers=bearer("vp_x"))) == (401, "api_key_invalid")
+
+
+def test_the_last_use_of_a_key_is_noted_but_not_with_every_request(app, client, make, sql):
+    make.customer()
+    used = "SELECT last_used_at FROM api_keys"
+    assert sql(used) == [(None,)]
+    client.get(path)
+    [[first]] = sql(used)
+    assert first is not None
+    app.extensions["apikeys"].grants.clear()
+    client.get(path)
+    assert sql(used) == [(first,)]
+    sql("UPDATE api_keys SET last_used_at = now() - interval '61 seconds'")
+    app.extensions["apikeys"].grants.clear()
+    client.get(path)
+    assert sql(used) > [(first,)]
+    assert "used 20" in app.test_cli_runner().invoke(args=["apikeys", "list"]).output

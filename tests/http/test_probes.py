@@ -1,0 +1,170 @@
+"""/livez and /readyz."""
+
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import flask_migrate
+import pytest
+from sqlalchemy import text
+
+from tests.builders import Builders, ana
+from tests.conftest import config, fast, memory
+from tests.server import Server, at_once, run_gunicorn
+from voucherpool import create_app
+from voucherpool.config import Config
+from voucherpool.database.model import db
+from voucherpool.database.transactions import transaction
+from voucherpool.http import apikeys, probes
+from voucherpool.local.postgres import LocalPostgres
+
+
+def test_livez_asks_nothing_of_the_database(database_url):
+    nowhere = database_url.set(query={"host": "/nonexistent"})
+    answer = create_app(Config(nowhere)).test_client().get("/livez")
+    assert (answer.status_code, answer.json) == (200, {"status": "alive"})
+
+
+def test_readyz_is_200_on_a_migrated_database(anonymous):
+    answer = anonymous.get("/readyz")
+    assert (answer.status_code, answer.json) == (200, {"status": "ready"})
+
+
+def test_readyz_is_503_and_says_why_when_the_database_is_behind(own_app):
+    with own_app.app_context():
+        flask_migrate.downgrade()
+    answer = own_app.test_client().get("/readyz")
+    assert answer.status_code == 503
+    assert "voucherpool db upgrade" in answer.json["reason"]
+
+
+def test_a_database_that_is_ahead_is_served_until_the_code_follows(own_app):
+    with own_app.app_context(), db.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert own_app.test_client().get("/readyz").status_code == 200
+
+
+def test_readyz_is_503_when_the_database_is_away(database_url):
+    nowhere = database_url.set(query={"host": "/nonexistent"})
+    answer = create_app(Config(nowhere)).test_client().get("/readyz")
+    assert (answer.status_code, answer.json["status"]) == (503, "not ready")
+
+
+def test_readyz_is_503_and_says_why_when_the_disk_is_full(anonymous, monkeypatch):
+    refuse = text("DO $$ BEGIN RAISE SQLSTATE '53100'; END $$")
+    monkeypatch.setattr(probes, "take_room", refuse)
+    answer = anonymous.get("/readyz")
+    assert answer.status_code == 503
+    assert "disk is full" in answer.json["reason"]
+
+
+def succeeds(*command):
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+@pytest.fixture
+def small_disk():
+    """Return the folder of a file system of 200 MB."""
+    for left in Path("/dev/shm").glob("voucherpool-disk-*/disk"):  # by runs that were killed
+        succeeds("umount", left)
+    with memory("disk") as home:
+        disk = home / "disk"
+        disk.mkdir()
+        if not succeeds("mount", "-t", "tmpfs", "-o", "size=200m,mode=711", "tmpfs", disk):
+            pytest.skip("only root may mount a small disk")
+        try:
+            yield disk
+        finally:
+            LocalPostgres(disk / "postgres").stop("immediate")
+            assert succeeds("umount", disk)
+
+
+@pytest.mark.fault
+def test_readyz_says_so_as_long_as_writes_are_refused_for_want_of_room(small_disk):
+    postgres = LocalPostgres(small_disk / "postgres", **fast)
+    postgres.start()
+    app = create_app(config(postgres.url()))
+    with app.app_context():
+        flask_migrate.upgrade()
+        with transaction():
+            key = apikeys.create("tests", apikeys.scopes)
+    code = Builders(app).voucher(max_redemptions=10_000)
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
+
+    def redeem():
+        return client.post("/vouchers/validate", json={"code": code, "email": ana}).status_code
+
+    def readiness_becomes(expected):
+        deadline = time.monotonic() + 5
+        while client.get("/readyz").status_code != expected and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return time.monotonic() < deadline
+
+    assert readiness_becomes(200)
+    assert redeem() == 201
+    filler = small_disk / "filler"
+    with suppress(OSError), open(filler, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    assert readiness_becomes(503)
+    assert 503 in (redeem() for _ in range(1000))
+    assert client.get(f"/vouchers?email={ana}").status_code == 200
+    filler.unlink()
+    assert readiness_becomes(200)
+    assert redeem() == 201
+    with app.app_context():
+        db.engine.dispose()
+
+
+workers = 2
+
+
+@pytest.fixture
+def own_server(own_app):
+    """Return a gunicorn on a database of the test's own."""
+    with own_app.app_context():
+        url = db.engine.url
+    with run_gunicorn(url, workers=workers) as port:
+        yield Server(port, "")
+
+
+def revise(app, number):
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text(f"UPDATE alembic_version SET version_num = '{number}'"))
+
+
+def statuses_of(server, seconds):
+    """Return what /readyz answers until the time is over."""
+    end = time.monotonic() + seconds
+    seen = []
+    while time.monotonic() < end:
+        seen.append(server.send("/readyz", None, "GET")[0])
+    return seen
+
+
+def test_readyz_is_right_again_within_a_second_or_so(own_app, own_server):
+    for number, status in (("0000", 503), ("9999", 200), ("0000", 503)):
+        statuses_of(own_server, seconds=0.5)  # both workers remember another answer
+        revise(own_app, number)
+        statuses_of(own_server, seconds=1.5)
+        assert set(statuses_of(own_server, seconds=0.5)) == {status}
+
+
+def test_many_who_ask_for_readiness_at_once_make_each_worker_look_once_a_second(
+    own_app, own_server
+):
+    def connections_made():
+        with own_app.app_context(), db.engine.connect() as connection:
+            name = "SELECT sessions FROM pg_stat_database WHERE datname = current_database()"
+            return connection.scalar(text(name))
+
+    before = connections_made()
+    began = time.monotonic()
+    answers = at_once(64, lambda _: own_server.send("/readyz", None, "GET")[0])
+    seconds = time.monotonic() - began
+    assert answers == [200] * 64
+    time.sleep(0.5)
+    own = 1  # PostgreSQL counts a connection that stays open with delay
+    assert connections_made() - before <= workers * (1 + seconds) + own

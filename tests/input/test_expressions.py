@@ -1,0 +1,98 @@
+"""No text, however long and nasty, keeps a regular expression of the package busy."""
+
+import ast
+import importlib
+import pkgutil
+import re
+from itertools import product
+
+import pytest
+
+import voucherpool
+from tests.stopwatch import cpu_seconds
+from voucherpool.config import checkout
+from voucherpool.database import reachability, statements
+from voucherpool.http import headers
+from voucherpool.input import formats
+from voucherpool.input.fields import Email
+from voucherpool.observability import logs
+from voucherpool.vouchers.schemas import VanityCode
+
+methods = {"fullmatch", "match", "search", "sub", "findall", "finditer", "split"}
+most_seconds = 0.05
+
+# An expression meets texts of up to 1 MiB, unless something measures them before.
+longest = {
+    formats.line.pattern: Email().longest,
+    formats.mailbox.pattern: Email().longest,
+    formats.issuable_code.pattern: VanityCode().longest,
+    formats.code_prefix.pattern: 32,
+    formats.code_pattern.pattern: 64,
+    "#+": 64,  # in the pattern of a batch
+    logs.personal.pattern: logs.longest_message + 2,
+    headers.inline_script.pattern: 2**17,  # in the page of /docs
+    statements.placeholder.pattern: 2**17,  # in a statement
+    reachability.may_pass.pattern: 2**17,  # in words of PostgreSQL
+    r"(?<!^)(?=[A-Z])": 100,  # in the name of a class
+    r"[^a-z]+": 100,  # in HTTP's name of a status
+}
+
+
+def calls():
+    """Yield each call of a method that an expression has: of what, the method, the arguments."""
+    for file in (checkout / "voucherpool").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", None) in methods:
+                yield ast.unparse(node.func.value), node.func.attr, node.args
+
+
+def expressions():
+    """Yield each expression of the package, a method by which it is used, and the longest text."""
+    used = list(calls())
+    found = {
+        (re.compile(ast.literal_eval(arguments[0])), method)
+        for owner, method, arguments in used
+        if owner == "re"
+    }
+    for module in pkgutil.walk_packages(voucherpool.__path__, "voucherpool."):
+        names = vars(importlib.import_module(module.name))
+        expressions = {name: it for name, it in names.items() if isinstance(it, re.Pattern)}
+        for name, expression in expressions.items():
+            own = {method for owner, method, _ in used if owner.rpartition(".")[2] == name}
+            found |= {(expression, method) for method in own or methods}
+    for expression, method in sorted(found, key=lambda pair: (pair[0].pattern, pair[1])):
+        yield expression, method, longest.get(expression.pattern, 2**20)
+
+
+def families(expression):
+    """Yield begin, middle and end of texts that repeat what an expression looks for, or not."""
+    source = re.sub(r"\\(u[0-9a-f]{4}|x[0-9a-f]{2}|[a-z])", "", expression.pattern)
+    parts = sorted({*re.findall(r"</?\w+>|\w{2,}|\W", source), *"aA1 \0é"})
+    pairs = product(parts, parts)
+    beginnings = [*product(("", *parts), parts), *(("", one + other) for one, other in pairs)]
+    return ((*beginning, end) for beginning, end in product(beginnings, ("", "\0", "a")))
+
+
+def seconds(expression, method, family, length):
+    begin, middle, end = family
+    text = begin + middle * ((length - len(begin + end)) // len(middle)) + end
+    arguments = ("", text) if method == "sub" else (text,)
+    use = getattr(expression, method)
+    return cpu_seconds(lambda: use(*arguments), most_seconds)
+
+
+def slowest(expression, method, length):
+    """Return the slowest families, or the first that takes too long."""
+    measured = []
+    for family in families(expression):
+        measured.append((seconds(expression, method, family, length), family))
+        if measured[-1][0] >= most_seconds:
+            return [family]
+    return [family for _, family in sorted(measured)[-5:]]
+
+
+@pytest.mark.parametrize(("expression", "method", "longest"), list(expressions()))
+def test_the_worst_text_keeps_no_expression_busy(expression, method, longest):
+    for family in slowest(expression, method, min(longest, 4096)):
+        best_of_3 = min(seconds(expression, method, family, longest) for _ in range(3))
+        assert best_of_3 < most_seconds, family

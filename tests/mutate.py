@@ -1,0 +1,125 @@
+"""`make mutants`: breaks one condition of the service after another; the tests must notice each.
+
+`mutants.toml` lists them. Each is put into a copy of the tree, where its tests run so many times;
+in every run one of them must fail. Before that all of them pass as often without a mutant.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+
+from tests.conftest import fast, memory
+from voucherpool.config import checkout
+from voucherpool.local.postgres import LocalPostgres
+
+parts = ("voucherpool", "migrations", "seeds", "tests", "setup.cfg", "gunicorn.conf.py", "wsgi.py")
+at_once = 2
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A text that stands once in a file, what replaces it, and the tests that must notice."""
+
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+    def __str__(self) -> str:
+        old, new = (re.sub(r"\s+", " ", text).strip() for text in (self.old, self.new))
+        return f"{self.file}: {old} -> {new or 'nothing'}"
+
+    def put_into(self, tree: Path) -> None:
+        """Replace the text in the tree's file; raise ValueError unless it stands there once."""
+        text = (tree / self.file).read_text()
+        if (found := text.count(self.old)) != 1:
+            raise ValueError(f"{self}: the text stands there {found} times instead of once")
+        (tree / self.file).write_text(text.replace(self.old, self.new))
+
+
+def listed() -> list[Mutant]:
+    """Return the mutants of mutants.toml, in its order."""
+    with (checkout / "tests" / "mutants.toml").open("rb") as file:
+        groups = tomllib.load(file)["group"]
+    return [
+        Mutant(group["file"], old, new, tuple(f"tests/{test}" for test in group["tests"]))
+        for group in groups
+        for old, new in group["mutants"]
+    ]
+
+
+@contextmanager
+def copy() -> Iterator[Path]:
+    """Copy what the tests need of the tree into a folder of its own."""
+    with TemporaryDirectory(prefix="voucherpool-mutant-") as folder:
+        for part in parts:
+            kind = shutil.copytree if (checkout / part).is_dir() else shutil.copy
+            kind(checkout / part, Path(folder, part))
+        yield Path(folder)
+
+
+def run(tree: Path, tests: Sequence[str], runs: int) -> subprocess.CompletedProcess[str]:
+    """Run the tests so many times in the tree, each run until its first failure."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.repeat", f"--runs={runs}"]
+    environment = {**os.environ, "PYTHONPATH": str(tree)}
+    return subprocess.run(
+        [*command, *tests],
+        cwd=tree,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def killed(mutant: Mutant, runs: int) -> bool:
+    """Tell whether every run notices the mutant, and print what was seen."""
+    begun = time.monotonic()
+    with copy() as tree:
+        mutant.put_into(tree)
+        seen = run(tree, mutant.tests, runs)
+    noticed = re.search(rf"^noticed in (\d+) of {runs} runs by (.*)$", seen.stdout, re.MULTILINE)
+    times, by = (int(noticed[1]), noticed[2]) if noticed else (0, "none")
+    word = "killed" if times == runs else "SURVIVED"
+    click.echo(f"{word} {times}/{runs}, {time.monotonic() - begun:.0f} s: {mutant}, by {by}")
+    if not noticed:
+        click.echo(seen.stdout[-4000:] + seen.stderr[-4000:])
+    return times == runs
+
+
+@click.command()
+@click.option("--runs", default=10, help="How often each must be noticed.")
+@click.argument("words", nargs=-1)
+def main(runs: int, words: tuple[str, ...]) -> None:
+    """Run the mutants whose file and texts contain all WORDS."""
+    mutants = [mutant for mutant in listed() if all(word in str(mutant) for word in words)]
+    begun = time.monotonic()
+    with memory("mutants") as home:
+        postgres = LocalPostgres(home / "postgres", **fast | {"max_connections": 300})
+        postgres.start()
+        os.environ["TEST_DATABASE_URL"] = postgres.url().render_as_string(hide_password=False)
+        with copy() as tree:
+            sound = run(tree, sorted({test for mutant in mutants for test in mutant.tests}), runs)
+        if sound.returncode:
+            sys.exit(f"The tests fail without a mutant:\n{sound.stdout[-8000:]}{sound.stderr}")
+        with ThreadPoolExecutor(at_once) as pool:
+            fates = list(pool.map(lambda mutant: killed(mutant, runs), mutants))
+    minutes = (time.monotonic() - begun) / 60
+    click.echo(f"{len(fates)} mutants, {sum(fates)} killed {runs} times, {minutes:.0f} minutes")
+    sys.exit(not all(fates))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""The worker and `voucherpool vouchers issue`, as processes that are killed and stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from tests.builders import in_days
+from voucherpool.config import checkout, durability
+from voucherpool.operations import worker as background
+
+
+@pytest.fixture
+def voucherpool(database_url):
+    """Return a function that runs a command of voucherpool as a process of its own."""
+    started = []
+
+    def run(*arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "voucherpool", *arguments],
+            cwd=checkout,
+            env={
+                **os.environ,
+                "DATABASE_URL": database_url.render_as_string(hide_password=False),
+                "VOUCHERPOOL_TOLERATE_OFF": ",".join(durability),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate(timeout=10)
+
+
+@pytest.fixture
+def offer(client):
+    return client.post("/offers", json={"name": "KOI", "discount": 22.1}).json["id"]
+
+
+@pytest.fixture
+def ask(client, offer):
+    def post(count):
+        body = {"count": count, "expiry": in_days(30)}
+        return client.post(f"/offers/{offer}/batches", json=body).headers["Location"]
+
+    return post
+
+
+def until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def created(client):
+    return lambda path: client.get(path).json["created"]
+
+
+def counts(sql):
+    return tuple(*sql("SELECT count(*), count(DISTINCT code_key) FROM vouchers"))
+
+
+@pytest.mark.parametrize(
+    ("requested", "kills"), [(60_000, 1), pytest.param(1_000_000, 5, marks=pytest.mark.fault)]
+)
+def test_a_batch_is_exact_though_its_worker_is_killed_again_and_again(
+    voucherpool, ask, created, sql, requested, kills
+):
+    path = ask(requested)
+    for kill in range(1, kills + 1):
+        worker = voucherpool("worker")
+        until(lambda mark=requested * kill // (kills + 1): created(path) >= mark)
+        worker.kill()
+        worker.wait(5)
+        assert created(path) < requested
+    voucherpool("worker")
+    until(lambda: created(path) == requested, 120)
+    assert counts(sql) == (requested, requested)
+
+
+def test_a_worker_that_is_told_to_stop_finishes_its_piece_and_exits_with_0(
+    voucherpool, ask, created, sql
+):
+    path = ask(200_000)
+    worker = voucherpool("worker")
+    until(lambda: created(path) > 0)
+    worker.send_signal(signal.SIGTERM)
+    _, log = worker.communicate(timeout=10)
+    assert worker.returncode == 0
+    assert "The worker ends." in log
+    assert 0 < created(path) < 200_000
+    assert counts(sql) == (created(path),) * 2
+
+
+def test_a_worker_goes_on_when_its_connection_is_lost_and_stops_with_ctrl_c(
+    voucherpool, ask, created, sql
+):
+    path = ask(1)
+    worker = voucherpool("worker")
+    until(lambda: created(path) == 1)
+    sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    path = ask(1)
+    until(lambda: created(path) == 1)
+    worker.send_signal(signal.SIGINT)
+    assert worker.wait(5) == 0
+
+
+def test_a_worker_forgets_what_is_old_by_itself(voucherpool, sql):
+    sql(
+        "INSERT INTO misses (subject, miss_count, miss_limit, since)"
+        " VALUES (sha256(''), 1, 1, now() - interval '1 hour')"
+    )
+    voucherpool("worker")
+    until(lambda: sql("SELECT count(*) FROM misses") == [(0,)])
+
+
+def test_what_a_lost_database_kept_from_being_done_is_done_again(app):
+    round_ = background.Round()
+
+    def lose(item):
+        raise OperationalError(item, {}, Exception())
+
+    with app.app_context():
+        with pytest.raises(OperationalError), round_.next(lambda: ["first", "second"]) as item:
+            lose(item)
+        for expected in ("first", "second", None):
+            with round_.next(list) as item:
+                assert item == expected
+
+
+@pytest.mark.fault
+def test_a_killed_issue_goes_on_where_it_was(voucherpool, offer, client, created, sql):
+    requested = 100_000
+    first = voucherpool(
+        *("vouchers", "issue", "KOI", "--count", str(requested), "--expiry", in_days(30))
+    )
+    assert "--resume 1" in first.stderr.readline()
+    until(lambda: created("/batches/1") > 0)
+    first.kill()
+    first.wait(5)
+    assert 0 < created("/batches/1") < requested
+    second = voucherpool("vouchers", "issue", "--resume", "1")
+    output, _ = second.communicate(timeout=60)
+    assert (second.returncode, output) == (0, f"Issued {requested} vouchers in batch 1.\n")
+    assert counts(sql) == (requested, requested)

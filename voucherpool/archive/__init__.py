@@ -1,0 +1,1 @@
+"""The archive: moving vouchers there, its partitions, and purging them."""

@@ -1,0 +1,55 @@
+"""`voucherpool vouchers archive` and `purge`."""
+
+import sys
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import click
+
+from voucherpool import config
+from voucherpool.archive import moving, partitions
+from voucherpool.cli import in_long_transaction, vouchers
+from voucherpool.database.transactions import transaction
+
+
+class Age(click.ParamType[timedelta]):
+    """How long ago: 90d, 2y."""
+
+    name = "age"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> timedelta:
+        """Read what was given, or refuse it with what it should be."""
+        if (age := config.age(value)) is None:
+            self.fail(f"Must be {config.an_age}, not {value!r}.", param, ctx)
+        return age
+
+
+@vouchers.command()
+@click.option("--older-than", type=Age(), required=True, help="Used up or expired so long ago.")
+def archive(older_than: timedelta) -> None:
+    """Move vouchers that are over out of the way; they are looked up as before and never change.
+
+    It may be stopped and started again at any time.
+    """
+    with transaction():
+        blocks = moving.blocks()
+    moved = 0
+    with click.progressbar(blocks, file=sys.stderr) as bar:
+        for first in bar:
+            with moving.gently():
+                moved += in_long_transaction(partial(moving.archive, older_than, first))
+    click.echo(f"Archived {moved} vouchers.")
+
+
+@vouchers.command()
+@click.option("--older-than", type=Age(), required=True, help="Archived so long ago.")
+def purge(older_than: timedelta) -> None:
+    """Forget archived vouchers, by whole months; statistics and limits still count them."""
+    with transaction():
+        months = partitions.months(older_than)
+    gone = 0
+    with click.progressbar(months, file=sys.stderr) as bar:
+        for month in bar:
+            gone += in_long_transaction(partial(partitions.purge, month))
+    click.echo(f"Purged {gone} vouchers.")

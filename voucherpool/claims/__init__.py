@@ -1,0 +1,1 @@
+"""Claims: vouchers that customers take out of an offer's pool."""

@@ -1,0 +1,28 @@
+"""The claims' table."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from voucherpool.customers.models import Customer
+from voucherpool.database.model import Model
+from voucherpool.offers.models import Offer
+
+
+class Claim(Model):
+    """Which voucher of an offer a `claim_ref` took, and for which customer.
+
+    It outlives the voucher, so that a repeat never takes another one. `code_key` is NULL only
+    inside the transaction that takes the voucher. `claimed_at` is the voucher's own, which tells
+    it from a later voucher of the same code.
+    """
+
+    __tablename__ = "claims"
+    __table_args__ = (CheckConstraint("claim_ref <> ''", name="claim_ref"),)
+
+    offer_id: Mapped[int] = mapped_column(ForeignKey(Offer.id), primary_key=True)
+    claim_ref: Mapped[str] = mapped_column(primary_key=True)
+    customer_id: Mapped[int] = mapped_column(ForeignKey(Customer.id))
+    code_key: Mapped[str | None]
+    claimed_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -1,0 +1,38 @@
+"""The claims' route."""
+
+from typing import Any
+
+from voucherpool.claims import schemas, service
+from voucherpool.errors import (
+    ClaimMismatch,
+    CustomerLimitReached,
+    CustomerNotFound,
+    OfferNotActive,
+    OfferNotFound,
+    PoolEmpty,
+    VoucherNotFound,
+)
+from voucherpool.http.idempotency import write
+from voucherpool.http.openapi import Blueprint
+
+blueprint = Blueprint("claims", __name__, url_prefix="/vouchers")
+
+refusals = (
+    CustomerNotFound,
+    OfferNotFound,
+    VoucherNotFound,
+    OfferNotActive,
+    CustomerLimitReached,
+    PoolEmpty,
+    ClaimMismatch,
+)
+
+
+@blueprint.post("/claim")
+@blueprint.guarded("issue", *refusals)
+@blueprint.arguments(schemas.ClaimRequest())
+@write
+@blueprint.response(201, schemas.Claimed())
+def claim(body: dict[str, Any]) -> Any:
+    """Bind an unbound voucher of the offer to the customer, the one that expires first."""
+    return service.claim(**body)

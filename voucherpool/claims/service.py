@@ -1,0 +1,195 @@
+"""Gives vouchers of an offer's pool to those who claim them."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    Text,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from voucherpool.claims.models import Claim
+from voucherpool.customers.models import Customer
+from voucherpool.database.model import db
+from voucherpool.database.retries import LostRace
+from voucherpool.database.statements import Statement
+from voucherpool.errors import (
+    ClaimMismatch,
+    CustomerLimitReached,
+    CustomerNotFound,
+    OfferNotActive,
+    OfferNotFound,
+    PoolEmpty,
+    VoucherNotFound,
+)
+from voucherpool.input.emails import email_key
+from voucherpool.offers import counts
+from voucherpool.offers.models import Offer
+from voucherpool.vouchers import eligibility, limits
+from voucherpool.vouchers.archived import including_archive
+from voucherpool.vouchers.models import Redemption, Voucher, open_holds
+
+
+class Claimed(NamedTuple):
+    """A voucher as it is given to its customer."""
+
+    code: str
+    expires_at: datetime
+    offer_name: str
+
+
+class Asked(NamedTuple):
+    """Who claims a voucher of which offer; without an offer of the name, `offer_id` is None."""
+
+    customer_id: int
+    offer_id: int | None
+    is_offered: bool
+    customer_limit: int | None
+
+
+class Taken(NamedTuple):
+    """The voucher that was taken out of the pool."""
+
+    code_key: str
+    code: str
+    expires_at: datetime
+
+
+def claim(email: str, offer_name: str, claim_ref: str | None = None) -> Claimed:
+    """Bind a voucher of the offer's pool to the customer: the oldest expiry, then the first issued.
+
+    The same `claim_ref` gets the voucher that it has, whatever became of it.
+
+    Raises CustomerNotFound, OfferNotFound, OfferNotActive, CustomerLimitReached, PoolEmpty,
+    ClaimMismatch when the `claim_ref` stands for another customer, VoucherNotFound when its
+    voucher was purged, and LostRace.
+    """
+    asked = ask.one_or_none({"email": email_key(email), "offer_name": offer_name})
+    if asked is None:
+        raise CustomerNotFound
+    if asked.offer_id is None:
+        raise OfferNotFound("No offer has this name.")
+    ids = {"offer_id": asked.offer_id, "customer_id": asked.customer_id}
+    if claim_ref is not None and not db.session.scalar(remember, {**ids, "ref": claim_ref}):
+        return _claimed_before(asked.offer_id, claim_ref, asked.customer_id)
+    if not asked.is_offered:
+        raise OfferNotActive
+    if limits.reached(asked.offer_id, asked.customer_id, asked.customer_limit):
+        raise CustomerLimitReached
+    taken = take_one.one_or_none(ids)
+    if taken is None:
+        raise LostRace if left.one_or_none(ids) else PoolEmpty
+    if claim_ref is not None:
+        settled = {"offer": asked.offer_id, "ref": claim_ref, "key": taken.code_key}
+        db.session.execute(settle, settled)
+    counts.count(asked.offer_id, claimed=1)
+    return Claimed(taken.code, taken.expires_at, offer_name)
+
+
+def _claimed_before(offer_id: int, claim_ref: str, customer_id: int) -> Claimed:
+    """Return the voucher that a claim_ref took, wherever it is now."""
+    claim = db.session.get_one(Claim, (offer_id, claim_ref))
+    if claim.customer_id != customer_id:
+        raise ClaimMismatch
+    this = {"key": claim.code_key, "claimed_at": claim.claimed_at}
+    voucher = db.session.execute(claimed_before, this).one_or_none()
+    if voucher is None:
+        raise VoucherNotFound("The voucher of this claim was purged.")
+    return Claimed(*voucher)
+
+
+_offer_id = bindparam("offer_id", type_=BigInteger)
+_customer_id = bindparam("customer_id", type_=BigInteger)
+_claim_ref = bindparam("ref", type_=Text)
+
+ask = Statement(
+    "ask_for_claim",
+    Asked,
+    select(
+        Customer.id.label("customer_id"),
+        Offer.id.label("offer_id"),
+        Offer.is_active().label("is_offered"),
+        Offer.max_redemptions_per_customer.label("customer_limit"),
+    )
+    .outerjoin(Offer, Offer.name == bindparam("offer_name"))
+    .where(Customer.email_key == bindparam("email")),
+)
+
+# A twin waits here until the first one commits or rolls back.
+remember = (
+    insert(Claim.__table__)
+    .values(offer_id=_offer_id, claim_ref=_claim_ref, customer_id=_customer_id)
+    .on_conflict_do_nothing(index_elements=["offer_id", "claim_ref"])
+    .returning(Claim.offer_id)
+)
+
+settle = (
+    update(Claim.__table__)
+    .where(Claim.offer_id == bindparam("offer"), Claim.claim_ref == _claim_ref)
+    .values(code_key=bindparam("key"))
+)
+
+claimed_before = including_archive(
+    select(Voucher.code, Voucher.expires_at, Offer.name.label("offer_name"))
+    .join(Offer, Offer.id == Voucher.offer_id)
+    .where(
+        Voucher.code_key == bindparam("key"),
+        Voucher.claimed_at == bindparam("claimed_at", type_=DateTime(timezone=True)),
+    )
+)
+
+_never_used = ~exists().where(Redemption.code_key == Voucher.code_key).correlate(Voucher)
+_unheld = or_(Voucher.holds.is_(None), literal_column(f"NOT EXISTS (SELECT FROM {open_holds})"))
+
+claimable: ColumnElement[bool] = and_(
+    Voucher.customer_id.is_(None),
+    Voucher.redemption_count == 0,
+    eligibility.redeemable,
+    _unheld,
+    _never_used,
+)
+"""In its offer's pool: what the customer could redeem and nobody has, holds or took a use of.
+
+A use that was given back may be taken again by the same customer.
+"""
+
+
+_pool = (
+    select(Voucher.code_key)
+    .join(Offer, Offer.id == Voucher.offer_id)
+    .join(Customer, Customer.id == _customer_id)
+    .where(Voucher.offer_id == _offer_id, claimable)
+    .order_by(Voucher.expires_at, Voucher.issue_number)
+    .limit(1)
+)
+_picked = _pool.with_for_update(of=Voucher, skip_locked=True).cte("picked")
+
+take_one = Statement(
+    "claim",
+    Taken,
+    update(Voucher.__table__)
+    .where(Voucher.code_key == _picked.c.code_key)
+    .values(customer_id=_customer_id, claimed_at=func.now())
+    .returning(Voucher.code_key, Voucher.code, Voucher.expires_at),
+)
+"""Takes the first voucher that no other transaction has locked, without waiting for any."""
+
+
+class Left(NamedTuple):
+    """A voucher that is still in the pool, or that an uncommitted transaction may leave there."""
+
+    code_key: str
+
+
+left = Statement("left_in_pool", Left, _pool)

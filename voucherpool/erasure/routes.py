@@ -1,0 +1,41 @@
+"""The route that erases a customer."""
+
+from collections.abc import Callable
+from functools import wraps
+
+from flask import Response
+
+from voucherpool.database.transactions import transaction
+from voucherpool.erasure import service
+from voucherpool.errors import CustomerNotFound
+from voucherpool.http.idempotency import write
+from voucherpool.http.openapi import Blueprint
+
+blueprint = Blueprint("erasure", __name__, url_prefix="/customers")
+
+
+def holds_ended(view: Callable[..., Response]) -> Callable[..., Response]:
+    """End the holds of an erased customer in a transaction of its own, also when asked again.
+
+    In one transaction with the erasure it would deadlock with the customer's redemptions.
+    """
+
+    @wraps(view)
+    def run(customer_id: int) -> Response:
+        try:
+            return view(customer_id)
+        finally:
+            with transaction():
+                service.end_holds(customer_id)
+
+    return run
+
+
+@blueprint.delete("/<id:customer_id>")
+@blueprint.guarded("admin", CustomerNotFound)
+@holds_ended
+@write
+@blueprint.response(204)
+def erase_customer(customer_id: int) -> None:
+    """Erase a person: e-mail and name are forgotten, redemptions stay under an id."""
+    service.erase(customer_id)

@@ -1,0 +1,83 @@
+"""Who may come in: an API key with the scope that the route names, or nobody."""
+
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any, TypeVar
+
+from flask import Flask, current_app, g, request
+
+from voucherpool.database.model import db
+from voucherpool.database.retries import retrying
+from voucherpool.errors import ApiKeyInvalid, ApiKeyRequired, ScopeMissing
+from voucherpool.http import apikeys
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+public = "public"
+forwarding_headers = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
+local_hosts = ("127.0.0.1", "localhost", "[::1]")
+
+
+def requires(scope: str) -> Callable[[View], View]:
+    """Mark a view with the scope that an API key needs to call it, or as `public`."""
+
+    def mark(view: View) -> View:
+        view.required_scope = scope  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+def init_app(app: Flask) -> None:
+    """Check every request before its body is read; a route that names no scope serves nobody."""
+    app.extensions["apikeys"] = apikeys.Memory()
+    app.before_request(_check)
+    if app.config["OPEN_MODE"]:
+        app.logger.warning("Open mode: clients on this machine are served without an API key.")
+
+
+def _check() -> None:
+    view = current_app.view_functions.get(request.endpoint or "")
+    if view is None:
+        return  # an unknown address: Flask answers 404 or 405
+    scope = getattr(view, "required_scope", None)
+    if scope == public:
+        return
+    grant = _grant()
+    if scope not in grant.scopes:
+        raise ScopeMissing(f"The API key lacks the scope that this route needs: {scope}.")
+    g.api_key_id = grant.key_id
+
+
+def _grant() -> apikeys.Grant:
+    header = request.headers.get("Authorization")
+    if header is None:
+        if current_app.config["OPEN_MODE"] and _is_local():
+            return apikeys.Grant(None, apikeys.scopes)
+        raise ApiKeyRequired
+    scheme, _, key = header.partition(" ")
+    memory: apikeys.Memory = current_app.extensions["apikeys"]
+    grant = find(key.strip(), memory) if scheme.lower() == "bearer" else None
+    # The body may take its time; the connection must not wait for it.
+    db.session.remove()
+    if grant is None:
+        raise ApiKeyInvalid
+    return grant
+
+
+find = retrying(apikeys.grant)
+
+
+def _is_local() -> bool:
+    """Tell whether a program on this machine asks for itself.
+
+    A forwarding header means a proxy in between; a foreign Host or Origin means a web page that
+    reaches for the service through somebody's browser.
+    """
+    return (
+        ip_address(request.remote_addr or "0.0.0.0").is_loopback  # noqa: S104
+        and not any(name in request.headers for name in forwarding_headers)
+        and request.host.rsplit(":", 1)[0] in local_hosts
+        and request.headers.get("Origin", request.host_url.rstrip("/"))
+        == request.host_url.rstrip("/")
+    )

@@ -1,0 +1,58 @@
+"""`voucherpool apikeys`."""
+
+import click
+from marshmallow import ValidationError
+
+from voucherpool.cli import Group, commands
+from voucherpool.database.transactions import transaction
+from voucherpool.http import apikeys
+from voucherpool.input.fields import Text, rfc3339_utc
+
+
+@commands.group(name="apikeys", cls=Group)
+def api_keys() -> None:
+    """Make, list and revoke API keys."""
+
+
+def _line(_: click.Context, __: click.Parameter, name: str) -> str:
+    """Return a name that the list can show on its line."""
+    try:
+        return str(Text(longest=200).deserialize(name))
+    except ValidationError as error:
+        raise click.BadParameter(" ".join(error.messages)) from error
+
+
+@api_keys.command()
+@click.argument("name", callback=_line)
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    type=click.Choice(apikeys.scopes),
+    help="What the key may do; give it once for each scope.",
+)
+def create(name: str, scopes: tuple[str, ...]) -> None:
+    """Make a key and print it; it is shown this once."""
+    with transaction():
+        key = apikeys.create(name, scopes)
+    click.echo(key)
+
+
+@api_keys.command(name="list")
+def list_keys() -> None:
+    """Print every key's name, scopes and dates; a key itself cannot be shown again."""
+    for key in apikeys.everyone():
+        state = f"revoked {rfc3339_utc(key.revoked_at)}" if key.revoked_at else "active"
+        used = f"used {rfc3339_utc(key.last_used_at)}" if key.last_used_at else "never used"
+        made = rfc3339_utc(key.created_at)
+        click.echo("\t".join([key.name, ",".join(key.scopes), made, used, state]))
+
+
+@api_keys.command()
+@click.argument("name")
+def revoke(name: str) -> None:
+    """End a key; it cannot be used again."""
+    with transaction():
+        apikeys.revoke(name)
+    click.echo(f"Revoked {name}.")

@@ -1,0 +1,63 @@
+"""What surrounds each request: its id, the seconds it takes, its line in the log, its headers.
+
+One hook before and one after, for each costs every request; the id is dropped at the very end.
+"""
+
+import logging
+import re
+import secrets
+import time
+
+from flask import Flask, Response, g, request
+
+from voucherpool.http import headers
+from voucherpool.observability import logs, metrics
+
+log = logging.getLogger("voucherpool.access")
+
+# Visible ASCII only: the id goes back out in a header and into the log.
+acceptable = re.compile(r"[\x21-\x7e]{1,128}")
+known_methods = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def init_app(app: Flask) -> None:
+    """Surround the app's requests; the first to be added, so that the id is dropped last."""
+    app.before_request(_begin)
+    app.after_request(_end)
+    app.teardown_appcontext(_drop_id)
+
+
+def _begin() -> None:
+    g.began = time.perf_counter()
+    given = request.environ.get("HTTP_X_REQUEST_ID", "")
+    g.request_id = given if acceptable.fullmatch(given) else secrets.token_hex(8)
+    logs.request_id.set(g.request_id)
+
+
+def _end(response: Response) -> Response:
+    request_id, seconds = g.request_id, time.perf_counter() - g.began
+    # The rule, not the address: an address may carry what somebody guessed or typed.
+    rule, method = request.url_rule, request.environ["REQUEST_METHOD"]
+    route = rule.rule if rule else "unknown"
+    method = method if method in known_methods else "unknown"
+    status = response.status_code
+    metrics.requests.labels(method, route, status).observe(seconds)
+    log.info(
+        logs.access_line(
+            message=f"{method} {route} {status}",
+            method=method,
+            route=route,
+            status=status,
+            seconds=round(seconds, 4),
+            api_key_id=g.get("api_key_id"),
+            request_id=request_id,
+        )
+    )
+    response.headers["X-Request-Id"] = request_id
+    headers.guard(response)
+    return response
+
+
+def _drop_id(_: BaseException | None) -> None:
+    # The thread's next words may be gunicorn's, about a request that came to no id.
+    logs.request_id.set(None)

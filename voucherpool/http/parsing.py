@@ -1,0 +1,57 @@
+"""Reads a request's body or query into a schema; every refusal is one of our errors."""
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import marshmallow
+from flask import Request
+from webargs.core import missing
+from webargs.flaskparser import FlaskParser
+
+from voucherpool.errors import InvalidInput, UnsupportedMediaType
+from voucherpool.input import strict_json
+
+
+class Parser(FlaskParser):
+    """Parses JSON strictly whatever its Content-Type says, and refuses unknown parameters."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {  # noqa: RUF012 (declared so by webargs)
+        **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
+        "query": marshmallow.RAISE,
+    }
+
+    def load_json(self, req: Request, schema: marshmallow.Schema) -> Any:
+        """Return the body's value, or `missing` for an empty body."""
+        # Storefronts and `curl -d` often name no type, or a wrong one, so only what cannot be JSON
+        # is refused by its name.
+        is_xml = req.mimetype.endswith(("/xml", "+xml"))
+        if is_xml or req.mimetype.startswith("multipart/") or req.content_encoding:
+            raise UnsupportedMediaType
+        body = req.get_data(cache=True)
+        return strict_json.parse(body) if body else missing
+
+    def load_querystring(self, req: Request, schema: marshmallow.Schema) -> Any:
+        """Return the query's parameters; without a query a JSON body may give them."""
+        if not req.args:
+            return self.load_json(req, schema)
+        parameters = req.args.to_dict(flat=False)
+        if repeated := {name: values for name, values in parameters.items() if len(values) > 1}:
+            raise InvalidInput({name: ["Must not be given more than once."] for name in repeated})
+        return req.args.to_dict()
+
+    def handle_error(
+        self,
+        error: marshmallow.ValidationError,
+        req: Request,
+        schema: marshmallow.Schema,
+        *,
+        error_status_code: int | None,
+        error_headers: Mapping[str, str] | None,
+    ) -> NoReturn:
+        """Raise the schema's refusal as InvalidInput."""
+        [errors] = error.messages_dict.values()
+        raise InvalidInput({_name(field): reasons for field, reasons in errors.items()})
+
+
+def _name(field: str) -> str:
+    return "body" if field == marshmallow.exceptions.SCHEMA else field

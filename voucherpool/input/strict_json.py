@@ -1,0 +1,96 @@
+"""JSON that every parser reads alike (I-JSON, RFC 7493) and that PostgreSQL can store."""
+
+import json
+import re
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from typing import Any, NamedTuple, NoReturn
+
+from voucherpool.errors import MalformedJson
+
+deepest = 20
+widest = 100  # names in one object
+most_values = 20_000
+longest_number = 40
+extreme = "Must be a number of ordinary size."
+# NUL cannot be stored in PostgreSQL; a lone surrogate cannot be encoded in UTF-8.
+unstorable = re.compile(r"[\x00\ud800-\udfff]")
+
+
+class Refused(NamedTuple):
+    """Stands in the parsed value where the text held something that cannot be accepted."""
+
+    reason: str
+
+
+def parse(body: bytes) -> Any:
+    """Return the value of a JSON text in UTF-8, its fractions as decimals.
+
+    Raises MalformedJson, which names the field where there is one to name.
+    """
+    if sum(map(body.count, (b",", b"[", b"{"))) > most_values:
+        raise MalformedJson(f"The body holds more than {most_values} values.")
+    try:
+        value = _decoder.decode(body.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise MalformedJson(f"The body is not UTF-8: see byte {error.start}.") from error
+    except json.JSONDecodeError as error:
+        raise MalformedJson(f"The body is not JSON: {error}.") from error
+    except RecursionError as error:
+        raise MalformedJson(f"The body is nested deeper than {deepest} levels.") from error
+    _check(value)
+    return value
+
+
+def _check(value: Any, field: str = "body", depth: int = 0) -> None:
+    """Raise MalformedJson, which names the outermost field, if a value cannot be accepted."""
+    if isinstance(value, str):
+        if unstorable.search(value):
+            _refuse(field, "Must not contain NUL or a lone surrogate.")
+    elif isinstance(value, Refused):
+        _refuse(field, value.reason)
+    elif isinstance(value, (dict, list)):
+        if depth >= deepest:
+            _refuse(field, f"Must not be nested deeper than {deepest} levels.")
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(key, str) and unstorable.search(key):
+                _refuse(field, "Must not contain NUL or a lone surrogate in a name.")
+            _check(item, field if depth else str(key), depth + 1)
+
+
+def _refuse(field: str, reason: str) -> NoReturn:
+    raise MalformedJson("The body holds a value that cannot be accepted.", {field: [reason]})
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | Refused:
+    if len(pairs) > widest:
+        return Refused(f"Must not have more than {widest} names.")
+    fields: dict[str, Any] = {}
+    for name, value in pairs:
+        fields[name] = Refused("Must not be given more than once.") if name in fields else value
+    return fields
+
+
+def _number(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    def parse_number(text: str) -> Any:
+        return convert(text) if len(text) <= longest_number else Refused(too_long)
+
+    too_long = f"Must be a number of at most {longest_number} digits."
+    return parse_number
+
+
+def _decimal(text: str) -> Decimal | Refused:
+    # Beyond the range of a double, other parsers read infinity or nothing.
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return Refused(extreme)
+    return number if -350 <= number.adjusted() <= 308 else Refused(extreme)
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_object,
+    parse_int=_number(int),
+    parse_float=_number(_decimal),
+    parse_constant=lambda name: Refused(f"Must be a number; {name} is not JSON."),
+)

@@ -1,0 +1,1 @@
+"""The local start: PostgreSQL from a package, and what runs beside it."""

@@ -1,0 +1,1 @@
+"""Operation: the worker, the integrity checks and the seeds."""

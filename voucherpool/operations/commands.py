@@ -1,0 +1,67 @@
+"""`voucherpool seed`, `audit`, `cleanup`, `worker`, and `db check-settings`."""
+
+from pathlib import Path
+
+import click
+import flask_migrate.cli  # type: ignore[import-not-found]
+from flask import current_app
+from flask.cli import with_appcontext
+
+from voucherpool.cli import Command, commands, in_long_transaction
+from voucherpool.config import checkout
+from voucherpool.database import durability, server_log
+from voucherpool.database.transactions import long_transaction, transaction
+from voucherpool.operations import integrity, seeding
+from voucherpool.operations import worker as background
+
+
+@commands.command()
+@click.option(
+    "--directory",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=checkout / "seeds",
+    help="Where customers.json and offers.json are.",
+)
+def seed(directory: Path) -> None:
+    """Add the customers and offers of the seed files; those that exist stay as they are."""
+    with transaction():
+        added = seeding.plant(directory)
+    click.echo(f"Added {added.customers} customers and {added.offers} offers.")
+
+
+@commands.command()
+def audit() -> None:
+    """Count the breaches of the rules in the database; exit code 1 if there are any."""
+    with long_transaction():
+        breaches = integrity.breaches()
+    for rule, count in breaches.items():
+        click.echo(f"{count}\t{rule}")
+    if any(breaches.values()):
+        raise click.ClickException("The database breaks the rules named above.")
+
+
+@flask_migrate.cli.db.command(cls=Command)
+@with_appcontext
+def check_settings() -> None:
+    """Name the settings of PostgreSQL with which its log shows codes and e-mails; exit code 1."""
+    leaks = server_log.leaks()
+    for leak in leaks:
+        click.echo(leak)
+    if leaks:
+        raise click.ClickException("PostgreSQL's log shows codes and e-mails.")
+    click.echo("PostgreSQL's log shows no codes and no e-mails.")
+
+
+@commands.command()
+def cleanup() -> None:
+    """Forget idempotency keys unused for 48 hours, old refused attempts and counts of misses."""
+    keys, attempts, *_ = (in_long_transaction(forget) for forget in background.forgetting)
+    click.echo(f"Forgot {keys} idempotency keys and {attempts} refused attempts.")
+
+
+@commands.command()
+def worker() -> None:
+    """Do all background work until SIGTERM or Ctrl-C; any number of workers may run."""
+    durability.insist(current_app.config)
+    ages = (current_app.config[name] for name in ("ARCHIVE_OLDER_THAN", "PURGE_OLDER_THAN"))
+    background.run(background.pieces(*ages))

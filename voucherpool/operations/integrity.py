@@ -1,0 +1,88 @@
+"""Counts the rows that break a rule which no single constraint can hold."""
+
+from sqlalchemy import select, text
+
+from voucherpool.archive import moving
+from voucherpool.database.model import db
+from voucherpool.vouchers.archived import including_archive
+from voucherpool.vouchers.models import open_holds
+
+held = f"""
+    SELECT code_key, count(*) AS held, count(DISTINCT terms->>'customer') AS holders
+    FROM vouchers, {open_holds}
+    GROUP BY code_key"""
+
+live = "SELECT code_key, count(*) AS uses FROM redemptions WHERE reversed_at IS NULL GROUP BY 1"
+
+archived_events = moving.events.format(where="WHERE true")
+
+issued = """
+    SELECT offer_id, sum(issued) AS counted FROM offer_counts GROUP BY 1"""
+
+there = """
+    SELECT offer_id, sum(number) AS there FROM (
+        SELECT offer_id, 1 FROM vouchers WHERE archived_at IS NULL
+        UNION ALL SELECT offer_id, used_up + expired FROM archived_totals
+    ) AS voucher (offer_id, number) GROUP BY 1"""
+
+rules = {
+    "a voucher's redemption_count is not its number of live redemptions": f"""
+        SELECT count(*) FROM vouchers LEFT JOIN ({live}) AS live USING (code_key)
+        WHERE redemption_count <> coalesce(uses, 0)""",
+    "a voucher has more redemptions and open holds than it may have": f"""
+        SELECT count(*) FROM vouchers JOIN ({held}) AS held USING (code_key)
+        WHERE redemption_count + held > max_redemptions""",
+    "a customer has more than one open hold on a voucher": f"""
+        SELECT count(*) FROM ({held}) AS held WHERE held > holders""",
+    "a redemption is not of its voucher's offer": """
+        SELECT count(*) FROM redemptions JOIN vouchers USING (code_key)
+        WHERE redemptions.offer_id <> vouchers.offer_id""",
+    "a redemption is not in its offer's kind of discount or currency": """
+        SELECT count(*) FROM redemptions JOIN offers ON offers.id = redemptions.offer_id
+        WHERE redemptions.discount_type <> offers.discount_type
+        OR redemptions.currency IS DISTINCT FROM offers.currency""",
+    "a redemption is not by the customer to whom its voucher is bound": """
+        SELECT count(*) FROM redemptions JOIN vouchers USING (code_key)
+        WHERE redemptions.customer_id <> vouchers.customer_id
+        AND (reversed_at IS NULL OR claimed_at IS NULL)""",
+    "a claim's voucher is not of its offer or customer": """
+        SELECT count(*) FROM claims JOIN vouchers USING (code_key, claimed_at)
+        WHERE (claims.offer_id, claims.customer_id)
+            IS DISTINCT FROM (vouchers.offer_id, vouchers.customer_id)""",
+    "an offer's count of issued vouchers is not their number": f"""
+        SELECT count(*) FROM ({issued}) AS counted FULL JOIN ({there}) AS there USING (offer_id)
+        WHERE coalesce(counted, 0) <> coalesce(there, 0)""",
+    "an offer's count of claimed vouchers is less than their number": """
+        SELECT count(*) FROM
+        (SELECT offer_id, count(*) AS there FROM vouchers WHERE claimed_at IS NOT NULL GROUP BY 1)
+        AS there
+        LEFT JOIN (SELECT offer_id, sum(claimed) AS counted FROM offer_counts GROUP BY 1) AS counted
+        USING (offer_id)
+        WHERE there > coalesce(counted, 0)""",
+    "the archive holds more of an offer, day and currency than its totals": f"""
+        SELECT count(*) FROM ({moving.totals.format(events=archived_events)}) AS there
+        LEFT JOIN archived_totals AS total USING (offer_id, day, currency)
+        WHERE (there.redeemed <= total.redeemed AND there.discounted <= total.discounted
+            AND there.reversed <= total.reversed AND there.given_back <= total.given_back
+            AND there.used_up <= total.used_up AND there.expired <= total.expired) IS NOT TRUE""",
+    "the archive holds more live redemptions of a customer than the totals": """
+        SELECT count(*) FROM (
+            SELECT customer_id, offer_id, count(*) AS uses FROM redemptions
+            WHERE reversed_at IS NULL AND archived_at IS NOT NULL GROUP BY 1, 2
+        ) AS there
+        LEFT JOIN customer_totals USING (customer_id, offer_id)
+        WHERE uses > coalesce(redemption_count, 0)""",
+    "a code has more than one voucher": """
+        SELECT count(*) - count(DISTINCT code_key) FROM vouchers""",
+    "a redemption is not where its voucher is": """
+        SELECT count(*) FROM redemptions LEFT JOIN vouchers USING (code_key)
+        WHERE vouchers.code_key IS NULL
+        OR redemptions.archived_at IS DISTINCT FROM vouchers.archived_at""",
+}
+
+
+def breaches() -> dict[str, int]:
+    """Return how many rows of hot tables and archive break each rule, all seen at one moment."""
+    columns = (f"({query}) AS rule_{number}" for number, query in enumerate(rules.values()))
+    counts = db.session.execute(including_archive(select(*map(text, columns)))).one()
+    return dict(zip(rules, counts, strict=True))

@@ -1,0 +1,43 @@
+"""Fills a new database from the seed files."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from marshmallow import Schema, ValidationError
+
+from voucherpool.customers import service as customers
+from voucherpool.customers.schemas import NewCustomer
+from voucherpool.errors import InvalidInput, MalformedJson
+from voucherpool.input import strict_json
+from voucherpool.offers import service as offers
+from voucherpool.offers.schemas import OfferSeed
+
+
+class Added(NamedTuple):
+    """How many rows the seeds added."""
+
+    customers: int
+    offers: int
+
+
+def plant(directory: Path) -> Added:
+    """Add what customers.json and offers.json name; what exists stays as it is.
+
+    Raises InvalidInput, MalformedJson and OSError.
+    """
+    people = _load(NewCustomer(many=True), directory / "customers.json")
+    specials = _load(OfferSeed(many=True), directory / "offers.json")
+    return Added(
+        sum(customers.ensure(**person) for person in people),
+        sum(offers.ensure(**special) for special in specials),
+    )
+
+
+def _load(schema: Schema, file: Path) -> list[dict[str, Any]]:
+    try:
+        seeds: list[dict[str, Any]] = schema.load(strict_json.parse(file.read_bytes()))
+    except ValidationError as error:
+        raise InvalidInput({str(file): error.messages}) from error
+    except MalformedJson as error:
+        raise MalformedJson(f"{file}: {error.detail}", error.errors) from error
+    return seeds

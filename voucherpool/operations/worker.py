@@ -1,0 +1,148 @@
+"""All background work, in one process; any number of them may run.
+
+It is done in pieces: functions that do a little of one kind of work, each in transactions of its
+own, and tell whether there was any to do. A piece may be killed at any instant.
+"""
+
+import logging.config
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from itertools import chain
+from threading import Event
+from typing import Any
+
+from voucherpool.archive import moving, partitions
+from voucherpool.batches import generating
+from voucherpool.database.model import db
+from voucherpool.database.retries import unusable
+from voucherpool.database.transactions import long_transaction
+from voucherpool.erasure import service as erasure
+from voucherpool.http import idempotency, throttle
+from voucherpool.observability import logs
+from voucherpool.vouchers import support
+
+log = logging.getLogger(__name__)
+
+idle_seconds = 1.0
+seconds_between_rounds = 24 * 60 * 60.0
+
+Pieces = Mapping[str, Callable[[], bool]]
+
+
+def add_chunk_to_batch() -> bool:
+    """Add some vouchers to a batch."""
+    with long_transaction():
+        return generating.advance()
+
+
+class Round:
+    """A walk over all there is of something, which each process begins once a day."""
+
+    def __init__(self) -> None:
+        self._left: Iterator[Any] = iter(())
+        self._begins_at = 0.0
+
+    @contextmanager
+    def next(self, begin: Callable[[], Iterable[Any]]) -> Iterator[Any]:
+        """Give the next of what `begin` returned, or None until the next round.
+
+        What a database that cannot be used kept from being done is given again.
+        """
+        if (item := next(self._left, None)) is None and time.monotonic() >= self._begins_at:
+            with long_transaction():
+                self._left = iter(begin())
+            self._begins_at = time.monotonic() + seconds_between_rounds
+            item = next(self._left, None)
+        try:
+            yield item
+        except unusable:
+            self._left = chain([item], self._left)
+            raise
+
+
+to_forget, to_archive, to_purge = Round(), Round(), Round()
+forgetting = (
+    *(idempotency.purge, support.forget_old_attempts, throttle.forget_old_misses),
+    erasure.end_holds_left,
+)
+"""What forgets the keys, attempts and misses that are too old; each returns how many."""
+
+
+def forget_what_is_old() -> bool:
+    """Forget one kind of what `voucherpool cleanup` forgets."""
+    with to_forget.next(lambda: forgetting) as forget:
+        if forget is None:
+            return False
+        with long_transaction():
+            forget()
+    return True
+
+
+def archive_a_batch(older_than: timedelta | None) -> bool:
+    """Archive some of the vouchers that are over for so long; None archives none."""
+    if older_than is None:
+        return False
+    with to_archive.next(moving.blocks) as first:
+        if first is None:
+            return False
+        with moving.gently(), long_transaction():
+            moving.archive(older_than, first)
+    return True
+
+
+def purge_a_month(older_than: timedelta | None) -> bool:
+    """Purge a month of the archive that is so old; None purges none."""
+    if older_than is None:
+        return False
+    with to_purge.next(partial(partitions.months, older_than)) as month:
+        if month is None:
+            return False
+        with long_transaction():
+            log.info("Purged %s archived vouchers.", partitions.purge(month))
+    return True
+
+
+def pieces(archive_older_than: timedelta | None, purge_older_than: timedelta | None) -> Pieces:
+    """Return all pieces of work by their names."""
+    return {
+        "batches": add_chunk_to_batch,
+        "forgetting": forget_what_is_old,
+        "archiving": partial(archive_a_batch, archive_older_than),
+        "purging": partial(purge_a_month, purge_older_than),
+    }
+
+
+def run(pieces: Pieces) -> None:
+    """Do the pieces in turn until SIGTERM or SIGINT; the one that has begun is finished."""
+    logging.config.dictConfig(logs.settings())
+    stopping = Event()
+    _on_stop_signals(lambda *_: stopping.set())
+    log.info("The worker begins.")
+    while not stopping.is_set():
+        # Every piece gets its turn: much work of one kind does not keep the others waiting.
+        did_something = [_attempt(name, piece) for name, piece in pieces.items()]
+        if not any(did_something):
+            stopping.wait(idle_seconds)
+    log.info("The worker ends.")
+
+
+def _attempt(name: str, piece: Callable[[], bool]) -> bool:
+    try:
+        return piece()
+    except unusable as error:
+        cause = type(error.orig).__name__
+        log.warning("The database cannot be used (%s); trying again.", cause)
+    except Exception:  # the other pieces must go on
+        log.exception("%s failed.", name)
+    finally:
+        db.session.remove()
+    return False
+
+
+def _on_stop_signals(action: Any) -> None:
+    signal.signal(signal.SIGINT, action)
+    signal.signal(signal.SIGTERM, action)

@@ -1,0 +1,41 @@
+"""The redemptions' routes."""
+
+import uuid
+from typing import Any
+
+from voucherpool.errors import CustomerNotFound, RedemptionNotFound, VoucherArchived
+from voucherpool.http.idempotency import write
+from voucherpool.http.openapi import Blueprint
+from voucherpool.redemptions import schemas, service
+from voucherpool.vouchers.schemas import Redemption
+
+blueprint = Blueprint("redemptions", __name__, url_prefix="/redemptions")
+
+
+@blueprint.get("")
+@blueprint.guarded("read", CustomerNotFound)
+@blueprint.arguments(schemas.RedemptionsRequest(), location="query")
+@blueprint.response(200, schemas.Redemptions())
+def list_redemptions(query: dict[str, Any]) -> Any:
+    """List the redemptions of an order, of a customer, or of both, the oldest first."""
+    return service.list_redemptions(after=query.pop("cursor", None), **query)
+
+
+@blueprint.post("/<uuid:redemption_id>/reverse")
+@blueprint.guarded("redeem", RedemptionNotFound, VoucherArchived)
+@blueprint.arguments(schemas.Nothing(), required=False)
+@write
+@blueprint.response(200, Redemption())
+def reverse(body: dict[str, Any], redemption_id: uuid.UUID) -> Any:
+    """Give a redemption back; one that was given back stays so."""
+    return service.reverse(redemption_id)
+
+
+@blueprint.post("/reverse")
+@blueprint.guarded("redeem", RedemptionNotFound, VoucherArchived)
+@blueprint.arguments(schemas.OrderRequest())
+@write
+@blueprint.response(200, schemas.OrderRedemptions())
+def reverse_order(body: dict[str, Any]) -> Any:
+    """Give all redemptions of an order back."""
+    return {"items": service.reverse_order(**body)}
