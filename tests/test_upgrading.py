@@ -11,11 +11,11 @@ from sqlalchemy.exc import ProgrammingError
 from tests import earlier
 from tests.builders import in_days
 from tests.earlier import run
-from voucherpool import auditing
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
+from voucherpool.http import apikeys
+from voucherpool.operations import integrity
 from voucherpool.vouchers import limits
-from voucherpool.web import apikeys
 
 amounts = ("discounted", "given_back")
 
@@ -47,7 +47,7 @@ def upgrade(revision="head"):
 
 
 def breaches():
-    found = auditing.breaches()
+    found = integrity.breaches()
     db.session.remove()
     return {rule: number for rule, number in found.items() if number}
 
