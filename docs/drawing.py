@@ -20,7 +20,9 @@ def imports() -> Imports:
     for child in children:
         graph.squash_module(child)
     return {
-        _name(child): {_name(one) for one in graph.find_modules_directly_imported_by(child) & children}
+        _name(child): {
+            _name(one) for one in graph.find_modules_directly_imported_by(child) & children
+        }
         for child in children
     }
 
