@@ -51,7 +51,7 @@ check: .venv/dev.ready ## lint, format, types, import rules, drift of migrations
 	@.venv/bin/lint-imports
 	@$(python) -m pytest --quiet tests/test_migrations.py tests/test_drawing.py
 
-lock: .venv/dev.ready ## resolve the dependencies of setup.cfg anew into the lock files
+lock: .venv/dev.ready ## resolve the dependencies of setup.cfg again into the lock files
 	@$(python) -m pip install --quiet uv
 	@$(uv_compile) --upgrade --extra dev --output-file requirements-dev.lock
 	@$(uv_compile) --constraint requirements-dev.lock --extra local --output-file requirements-local.lock
