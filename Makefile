@@ -44,7 +44,7 @@ page: .venv/dev.ready ## try /docs in a Chromium of this machine (SCREENSHOT=fil
 drawing: .venv/dev.ready ## draw the imports between packages into docs/architecture.md
 	@$(python) -m docs.drawing
 
-check: .venv/dev.ready ## lint, format, types, import rules, drift of migrations from models and of the drawing from the imports
+check: .venv/dev.ready ## lint, format, types, import rules; are migrations and drawing up to date?
 	@$(python) -m ruff check .
 	@$(python) -m ruff format --check .
 	@$(python) -m mypy
