@@ -45,10 +45,12 @@ of_vouchers = {
         SELECT count(*) FROM redemptions JOIN vouchers USING (code_key)
         WHERE redemptions.customer_id <> vouchers.customer_id
         AND (reversed_at IS NULL OR claimed_at IS NULL)""",
-    "a claim's voucher is not of its offer or customer": """
-        SELECT count(*) FROM claims JOIN vouchers USING (code_key, claimed_at)
-        WHERE (claims.offer_id, claims.customer_id)
-            IS DISTINCT FROM (vouchers.offer_id, vouchers.customer_id)""",
+    # A voucher that was made after the claim is another one, under the code of one that was purged.
+    "a claim's voucher is not of its offer, customer or moment": """
+        SELECT count(*) FROM claims JOIN vouchers USING (code_key)
+        WHERE (vouchers.claimed_at = claims.claimed_at OR created_at <= claims.claimed_at)
+        AND (claims.offer_id, claims.customer_id, claims.claimed_at)
+            IS DISTINCT FROM (vouchers.offer_id, vouchers.customer_id, vouchers.claimed_at)""",
     "a code has more than one voucher": """
         SELECT count(*) - count(DISTINCT code_key) FROM vouchers""",
     "a redemption is not where its voucher is": """

@@ -12,7 +12,6 @@ from sqlalchemy import (
     func,
     insert,
     literal_column,
-    null,
     select,
     text,
 )
@@ -60,7 +59,9 @@ def disable(code: str) -> Mapping[str, Any]:
 
     Raises VoucherNotFound and VoucherArchived.
     """
-    _change(code, func.coalesce(Voucher.disabled_at, func.now()))
+    voucher = _locked(code)
+    # Not a COALESCE, in which a distributed PostgreSQL takes no now().
+    voucher.disabled_at = voucher.disabled_at or func.now()
     return lookup(code)
 
 
@@ -69,17 +70,16 @@ def enable(code: str) -> Mapping[str, Any]:
 
     Raises VoucherNotFound and VoucherArchived.
     """
-    _change(code, null())
+    _locked(code).disabled_at = None
     return lookup(code)
 
 
-def _change(code: str, disabled_at: Any) -> None:
+def _locked(code: str) -> Voucher:
     voucher = db.session.get(Voucher, codes.normal_form(code), with_for_update=True)
     if voucher is None:
         lookup(code)
         raise VoucherArchived
-    voucher.disabled_at = disabled_at
-    db.session.flush()
+    return voucher
 
 
 def remember(refusal: VoucherPoolError, code: str, email: str) -> None:
