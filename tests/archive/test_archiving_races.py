@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -167,6 +168,21 @@ def test_a_code_that_is_just_being_archived_is_not_issued_again(app, make, serve
         gate.until_waiting(1)
     twin.join(5)
     assert [(status, answer["code"]) for status, answer in answers] == [(409, "voucher_exists")]
+
+
+def test_a_redemption_that_is_just_being_archived_is_not_given_back(app, client, make, gate):
+    redeemed = client.post("/vouchers/validate", json={"code": make.voucher(), "email": ana}).json
+    make.older(130)
+    with app.app_context(), transaction():
+        moving.blocks()
+    with ThreadPoolExecutor(1) as pool:
+        with app.app_context(), transaction():
+            assert moving.archive(old, 0) == 1
+            path = f"/redemptions/{redeemed['redemption_id']}/reverse"
+            reversing = pool.submit(client.post, path)
+            gate.until_waiting(1)
+        answer = reversing.result(10)
+    assert (answer.status_code, answer.json["code"]) == (409, "voucher_archived")
 
 
 def test_an_attempt_on_what_is_just_being_archived_is_refused_as_ever_and_kept(app, make, server):

@@ -190,6 +190,17 @@ def test_an_order_redeems_once_when_the_commit_is_lost(client, make, redemptions
     assert redemptions() == 1
 
 
+def test_a_claim_with_a_claim_ref_takes_one_voucher_when_the_commit_is_lost(
+    app, client, make, terminate, sql
+):
+    for _ in range(2):
+        make.voucher(customer_id=None)
+    body = {"email": ana, "offer_name": "KOI", "claim_ref": "c"}
+    with once_at_commit(app, terminate):
+        assert client.post("/vouchers/claim", json=body).status_code == 201
+    assert sql("SELECT count(claimed_at) FROM vouchers") == [(1,)]
+
+
 @losses
 def test_without_a_name_a_lost_commit_is_reported_and_not_run_again(
     client, make, redemptions, instead, loss

@@ -155,6 +155,31 @@ def test_no_more_guesses_are_at_work_than_may_be_wrong(monkeypatch, misses):
                 stack.enter_context(memory.guess({"ana": 3}))
 
 
+def test_a_guess_goes_on_as_soon_as_the_one_before_is_decided(monkeypatch):
+    monkeypatch.setattr(throttle, "longest_wait_seconds", 3)
+    memory = throttle.Memory()
+
+    def wait():
+        with memory.guess({b"ana": 1}):
+            return time.monotonic()
+
+    with ThreadPoolExecutor(1) as pool:
+        with memory.guess({b"ana": 1}):
+            waiting = pool.submit(wait)
+            with pytest.raises(TimeoutError):
+                waiting.result(0.1)
+            decided = time.monotonic()
+        assert waiting.result() < decided + 2
+
+
+def test_a_key_guesses_wrong_as_often_as_it_may_for_all_customers_together(
+    app, client, make, monkeypatch
+):
+    monkeypatch.setitem(app.config, "MISSES_PER_KEY", 3)
+    people = [make.customer(f"c{number}@example.org") for number in range(5)]
+    assert [guess(client, email=email) for email in people] == [wrong] * 3 + [slowed] * 2
+
+
 def test_what_is_known_of_a_customer_ends_with_the_minute(app, client, make, sql):
     code = make.voucher()
     assert [guess(client) for _ in range(9)] == [wrong] * 9
