@@ -58,6 +58,26 @@ checks = {
     },
 }
 
+rename_misses = """
+    ALTER TABLE misses RENAME TO failed_attempts;
+    ALTER TABLE failed_attempts RENAME COLUMN miss_count TO failed_count;
+    ALTER TABLE failed_attempts RENAME COLUMN miss_limit TO attempt_limit;
+    ALTER TABLE failed_attempts RENAME CONSTRAINT misses_pkey TO failed_attempts_pkey;
+    ALTER TABLE failed_attempts
+        RENAME CONSTRAINT misses_subject_check TO failed_attempts_subject_check;
+    ALTER TABLE failed_attempts
+        RENAME CONSTRAINT misses_miss_count_check TO failed_attempts_failed_count_check;
+"""
+rename_misses_back = """
+    ALTER TABLE failed_attempts
+        RENAME CONSTRAINT failed_attempts_failed_count_check TO misses_miss_count_check;
+    ALTER TABLE failed_attempts
+        RENAME CONSTRAINT failed_attempts_subject_check TO misses_subject_check;
+    ALTER TABLE failed_attempts RENAME CONSTRAINT failed_attempts_pkey TO misses_pkey;
+    ALTER TABLE failed_attempts RENAME COLUMN attempt_limit TO miss_limit;
+    ALTER TABLE failed_attempts RENAME COLUMN failed_count TO miss_count;
+    ALTER TABLE failed_attempts RENAME TO misses;
+"""
 filled = ("offer_id", "discount_type")
 fill_the_rest = """
     UPDATE {archive}redemptions AS ledger SET offer_id = offers.id,
@@ -117,6 +137,7 @@ def upgrade() -> None:
     op.execute("UPDATE archived_vouchers SET holds = NULL WHERE holds IS NOT NULL")
     op.execute("DROP FUNCTION other_holds(jsonb, bigint), other_holds_count(jsonb, bigint)")
     use_domains()
+    op.execute(rename_misses)
 
 
 def make_totals() -> None:
@@ -195,6 +216,7 @@ def downgrade() -> None:
     Only the sums of discounts of purged redemptions are lost.
     """
     op.execute("SET LOCAL statement_timeout = 0")
+    op.execute(rename_misses_back)
     drop_domains()
     op.execute(functions_before)
     op.execute(convert_holds_back)

@@ -127,7 +127,7 @@ def test_a_strangers_archived_voucher_answers_like_an_unknown_code(client, used,
     assert foreign.status_code == unknown.status_code == 404
     same = {"request_id": None}
     assert foreign.json | same == unknown.json | same
-    assert sql("SELECT max(miss_count) FROM misses") == [(2,)]
+    assert sql("SELECT max(failed_count) FROM failed_attempts") == [(2,)]
 
 
 def test_support_sees_all_of_it(client, used, sql):

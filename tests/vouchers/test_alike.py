@@ -13,8 +13,8 @@ rounds = 600
 @pytest.fixture
 def codes(app, make, monkeypatch):
     """Return codes that ben may not have: another customer's, an unknown one and no code at all."""
-    monkeypatch.setitem(app.config, "MISSES_PER_KEY", 10**9)
-    monkeypatch.setitem(app.config, "MISSES_PER_EMAIL", 10**9)
+    monkeypatch.setitem(app.config, "FAILED_ATTEMPTS_PER_KEY", 10**9)
+    monkeypatch.setitem(app.config, "FAILED_ATTEMPTS_PER_EMAIL", 10**9)
     make.customer(ben)
     return {"foreign": make.voucher(ana), "unknown": "0000-0000-0000", "misspelt": "not a code!"}
 

@@ -100,13 +100,13 @@ class Grant(NamedTuple):
 
 
 @dataclass
-class Memory:
+class KnownKeys:
     """What this process knows of active keys by their digest, and until when it believes it."""
 
     grants: dict[bytes, tuple[Grant, float]] = field(default_factory=dict)
 
 
-def grant(key: str, memory: Memory) -> Grant | None:
+def grant(key: str, memory: KnownKeys) -> Grant | None:
     """Return what an active key may do, or None for any other text.
 
     A key is looked up again after 2 seconds, so a revoked one may be taken for active so long.

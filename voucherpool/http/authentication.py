@@ -30,7 +30,7 @@ def requires(scope: str) -> Callable[[View], View]:
 
 def init_app(app: Flask) -> None:
     """Check every request before its body is read; a route that names no scope serves nobody."""
-    app.extensions["apikeys"] = apikeys.Memory()
+    app.extensions["apikeys"] = apikeys.KnownKeys()
     app.before_request(_check)
     if app.config["OPEN_MODE"]:
         app.logger.warning("Open mode: clients on this machine are served without an API key.")
@@ -56,7 +56,7 @@ def _grant() -> apikeys.Grant:
             return apikeys.Grant(None, apikeys.scopes)
         raise ApiKeyRequired
     scheme, _, key = header.partition(" ")
-    memory: apikeys.Memory = current_app.extensions["apikeys"]
+    memory: apikeys.KnownKeys = current_app.extensions["apikeys"]
     grant = find(key.strip(), memory) if scheme.lower() == "bearer" else None
     # The body may take its time; the connection must not wait for it.
     db.session.remove()

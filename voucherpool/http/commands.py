@@ -3,13 +3,13 @@
 import click
 from marshmallow import ValidationError
 
-from voucherpool.cli import Group, commands
+from voucherpool.cli import Group, root
 from voucherpool.database.transactions import transaction
 from voucherpool.http import apikeys
 from voucherpool.input.fields import Text, rfc3339_utc
 
 
-@commands.group(name="apikeys", cls=Group)
+@root.group(name="apikeys", cls=Group)
 def api_keys() -> None:
     """Make, list and revoke API keys."""
 

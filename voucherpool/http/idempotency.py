@@ -137,7 +137,7 @@ def purge() -> int:
     return len(gone.all())
 
 
-def forget_people(emails: Collection[str]) -> None:
+def erase_emails(emails: Collection[str]) -> None:
     """Put null for the e-mails, and for the names beside them, into the answers that show them."""
     people = {email_key(email) for email in emails}
     # As JSON spells them; what it escapes is ASCII, so lower() need know no other letters.

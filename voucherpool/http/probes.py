@@ -53,12 +53,12 @@ def livez() -> dict[str, str]:
 @blueprint.response(200, Ready())
 def readyz() -> Any:
     """Say whether the database takes writes, keeps them, and is not behind this code."""
-    memory: Memory = current_app.extensions["readiness"]
-    reason = memory.why_not_ready()
+    memory: Readiness = current_app.extensions["readiness"]
+    reason = memory.problem()
     return ({"status": "not ready", "reason": reason}, 503) if reason else {"status": "ready"}
 
 
-class Memory:
+class Readiness:
     """Looks once a second whether the service can serve, however many ask."""
 
     def __init__(self) -> None:
@@ -66,35 +66,35 @@ class Memory:
         self._reason: str | None = None
         self._looks_again_at = float("-inf")
 
-    def why_not_ready(self) -> str | None:
+    def problem(self) -> str | None:
         """Return the reason, not older than a second; who asks during a look waits for it."""
         with self._lock:
             if time.monotonic() >= self._looks_again_at:
-                self._reason = _why_not_ready()
+                self._reason = _readiness_problem()
                 self._looks_again_at = time.monotonic() + seconds_remembered
             return self._reason
 
 
 def init_app(app: Flask) -> None:
     """Remember nothing yet."""
-    app.extensions["readiness"] = Memory()
+    app.extensions["readiness"] = Readiness()
 
 
-def _why_not_ready() -> str | None:
+def _readiness_problem() -> str | None:
     # A connection of its own: a full pool must not make the process look broken.
     try:
         with reachability.alone(current_app.config) as connection:
-            return _why_not_writable(connection) or _why_not_current(connection)
+            return _write_problem(connection) or _revision_problem(connection)
     except SQLAlchemyError as error:
         if "read-only" in str(error):  # libpq's word for what target_session_attrs passed over
             return "The database is a standby: it takes no writes."
         return "The database does not answer."
 
 
-def _why_not_writable(connection: Connection) -> str | None:
+def _write_problem(connection: Connection) -> str | None:
     if connection.scalar(text("SELECT pg_is_in_recovery()")):
         return "The database is a standby: it takes no writes."
-    if reason := durability.why_not(connection, current_app.config["TOLERATE_OFF"]):
+    if reason := durability.problem(connection, current_app.config["TOLERATE_OFF"]):
         return reason
     try:
         connection.execute(take_room)
@@ -105,7 +105,7 @@ def _why_not_writable(connection: Connection) -> str | None:
     return None
 
 
-def _why_not_current(connection: Connection) -> str | None:
+def _revision_problem(connection: Connection) -> str | None:
     current = MigrationContext.configure(connection).get_current_revision()
     needed = ScriptDirectory(current_app.extensions["migrate"].directory).get_current_head()
     # Revisions are numbered. A later one serves until this code is replaced too.

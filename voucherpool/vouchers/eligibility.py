@@ -60,7 +60,7 @@ usable_by_customer: ColumnElement[bool] = or_(
 discount: ColumnElement[Decimal] = func.coalesce(Voucher.frozen_discount, Offer.discount)
 """What the voucher gives now, in the offer's kind of discount."""
 
-conditions: dict[type[VoucherPoolError], ColumnElement[bool]] = {
+conditions_by_refusal: dict[type[VoucherPoolError], ColumnElement[bool]] = {
     VoucherAlreadyRedeemed: Voucher.used_at.is_(None),
     VoucherExpired: Voucher.expires_at > func.now(),
     VoucherDisabled: Voucher.disabled_at.is_(None),
@@ -69,13 +69,13 @@ conditions: dict[type[VoucherPoolError], ColumnElement[bool]] = {
 }
 """What must hold, by the refusal that its failure means; the first that fails is the answer."""
 
-redeemable: ColumnElement[bool] = and_(*conditions.values())
+redeemable: ColumnElement[bool] = and_(*conditions_by_refusal.values())
 """Would redeem now, but for a limit per customer, which counts other rows (limits.reached)."""
 
 refusals: tuple[type[VoucherPoolError], ...] = (
     CustomerNotFound,
     VoucherNotFound,
-    *conditions,
+    *conditions_by_refusal,
     RedemptionLimitReached,
     CustomerLimitReached,
 )
@@ -197,11 +197,11 @@ _look = (
         Offer.discount_type,
         Offer.currency,
         discount_amount.label("discount_amount"),
-        conditions[VoucherAlreadyRedeemed].label("is_unused"),
-        conditions[VoucherExpired].label("is_unexpired"),
-        conditions[VoucherDisabled].label("is_enabled"),
-        conditions[OfferNotActive].label("is_offered"),
-        conditions[VoucherHeld].label("is_unheld"),
+        conditions_by_refusal[VoucherAlreadyRedeemed].label("is_unused"),
+        conditions_by_refusal[VoucherExpired].label("is_unexpired"),
+        conditions_by_refusal[VoucherDisabled].label("is_enabled"),
+        conditions_by_refusal[OfferNotActive].label("is_offered"),
+        conditions_by_refusal[VoucherHeld].label("is_unheld"),
         Offer.takes_order_of(order_amount).label("is_large_enough"),
         Redemption.id.label("earlier_id"),
         Redemption.customer_id.label("earlier_customer_id"),

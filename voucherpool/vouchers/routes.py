@@ -58,15 +58,15 @@ def watched(view: Callable[..., Response]) -> Callable[..., Response]:
                 with suppress(OutcomeUnknown), transaction():
                     support.remember(refusal, body["code"], body["email"])
                     if isinstance(refusal, VoucherNotFound):
-                        _count_miss(body["email"])
+                        _count_failed_attempt(body["email"])
                 raise
 
     return run
 
 
-def _count_miss(email: str) -> None:
+def _count_failed_attempt(email: str) -> None:
     """Count a wrong guess, without a trace of a customer who was erased since."""
-    throttle.count_miss(email if customers.pin({email_key(email)}) else None)
+    throttle.count_failed_attempt(email if customers.pin({email_key(email)}) else None)
 
 
 @blueprint.post("/generate")
@@ -106,7 +106,7 @@ def check(body: dict[str, Any]) -> Any:
         checked = eligibility.check(body["code"], body["email"], body.get("order_amount"))
         if checked.get("reason") == VoucherNotFound.code():
             with transaction():
-                _count_miss(body["email"])
+                _count_failed_attempt(body["email"])
     return checked
 
 
