@@ -107,8 +107,8 @@ def test_cleanup_forgets_unused_keys_only_and_a_repeat_renews_its_key(app, clien
     sql("UPDATE idempotency_keys SET used_at = now() - interval '49 hours'")
     first = send(client, "old", body)
     result = app.test_cli_runner().invoke(args=["cleanup"])
-    assert result.output == "Forgot 0 idempotency keys and 0 refused attempts.\n"
+    assert result.output == "Deleted 0 idempotency keys and 0 refused attempts.\n"
     assert first.headers["Idempotent-Replayed"] == "true"
     sql("UPDATE idempotency_keys SET used_at = now() - interval '49 hours'")
     result = app.test_cli_runner().invoke(args=["cleanup"])
-    assert result.output.startswith("Forgot 1 idempotency keys")
+    assert result.output.startswith("Deleted 1 idempotency keys")

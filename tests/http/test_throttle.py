@@ -147,7 +147,7 @@ def test_a_count_that_comes_late_does_not_undo_a_later_one():
         pass
 
 
-@pytest.mark.parametrize("failed_attempts", [0, 1, 2])
+@pytest.mark.parametrize("failed", [0, 1, 2])
 def test_no_more_guesses_are_at_work_than_may_be_wrong(monkeypatch, failed):
     monkeypatch.setattr(throttle, "longest_wait_seconds", 0.01)
     memory = throttle.RecentAttempts()
