@@ -41,7 +41,7 @@ else:
     kept = {name: value for name, value in settings.items() if name != "options"}
     engine = create_engine(migrate.db.engine.url, poolclass=NullPool, connect_args=kept)
     with engine.connect() as connection:
-        if reason := durability.why_not_any_letter(connection):
+        if reason := durability.encoding_problem(connection):
             raise ClickException(reason)
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": migrator_lock})
         # Better to fail and be run again than to queue in front of the shop's own statements.

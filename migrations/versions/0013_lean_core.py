@@ -58,26 +58,9 @@ checks = {
     },
 }
 
-rename_misses = """
-    ALTER TABLE misses RENAME TO failed_attempts;
-    ALTER TABLE failed_attempts RENAME COLUMN miss_count TO failed_count;
-    ALTER TABLE failed_attempts RENAME COLUMN miss_limit TO attempt_limit;
-    ALTER TABLE failed_attempts RENAME CONSTRAINT misses_pkey TO failed_attempts_pkey;
-    ALTER TABLE failed_attempts
-        RENAME CONSTRAINT misses_subject_check TO failed_attempts_subject_check;
-    ALTER TABLE failed_attempts
-        RENAME CONSTRAINT misses_miss_count_check TO failed_attempts_failed_count_check;
-"""
-rename_misses_back = """
-    ALTER TABLE failed_attempts
-        RENAME CONSTRAINT failed_attempts_failed_count_check TO misses_miss_count_check;
-    ALTER TABLE failed_attempts
-        RENAME CONSTRAINT failed_attempts_subject_check TO misses_subject_check;
-    ALTER TABLE failed_attempts RENAME CONSTRAINT failed_attempts_pkey TO misses_pkey;
-    ALTER TABLE failed_attempts RENAME COLUMN attempt_limit TO miss_limit;
-    ALTER TABLE failed_attempts RENAME COLUMN failed_count TO miss_count;
-    ALTER TABLE failed_attempts RENAME TO misses;
-"""
+misses = ("misses", "miss_count", "miss_limit")
+failed_attempts = ("failed_attempts", "failed_count", "attempt_limit")
+
 filled = ("offer_id", "discount_type")
 fill_the_rest = """
     UPDATE {archive}redemptions AS ledger SET offer_id = offers.id,
@@ -137,7 +120,7 @@ def upgrade() -> None:
     op.execute("UPDATE archived_vouchers SET holds = NULL WHERE holds IS NOT NULL")
     op.execute("DROP FUNCTION other_holds(jsonb, bigint), other_holds_count(jsonb, bigint)")
     use_domains()
-    op.execute(rename_misses)
+    rename_attempts(misses, failed_attempts)
 
 
 def make_totals() -> None:
@@ -204,6 +187,24 @@ def use_domains() -> None:
             op.create_check_constraint(name, table, rule)
 
 
+def rename_attempts(before: tuple[str, str, str], after: tuple[str, str, str]) -> None:
+    """Copy the table, because its constraints are named after it and its columns."""
+    table, count, limit = after
+    op.create_table(
+        table,
+        sa.Column("subject", sa.LargeBinary, primary_key=True),
+        sa.Column(count, sa.BigInteger, nullable=False),
+        sa.Column(limit, sa.BigInteger, nullable=False),
+        sa.Column(
+            "since", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()
+        ),
+        sa.CheckConstraint("octet_length(subject) = 32", name="subject"),
+        sa.CheckConstraint(f"{count} > 0", name=count),
+    )
+    op.execute(f"INSERT INTO {table} SELECT * FROM {before[0]}")
+    op.drop_table(before[0])
+
+
 def alter(table: str, columns: dict[str, str]) -> None:
     """Change the columns in one pass over the table."""
     changes = ", ".join(f"ALTER COLUMN {column} {change}" for column, change in columns.items())
@@ -216,7 +217,7 @@ def downgrade() -> None:
     Only the sums of discounts of purged redemptions are lost.
     """
     op.execute("SET LOCAL statement_timeout = 0")
-    op.execute(rename_misses_back)
+    rename_attempts(failed_attempts, misses)
     drop_domains()
     op.execute(functions_before)
     op.execute(convert_holds_back)

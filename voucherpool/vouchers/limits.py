@@ -48,7 +48,7 @@ within_limit: ColumnElement[bool] = or_(
 )
 """Whether the customer's count is below the limit of the offer in the FROM list.
 
-It is exact only under lock_name(), which no other redemption of theirs can commit beside.
+It is exact only under lock_name(): then no other redemption of theirs can commit meanwhile.
 """
 
 
