@@ -60,6 +60,7 @@ checks = {
 
 misses = ("misses", "miss_count", "miss_limit")
 failed_attempts = ("failed_attempts", "failed_count", "attempt_limit")
+copy_rows = "INSERT INTO {table} SELECT * FROM {before}"
 
 filled = ("offer_id", "discount_type")
 fill_the_rest = """
@@ -201,7 +202,7 @@ def rename_attempts(before: tuple[str, str, str], after: tuple[str, str, str]) -
         sa.CheckConstraint("octet_length(subject) = 32", name="subject"),
         sa.CheckConstraint(f"{count} > 0", name=count),
     )
-    op.execute(f"INSERT INTO {table} SELECT * FROM {before[0]}")
+    op.execute(copy_rows.format(table=table, before=before[0]))
     op.drop_table(before[0])
 
 

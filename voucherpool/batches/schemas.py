@@ -55,7 +55,7 @@ class Pattern(Text):
         pattern = super()._deserialize(value, *args, **kwargs)
         if not formats.code_pattern.fullmatch(pattern):
             raise ValidationError(
-                "Must have 10 to 32 #, and else only ASCII letters, digits, spaces and dashes."
+                "Must be 10 to 32 # with ASCII letters, digits, spaces and dashes."
             )
         return pattern
 
@@ -99,7 +99,7 @@ class Audience(fields.Field[str | list[str]]):
 
 
 def _emails(items: list[Any]) -> list[str]:
-    """Return the items, each an e-mail; raises ValidationError that names the first wrong ones."""
+    """Return the e-mails; raise ValidationError with the first wrong ones."""
     emails, wrong = [], {}
     for place, item in enumerate(items):
         try:
