@@ -178,7 +178,7 @@ def test_nothing_changes_it_any_more(client, used, places):
     assert client.post("/vouchers/disable", json={"code": "ZZZZ"}).status_code == 404
 
 
-def test_what_was_reversed_before_answers_alike(client, make, run, places):
+def test_what_was_reversed_before_answers_the_same(client, make, run, places):
     code = make.voucher()
     redemption = redeem(client, code, order_ref="o").json["redemption_id"]
     first = client.post("/redemptions/reverse", json={"order_ref": "o"}).json
@@ -311,7 +311,7 @@ def test_an_age_that_makes_no_sense_is_refused_with_what_it_should_be(app, age):
 
 @pytest.fixture
 def rounds(monkeypatch):
-    """Let the worker begin its rounds anew."""
+    """Let the worker begin its rounds again."""
     monkeypatch.setattr(worker, "to_archive", worker.Round())
     monkeypatch.setattr(worker, "to_purge", worker.Round())
 

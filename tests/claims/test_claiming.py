@@ -132,7 +132,7 @@ def test_a_claim_ref_is_of_one_offer(client, make):
     assert {answer.json["code"] for answer in claims} == codes
 
 
-def test_a_refused_claim_is_decided_anew(client, sql):
+def test_a_refused_claim_is_decided_again(client, sql):
     fill(sql, 0)
     assert refusal(claim(client, claim_ref="c-1")) == (409, "pool_empty")
     assert sql("SELECT * FROM claims") == []

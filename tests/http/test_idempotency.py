@@ -81,7 +81,7 @@ def test_the_same_body_spelt_otherwise_is_the_same(client, make):
     assert len({answer.data for answer in answers}) == 1
 
 
-def test_a_refusal_is_not_remembered_but_decided_anew(client, make, sql):
+def test_a_refusal_is_not_remembered_but_decided_again(client, make, sql):
     code = make.voucher(days=-1)
     body = {"code": code, "email": ana}
     assert send(client, "k", body).status_code == 410

@@ -81,7 +81,7 @@ def claim(email: str, offer_name: str, claim_ref: str | None = None) -> Claimed:
     if asked.offer_id is None:
         raise OfferNotFound("No offer has this name.")
     ids = {"offer_id": asked.offer_id, "customer_id": asked.customer_id}
-    if claim_ref is not None and not db.session.scalar(remember, {**ids, "ref": claim_ref}):
+    if claim_ref is not None and not db.session.scalar(remember_claim, {**ids, "ref": claim_ref}):
         return _claimed_before(asked.offer_id, claim_ref, asked.customer_id)
     if not asked.is_offered:
         raise OfferNotActive
@@ -127,7 +127,7 @@ ask = Statement(
 )
 
 # Waits for a concurrent request with this claim_ref.
-remember = (
+remember_claim = (
     insert(Claim.__table__)
     .values(offer_id=_offer_id, claim_ref=_claim_ref, customer_id=_customer_id)
     .on_conflict_do_nothing(index_elements=["offer_id", "claim_ref"])

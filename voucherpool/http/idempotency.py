@@ -46,7 +46,7 @@ from voucherpool.input.emails import email_key
 Arguments = ParamSpec("Arguments")
 View = Callable[Arguments, Response]
 
-kept = "48 hours"
+kept_for = "48 hours"
 references = ("order_ref", "claim_ref")
 """These fields identify a write even without an Idempotency-Key."""
 # The IETF's draft quotes the key; most clients send it bare.
@@ -123,12 +123,12 @@ def _names_itself(body: Any) -> bool:
     return any(name in body for name in references)
 
 
-def purge() -> int:
+def forget_old_keys() -> int:
     """Delete the keys unused for 48 hours; return how many.
 
     A repeat renews its key in the statement that reads it, so no key vanishes in between.
     """
-    old = IdempotencyKey.used_at < func.now() - text(f"interval '{kept}'")
+    old = IdempotencyKey.used_at < func.now() - text(f"interval '{kept_for}'")
     gone = db.session.execute(delete(IdempotencyKey).where(old).returning(IdempotencyKey.key))
     return len(gone.all())
 
@@ -155,15 +155,15 @@ def _answer(
     if key is None:
         return view(*args, **kwargs)
     fingerprint = _fingerprint()
-    [claimed] = claim.all({"key": key, "fingerprint": fingerprint})
-    if bytes(claimed.fingerprint) != fingerprint:
+    [known] = take_key.all({"key": key, "fingerprint": fingerprint})
+    if bytes(known.fingerprint) != fingerprint:
         raise IdempotencyKeyReused
-    if claimed.status is not None:
+    if known.status is not None:
         replayed = {"Idempotent-Replayed": "true"}
-        return Response(claimed.body, claimed.status, replayed, "application/json")
+        return Response(known.body, known.status, replayed, "application/json")
     response = view(*args, **kwargs)
     text = current_app.extensions["redaction"](response.get_data(as_text=True))
-    settle.run_with_commit({"this": key, "code": response.status_code, "text": text})
+    store_answer.run_with_commit({"this": key, "code": response.status_code, "text": text})
     return response
 
 
@@ -203,7 +203,7 @@ _new_key = insert(IdempotencyKey.__table__).values(
 )
 
 
-class ClaimedKey(NamedTuple):
+class KnownKey(NamedTuple):
     """The fingerprint of a key's request, and its answer, if it has one."""
 
     fingerprint: bytes
@@ -211,16 +211,16 @@ class ClaimedKey(NamedTuple):
     body: str | None
 
 
-claim = Statement(
-    "claim_key",
-    ClaimedKey,
+take_key = Statement(
+    "take_key",
+    KnownKey,
     _new_key.on_conflict_do_update(
         index_elements=["key"], set_={"used_at": _new_key.excluded.used_at}
     ).returning(IdempotencyKey.fingerprint, IdempotencyKey.status, IdempotencyKey.body),
 )
 
-settle = Statement(
-    "settle_key",
+store_answer = Statement(
+    "store_answer",
     tuple,
     update(IdempotencyKey.__table__)
     .where(IdempotencyKey.key == bindparam("this"))

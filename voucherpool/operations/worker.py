@@ -66,7 +66,9 @@ class Round:
 
 to_forget, to_archive, to_purge = Round(), Round(), Round()
 forgetting = (
-    *(idempotency.purge, support.forget_old_attempts, throttle.forget_old_failed_attempts),
+    idempotency.forget_old_keys,
+    support.forget_old_refused_attempts,
+    throttle.forget_old_failed_attempts,
     erasure.end_holds_left,
 )
 """Each deletes one kind of old rows and returns how many."""

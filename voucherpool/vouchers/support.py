@@ -96,7 +96,7 @@ def remember(refusal: VoucherPoolError, code: str, email: str) -> None:
     db.session.execute(forget_surplus, {"key": kept_under})
 
 
-def forget_old_attempts() -> int:
+def forget_old_refused_attempts() -> int:
     """Delete the refused attempts older than 90 days; return how many."""
     old = RefusedAttempt.attempted_at < func.now() - text(f"interval '{attempts_kept_for}'")
     gone = db.session.execute(delete(RefusedAttempt).where(old).returning(RefusedAttempt.id))

@@ -28,7 +28,7 @@ def ask(client, path, code):
 
 
 @pytest.mark.parametrize("path", ["/vouchers/validate", "/vouchers/hold", "/vouchers/check"])
-def test_the_answers_are_alike_byte_for_byte(client, codes, path):
+def test_the_answers_are_the_same_byte_for_byte(client, codes, path):
     answers = {name: ask(client, path, code)[1] for name, code in codes.items()}
     assert answers["foreign"] == answers["unknown"] == answers["misspelt"]
 
