@@ -178,7 +178,7 @@ def _database_url(environ: Mapping[str, str]) -> URL:
     if url.drivername not in {"postgres", "postgresql", driver}:
         raise ConfigurationError("DATABASE_URL", expected)
     if given.count("@") > (url.username is not None):
-        # All after the first @ would be read as the host and shown in errors: a password's rest.
+        # All after the first @ would be read as the host and shown in errors, even a password.
         raise ConfigurationError("DATABASE_URL", f"{expected}, with %40 for any further @")
     url = url.set(drivername=driver)
     _insist_on_readable_parameters(url)

@@ -139,7 +139,7 @@ class OfferExists(Conflict):
 
 
 class OfferNotPercentage(Conflict):
-    detail = "This offer gives a fixed amount; generate only makes and changes percentages."
+    detail = "This offer gives a fixed amount; generate can only set percentages."
 
 
 class VoucherExists(Conflict):

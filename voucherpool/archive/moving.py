@@ -39,9 +39,10 @@ def gently() -> Iterator[None]:
 
 
 def archive(older_than: timedelta, first: int) -> int:
-    """Archive the vouchers of one batch that were used up or expired so long ago; return how many.
+    """Archive one batch's vouchers that ended before `older_than` ago; return how many.
 
-    A voucher that another transaction has locked is left for the next walk.
+    They end when used up or expired. A voucher locked by another transaction waits for the next
+    walk.
     """
     partitions.ensure()
     batch = {"age": older_than, "first": f"({first},0)", "end": f"({first + blocks_a_batch},0)"}

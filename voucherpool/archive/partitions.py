@@ -26,7 +26,7 @@ def ensure() -> None:
 
 
 def months(older_than: timedelta) -> Sequence[datetime]:
-    """Return the archive's months that ended so long ago, the oldest first."""
+    """Return the archive's months that ended before `older_than` ago, the oldest first."""
     return db.session.scalars(_months, {"age": older_than}).all()
 
 

@@ -40,7 +40,7 @@ from voucherpool.vouchers.models import Voucher
 log = logging.getLogger(__name__)
 
 chunk_size = 20_000
-most_rounds = 20  # collisions of codes are rare: so many in a row mean a broken generator
+most_rounds = 20  # collisions of codes are rare: this many in a row mean a broken generator
 this = bindparam("this", type_=BigInteger)
 added = bindparam("added", type_=BigInteger)
 

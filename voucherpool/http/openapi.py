@@ -126,7 +126,7 @@ class Blueprint(flask_smorest.Blueprint):
     def guarded(
         self, scope: str, *refusals: type[errors.VoucherPoolError]
     ) -> Callable[[View], View]:
-        """Require the scope, retry lost races, and document the refusals beside the usual ones."""
+        """Require the scope, retry lost races, and document the refusals besides the usual ones."""
 
         def decorate(view: View) -> View:
             writes = getattr(view, "takes_idempotency_key", False)
@@ -217,7 +217,7 @@ def init_app(app: Flask) -> Api:
 
 
 def _swagger_ui_assets() -> Path:
-    # Found, not imported: the package's own blueprint is not needed.
+    # Do not import the package: its own blueprint is not needed.
     spec = importlib.util.find_spec("flask_swagger_ui")
     if spec is None or spec.origin is None:
         raise RuntimeError("flask-swagger-ui is not installed: run `make run` again")

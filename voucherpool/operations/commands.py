@@ -37,7 +37,7 @@ def audit() -> None:
     for rule, count in breaches.items():
         click.echo(f"{count}\t{rule}")
     if any(breaches.values()):
-        raise click.ClickException("Some rows break the rules above that have a count.")
+        raise click.ClickException("Rows break the rules above whose count is not 0.")
 
 
 @flask_migrate.cli.db.command(cls=Command)

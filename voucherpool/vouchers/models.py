@@ -114,7 +114,7 @@ class Voucher(Model):
 open_holds = """
     jsonb_each(vouchers.holds) AS hold(id, terms)
     WHERE (terms->>'until')::numeric > extract(epoch FROM now())"""
-"""The one definition of an open hold: the FROM and WHERE of a subquery beside a voucher."""
+"""The one definition of an open hold: FROM and WHERE of a subquery on a row of vouchers."""
 
 
 class Redemption(Model):
