@@ -129,7 +129,7 @@ def test_a_strangers_archived_voucher_answers_like_an_unknown_code(client, used,
     assert foreign.status_code == unknown.status_code == 404
     same = {"request_id": None}
     assert foreign.json | same == unknown.json | same
-    assert sql("SELECT max(miss_count) FROM misses") == [(2,)]
+    assert sql("SELECT max(failed_count) FROM failed_attempts") == [(2,)]
 
 
 def test_support_sees_all_of_it(client, used, sql):
@@ -180,7 +180,7 @@ def test_nothing_changes_it_any_more(client, used, places):
     assert client.post("/vouchers/disable", json={"code": "ZZZZ"}).status_code == 404
 
 
-def test_what_was_reversed_before_answers_alike(client, make, run, places):
+def test_what_was_reversed_before_answers_the_same(client, make, run, places):
     code = make.voucher()
     redemption = redeem(client, code, order_ref="o").json["redemption_id"]
     first = client.post("/redemptions/reverse", json={"order_ref": "o"}).json
@@ -330,7 +330,7 @@ def test_an_age_that_makes_no_sense_is_refused_with_what_it_should_be(app, age):
 
 @pytest.fixture
 def rounds(monkeypatch):
-    """Let the worker begin its rounds anew."""
+    """Let the worker begin its rounds again."""
     monkeypatch.setattr(worker, "to_archive", worker.Round())
     monkeypatch.setattr(worker, "to_purge", worker.Round())
 

@@ -131,7 +131,7 @@ let_all_be_over = """
     FROM locked WHERE vouchers.code_key = locked.code_key"""
 
 
-def test_a_twin_of_a_reversal_whose_voucher_is_archived_meanwhile_is_answered_alike(
+def test_a_twin_of_a_reversal_whose_voucher_is_archived_meanwhile_is_answered_the_same(
     app, make, server, gate, sql
 ):
     body = {"code": make.voucher(), "email": ana}

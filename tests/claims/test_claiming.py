@@ -140,7 +140,7 @@ def test_a_claim_ref_does_not_get_a_later_voucher_of_the_same_code(client, make,
     assert refusal(claim(client, claim_ref="c-1")) == (404, "voucher_not_found")
 
 
-def test_a_refused_claim_is_decided_anew(client, sql):
+def test_a_refused_claim_is_decided_again(client, sql):
     fill(sql, 0)
     assert refusal(claim(client, claim_ref="c-1")) == (409, "pool_empty")
     assert sql("SELECT * FROM claims") == []

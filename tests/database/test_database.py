@@ -173,7 +173,7 @@ def test_a_request_with_a_key_redeems_once_when_the_commit_is_lost(
     client, make, redemptions, instead, loss
 ):
     code, headers = make.voucher(max_redemptions=5), {"Idempotency-Key": "once"}
-    instead("settle_key", loss)
+    instead("store_answer", loss)
     first = validate(client, code, headers=headers)
     assert first.status_code == 201
     assert validate(client, code, headers=headers).json == first.json

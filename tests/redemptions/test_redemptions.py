@@ -152,7 +152,7 @@ def test_giving_back_one_use_of_many_leaves_the_others(client, make, sql):
     assert [redeem(client, code).status_code for _ in range(2)] == [201, 409]
 
 
-def test_giving_back_twice_has_one_effect_and_answers_alike(client, make, sql):
+def test_giving_back_twice_has_one_effect_and_answers_the_same(client, make, sql):
     code = make.voucher(max_redemptions=3)
     first = redeem(client, code, order_ref="A-1").json
     redeem(client, code, order_ref="A-2")
