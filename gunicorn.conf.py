@@ -121,8 +121,8 @@ def on_starting(server: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Count the connections that the worker's pool may hold."""
-    metrics.connections.set(settings.threads)
+    """Count the threads that the worker has for requests."""
+    metrics.threads.set(settings.threads)
 
 
 def post_worker_init(worker: Any) -> None:

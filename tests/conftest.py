@@ -24,6 +24,7 @@ from sqlalchemy.engine import URL, make_url
 from tests.builders import Builders
 from tests.gate import Gate, patient, senders
 from tests.server import Server, run_gunicorn
+from tests.storms import run_stormproof, watched
 from voucherpool import create_app
 from voucherpool.config import Config, durability
 from voucherpool.database.model import db
@@ -241,3 +242,28 @@ def gate(database_url: URL) -> Gate:
 def server(gunicorn_port: int, key: str) -> Server:
     """Return the running gunicorn, on the emptied database."""
     return Server(gunicorn_port, key)
+
+
+@pytest.fixture(scope="session")
+def storm_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the file of the log of the storms' gunicorn."""
+    return tmp_path_factory.mktemp("storm") / "gunicorn.log"
+
+
+@pytest.fixture(scope="session")
+def storm_port(shared_app: Flask, storm_log: Path) -> Iterator[int]:
+    """Run gunicorn as in production on the shared database and return its port."""
+    with shared_app.app_context():
+        url = db.engine.url
+    with run_stormproof(url, storm_log) as port:
+        yield port
+
+
+@pytest.fixture
+def storm(
+    storm_port: int, storm_log: Path, app: Flask, key: str, sql: Callable[..., Any], audit: Any
+) -> Iterator[Server]:
+    """Return a gunicorn for a storm, which may fail no request and break no rule."""
+    with watched(sql, storm_log):
+        yield Server(storm_port, key)
+    audit()

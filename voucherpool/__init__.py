@@ -26,6 +26,7 @@ from voucherpool.http import (
     authentication,
     bodies,
     exchange,
+    headers,
     idempotency,
     openapi,
     probes,
@@ -60,9 +61,9 @@ def create_app(config: Config | None = None) -> Flask:
     app.config.from_mapping((config or Config.from_environment(os.environ)).for_flask())
     app.json.sort_keys = False  # type: ignore[attr-defined]
     exchange.init_app(app)
+    app.wsgi_app = headers.Guard(app.wsgi_app)  # type: ignore[method-assign]
     db.init_app(app)
     Migrate(app, db, directory=str(checkout / "migrations"))
-    request_metrics.init_app(app)
     authentication.init_app(app)
     throttle.init_app(app)
     idempotency.init_app(app, erasure.redacted)

@@ -1,6 +1,7 @@
 """The archiver among requests that want what it moves."""
 
 import threading
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from voucherpool.archive import moving
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.operations import integrity
+from voucherpool.redemptions import service as redemptions
 
 old = timedelta(days=90)
 
@@ -89,21 +91,66 @@ def test_every_request_finds_the_voucher_wherever_it_is(orders, archiver, server
     assert counts == [(16,)]
 
 
+@pytest.mark.parametrize("rounds", [1, pytest.param(15, marks=pytest.mark.fault)])
 def test_an_order_that_is_reversed_while_it_is_archived_is_reversed_whole_or_not_at_all(
-    orders, archiver, server, sql
+    make, server, archiver, sql, record_property, rounds
 ):
-    answers = at_once(
-        32, lambda number: server.post("/redemptions/reverse", {"order_ref": f"o{number % 8}"})
-    )
-    reversed_orders = {
-        f"o{number % 8}" for number, (status, _) in enumerate(answers) if status == 200
-    }
-    for status, body in answers:
-        assert status == 200 or (status, body["code"]) == (409, "voucher_archived")
-        assert all(row["reversed_at"] for row in body.get("items", []))
-    whole = "SELECT order_ref, reversed_at FROM {}redemptions"
-    for order, reversed_at in sql(f"{whole.format('')} UNION {whole.format('archived_')}"):
-        assert (reversed_at is not None) == (order in reversed_orders)
+    live = "SELECT count(*) FROM {}redemptions WHERE order_ref = '{}' AND reversed_at IS NULL"
+    outcomes = Counter()
+    for turn in range(rounds):
+        orders = [f"{turn}-{number}" for number in range(8)]
+        codes = [make.voucher() for _ in range(4)]
+        sql("UPDATE vouchers SET max_redemptions = 9 WHERE redemption_count = 0")
+        for order in orders:
+            for code in codes:
+                body = {"code": code, "email": ana, "order_ref": order}
+                assert server.post("/vouchers/validate", body)[0] == 201
+
+        def call(number):
+            if number == 32:
+                return sql(let_all_be_over)
+            return server.post("/redemptions/reverse", {"order_ref": orders[number // 4]})  # noqa: B023
+
+        answers = at_once(33, call)[:32]
+        for number, order in enumerate(orders):
+            statuses = {status for status, _ in answers[number * 4 : number * 4 + 4]}
+            left = sum(sql(live.format(place, order))[0][0] for place in ("", "archived_"))
+            assert (statuses, left) in [({200}, 0), ({409}, 4)]
+            outcomes.update(statuses)
+        for status, body in answers:
+            assert status == 200 or body["code"] == "voucher_archived"
+            assert all(row["reversed_at"] for row in body.get("items", []))
+    record_property("orders by status", dict(outcomes))
+
+
+# In one order, like the reversals of orders.
+let_all_be_over = """
+    WITH locked AS (SELECT code_key FROM vouchers ORDER BY code_key FOR UPDATE)
+    UPDATE vouchers SET expires_at = now() - interval '100 days'
+    FROM locked WHERE vouchers.code_key = locked.code_key"""
+
+
+def test_a_twin_of_a_reversal_whose_voucher_is_archived_meanwhile_is_answered_alike(
+    app, make, server, gate, sql
+):
+    body = {"code": make.voucher(), "email": ana}
+    redemption = server.post("/vouchers/validate", body)[1]["redemption_id"]
+    answers = []
+
+    def reverse():
+        answers.append(server.post(f"/redemptions/{redemption}/reverse", {}))
+
+    twin = threading.Thread(target=reverse)
+    with app.app_context(), transaction():
+        redemptions.reverse(redemption)
+        twin.start()
+        gate.until_waiting(1)
+        db.session.execute(db.text("UPDATE vouchers SET expires_at = now() - interval '100 days'"))
+        assert moving.archive(old, 0) == 1
+    twin.join(5)
+    reverse()
+    assert [status for status, _ in answers] == [200, 200]
+    assert answers[0] == answers[1]
 
 
 def test_a_code_that_is_just_being_archived_is_not_issued_again(app, make, server, gate, sql):

@@ -12,7 +12,9 @@ from tests.server import at_once
 from voucherpool.customers import service as customers
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
+from voucherpool.http import throttle
 from voucherpool.operations import integrity
+from voucherpool.vouchers import support
 
 given = "Ana.Ünal@Example.org"
 name = "Ana Ünal-Öz"
@@ -35,14 +37,14 @@ def erase(client, sql):
 @pytest.fixture
 def dump(sql):
     """Return a function that returns the values of all rows of all tables as text."""
+    return lambda: dumped(sql)
 
-    def run():
-        tables = sql("SELECT table_name FROM information_schema.tables WHERE table_schema='public'")
-        values = "SELECT value FROM {} AS t, json_each_text(row_to_json(t))"
-        found = [value for (table,) in tables for (value,) in sql(values.format(table))]
-        return "\n".join(filter(None, found))
 
-    return run
+def dumped(sql):
+    tables = sql("SELECT table_name FROM information_schema.tables WHERE table_schema='public'")
+    values = "SELECT value FROM {} AS t, json_each_text(row_to_json(t))"
+    found = [value for (table,) in tables for (value,) in sql(values.format(table))]
+    return "\n".join(filter(None, found))
 
 
 @pytest.fixture
@@ -316,6 +318,50 @@ def test_an_erasure_waits_for_the_answer_that_is_about_to_be_stored(
     monkeypatch.setitem(app.extensions, "redaction", store_and_erase)
     answer = post(client, "/vouchers/disable", {"code": code}, "k")
     assert answer.json["email"] == ana
+    threads[0].join(10)
+    assert traces(dump(), ana) == []
+
+
+@pytest.mark.parametrize("route", ["check", "validate"])
+def test_a_failed_attempt_under_way_leaves_no_digest_of_the_e_mail(
+    app, client, make, erase, dump, route, monkeypatch
+):
+    """The voucher is not found, and the erasure comes before the attempt is counted."""
+    make.customer()
+    threads = []
+
+    def after_erasure(call):
+        def run(*arguments):
+            if not threads:
+                threads.append(Thread(target=erase))
+                threads[0].start()
+                threads[0].join(10)
+            return call(*arguments)
+
+        return run
+
+    monkeypatch.setattr(support, "remember", after_erasure(support.remember))
+    monkeypatch.setattr(customers, "pin", after_erasure(customers.pin))
+    post(client, f"/vouchers/{route}", {"code": "0000-0000-0000", "email": ana})
+    assert traces(dump(), ana) == []
+
+
+def test_an_erasure_waits_for_the_failed_attempt_that_is_being_counted(
+    client, make, erase, dump, monkeypatch
+):
+    make.customer()
+    count = throttle._count
+
+    def count_and_erase(rows):
+        threads.append(Thread(target=erase))
+        threads[0].start()
+        threads[0].join(0.3)
+        assert threads[0].is_alive()
+        return count(rows)
+
+    threads = []
+    monkeypatch.setattr(throttle, "_count", count_and_erase)
+    post(client, "/vouchers/check", {"code": "0000-0000-0000", "email": ana})
     threads[0].join(10)
     assert traces(dump(), ana) == []
 

@@ -103,6 +103,38 @@ def test_the_calls_of_the_readme_work_as_they_stand(start):
     assert json.loads(again)["code"] == "voucher_already_redeemed"
 
 
+varies = re.compile(
+    r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{16}"  # ids
+    r"|SPR(-[0-9A-Z]{2,4}){3}|[0-9A-Z]{4}(-[0-9A-Z]{4}){2}"  # codes
+    r'|[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:.]+Z)?|(?<=id":)[0-9]+'
+)
+"""What differs in the answers of two runs."""
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the calls are made with curl")
+def test_the_calls_of_the_guide_work_and_answer_as_it_shows(start, database_url, tmp_path):
+    port = free_port()
+    until_serving(start(port))
+    guide = (checkout / "docs" / "guide.md").read_text()
+    guide = guide.replace("127.0.0.1:5000", f"127.0.0.1:{port}").replace("100000", "1000")
+    blocks = re.findall("```(sh|json)\n(.*?)```", guide, re.DOTALL)
+    shown = [text.strip() for kind, text in blocks if kind == "json"]
+    calls = [text if kind == "sh" else "echo =====" for kind, text in blocks]
+    run = subprocess.run(
+        ["/bin/bash", "-c", "\n".join(["set -e", *calls])],
+        cwd=tmp_path,
+        env={
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "DATABASE_URL": database_url.render_as_string(hide_password=False),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answers = [part.strip().splitlines()[-1] for part in run.stdout.split("=====")[:-1]]
+    assert [varies.sub("…", answer) for answer in answers] == [varies.sub("…", it) for it in shown]
+
+
 def refusal(process):
     output, errors = process.communicate(timeout=20)
     assert process.returncode == 1

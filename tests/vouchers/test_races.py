@@ -1,10 +1,6 @@
 """Concurrent requests, sent to real gunicorn workers."""
 
-import time
-import uuid
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from random import Random
 
 import pytest
 
@@ -168,78 +164,3 @@ def test_reversing_many_times_at_once_gives_one_use_back_and_answers_alike(
     assert sql("SELECT redemption_count FROM vouchers") == [(1,)]
     assert len(sql("SELECT * FROM redemptions WHERE reversed_at IS NULL")) == 1
     audit()
-
-
-class Storm:
-    """One client that redeems, holds, releases, reverses, disables and enables at random."""
-
-    def __init__(self, server, codes, people, seed):
-        self.server, self.codes, self.people = server, codes, people
-        self.random = Random(seed)  # noqa: S311
-        self.redemptions, self.holds, self.statuses = [], [], Counter()
-
-    def rage(self, end):
-        actions = [self.redeem] * 3 + [self.hold] * 2 + [self.release, self.reverse]
-        actions += [self.reverse_order, self.disable, self.enable, self.enable, self.limit]
-        while time.monotonic() < end:
-            status, _ = self.random.choice(actions)()
-            self.statuses[status] += 1
-
-    def asked(self):
-        return {"code": self.random.choice(self.codes), "email": self.random.choice(self.people)}
-
-    def order(self):
-        return {"order_ref": f"order-{self.random.randrange(30)}"}
-
-    def redeem(self):
-        order = self.order() if self.random.random() < 0.3 else {}
-        answer = self.server.post("/vouchers/validate", self.asked() | order)
-        self.redemptions += [answer[1]["redemption_id"]] if answer[0] == 201 else []
-        return answer
-
-    def hold(self):
-        ttl = {"ttl_seconds": self.random.choice([1, 9])}
-        answer = self.server.post("/vouchers/hold", self.asked() | ttl)
-        self.holds += [answer[1]["hold_id"]] if answer[0] == 201 else []
-        return answer
-
-    def limit(self):
-        limit = {"max_redemptions_per_customer": self.random.choice([None, 2, 6])}
-        return self.server.request("PATCH", "/offers/1", limit)
-
-    def release(self):
-        hold_id = self.random.choice(self.holds or [str(uuid.uuid4())])
-        return self.server.post("/vouchers/release", {"hold_id": hold_id})
-
-    def reverse(self):
-        redemption_id = self.random.choice(self.redemptions or [uuid.uuid4()])
-        return self.server.post(f"/redemptions/{redemption_id}/reverse", {})
-
-    def reverse_order(self):
-        return self.server.post("/redemptions/reverse", self.order())
-
-    def disable(self):
-        return self.server.post("/vouchers/disable", {"code": self.random.choice(self.codes)})
-
-    def enable(self):
-        return self.server.post("/vouchers/enable", {"code": self.random.choice(self.codes)})
-
-
-@pytest.mark.parametrize("seconds", [2, pytest.param(20, marks=pytest.mark.fault)])
-def test_the_rules_hold_at_every_moment_of_a_storm(server, make, people, sql, audit, seconds):
-    codes = [make.voucher(customer_id=None, max_redemptions=n % 4 + 1) for n in range(20)]
-    sql("UPDATE offers SET max_redemptions_per_customer = 6")
-    storms = [Storm(server, codes, people[:8], seed) for seed in range(16)]
-    end, samples = time.monotonic() + seconds, 0
-    with ThreadPoolExecutor(16) as pool:
-        raging = [pool.submit(storm.rage, end) for storm in storms]
-        while not all(thread.done() for thread in raging):
-            audit()
-            samples += 1
-    for thread in raging:
-        thread.result()
-    audit()
-    statuses = sum((storm.statuses for storm in storms), Counter())
-    assert samples > seconds
-    assert set(statuses) <= {200, 201, 204, 404, 409}, statuses
-    assert statuses[201] > 20, statuses

@@ -1,9 +1,11 @@
 """Connections of the pool: the state that each carries, and when one is given up."""
 
 import logging
+import threading
 from dataclasses import dataclass, field
 from select import POLLIN, poll
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from psycopg2 import Error
 from psycopg2.errors import ReadOnlySqlTransaction
@@ -40,6 +42,33 @@ def state_of(connection: Connection | PoolProxiedConnection | ConnectionPoolEntr
     """Return the state of a connection, new with each new connection to the server."""
     state: State = connection.info.setdefault(State, State())
     return state
+
+
+class Leases(threading.local):
+    """The connection that each thread keeps for its prepared statements, by engine.
+
+    To borrow one from the pool and give it back takes longer than a statement does.
+    """
+
+    def __init__(self) -> None:
+        self._kept: WeakKeyDictionary[Engine, PoolProxiedConnection] = WeakKeyDictionary()
+
+    def of(self, engine: Engine) -> PoolProxiedConnection:
+        """Return the thread's connection, a new one if the server closed the one before."""
+        kept = self._kept.get(engine)
+        if kept is None or kept.dbapi_connection is None or _is_closed(kept):
+            kept = self._kept[engine] = engine.raw_connection()
+            kept.detach()
+        return kept
+
+    def give_up(self, engine: Engine) -> None:
+        """Close the thread's connection; the next statement gets a new one."""
+        kept = self._kept.pop(engine, None)
+        if kept is not None:
+            kept.close()
+
+
+leases = Leases()
 
 
 def is_lost(error: Error, connection: Any) -> bool:
@@ -82,12 +111,16 @@ def _roll_back(connection: Any) -> None:
 
 @event.listens_for(Pool, "checkout")
 def _replace_if_closed(connection: Any, *_: Any) -> None:
+    if _is_closed(connection):
+        raise InvalidatePoolError
+
+
+def _is_closed(connection: Any) -> bool:
     # An idle connection has nothing to read unless the server said good-bye. To ask the server
     # itself, as the pool can, takes a round trip for each request.
     idle = poll()
-    idle.register(connection, POLLIN)
-    if idle.poll(0):
-        raise InvalidatePoolError
+    idle.register(connection.fileno(), POLLIN)
+    return bool(idle.poll(0))
 
 
 @event.listens_for(Engine, "handle_error")

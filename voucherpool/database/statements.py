@@ -1,8 +1,7 @@
 """Prepared statements: built once, planned once by each connection, run on psycopg2's cursor."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 import psycopg2
@@ -11,7 +10,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.dml import UpdateBase
 
-from voucherpool.database.connections import is_lost, state_of
+from voucherpool.database.connections import is_lost, leases, state_of
 from voucherpool.database.model import db
 from voucherpool.database.transactions import present_transaction
 
@@ -76,17 +75,17 @@ class Statement(Generic[Row]):
         With a `lock`, one message takes the advisory lock of that name, which lasts until the
         transaction ends, and then runs the statement: it sees all that was committed before.
         """
-        with _lent_connection() as connection:
+        connection = _present_connection()
+        try:
+            text = self.text_for(connection)
+            if lock is not None:
+                text = f"{take_lock};{text}"
+                values = {**values, "lock": lock}
             cursor = connection.cursor()
-            try:
-                text = self.text_for(connection)
-                if lock is not None:
-                    text = f"{take_lock};{text}"
-                text = state_of(connection).opening() + text
-                cursor.execute(text, {**self.parameters, **values, "lock": lock})
-                return [self._row(*found) for found in cursor.fetchall()]
-            except psycopg2.Error as error:
-                raise _as_raised_by_sqlalchemy(error, self.sql, connection) from error
+            cursor.execute(state_of(connection).opening() + text, {**self.parameters, **values})
+            return [self._row(*found) for found in cursor.fetchall()]
+        except psycopg2.Error as error:
+            raise _as_raised_by_sqlalchemy(error, self.sql, connection) from error
 
     def run_with_commit(self, values: dict[str, Any]) -> None:
         """Run the statement as the last of the present transaction, in the commit's round trip."""
@@ -107,21 +106,14 @@ class Statement(Generic[Row]):
         return self.execution
 
 
-@contextmanager
-def _lent_connection() -> Iterator[PoolProxiedConnection]:
-    """Lend the connection that the session holds, or else one of the pool for one statement."""
-    if db.session.registry.has() and db.session().in_transaction():
-        yield db.session.connection().connection
-    else:
-        # Without a Connection of SQLAlchemy, which takes as long to make as the statement to run.
-        try:
-            connection = db.engine.raw_connection()
-        except psycopg2.Error as error:
-            raise _instance(error, None, is_lost=True) from error
-        try:
-            yield connection
-        finally:
-            connection.close()
+def _present_connection() -> PoolProxiedConnection:
+    """Return the connection of the present transaction, or else the one that the thread keeps."""
+    if present_transaction() is not None:
+        return db.session.connection().connection
+    try:
+        return leases.of(db.engine)
+    except psycopg2.Error as error:
+        raise _instance(error, None, is_lost=True) from error
 
 
 def _as_raised_by_sqlalchemy(
@@ -130,6 +122,7 @@ def _as_raised_by_sqlalchemy(
     lost = is_lost(error, connection)
     if lost:
         connection.invalidate(error)
+        leases.give_up(db.engine)
     return _instance(error, sql, is_lost=lost)
 
 

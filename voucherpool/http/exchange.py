@@ -10,7 +10,6 @@ import time
 
 from flask import Flask, Response, g, request
 
-from voucherpool.http import headers
 from voucherpool.observability import logs, metrics
 
 log = logging.getLogger("voucherpool.access")
@@ -24,11 +23,12 @@ def init_app(app: Flask) -> None:
     """Surround the app's requests; the first to be added, so that the id is dropped last."""
     app.before_request(_begin)
     app.after_request(_end)
-    app.teardown_appcontext(_drop_id)
+    app.teardown_appcontext(_leave)
 
 
 def _begin() -> None:
     g.began = time.perf_counter()
+    metrics.in_progress.inc()
     given = request.environ.get("HTTP_X_REQUEST_ID", "")
     g.request_id = given if acceptable.fullmatch(given) else secrets.token_hex(8)
     logs.request_id.set(g.request_id)
@@ -54,10 +54,11 @@ def _end(response: Response) -> Response:
         )
     )
     response.headers["X-Request-Id"] = request_id
-    headers.guard(response)
     return response
 
 
-def _drop_id(_: BaseException | None) -> None:
+def _leave(_: BaseException | None) -> None:
+    if "began" in g:  # not a command
+        metrics.in_progress.dec()
     # The thread's next words may be gunicorn's, about a request that came to no id.
     logs.request_id.set(None)

@@ -16,7 +16,7 @@ from werkzeug.routing import BaseConverter
 
 from voucherpool import errors
 from voucherpool.database.retries import retrying
-from voucherpool.http import problems
+from voucherpool.http import headers, problems
 from voucherpool.http.authentication import public, requires
 from voucherpool.http.idempotency import acceptable
 from voucherpool.http.parsing import Parser
@@ -106,10 +106,11 @@ class Api(flask_smorest.Api):
         return hashlib.sha256(self._document).hexdigest()
 
     @requires(public)
-    def _openapi_swagger_ui(self) -> str:
-        """Serve the page that shows the document and tries it out."""
+    def _openapi_swagger_ui(self) -> Response:
+        """Serve the page that shows the document and tries it out; its own scripts may run."""
         page: str = super()._openapi_swagger_ui()
-        return page
+        policy = {"Content-Security-Policy": headers.policy_of_page(page)}
+        return Response(page, headers=policy, mimetype="text/html")
 
 
 class Blueprint(flask_smorest.Blueprint):

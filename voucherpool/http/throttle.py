@@ -150,8 +150,11 @@ def guess(email: str) -> AbstractContextManager[None]:
     return memory.guess(_limits(email))
 
 
-def count_miss(email: str) -> None:
-    """Count a wrong guess; raise TooManyFailedAttempts if it is one too many."""
+def count_miss(email: str | None) -> None:
+    """Count a wrong guess; raise TooManyFailedAttempts if it is one too many.
+
+    Without an `email`, of a customer who was erased since, only for the API key.
+    """
     # In one order: two that lock the same rows in different orders can deadlock.
     rows = [
         {"subject": subject, "miss_count": 1, "miss_limit": limit}
@@ -190,13 +193,13 @@ def _count(rows: list[dict[str, Any]]) -> Executable:
     ).returning(Misses.subject, Misses.miss_count, Misses.miss_limit, _left)
 
 
-def _limits(email: str) -> dict[str, int]:
+def _limits(email: str | None) -> dict[str, int]:
     """Return the limit of misses a minute of each subject of the request."""
     config = current_app.config
-    return {
-        f"key {g.get('api_key_id')}": config["MISSES_PER_KEY"],
-        f"email {email_key(email)}": config["MISSES_PER_EMAIL"],
-    }
+    limits = {f"key {g.get('api_key_id')}": config["MISSES_PER_KEY"]}
+    if email is not None:
+        limits[f"email {email_key(email)}"] = config["MISSES_PER_EMAIL"]
+    return limits
 
 
 def digest(name: str) -> bytes:

@@ -18,14 +18,14 @@ requests = Histogram(
 issued = Counter("voucherpool_vouchers_issued", "Vouchers issued by requests.")
 redeemed = Counter("voucherpool_redemptions", "Redemptions acknowledged.")
 refusals = Counter("voucherpool_refusals", "Requests refused, by the code of the error.", ["code"])
-connections_in_use = Gauge(
-    "voucherpool_pool_connections_in_use",
-    "Connections to PostgreSQL that requests hold.",
+in_progress = Gauge(
+    "voucherpool_requests_in_progress",
+    "Requests that threads are working at.",
     multiprocess_mode="livesum",
 )
-connections = Gauge(
-    "voucherpool_pool_connections",
-    "Connections to PostgreSQL that requests may hold.",
+threads = Gauge(
+    "voucherpool_threads",
+    "Threads that there are for requests.",
     multiprocess_mode="livesum",
 )
 

@@ -25,7 +25,7 @@ there = """
         UNION ALL SELECT offer_id, used_up + expired FROM archived_totals
     ) AS voucher (offer_id, number) GROUP BY 1"""
 
-rules = {
+of_vouchers = {
     "a voucher's redemption_count is not its number of live redemptions": f"""
         SELECT count(*) FROM vouchers LEFT JOIN ({live}) AS live USING (code_key)
         WHERE redemption_count <> coalesce(uses, 0)""",
@@ -51,6 +51,15 @@ rules = {
         WHERE (vouchers.claimed_at = claims.claimed_at OR created_at <= claims.claimed_at)
         AND (claims.offer_id, claims.customer_id, claims.claimed_at)
             IS DISTINCT FROM (vouchers.offer_id, vouchers.customer_id, vouchers.claimed_at)""",
+    "a code has more than one voucher": """
+        SELECT count(*) - count(DISTINCT code_key) FROM vouchers""",
+    "a redemption is not where its voucher is": """
+        SELECT count(*) FROM redemptions LEFT JOIN vouchers USING (code_key)
+        WHERE vouchers.code_key IS NULL
+        OR redemptions.archived_at IS DISTINCT FROM vouchers.archived_at""",
+}
+
+of_counts = {
     "an offer's count of issued vouchers is not their number": f"""
         SELECT count(*) FROM ({issued}) AS counted FULL JOIN ({there}) AS there USING (offer_id)
         WHERE coalesce(counted, 0) <> coalesce(there, 0)""",
@@ -74,13 +83,16 @@ rules = {
         ) AS there
         LEFT JOIN customer_totals USING (customer_id, offer_id)
         WHERE uses > coalesce(redemption_count, 0)""",
-    "a code has more than one voucher": """
-        SELECT count(*) - count(DISTINCT code_key) FROM vouchers""",
-    "a redemption is not where its voucher is": """
-        SELECT count(*) FROM redemptions LEFT JOIN vouchers USING (code_key)
-        WHERE vouchers.code_key IS NULL
-        OR redemptions.archived_at IS DISTINCT FROM vouchers.archived_at""",
+    "the archive's totals of an offer and of its customers differ": """
+        SELECT count(*) FROM
+        (SELECT offer_id, sum(redeemed - reversed) AS live FROM archived_totals GROUP BY 1) AS offer
+        FULL JOIN
+        (SELECT offer_id, sum(redemption_count) AS live FROM customer_totals GROUP BY 1) AS customer
+        USING (offer_id)
+        WHERE coalesce(offer.live, 0) <> coalesce(customer.live, 0)""",
 }
+
+rules = {**of_vouchers, **of_counts}
 
 
 def breaches() -> dict[str, int]:

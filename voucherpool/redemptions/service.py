@@ -22,6 +22,7 @@ from voucherpool.customers.models import Customer
 from voucherpool.database import paging
 from voucherpool.database.model import db
 from voucherpool.database.paging import Page, Position
+from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
 from voucherpool.errors import InvalidInput, RedemptionNotFound, VoucherArchived
 from voucherpool.vouchers.ledger import redemptions
@@ -53,7 +54,7 @@ def list_redemptions(
 def reverse(redemption_id: uuid.UUID) -> Row[*tuple[Any, ...]]:
     """Give a redemption back and return it; one that was given back stays so.
 
-    Raises RedemptionNotFound and VoucherArchived.
+    Raises RedemptionNotFound, VoucherArchived and LostRace.
     """
     return _reverse({"this": redemption_id, "order": None})[0]
 
@@ -61,8 +62,8 @@ def reverse(redemption_id: uuid.UUID) -> Row[*tuple[Any, ...]]:
 def reverse_order(order_ref: str) -> Redemptions:
     """Give all redemptions of an order back and return them.
 
-    Raises RedemptionNotFound when there is none, and VoucherArchived when one that still counts is
-    in the archive: then none is given back.
+    Raises RedemptionNotFound when there is none, VoucherArchived when one that still counts is in
+    the archive: then none is given back; and LostRace.
     """
     return _reverse({"this": None, "order": order_ref})
 
@@ -83,8 +84,10 @@ def _reverse(given: dict[str, Any]) -> Redemptions:
 def _give_back(redemption: Row[*tuple[Any, ...]]) -> None:
     """Give one use back under the lock of its voucher, unless another request was first."""
     this = {"key": redemption.code_key, "id": redemption.id}
-    if redemption.is_archived or not lock_voucher.one_or_none(this):
+    if redemption.is_archived:
         raise VoucherArchived(f"Redemption {redemption.id} is archived: it stays as it is.")
+    if not lock_voucher.one_or_none(this):
+        raise LostRace  # it was archived meanwhile, perhaps given back before
     give_back.one_or_none(this)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Response, url_for
 
+from voucherpool.customers import service as customers
 from voucherpool.database.paging import Page
 from voucherpool.database.transactions import transaction
 from voucherpool.errors import (
@@ -25,6 +26,7 @@ from voucherpool.errors import (
 from voucherpool.http import throttle
 from voucherpool.http.idempotency import write, write_in_one_statement
 from voucherpool.http.openapi import Blueprint
+from voucherpool.input.emails import email_key
 from voucherpool.vouchers import eligibility, holding, issuing, listing, redeeming, schemas, support
 
 blueprint = Blueprint("vouchers", __name__, url_prefix="/vouchers")
@@ -56,10 +58,15 @@ def watched(view: Callable[..., Response]) -> Callable[..., Response]:
                 with suppress(OutcomeUnknown), transaction():
                     support.remember(refusal, body["code"], body["email"])
                     if isinstance(refusal, VoucherNotFound):
-                        throttle.count_miss(body["email"])
+                        _count_miss(body["email"])
                 raise
 
     return run
+
+
+def _count_miss(email: str) -> None:
+    """Count a wrong guess, without a trace of a customer who was erased since."""
+    throttle.count_miss(email if customers.pin({email_key(email)}) else None)
 
 
 @blueprint.post("/generate")
@@ -98,7 +105,8 @@ def check(body: dict[str, Any]) -> Any:
     with throttle.guess(body["email"]):
         checked = eligibility.check(body["code"], body["email"], body.get("order_amount"))
         if checked.get("reason") == VoucherNotFound.code():
-            throttle.count_miss(body["email"])
+            with transaction():
+                _count_miss(body["email"])
     return checked
 
 
