@@ -59,6 +59,9 @@ breaches = {
     "DELETE FROM archived_totals": totals,
     less("customer_totals", "redemption_count"): uses,
     "DELETE FROM customer_totals": uses,
+    "UPDATE customer_totals SET redemption_count = redemption_count + 1": (
+        "the archive's totals of an offer and of its customers differ"
+    ),
     "INSERT INTO archived_vouchers SELECT * FROM archived_vouchers": (
         "a code has more than one voucher"
     ),
