@@ -92,7 +92,7 @@ class Config:
             purge_older_than=_age(environ, "VOUCHERPOOL_PURGE_OLDER_THAN"),
         )
 
-    def for_flask(self) -> dict[str, Any]:
+    def for_flask(self) -> dict[str, object]:
         """Return the configuration under the names that Flask and its extensions read."""
         return {
             "SQLALCHEMY_DATABASE_URI": self.database_url,

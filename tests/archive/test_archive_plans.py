@@ -52,7 +52,7 @@ order = (Redemption.redeemed_at, Redemption.id)
 asked = [
     (eligibility.look_including_archive, {"key": key, "email": ana, "order_ref": "o"}),
     (support.record, {"key": key}),
-    (support._redemptions, {"key": key}),
+    (support.shown_redemptions, {"key": key}),
     (claiming.claimed_before, {"key": key, "claimed_at": "2026-01-01"}),
     (redemptions.given_redemptions, {"this": uuid.uuid4(), "order": None}),
     (redemptions.given_redemptions, {"this": None, "order": "o7000"}),

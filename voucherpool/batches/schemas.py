@@ -2,27 +2,10 @@
 
 from typing import Any
 
-from marshmallow import (
-    Schema,
-    ValidationError,
-    fields,
-    post_load,
-    validate,
-    validates_schema,
-)
+from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from voucherpool.input import formats
-from voucherpool.input.fields import (
-    Answer,
-    Count,
-    Cursor,
-    Email,
-    Flag,
-    Number,
-    PageSize,
-    Text,
-    Timestamp,
-)
+from voucherpool.input.fields import Answer, Count, Email, Flag, Text, Timestamp, page_of
 from voucherpool.vouchers import codes
 from voucherpool.vouchers.schemas import most_redemptions
 
@@ -33,31 +16,19 @@ email = Email()
 
 
 class Prefix(Text):
-    """What the codes of a batch begin with."""
+    """How the codes of a batch begin."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(longest=32, metadata={"pattern": formats.code_prefix.pattern}, **options)
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        prefix = super()._deserialize(value, *args, **kwargs)
-        if not formats.code_prefix.fullmatch(prefix):
-            raise ValidationError("Must be ASCII letters and digits; spaces and dashes may join.")
-        return prefix.rstrip(" -")
+    longest = 32
+    form = formats.code_prefix
+    expected = "ASCII letters and digits; spaces and dashes may join"
 
 
 class Pattern(Text):
     """How the codes of a batch are spelt: each # is a random character, 50 bits at least."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(longest=64, metadata={"pattern": formats.code_pattern.pattern}, **options)
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        pattern = super()._deserialize(value, *args, **kwargs)
-        if not formats.code_pattern.fullmatch(pattern):
-            raise ValidationError(
-                "Must have # 10 to 32 times; ASCII letters, digits, spaces and dashes may join."
-            )
-        return pattern
+    longest = 64
+    form = formats.code_pattern
+    expected = "ASCII letters, digits, spaces and dashes, with # 10 to 32 times"
 
 
 class Codes(Schema):
@@ -68,16 +39,17 @@ class Codes(Schema):
     pattern = Pattern()
 
     @validates_schema(skip_on_field_errors=True)
-    def pattern_stands_alone(self, data: dict[str, Any], **_: Any) -> None:
+    def pattern_stands_alone(self, data: dict[str, Any], **_: object) -> None:
         """Refuse a pattern beside a length or a prefix."""
         if "pattern" in data and len(data) > 1:
             raise ValidationError("Must not stand beside length or prefix.", "pattern")
 
     @post_load
-    def to_pattern(self, data: dict[str, Any], **_: Any) -> str:
+    def to_pattern(self, data: dict[str, Any], **_: object) -> str:
         """Return the pattern that the fields describe: groups of four, after the prefix."""
         groups = codes.in_groups("#" * data.get("length", codes.length))
-        parts = [part for part in (data.get("prefix"), groups) if part]
+        prefix = data.get("prefix", "").rstrip(" -")
+        parts = [part for part in (prefix, groups) if part]
         return str(data.get("pattern") or "-".join(parts))
 
 
@@ -90,7 +62,7 @@ class Audience(fields.Field[str | list[str]]):
         words = {"type": "string", "enum": [pool, all_customers]}
         super().__init__(metadata={"oneOf": [words, people]}, **options)
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str | list[str]:
+    def _deserialize(self, value: object, *_: object, **__: object) -> str | list[str]:
         if isinstance(value, list) and value:
             return _emails(value)
         if not isinstance(value, str) or value not in (pool, all_customers):
@@ -98,7 +70,7 @@ class Audience(fields.Field[str | list[str]]):
         return value
 
 
-def _emails(items: list[Any]) -> list[str]:
+def _emails(items: list[object]) -> list[str]:
     """Return the items, each an e-mail; raises ValidationError that names the first wrong ones."""
     emails, wrong = [], {}
     for place, item in enumerate(items):
@@ -128,13 +100,13 @@ class NewBatch(Schema):
     audience = Audience(load_default=pool)
 
     @validates_schema(skip_on_field_errors=True)
-    def pool_needs_a_count(self, data: dict[str, Any], **_: Any) -> None:
+    def pool_needs_a_count(self, data: dict[str, Any], **_: object) -> None:
         """Refuse a batch for the pool that does not say how many."""
         if data["audience"] == pool and "count" not in data:
             raise ValidationError("The pool needs a count.", "count")
 
     @post_load
-    def with_pattern(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def with_pattern(self, data: dict[str, Any], **_: object) -> dict[str, Any]:
         """Add what the fields that were left out mean."""
         return {"count": 1, "pattern": Codes().load({}), **data}
 
@@ -154,15 +126,4 @@ class Batch(Answer):
     error = fields.String(allow_none=True)
 
 
-class ListRequest(Schema):
-    """Which page of an offer's batches to list."""
-
-    limit = PageSize(load_default=100)
-    cursor = Cursor(Number())
-
-
-class Batches(Answer):
-    """A page of an offer's batches."""
-
-    items = fields.List(fields.Nested(Batch))
-    next = Cursor(Number(), allow_none=True)
+batches_page = page_of(Batch, "Batches")

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     DateTime,
     Executable,
-    Row,
     Text,
     bindparam,
     case,
@@ -30,7 +28,7 @@ from voucherpool.batches.models import Batch, BatchCustomers
 from voucherpool.batches.schemas import most_vouchers, pool
 from voucherpool.customers.models import Customer
 from voucherpool.database import paging
-from voucherpool.database.model import db
+from voucherpool.database.model import AnyRow, db
 from voucherpool.database.paging import Page, Position
 from voucherpool.errors import BatchNotFound, InvalidInput, OfferNotFound
 from voucherpool.input.emails import email_key
@@ -39,7 +37,6 @@ from voucherpool.offers.models import Offer
 
 page_size = 20_000
 most_named = 20
-AnyRow = Row[*tuple[Any, ...]]
 
 
 def create(

@@ -1,7 +1,5 @@
 """The claims' route."""
 
-from typing import Any
-
 from voucherpool.claims import schemas, service
 from voucherpool.errors import (
     ClaimMismatch,
@@ -13,7 +11,7 @@ from voucherpool.errors import (
     VoucherNotFound,
 )
 from voucherpool.http.idempotency import write
-from voucherpool.http.openapi import Blueprint
+from voucherpool.http.openapi import Blueprint, Fields
 
 blueprint = Blueprint("claims", __name__, url_prefix="/vouchers")
 
@@ -33,6 +31,6 @@ refusals = (
 @blueprint.arguments(schemas.ClaimRequest())
 @write
 @blueprint.response(201, schemas.Claimed())
-def claim(body: dict[str, Any]) -> Any:
+def claim(body: Fields) -> service.Claimed:
     """Bind an unbound voucher of the offer to the customer, the one that expires first."""
     return service.claim(**body)

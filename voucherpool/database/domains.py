@@ -5,7 +5,7 @@ A CHECK of the table would be evaluated by every UPDATE, whichever columns it wr
 
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, MetaData, Numeric, Text, event, text
+from sqlalchemy import BigInteger, Connection, DateTime, MetaData, Numeric, Text, event, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -23,7 +23,7 @@ class Domain(TypeDecorator[Any]):
 
 
 @compiles(Domain, "postgresql")
-def _name(domain: Domain, *_: Any, **__: Any) -> str:
+def _name(domain: Domain, *_: object, **__: object) -> str:
     return domain.name
 
 
@@ -45,7 +45,7 @@ domains = (positive_count, positive_amount, finite_moment, reference, spelled_co
 
 
 @event.listens_for(MetaData, "before_create")
-def _create(_: MetaData, connection: Any, **__: Any) -> None:
+def _create(_: MetaData, connection: Any, **__: object) -> None:
     for domain in domains:
         base = domain.impl.compile(connection.dialect)
         rule = f"CONSTRAINT {domain.name}_check CHECK ({domain.rule})"
@@ -53,6 +53,6 @@ def _create(_: MetaData, connection: Any, **__: Any) -> None:
 
 
 @event.listens_for(MetaData, "after_drop")
-def _drop(_: MetaData, connection: Any, **__: Any) -> None:
+def _drop(_: MetaData, connection: Connection, **__: object) -> None:
     for domain in domains:
         connection.execute(text(f"DROP DOMAIN {domain.name}"))

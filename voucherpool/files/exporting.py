@@ -3,36 +3,35 @@
 import csv
 from collections.abc import Callable
 from io import TextIOWrapper
-from typing import IO, Any
+from typing import IO
 
-from sqlalchemy import ColumnElement, Select, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, case, func, literal, or_, select
 
 from voucherpool.batches import service as batches
 from voucherpool.customers.models import Customer
-from voucherpool.database.model import db
+from voucherpool.database.model import AnySelect, db
 from voucherpool.files import layout
 from voucherpool.offers import service as offers
 from voucherpool.vouchers.models import Voucher
 
 page_size = 5000
 
-Vouchers = Select[*tuple[Any, ...]]
-Progress = Callable[[int], Any]
+Progress = Callable[[int], object]
 
 
-def of_offer(offer_id: int) -> Vouchers:
+def of_offer(offer_id: int) -> AnySelect:
     """Return the query of an offer's vouchers. Raises OfferNotFound."""
     offers.read(offer_id)
     return vouchers.where(Voucher.offer_id == offer_id)
 
 
-def of_batch(batch_id: int) -> Vouchers:
+def of_batch(batch_id: int) -> AnySelect:
     """Return the query of a batch's vouchers. Raises BatchNotFound."""
     batches.read(batch_id)
     return vouchers.where(Voucher.batch_id == batch_id)
 
 
-def count(chosen: Vouchers) -> int:
+def count(chosen: AnySelect) -> int:
     """Return how many vouchers the query gives."""
     rows = chosen.order_by(None).with_only_columns(func.count(), maintain_column_froms=True)
     total: int = db.session.execute(rows).scalar_one()
@@ -40,7 +39,7 @@ def count(chosen: Vouchers) -> int:
 
 
 def write(
-    file: IO[bytes], chosen: Vouchers, progress: Callable[[int], Any] = lambda _: None
+    file: IO[bytes], chosen: AnySelect, progress: Callable[[int], object] = lambda _: None
 ) -> None:
     """Write the vouchers of the query, as they are at one moment, and go to the file's start.
 
@@ -58,12 +57,12 @@ def write(
     file.seek(0)
 
 
-def _cell(column: ColumnElement[Any]) -> ColumnElement[Any]:
+def _cell(column: ColumnElement[str]) -> ColumnElement[str]:
     is_formula = column.op("~")(literal(layout.formula))
     return case((is_formula, literal("'") + column), else_=column)
 
 
-def _moment(column: ColumnElement[Any]) -> ColumnElement[Any]:
+def _moment(column: ColumnElement[str]) -> ColumnElement[str]:
     """Write a moment as the routes do: in UTC, its fraction without zeros at the end."""
     spelt = func.to_char(func.timezone("UTC", column), 'YYYY-MM-DD"T"HH24:MI:SS.US')
     return func.rtrim(func.rtrim(spelt, "0"), ".") + "Z"

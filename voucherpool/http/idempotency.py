@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from decimal import Decimal
 from functools import wraps
-from typing import Any, NamedTuple, ParamSpec
+from typing import NamedTuple, ParamSpec
 
 from flask import Flask, Response, current_app, g, request
 from psycopg2.errors import UniqueViolation
@@ -123,8 +123,8 @@ def _writer(
     return run
 
 
-def _names_itself(body: Any) -> bool:
-    return any(name in body for name in references)
+def _names_itself(body: object) -> bool:
+    return isinstance(body, dict) and any(name in body for name in references)
 
 
 def purge() -> int:
@@ -188,7 +188,7 @@ def _fingerprint() -> bytes:
     return hashlib.sha256(canonical.encode()).digest()
 
 
-def _value() -> Any:
+def _value() -> object:
     """Return the value of a JSON body; of an uploaded file, its digest and the query."""
     if "upload_digest" in g:
         return [g.upload_digest, request.args]

@@ -20,9 +20,11 @@ from voucherpool.http import headers, problems
 from voucherpool.http.authentication import public, requires
 from voucherpool.http.idempotency import acceptable
 from voucherpool.http.parsing import Parser
-from voucherpool.input.fields import Amount, Cursor, PageSize, Percentage, Timestamp
+from voucherpool.input.fields import Amount, Cursor, Timestamp
 
-View = TypeVar("View", bound=Callable[..., Any])
+View = TypeVar("View", bound=Callable[..., object])
+Fields = dict[str, Any]
+"""What a schema read from a body or a query, by the names of its fields."""
 
 always_possible = (
     errors.MalformedJson,
@@ -40,10 +42,8 @@ always_possible = (
 
 kinds = {
     Amount: ("number", None),
-    Percentage: ("number", None),
     Timestamp: ("string", "date-time"),
     Cursor: ("string", None),
-    PageSize: ("integer", None),
 }
 """What our types of fields are in the document: type and format."""
 
@@ -139,8 +139,7 @@ class Blueprint(flask_smorest.Blueprint):
                 responses=_responses(*always_possible, *repeats, *refusals),
                 **({"parameters": [idempotency_key]} if writes else {}),
             )
-            again: Any = retrying(view)
-            guarded: View = requires(scope)(document(again))
+            guarded: View = requires(scope)(document(retrying(view)))
             return guarded
 
         return decorate
@@ -157,7 +156,7 @@ refusal_headers = {
 """What comes with a refusal, by its status."""
 
 
-def _responses(*refusals: type[errors.VoucherPoolError]) -> dict[str, Any]:
+def _responses(*refusals: type[errors.VoucherPoolError]) -> dict[str, object]:
     responses: dict[str, Any] = {}
     for refusal in refusals:
         response = responses.setdefault(

@@ -1,7 +1,7 @@
 """Reads a request's body or query into a schema; every refusal is one of our errors."""
 
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import marshmallow
 from flask import Request
@@ -20,7 +20,7 @@ class Parser(FlaskParser):
         "query": marshmallow.RAISE,
     }
 
-    def load_json(self, req: Request, schema: marshmallow.Schema) -> Any:
+    def load_json(self, req: Request, schema: marshmallow.Schema) -> object:
         """Return the body's value, or `missing` for an empty body."""
         # Storefronts and `curl -d` often name no type, or a wrong one, so only what cannot be JSON
         # is refused by its name.
@@ -30,7 +30,7 @@ class Parser(FlaskParser):
         body = req.get_data(cache=True)
         return strict_json.parse(body) if body else missing
 
-    def load_querystring(self, req: Request, schema: marshmallow.Schema) -> Any:
+    def load_querystring(self, req: Request, schema: marshmallow.Schema) -> object:
         """Return the query's parameters; without a query a JSON body may give them."""
         if not req.args:
             return self.load_json(req, schema)

@@ -2,7 +2,6 @@
 
 import time
 from threading import Lock
-from typing import Any
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -51,11 +50,13 @@ def livez() -> dict[str, str]:
 @blueprint.public
 @blueprint.alt_response(503, schema=Ready())
 @blueprint.response(200, Ready())
-def readyz() -> Any:
+def readyz() -> tuple[dict[str, str], int]:
     """Say whether the database takes writes, keeps them, and is not behind this code."""
     memory: Memory = current_app.extensions["readiness"]
     reason = memory.why_not_ready()
-    return ({"status": "not ready", "reason": reason}, 503) if reason else {"status": "ready"}
+    return (
+        ({"status": "not ready", "reason": reason}, 503) if reason else ({"status": "ready"}, 200)
+    )
 
 
 class Memory:

@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from threading import Condition
-from typing import Any
 
 from flask import Flask, current_app, g
 from sqlalchemy import (
@@ -32,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
-from voucherpool.database.model import Model, db
+from voucherpool.database.model import AnyRow, Model, db
 from voucherpool.database.transactions import after_commit
 from voucherpool.errors import DatabaseUnavailable, TooManyFailedAttempts
 from voucherpool.input.emails import email_key
@@ -81,7 +80,7 @@ class Memory:
         """Return the subjects of which misses are known."""
         return list(self._misses)
 
-    def learn(self, rows: Collection[Any], asked: Collection[bytes] = ()) -> None:
+    def learn(self, rows: Collection[AnyRow], asked: Collection[bytes] = ()) -> None:
         """Remember the misses in the rows; subjects `asked` for that are in none have no more.
 
         A row has the `subject`, its `miss_count` and the seconds `left` of its minute.
@@ -181,7 +180,7 @@ def forget_old_misses() -> int:
     return len(gone.all())
 
 
-def _count(rows: list[dict[str, Any]]) -> Executable:
+def _count(rows: list[dict[str, object]]) -> Executable:
     fresh = insert(Misses.__table__).values(rows)
     return fresh.on_conflict_do_update(
         index_elements=["subject"],

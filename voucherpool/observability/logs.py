@@ -60,7 +60,7 @@ class Formatter(JsonFormatter):
         return "\n\n".join(reversed(parts))
 
 
-def access_line(message: str, **fields: Any) -> str:
+def access_line(message: str, **fields: object) -> str:
     """Return the line of one request, like the Formatter writes it; nothing in it is foreign."""
     moment = datetime.now(UTC).isoformat()
     named = {"level": "INFO", "logger": "voucherpool.access", "message": message}
@@ -75,7 +75,7 @@ def without_personal(message: str) -> str:
     return personal.sub("…", message)
 
 
-def settings() -> dict[str, Any]:
+def settings() -> dict[str, object]:
     """Return the configuration for logging.config.dictConfig: everything to standard error.
 
     Nothing is looked up for a record that no line shows

@@ -13,6 +13,7 @@ from datetime import timedelta
 from functools import partial
 from itertools import chain
 from threading import Event
+from types import FrameType
 from typing import Any
 
 from voucherpool.archive import moving, partitions
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 idle_seconds = 1.0
 seconds_between_rounds = 24 * 60 * 60.0
 
+Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 Pieces = Mapping[str, Callable[[], bool]]
 
 
@@ -120,7 +122,7 @@ def run(pieces: Pieces) -> None:
     """Do the pieces in turn until SIGTERM or SIGINT; the one that has begun is finished."""
     logging.config.dictConfig(logs.settings())
     stopping = Event()
-    _on_stop_signals(lambda *_: stopping.set())
+    on_stop_signals(lambda *_: stopping.set())
     log.info("The worker begins.")
     while not stopping.is_set():
         # Every piece gets its turn: much work of one kind does not keep the others waiting.
@@ -143,6 +145,7 @@ def _attempt(name: str, piece: Callable[[], bool]) -> bool:
     return False
 
 
-def _on_stop_signals(action: Any) -> None:
+def on_stop_signals(action: Handler) -> None:
+    """Let SIGINT and SIGTERM do this."""
     signal.signal(signal.SIGINT, action)
     signal.signal(signal.SIGTERM, action)

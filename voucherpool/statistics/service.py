@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import text
 
@@ -17,7 +17,7 @@ from voucherpool.offers import service as offers
 
 shown_days = 90
 
-Statistics = Mapping[str, Any]
+Statistics = Mapping[str, object]
 Sums = dict[str | None, Decimal]
 
 
@@ -69,7 +69,7 @@ def _counts(events: Iterable[Event]) -> dict[str, int]:
     return counts
 
 
-def _sums(events: Iterable[Event]) -> list[dict[str, Any]]:
+def _sums(events: Iterable[Event]) -> list[dict[str, object]]:
     """Return the sum of each currency of which there is an amount, '' standing for none."""
     sums: dict[str, Decimal] = defaultdict(Decimal)
     for event in events:
@@ -81,7 +81,7 @@ def _sums(events: Iterable[Event]) -> list[dict[str, Any]]:
     ]
 
 
-def _days(events: Iterable[Event]) -> list[dict[str, Any]]:
+def _days(events: Iterable[Event]) -> list[dict[str, object]]:
     by_day: dict[date, list[Event]] = defaultdict(list)
     for event in events:
         by_day[event.day].append(event)

@@ -7,7 +7,7 @@ and the customer who asks, by PostgreSQL's clock.
 import uuid
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -129,12 +129,12 @@ class Seen(NamedTuple):
     earlier_reversed_at: datetime | None
 
 
-def request(code: str, email: str, **values: Any) -> dict[str, Any]:
+def request(code: str, email: str, **values: object) -> dict[str, object]:
     """Return the parameters that name a voucher and a customer to the statements."""
     return {"key": codes.normal_form(code), "email": email_key(email), **values}
 
 
-def look(request: dict[str, Any]) -> Seen:
+def look(request: dict[str, object]) -> Seen:
     """Return what the voucher is to the customer; raise CustomerNotFound or VoucherNotFound.
 
     The archive is asked about what would be a failed attempt, another customer's voucher included,
@@ -169,7 +169,7 @@ def refusal(seen: Seen, *, of_order: bool = True) -> VoucherPoolError | None:
     return None
 
 
-def check(code: str, email: str, order_amount: Decimal | None = None) -> dict[str, Any]:
+def check(code: str, email: str, order_amount: Decimal | None = None) -> dict[str, object]:
     """Say whether the voucher would redeem for the customer now; change nothing.
 
     `reason` is the code of the error that redeeming would raise.

@@ -3,12 +3,11 @@
 Counted from the ledger, and from the totals that the archive writes when it takes rows out of it.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Select,
     bindparam,
     func,
     or_,
@@ -17,6 +16,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
+from voucherpool.database.model import AnySelect
 from voucherpool.database.statements import Statement
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers.archived import CustomerTotals
@@ -85,7 +85,7 @@ class ExhaustedOffer(NamedTuple):
     id: int
 
 
-def _exhausted() -> Select[*tuple[Any, ...]]:
+def _exhausted() -> AnySelect:
     hot = (
         select(_ledger.offer_id, func.count().label("redemption_count"))
         .where(_ledger.customer_id == _customer_id, _ledger.reversed_at.is_(None))

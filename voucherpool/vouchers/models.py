@@ -3,7 +3,6 @@
 import uuid
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import (
     CheckConstraint,
@@ -104,7 +103,7 @@ class Voucher(Model):
     used_at: Mapped[datetime | None]
     frozen_discount: Mapped[Decimal | None] = mapped_column(domains.positive_amount)
     disabled_at: Mapped[datetime | None]
-    holds: Mapped[dict[str, Any] | None] = mapped_column(domains.open_holds)
+    holds: Mapped[dict[str, object] | None] = mapped_column(domains.open_holds)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     claimed_at: Mapped[datetime | None]
     # No foreign key, which would slow bulk generation by a third: whoever writes it holds the row.

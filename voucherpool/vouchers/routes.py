@@ -1,9 +1,8 @@
 """The vouchers' routes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import wraps
-from typing import Any
 
 from flask import Response, url_for
 
@@ -25,7 +24,7 @@ from voucherpool.errors import (
 )
 from voucherpool.http import throttle
 from voucherpool.http.idempotency import write, write_in_one_statement
-from voucherpool.http.openapi import Blueprint
+from voucherpool.http.openapi import Blueprint, Fields
 from voucherpool.input.emails import email_key
 from voucherpool.vouchers import eligibility, holding, issuing, listing, redeeming, schemas, support
 
@@ -49,7 +48,7 @@ def watched(view: Callable[..., Response]) -> Callable[..., Response]:
     """
 
     @wraps(view)
-    def run(body: dict[str, Any]) -> Response:
+    def run(body: Fields) -> Response:
         with throttle.guess(body["email"]):
             try:
                 return view(body)
@@ -74,7 +73,7 @@ def _count_miss(email: str) -> None:
 @blueprint.arguments(schemas.GenerateRequest())
 @write
 @blueprint.response(201, schemas.Code())
-def generate(body: dict[str, Any]) -> dict[str, str]:
+def generate(body: Fields) -> dict[str, str]:
     """Issue a voucher.
 
     Makes the offer if its name is new, otherwise gives it the discount, which then holds for
@@ -89,7 +88,7 @@ def generate(body: dict[str, Any]) -> dict[str, str]:
 @watched
 @write_in_one_statement
 @blueprint.response(201, schemas.Redeemed())
-def validate(body: dict[str, Any]) -> Any:
+def validate(body: Fields) -> redeeming.Redeemed:
     """Redeem a voucher: take one use of it, the customer's held one if there is one."""
     # The customer's own open hold is found without its id, and one that is over forbids nothing.
     body.pop("hold_id", None)
@@ -100,7 +99,7 @@ def validate(body: dict[str, Any]) -> Any:
 @blueprint.guarded("read", TooManyFailedAttempts)
 @blueprint.arguments(schemas.RedeemRequest())
 @blueprint.response(200, schemas.Checked())
-def check(body: dict[str, Any]) -> Any:
+def check(body: Fields) -> dict[str, object]:
     """Say whether a voucher would redeem now; change nothing."""
     with throttle.guess(body["email"]):
         checked = eligibility.check(body["code"], body["email"], body.get("order_amount"))
@@ -116,7 +115,7 @@ def check(body: dict[str, Any]) -> Any:
 @watched
 @write_in_one_statement
 @blueprint.response(201, schemas.Held())
-def hold(body: dict[str, Any]) -> Any:
+def hold(body: Fields) -> holding.Hold:
     """Reserve one use of a voucher; the customer's open hold on it is extended."""
     return holding.hold(**body)
 
@@ -126,7 +125,7 @@ def hold(body: dict[str, Any]) -> Any:
 @blueprint.arguments(schemas.ReleaseRequest())
 @write
 @blueprint.response(204)
-def release(body: dict[str, Any]) -> None:
+def release(body: Fields) -> None:
     """End a hold; one that is over stays so."""
     holding.release(**body)
 
@@ -135,13 +134,13 @@ def release(body: dict[str, Any]) -> None:
 @blueprint.guarded("read", CustomerNotFound)
 @blueprint.arguments(schemas.ListRequest(), location="query")
 @blueprint.response(200, schemas.ListedVoucher(many=True), headers={"Link": next_page})
-def list_vouchers(query: dict[str, Any]) -> Any:
+def list_vouchers(query: Fields) -> tuple[Sequence[object], dict[str, str]]:
     """List the vouchers of a customer that would redeem now, oldest expiry first."""
     page = listing.list_redeemable(query["email"], query["limit"], query.get("cursor"))
     return page.items, _link_to_next(query, page)
 
 
-def _link_to_next(query: dict[str, Any], page: Page) -> dict[str, str]:
+def _link_to_next(query: Fields, page: Page) -> dict[str, str]:
     """Return the header that leads to the next page (RFC 8288), if there is one."""
     if page.next is None:
         return {}
@@ -153,7 +152,7 @@ def _link_to_next(query: dict[str, Any], page: Page) -> dict[str, str]:
 @blueprint.guarded("admin", VoucherNotFound)
 @blueprint.arguments(schemas.CodeRequest())
 @blueprint.response(200, schemas.VoucherRecord())
-def lookup(body: dict[str, Any]) -> Any:
+def lookup(body: Fields) -> support.Record:
     """Show all there is to know of a voucher."""
     return support.lookup(**body)
 
@@ -163,7 +162,7 @@ def lookup(body: dict[str, Any]) -> Any:
 @blueprint.arguments(schemas.CodeRequest())
 @write
 @blueprint.response(200, schemas.VoucherRecord())
-def disable(body: dict[str, Any]) -> Any:
+def disable(body: Fields) -> support.Record:
     """Refuse a voucher from now on, until it is enabled."""
     return support.disable(**body)
 
@@ -173,6 +172,6 @@ def disable(body: dict[str, Any]) -> Any:
 @blueprint.arguments(schemas.CodeRequest())
 @write
 @blueprint.response(200, schemas.VoucherRecord())
-def enable(body: dict[str, Any]) -> Any:
+def enable(body: Fields) -> support.Record:
     """Let a disabled voucher be redeemed again."""
     return support.enable(**body)

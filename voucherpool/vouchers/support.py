@@ -1,9 +1,10 @@
 """What support staff see of a voucher and do with it."""
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
 
 from sqlalchemy import (
+    ColumnElement,
     Text,
     and_,
     bindparam,
@@ -26,6 +27,8 @@ from voucherpool.vouchers import codes, eligibility, ledger
 from voucherpool.vouchers.archived import archived_vouchers, including_archive
 from voucherpool.vouchers.models import Redemption, RefusedAttempt, Voucher, open_holds
 
+Record = Mapping[str, object]
+
 attempts_kept = 20
 """How many refused attempts of one voucher are kept, the newest."""
 
@@ -38,7 +41,7 @@ history_shown = 100
 """How many redemptions of one voucher are shown, the newest."""
 
 
-def lookup(code: str) -> Mapping[str, Any]:
+def lookup(code: str) -> Record:
     """Return the whole record of a voucher with its holds, redemptions and refused attempts.
 
     Raises VoucherNotFound.
@@ -50,12 +53,12 @@ def lookup(code: str) -> Mapping[str, Any]:
     return {
         **voucher,
         "holds": db.session.execute(_holds, key).all(),
-        "redemptions": db.session.execute(_redemptions, key).all(),
+        "redemptions": db.session.execute(shown_redemptions, key).all(),
         "refused_attempts": db.session.execute(_attempts, key).all(),
     }
 
 
-def disable(code: str) -> Mapping[str, Any]:
+def disable(code: str) -> Record:
     """Refuse a voucher from now on, until it is enabled; return its record.
 
     Raises VoucherNotFound and VoucherArchived.
@@ -64,7 +67,7 @@ def disable(code: str) -> Mapping[str, Any]:
     return lookup(code)
 
 
-def enable(code: str) -> Mapping[str, Any]:
+def enable(code: str) -> Record:
     """Let a disabled voucher be redeemed again; return its record.
 
     Raises VoucherNotFound and VoucherArchived.
@@ -73,7 +76,7 @@ def enable(code: str) -> Mapping[str, Any]:
     return lookup(code)
 
 
-def _change(code: str, disabled_at: Any) -> None:
+def _change(code: str, disabled_at: ColumnElement[datetime] | ColumnElement[None]) -> None:
     voucher = db.session.get(Voucher, codes.normal_form(code), with_for_update=True)
     if voucher is None:
         lookup(code)
@@ -136,7 +139,7 @@ _holds = text(f"""
     WHERE code_key = :key
     ORDER BY until""")
 
-_redemptions = (
+shown_redemptions = (
     ledger.redemptions.where(Redemption.code_key == bindparam("key"))
     .order_by(Redemption.redeemed_at.desc())
     .limit(history_shown)
