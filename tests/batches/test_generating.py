@@ -233,14 +233,14 @@ def test_a_lost_connection_leaves_whole_chunks_and_fails_nothing(
 
     place, name = {
         "before it writes": (codes, "random_characters"),
-        "after it wrote": (generating, "_count"),
+        "after it wrote": (generating.counts, "count"),
     }[moment]
     real = getattr(place, name)
     with app.app_context():
         worker.add_chunk_to_batch()
         with monkeypatch.context() as broken:
-            broken.setattr(place, name, lambda *given: lose() or real(*given))
-            assert worker._attempt("batches", worker.add_chunk_to_batch) is False
+            broken.setattr(place, name, lambda *it, **of: lose() or real(*it, **of))
+            assert worker.attempt("batches", worker.add_chunk_to_batch) is False
     assert "trying again" in caplog.text
     assert client.get(path).json["created"] == 100
     work()

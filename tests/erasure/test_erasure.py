@@ -350,7 +350,7 @@ def test_an_erasure_waits_for_the_failed_attempt_that_is_being_counted(
     client, make, erase, dump, monkeypatch
 ):
     make.customer()
-    count = throttle._count
+    count = throttle.counting
 
     def count_and_erase(rows):
         threads.append(Thread(target=erase))
@@ -360,7 +360,7 @@ def test_an_erasure_waits_for_the_failed_attempt_that_is_being_counted(
         return count(rows)
 
     threads = []
-    monkeypatch.setattr(throttle, "_count", count_and_erase)
+    monkeypatch.setattr(throttle, "counting", count_and_erase)
     post(client, "/vouchers/check", {"code": "0000-0000-0000", "email": ana})
     threads[0].join(10)
     assert traces(dump(), ana) == []

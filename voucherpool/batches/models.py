@@ -38,10 +38,7 @@ class Batch(Model):
         Index("batches_offer_id_id_idx", "offer_id", "id"),
         # Finds work to do, the batch that has the least first.
         Index(
-            "batches_unfinished_idx",
-            "created",
-            "id",
-            postgresql_where=text("finished_at IS NULL"),
+            "batches_unfinished_idx", "created", "id", postgresql_where=text("finished_at IS NULL")
         ),
     )
 

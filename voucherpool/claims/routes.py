@@ -15,19 +15,13 @@ from voucherpool.http.openapi import Blueprint, Fields
 
 blueprint = Blueprint("claims", __name__, url_prefix="/vouchers")
 
-refusals = (
-    CustomerNotFound,
-    OfferNotFound,
-    VoucherNotFound,
-    OfferNotActive,
-    CustomerLimitReached,
-    PoolEmpty,
-    ClaimMismatch,
-)
-
 
 @blueprint.post("/claim")
-@blueprint.guarded("issue", *refusals)
+@blueprint.guarded(
+    "issue",
+    *(CustomerNotFound, OfferNotFound, VoucherNotFound),
+    *(OfferNotActive, CustomerLimitReached, PoolEmpty, ClaimMismatch),
+)
 @blueprint.arguments(schemas.ClaimRequest())
 @write
 @blueprint.response(201, schemas.Claimed())

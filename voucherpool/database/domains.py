@@ -37,9 +37,7 @@ finite_moment = Domain("finite_moment", _at_any_time(), "isfinite(VALUE)")
 reference = Domain("reference", Text(), "VALUE <> ''")
 spelled_code = Domain("spelled_code", Text(), "VALUE ~ '^[ -]*([0-9A-Za-z][ -]*){4,64}$'")
 open_holds = Domain(
-    "holds",
-    JSONB(none_as_null=True),
-    "jsonb_typeof(VALUE) = 'object' AND VALUE <> '{}'",
+    "holds", JSONB(none_as_null=True), "jsonb_typeof(VALUE) = 'object' AND VALUE <> '{}'"
 )
 domains = (positive_count, positive_amount, finite_moment, reference, spelled_code, open_holds)
 

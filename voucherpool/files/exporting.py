@@ -38,9 +38,7 @@ def count(chosen: AnySelect) -> int:
     return total
 
 
-def write(
-    file: IO[bytes], chosen: AnySelect, progress: Callable[[int], object] = lambda _: None
-) -> None:
+def write(file: IO[bytes], chosen: AnySelect, progress: Progress = lambda _: None) -> None:
     """Write the vouchers of the query, as they are at one moment, and go to the file's start.
 
     The caller's transaction carries the cursor, and its statements may take their time. Tells

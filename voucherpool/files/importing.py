@@ -30,7 +30,7 @@ from sqlalchemy.types import TypeEngine
 
 from voucherpool.customers.models import Customer
 from voucherpool.database.model import AnySelect, db
-from voucherpool.database.transactions import after_commit, lift_timeout
+from voucherpool.database.transactions import after_commit, lift_timeout, require_future
 from voucherpool.errors import InvalidInput
 from voucherpool.files import reading
 from voucherpool.files.layout import Row
@@ -64,7 +64,8 @@ def load(
     is_amount = offer.discount_type == "fixed_amount"
     readers = reading.readers(offer.currency_decimals if is_amount else None)
     lift_timeout()
-    _refuse_past(expires_at)
+    if expires_at:
+        require_future(expires_at)
     incoming.create(db.session.connection(), checkfirst=False)
     refusals = Refusals()
     with open(path, "rb") as file:
@@ -75,11 +76,6 @@ def load(
     counts.count(offer.id, issued=imported)
     after_commit(lambda: metrics.issued.inc(imported))
     return imported
-
-
-def _refuse_past(expires_at: datetime | None) -> None:
-    if expires_at and not db.session.scalar(select(literal(expires_at) > func.now())):
-        raise InvalidInput({"expiry": ["Must be in the future."]})
 
 
 def _fill(

@@ -228,10 +228,7 @@ settle = Statement(
     tuple,
     update(IdempotencyKey.__table__)
     .where(IdempotencyKey.key == bindparam("this"))
-    .values(
-        status=bindparam("code", type_=BigInteger),
-        body=bindparam("text", type_=Text),
-    ),
+    .values(status=bindparam("code", type_=BigInteger), body=bindparam("text", type_=Text)),
 )
 
 replace_body = (

@@ -20,7 +20,7 @@ from voucherpool.http import headers, problems
 from voucherpool.http.authentication import public, requires
 from voucherpool.http.idempotency import acceptable
 from voucherpool.http.parsing import Parser
-from voucherpool.input.fields import Amount, Cursor, Timestamp
+from voucherpool.input.fields import Amount, Cursor
 
 View = TypeVar("View", bound=Callable[..., object])
 Fields = dict[str, Any]
@@ -38,14 +38,6 @@ always_possible = (
     errors.DatabaseUnavailable,
     errors.OutcomeUnknown,
 )
-
-
-kinds = {
-    Amount: ("number", None),
-    Timestamp: ("string", "date-time"),
-    Cursor: ("string", None),
-}
-"""What our types of fields are in the document: type and format."""
 
 
 idempotency_key = {
@@ -202,8 +194,8 @@ def init_app(app: Flask) -> Api:
     )
     app.url_map.converters["id"] = IdConverter
     api = Api(app)
-    for field, (kind, form) in kinds.items():
-        api.register_field(field, kind, form)
+    api.register_field(Amount, "number", None)
+    api.register_field(Cursor, "string", None)
     api.register_converter(
         IdConverter, lambda converter: {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
     )

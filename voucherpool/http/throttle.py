@@ -66,14 +66,14 @@ class Memory:
         self._misses: dict[bytes, tuple[int, float]] = {}  # and until when, by the monotonic clock
         self._undecided: list[str] = []
         self._decided = Condition()
-        self._renewed_at = -renewed_after_seconds
+        self.renewed_at = -renewed_after_seconds
 
     def is_old(self) -> bool:
         """Tell one caller a second that the other workers' counts may have changed."""
         now = time.monotonic()
-        old = now - self._renewed_at >= renewed_after_seconds
+        old = now - self.renewed_at >= renewed_after_seconds
         if old:
-            self._renewed_at = now
+            self.renewed_at = now
         return old
 
     def subjects(self) -> list[bytes]:
@@ -160,7 +160,7 @@ def count_miss(email: str | None) -> None:
         for subject, limit in sorted((digest(name), most) for name, most in _limits(email).items())
     ]
     memory: Memory = current_app.extensions["throttle"]
-    counts = db.session.execute(_count(rows)).all()
+    counts = db.session.execute(counting(rows)).all()
     after_commit(lambda: memory.learn(counts))
     for row in counts:
         if row.miss_count > row.miss_limit:
@@ -180,7 +180,7 @@ def forget_old_misses() -> int:
     return len(gone.all())
 
 
-def _count(rows: list[dict[str, object]]) -> Executable:
+def counting(rows: list[dict[str, object]]) -> Executable:
     fresh = insert(Misses.__table__).values(rows)
     return fresh.on_conflict_do_update(
         index_elements=["subject"],

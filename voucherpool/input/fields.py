@@ -103,7 +103,7 @@ class Percentage(Amount):
         super().__init__(above_zero=True, **options)
 
 
-class Timestamp(fields.Field[datetime]):
+class Timestamp(fields.DateTime):
     """A moment from 2000 to 2199 as RFC 3339 writes it, with its offset; answered in UTC."""
 
     def __init__(self, **options: Any) -> None:

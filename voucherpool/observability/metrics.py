@@ -24,9 +24,7 @@ in_progress = Gauge(
     multiprocess_mode="livesum",
 )
 threads = Gauge(
-    "voucherpool_threads",
-    "Threads that there are for requests.",
-    multiprocess_mode="livesum",
+    "voucherpool_threads", "Threads that there are for requests.", multiprocess_mode="livesum"
 )
 
 

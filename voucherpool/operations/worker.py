@@ -126,19 +126,20 @@ def run(pieces: Pieces) -> None:
     log.info("The worker begins.")
     while not stopping.is_set():
         # Every piece gets its turn: much work of one kind does not keep the others waiting.
-        did_something = [_attempt(name, piece) for name, piece in pieces.items()]
+        did_something = [attempt(name, piece) for name, piece in pieces.items()]
         if not any(did_something):
             stopping.wait(idle_seconds)
     log.info("The worker ends.")
 
 
-def _attempt(name: str, piece: Callable[[], bool]) -> bool:
+def attempt(name: str, piece: Callable[[], bool]) -> bool:
+    """Do a piece and tell whether there was work; an error is logged, and the others go on."""
     try:
         return piece()
     except unusable as error:
         cause = type(error.orig).__name__
         log.warning("The database cannot be used (%s); trying again.", cause)
-    except Exception:  # the other pieces must go on
+    except Exception:
         log.exception("%s failed.", name)
     finally:
         db.session.remove()

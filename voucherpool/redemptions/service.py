@@ -4,17 +4,7 @@ import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import (
-    Text,
-    Update,
-    Uuid,
-    bindparam,
-    func,
-    null,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Text, Update, Uuid, bindparam, func, null, or_, select, update
 
 from voucherpool.customers import service as customers
 from voucherpool.customers.models import Customer

@@ -18,7 +18,6 @@ from voucherpool.offers import service as offers
 shown_days = 90
 
 Statistics = Mapping[str, object]
-Sums = dict[str | None, Decimal]
 
 
 class Event(NamedTuple):

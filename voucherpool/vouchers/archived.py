@@ -124,9 +124,9 @@ def archived_codes(keys: Sequence[str]) -> set[str]:
     Ask after the codes were inserted, in the same transaction: an insert that waited for the
     archiver is done when the archive has the voucher.
     """
-    return set(db.session.scalars(_archived, {"keys": list(keys)}))
+    return set(db.session.scalars(of_archive, {"keys": list(keys)}))
 
 
-_archived = select(archived_vouchers.c.code_key).where(
+of_archive = select(archived_vouchers.c.code_key).where(
     archived_vouchers.c.code_key == any_(bindparam("keys", type_=ARRAY(Text)))
 )

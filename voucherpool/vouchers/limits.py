@@ -5,15 +5,7 @@ Counted from the ledger, and from the totals that the archive writes when it tak
 
 from typing import NamedTuple
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    bindparam,
-    func,
-    or_,
-    select,
-    union_all,
-)
+from sqlalchemy import BigInteger, ColumnElement, bindparam, func, or_, select, union_all
 from sqlalchemy.orm import aliased
 
 from voucherpool.database.model import AnySelect

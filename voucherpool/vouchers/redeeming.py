@@ -135,9 +135,7 @@ _holds_of_others = literal_column(
 )
 
 take_free = Statement(
-    "redeem",
-    Redeemed,
-    _take(Voucher.holds.is_(None), Offer.max_redemptions_per_customer.is_(None)),
+    "redeem", Redeemed, _take(Voucher.holds.is_(None), Offer.max_redemptions_per_customer.is_(None))
 )
 """Nearly every redemption: of a voucher that nobody holds, of an offer without a limit."""
 

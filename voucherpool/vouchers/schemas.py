@@ -65,10 +65,15 @@ class Code(Answer):
     code = fields.String(required=True)
 
 
-class VoucherRequest(Schema):
-    """A voucher, in any spelling of its code, and the customer who asks."""
+class CodeRequest(Schema):
+    """A voucher, in any spelling of its code."""
 
     code = AnyCode(required=True)
+
+
+class VoucherRequest(CodeRequest):
+    """A voucher, in any spelling of its code, and the customer who asks."""
+
     email = Email(required=True)
 
 
@@ -93,12 +98,6 @@ class ReleaseRequest(Schema):
     """A hold to end."""
 
     hold_id = fields.UUID(required=True)
-
-
-class CodeRequest(Schema):
-    """A voucher, in any spelling of its code."""
-
-    code = AnyCode(required=True)
 
 
 class Discount(Sparse):

@@ -91,11 +91,7 @@ def remember(refusal: VoucherPoolError, code: str, email: str) -> None:
     The reason of an attempt on a stranger's voucher is the true one, which the customer was not
     told. Nor does the time it takes tell, so that of an unknown code is kept as well.
     """
-    attempt = {
-        "key": codes.normal_form(code),
-        "email": email_key(email),
-        "reason": refusal.code(),
-    }
+    attempt = {"key": codes.normal_form(code), "email": email_key(email), "reason": refusal.code()}
     kept_under = db.session.scalar(remember_one, attempt)
     db.session.execute(forget_surplus, {"key": kept_under})
 
