@@ -88,7 +88,7 @@ def test_codes_have_the_spelling_asked_for_and_redeem(
         assert re.fullmatch(spelling.replace("X", digit), row.code)
         assert re.fullmatch(normal.replace("X", digit), row.code_key)
         assert row.code_key == codes.normal_form(row.code)
-    redeemed = client.post("/vouchers/validate", json={"code": row.code.lower(), "email": ana})
+    redeemed = client.redeem(row.code.lower())
     assert redeemed.status_code == 201
 
 
@@ -100,7 +100,7 @@ def test_a_frozen_discount_is_that_of_the_moment_in_which_the_batch_was_asked_fo
     sql("UPDATE offers SET discount = 50")
     work()
     [(code,)] = sql("SELECT code FROM vouchers")
-    redeemed = client.post("/vouchers/validate", json={"code": code, "email": ana})
+    redeemed = client.redeem(code)
     assert redeemed.json["discount"] == 22.1
 
 

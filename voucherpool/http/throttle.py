@@ -181,6 +181,7 @@ def forget_old_misses() -> int:
 
 
 def counting(rows: list[dict[str, object]]) -> Executable:
+    """Build the statement that adds a miss to the count of each subject."""
     fresh = insert(Misses.__table__).values(rows)
     return fresh.on_conflict_do_update(
         index_elements=["subject"],
