@@ -26,7 +26,7 @@ def start(voucherpool, tmp_path):
 
     def run(port, **environ):
         directory = str(tmp_path / "var")
-        return voucherpool("start", "--directory", directory, PORT=str(port), **environ)
+        return voucherpool("start", "--directory", directory, **{"PORT": str(port), **environ})
 
     return run
 

@@ -20,7 +20,6 @@ from voucherpool.errors import (
     VoucherArchived,
     VoucherExists,
     VoucherNotFound,
-    VoucherPoolError,
 )
 from voucherpool.http import throttle
 from voucherpool.http.idempotency import write, write_in_one_statement
@@ -35,10 +34,8 @@ next_page = {
     "schema": {"type": "string", "pattern": '^<.+>; rel="next"$'},
 }
 
-Errors = tuple[type[VoucherPoolError], ...]
-
-refusals: Errors = eligibility.refusals
-refusals_of_orders: Errors = (OrderBelowMinimum, OrderMismatch, RedemptionReversed)
+refusals = eligibility.refusals
+refusals_of_orders = (OrderBelowMinimum, OrderMismatch, RedemptionReversed)
 
 
 def watched(view: Callable[..., Response]) -> Callable[..., Response]:
