@@ -1,6 +1,5 @@
 """What the batches' routes take and answer."""
 
-from itertools import islice
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
@@ -13,7 +12,7 @@ from voucherpool.vouchers.schemas import most_redemptions
 most_vouchers = 5_000_000
 most_named = 100  # wrong e-mails of an audience
 pool, all_customers = "pool", "all_customers"
-emails = fields.List(Email())
+email = Email()
 
 
 class Prefix(Text):
@@ -73,10 +72,17 @@ class Audience(fields.Field[str | list[str]]):
 
 def _emails(items: list[object]) -> list[str]:
     """Return the items, each an e-mail; raises ValidationError that names the first wrong ones."""
-    try:
-        return [email for email in emails.deserialize(items) if email]
-    except ValidationError as error:
-        raise ValidationError(dict(islice(error.messages_dict.items(), most_named))) from error
+    emails, wrong = [], {}
+    for place, item in enumerate(items):
+        try:
+            emails.append(email.deserialize(item))
+        except ValidationError as error:
+            wrong[place] = error.messages
+            if len(wrong) == most_named:
+                break
+    if wrong:
+        raise ValidationError(wrong)
+    return emails
 
 
 class NewBatch(Schema):

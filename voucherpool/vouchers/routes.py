@@ -20,6 +20,7 @@ from voucherpool.errors import (
     VoucherArchived,
     VoucherExists,
     VoucherNotFound,
+    VoucherPoolError,
 )
 from voucherpool.http import throttle
 from voucherpool.http.idempotency import write, write_in_one_statement
@@ -35,7 +36,11 @@ next_page = {
 }
 
 refusals = eligibility.refusals
-refusals_of_orders = (OrderBelowMinimum, OrderMismatch, RedemptionReversed)
+refusals_of_orders: tuple[type[VoucherPoolError], ...] = (
+    OrderBelowMinimum,
+    OrderMismatch,
+    RedemptionReversed,
+)
 
 
 def watched(view: Callable[..., Response]) -> Callable[..., Response]:
