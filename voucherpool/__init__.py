@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from flask import Flask
 from flask_migrate import Migrate
@@ -39,7 +39,7 @@ from voucherpool.redemptions import routes as redemptions
 from voucherpool.statistics import routes as statistics
 from voucherpool.vouchers import routes as vouchers
 
-View = TypeVar("View", bound=Callable[..., Any])
+View = TypeVar("View", bound=Callable[..., object])
 
 
 class Application(Flask):

@@ -63,24 +63,14 @@ class Config:
         return cls(
             database_url=_database_url(environ),
             open_mode=_one_of(environ, "VOUCHERPOOL_OPEN_MODE", ("", "loopback")) == "loopback",
-            workers=whole_number(environ, "WEB_CONCURRENCY", default=cls.workers, least=1, most=64),
-            threads=whole_number(
-                environ, "VOUCHERPOOL_THREADS", default=cls.threads, least=1, most=64
+            workers=_number(environ, "WEB_CONCURRENCY", cls.workers, most=64),
+            threads=_number(environ, "VOUCHERPOOL_THREADS", cls.threads, most=64),
+            port=_number(environ, "PORT", cls.port, most=65535),
+            failed_attempts_per_key=_number(
+                environ, "VOUCHERPOOL_FAILED_ATTEMPTS_PER_KEY", cls.failed_attempts_per_key
             ),
-            port=whole_number(environ, "PORT", default=cls.port, least=1, most=65535),
-            failed_attempts_per_key=whole_number(
-                environ,
-                "VOUCHERPOOL_FAILED_ATTEMPTS_PER_KEY",
-                default=cls.failed_attempts_per_key,
-                least=1,
-                most=1_000_000,
-            ),
-            failed_attempts_per_email=whole_number(
-                environ,
-                "VOUCHERPOOL_FAILED_ATTEMPTS_PER_EMAIL",
-                default=cls.failed_attempts_per_email,
-                least=1,
-                most=1_000_000,
+            failed_attempts_per_email=_number(
+                environ, "VOUCHERPOOL_FAILED_ATTEMPTS_PER_EMAIL", cls.failed_attempts_per_email
             ),
             timeouts=_one_of(environ, "VOUCHERPOOL_TIMEOUTS", ("connection", "role")),
             tolerate_off=_tolerate_off(environ),
@@ -88,7 +78,7 @@ class Config:
             purge_older_than=_age(environ, "VOUCHERPOOL_PURGE_OLDER_THAN"),
         )
 
-    def for_flask(self) -> dict[str, Any]:
+    def for_flask(self) -> dict[str, object]:
         """Return the configuration under the names that Flask and its extensions read."""
         return {
             "SQLALCHEMY_DATABASE_URI": self.database_url,
@@ -143,13 +133,10 @@ class Config:
         return settings
 
 
-def whole_number(
-    environ: Mapping[str, str], variable: str, *, default: int, least: int, most: int
-) -> int:
-    """Return a variable's whole number; raise ConfigurationError unless it is `least` to `most`."""
+def _number(environ: Mapping[str, str], variable: str, default: int, most: int = 10**6) -> int:
     text = environ.get(variable, "").strip() or str(default)
-    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
-        raise ConfigurationError(variable, f"a whole number from {least} to {most}, not {text!r}")
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
+        raise ConfigurationError(variable, f"a whole number from 1 to {most}, not {text!r}")
     return int(text)
 
 

@@ -1,46 +1,4 @@
-"""All errors of voucherpool; voucherpool.http.problems turns them into responses.
-
-VoucherPoolError
-├── MalformedJson                  400  malformed_json
-├── MalformedBody                  400  malformed_body
-├── ApiKeyRequired                 401  api_key_required
-├── ApiKeyInvalid                  401  api_key_invalid
-├── ScopeMissing                   403  scope_missing
-├── NotFound
-│   ├── CustomerNotFound           404  customer_not_found
-│   ├── OfferNotFound              404  offer_not_found
-│   ├── VoucherNotFound            404  voucher_not_found
-│   ├── RedemptionNotFound         404  redemption_not_found
-│   ├── BatchNotFound              404  batch_not_found
-│   └── ApiKeyNotFound             404  api_key_not_found
-├── Conflict
-│   ├── CustomerExists             409  customer_exists
-│   ├── OfferExists                409  offer_exists
-│   ├── OfferNotPercentage         409  offer_not_percentage
-│   ├── VoucherExists              409  voucher_exists
-│   ├── ApiKeyExists               409  api_key_exists
-│   ├── VoucherAlreadyRedeemed     409  voucher_already_redeemed
-│   ├── RedemptionLimitReached     409  redemption_limit_reached
-│   ├── CustomerLimitReached       409  customer_limit_reached
-│   ├── VoucherHeld                409  voucher_held
-│   ├── VoucherDisabled            409  voucher_disabled
-│   ├── OfferNotActive             409  offer_not_active
-│   ├── PoolEmpty                  409  pool_empty
-│   ├── ClaimMismatch              409  claim_mismatch
-│   ├── OrderMismatch              409  order_mismatch
-│   ├── VoucherArchived            409  voucher_archived
-│   └── RedemptionReversed         409  redemption_reversed
-├── VoucherExpired                 410  voucher_expired
-├── BodyTooLarge                   413  body_too_large
-├── UnsupportedMediaType           415  unsupported_media_type
-├── TooManyFailedAttempts          429  too_many_failed_attempts
-├── Unprocessable
-│   ├── InvalidInput               422  validation_failed
-│   ├── OrderBelowMinimum          422  order_below_minimum
-│   └── IdempotencyKeyReused       422  idempotency_key_reused
-└── DatabaseUnavailable            503  database_unavailable
-    └── OutcomeUnknown             503  outcome_unknown
-"""
+"""All errors of voucherpool; voucherpool.http.problems turns them into responses."""
 
 import re
 from collections.abc import Mapping

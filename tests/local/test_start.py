@@ -17,36 +17,18 @@ import pytest
 
 from tests.builders import in_days
 from tests.server import free_port
-from voucherpool.config import checkout, durability
+from voucherpool.config import checkout
 
 
 @pytest.fixture
-def start(database_url, tmp_path):
-    """Return a function that starts the service and waits until it serves or has ended."""
-    started = []
+def start(voucherpool, tmp_path):
+    """Return a function that starts the service."""
 
-    def run(port, **environment):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "voucherpool", "start", "--directory", str(tmp_path / "var")],
-            cwd=checkout,
-            env={
-                **os.environ,
-                "DATABASE_URL": database_url.render_as_string(hide_password=False),
-                "PORT": str(port),
-                "VOUCHERPOOL_TOLERATE_OFF": ",".join(durability),
-                **environment,
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
+    def run(port, **environ):
+        directory = str(tmp_path / "var")
+        return voucherpool("start", "--directory", directory, **{"PORT": str(port), **environ})
 
-    yield run
-    for process in started:
-        process.terminate()
-        process.communicate(timeout=20)
+    return run
 
 
 def until_serving(process):

@@ -1,44 +1,13 @@
 """The worker and `voucherpool vouchers issue`, as processes that are killed and stopped."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from tests.builders import in_days
-from voucherpool.config import checkout, durability
 from voucherpool.operations import worker as background
-
-
-@pytest.fixture
-def voucherpool(database_url):
-    """Return a function that runs a command of voucherpool as a process of its own."""
-    started = []
-
-    def run(*arguments):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "voucherpool", *arguments],
-            cwd=checkout,
-            env={
-                **os.environ,
-                "DATABASE_URL": database_url.render_as_string(hide_password=False),
-                "VOUCHERPOOL_TOLERATE_OFF": ",".join(durability),
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        process.kill()
-        process.communicate(timeout=10)
 
 
 @pytest.fixture

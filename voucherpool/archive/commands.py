@@ -3,7 +3,6 @@
 import sys
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 import click
 
@@ -18,7 +17,9 @@ class Age(click.ParamType[timedelta]):
 
     name = "age"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> timedelta:
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
         """Return the age, or fail with what is expected."""
         if (age := config.age(value)) is None:
             self.fail(f"Must be {config.an_age}, not {value!r}.", param, ctx)

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from marshmallow import ValidationError
 from voucherpool.batches import generating, service
 from voucherpool.batches.schemas import NewBatch, all_customers, pool
 from voucherpool.cli import in_long_transaction, vouchers
+from voucherpool.database.model import AnyRow
 from voucherpool.database.transactions import long_transaction
 from voucherpool.errors import InvalidInput
 from voucherpool.offers import service as offers
@@ -48,7 +50,7 @@ def _new_batch(
     prefix: str | None,
     pattern: str | None,
     audience: tuple[str, ...],
-    **rest: Any,
+    **rest: object,
 ) -> Any:
     code = {"length": length, "prefix": prefix, "pattern": pattern}
     words = audience[0] if audience in ((pool,), (all_customers,)) else list(audience)
@@ -59,13 +61,13 @@ def _new_batch(
         raise InvalidInput(error.messages_dict) from error
 
 
-def _given(options: dict[str, Any]) -> dict[str, Any]:
+def _given(options: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _finish(batch: service.AnyRow) -> None:
+def _finish(batch: AnyRow) -> None:
     """Work on a batch until it is finished; workers may work on it too."""
-    click.echo(f"Batch {batch.id}; if interrupted, use --resume {batch.id}.", err=True)
+    click.echo(f"Batch {batch.id}; interrupted, it goes on with --resume {batch.id}.", err=True)
     with click.progressbar(length=batch.requested, file=sys.stderr) as bar:
         while batch.finished_at is None:
             advanced = in_long_transaction(partial(generating.advance, batch.id))

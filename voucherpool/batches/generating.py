@@ -7,7 +7,6 @@ instant leaves whole chunks, and any number of processes may work at once.
 import logging
 from collections.abc import Mapping, Sequence
 from itertools import chain, islice, repeat
-from typing import Any
 
 import psycopg2
 from psycopg2.errors import ForeignKeyViolation, UniqueViolation
@@ -29,8 +28,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from voucherpool.batches.models import Batch, BatchCustomers
-from voucherpool.batches.service import AnyRow, page_size
-from voucherpool.database.model import db
+from voucherpool.batches.service import page_size
+from voucherpool.database.model import AnyRow, db
 from voucherpool.database.retries import unusable
 from voucherpool.database.transactions import after_commit
 from voucherpool.offers import counts
@@ -95,7 +94,7 @@ def _issue(batch: AnyRow, people: People) -> None:
     raise RuntimeError(f"{most_rounds} rounds of generated codes in a row were taken")
 
 
-def _vouchers(batch: AnyRow, people: People, made: Mapping[str, str]) -> Mapping[str, Any]:
+def _vouchers(batch: AnyRow, people: People, made: Mapping[str, str]) -> Mapping[str, object]:
     terms = {name: getattr(batch, name) for name in columns[3:-1]}
     bound = ",".join(str(id_) for id_ in people if id_ is not None)
     lists = {"keys": ",".join(made), "codes": ",".join(made.values()), "people": bound}
@@ -174,7 +173,7 @@ fail = (
 )
 
 
-def _listed(name: str) -> ColumnElement[Any]:
+def _listed(name: str) -> ColumnElement[list[str]]:
     # PostgreSQL reads one text faster than a large array; no code has a comma.
     return func.string_to_array(bindparam(name, type_=Text), ",")
 

@@ -37,10 +37,7 @@ class Batch(Model):
         Index("batches_offer_id_id_idx", "offer_id", "id"),
         # For the worker: unfinished batches, fewest created vouchers first.
         Index(
-            "batches_unfinished_idx",
-            "created",
-            "id",
-            postgresql_where=text("finished_at IS NULL"),
+            "batches_unfinished_idx", "created", "id", postgresql_where=text("finished_at IS NULL")
         ),
     )
 

@@ -2,27 +2,10 @@
 
 from typing import Any
 
-from marshmallow import (
-    Schema,
-    ValidationError,
-    fields,
-    post_load,
-    validate,
-    validates_schema,
-)
+from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from voucherpool.input import formats
-from voucherpool.input.fields import (
-    Answer,
-    Count,
-    Cursor,
-    Email,
-    Flag,
-    Number,
-    PageSize,
-    Text,
-    Timestamp,
-)
+from voucherpool.input.fields import Answer, Count, Email, Flag, Text, Timestamp, page_of
 from voucherpool.vouchers import codes
 from voucherpool.vouchers.schemas import most_redemptions
 
@@ -35,29 +18,17 @@ email = Email()
 class Prefix(Text):
     """The beginning of each code of a batch."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(longest=32, metadata={"pattern": formats.code_prefix.pattern}, **options)
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        prefix = super()._deserialize(value, *args, **kwargs)
-        if not formats.code_prefix.fullmatch(prefix):
-            raise ValidationError("Must be ASCII letters and digits, also with spaces and dashes.")
-        return prefix.rstrip(" -")
+    longest = 32
+    form = formats.code_prefix
+    expected = "ASCII letters and digits; spaces and dashes may join"
 
 
 class Pattern(Text):
     """The pattern of a batch's codes: each # is a random character, for at least 50 bits."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(longest=64, metadata={"pattern": formats.code_pattern.pattern}, **options)
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        pattern = super()._deserialize(value, *args, **kwargs)
-        if not formats.code_pattern.fullmatch(pattern):
-            raise ValidationError(
-                "Must be 10 to 32 # with ASCII letters, digits, spaces and dashes."
-            )
-        return pattern
+    longest = 64
+    form = formats.code_pattern
+    expected = "ASCII letters, digits, spaces and dashes, with # 10 to 32 times"
 
 
 class Codes(Schema):
@@ -68,16 +39,17 @@ class Codes(Schema):
     pattern = Pattern()
 
     @validates_schema(skip_on_field_errors=True)
-    def pattern_stands_alone(self, data: dict[str, Any], **_: Any) -> None:
+    def pattern_stands_alone(self, data: dict[str, Any], **_: object) -> None:
         """Refuse a pattern together with a length or a prefix."""
         if "pattern" in data and len(data) > 1:
             raise ValidationError("Must not be given with length or prefix.", "pattern")
 
     @post_load
-    def to_pattern(self, data: dict[str, Any], **_: Any) -> str:
+    def to_pattern(self, data: dict[str, Any], **_: object) -> str:
         """Return the pattern that the fields describe: groups of four, after the prefix."""
         groups = codes.in_groups("#" * data.get("length", codes.length))
-        parts = [part for part in (data.get("prefix"), groups) if part]
+        prefix = data.get("prefix", "").rstrip(" -")
+        parts = [part for part in (prefix, groups) if part]
         return str(data.get("pattern") or "-".join(parts))
 
 
@@ -90,7 +62,7 @@ class Audience(fields.Field[str | list[str]]):
         words = {"type": "string", "enum": [pool, all_customers]}
         super().__init__(metadata={"oneOf": [words, people]}, **options)
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str | list[str]:
+    def _deserialize(self, value: object, *_: object, **__: object) -> str | list[str]:
         if isinstance(value, list) and value:
             return _emails(value)
         if not isinstance(value, str) or value not in (pool, all_customers):
@@ -98,7 +70,7 @@ class Audience(fields.Field[str | list[str]]):
         return value
 
 
-def _emails(items: list[Any]) -> list[str]:
+def _emails(items: list[object]) -> list[str]:
     """Return the e-mails; raise ValidationError with the first wrong ones."""
     emails, wrong = [], {}
     for place, item in enumerate(items):
@@ -128,13 +100,13 @@ class NewBatch(Schema):
     audience = Audience(load_default=pool)
 
     @validates_schema(skip_on_field_errors=True)
-    def pool_needs_a_count(self, data: dict[str, Any], **_: Any) -> None:
+    def pool_needs_a_count(self, data: dict[str, Any], **_: object) -> None:
         """Refuse a batch for the pool without a count."""
         if data["audience"] == pool and "count" not in data:
             raise ValidationError("The pool needs a count.", "count")
 
     @post_load
-    def with_pattern(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def with_pattern(self, data: dict[str, Any], **_: object) -> dict[str, Any]:
         """Replace the code's fields by their pattern."""
         return {"count": 1, "pattern": Codes().load({}), **data}
 
@@ -154,15 +126,4 @@ class Batch(Answer):
     error = fields.String(allow_none=True)
 
 
-class ListRequest(Schema):
-    """The page of an offer's batches to list."""
-
-    limit = PageSize(load_default=100)
-    cursor = Cursor(Number())
-
-
-class Batches(Answer):
-    """A page of an offer's batches."""
-
-    items = fields.List(fields.Nested(Batch))
-    next = Cursor(Number(), allow_none=True)
+batches_page = page_of(Batch, "Batches")

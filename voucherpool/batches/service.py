@@ -2,15 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    DateTime,
     Executable,
-    Row,
     Text,
     bindparam,
     case,
@@ -30,16 +26,15 @@ from voucherpool.batches.models import Batch, BatchCustomers
 from voucherpool.batches.schemas import most_vouchers, pool
 from voucherpool.customers.models import Customer
 from voucherpool.database import paging
-from voucherpool.database.model import db
+from voucherpool.database.model import AnyRow, db
 from voucherpool.database.paging import Page, Position
-from voucherpool.errors import BatchNotFound, InvalidInput, OfferNotFound
+from voucherpool.database.transactions import require_future
+from voucherpool.errors import BatchNotFound, InvalidInput
 from voucherpool.input.emails import email_key
 from voucherpool.offers import service as offers
-from voucherpool.offers.models import Offer
 
 page_size = 20_000
 most_named = 20
-AnyRow = Row[*tuple[Any, ...]]
 
 
 def create(
@@ -58,7 +53,8 @@ def create(
 
     Raises OfferNotFound and InvalidInput.
     """
-    discount = _discount(offer_id, expires_at)
+    discount = offers.read(offer_id).discount
+    require_future(expires_at)
     terms = {
         "offer_id": offer_id,
         "requested": count,
@@ -95,18 +91,6 @@ def resume(batch_id: int) -> AnyRow:
     again = {"state": "running", "error": None, "finished_at": None}
     db.session.execute(update(Batch.__table__).where(*this_failed).values(**again))
     return read(batch_id)
-
-
-def _discount(offer_id: int, expires_at: datetime) -> Decimal:
-    in_future = (literal(expires_at, DateTime(timezone=True)) > func.now()).label("in_future")
-    found = select(Offer.discount, in_future).where(Offer.id == offer_id)
-    offer = db.session.execute(found).one_or_none()
-    if offer is None:
-        raise OfferNotFound
-    if not offer.in_future:
-        raise InvalidInput({"expiry": ["Must be in the future."]})
-    discount: Decimal = offer.discount
-    return discount
 
 
 def _ids_of(emails: Sequence[str]) -> list[int]:

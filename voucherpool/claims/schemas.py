@@ -9,8 +9,8 @@ class ClaimRequest(Schema):
     """The customer and the offer; a repeat with the same `claim_ref` gets the same voucher."""
 
     email = Email(required=True)
-    offer_name = Text(longest=200, required=True)
-    claim_ref = Text(longest=200)
+    offer_name = Text(required=True)
+    claim_ref = Text()
 
 
 class Claimed(Answer):

@@ -2,21 +2,21 @@
 
 from marshmallow import Schema, fields
 
-from voucherpool.input.fields import Answer, Cursor, Email, Number, PageSize, Text, Timestamp
+from voucherpool.input.fields import Answer, Email, PageRequest, Text, Timestamp, page_of
 
 
 class NewCustomer(Schema):
     """A customer to create, or one in a seed file."""
 
     email = Email(required=True)
-    name = Text(longest=200, load_default=None, allow_none=True)
+    name = Text(load_default=None, allow_none=True)
 
 
 class CustomerChanges(Schema):
     """Changes of a customer."""
 
     email = Email()
-    name = Text(longest=200, allow_none=True)
+    name = Text(allow_none=True)
 
 
 class Customer(Answer):
@@ -31,16 +31,10 @@ class Customer(Answer):
     created_at = Timestamp()
 
 
-class ListRequest(Schema):
+class ListRequest(PageRequest):
     """The customers to list, and the page."""
 
     email = Email()
-    limit = PageSize(load_default=100)
-    cursor = Cursor(Number())
 
 
-class Customers(Answer):
-    """A page of customers."""
-
-    items = fields.List(fields.Nested(Customer))
-    next = Cursor(Number(), allow_none=True)
+customers_page = page_of(Customer, "Customers")

@@ -1,20 +1,20 @@
 """Prepared statements: built once, prepared once per connection, run on psycopg2's cursor."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import psycopg2
-from sqlalchemy import PoolProxiedConnection, Select
+from sqlalchemy import PoolProxiedConnection
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.dml import UpdateBase
 
 from voucherpool.database.connections import is_lost, leases, state_of
-from voucherpool.database.model import db
+from voucherpool.database.model import AnySelect, db
 from voucherpool.database.transactions import present_transaction
 
-Row = TypeVar("Row", bound=tuple[Any, ...])
+Row = TypeVar("Row", bound=tuple[object, ...])
 
 dialect: Any = postgresql.dialect()  # type: ignore[no-untyped-call]
 placeholder = re.compile(r"%\((\w+)\)s")
@@ -37,7 +37,7 @@ class Statement(Generic[Row]):
         self,
         name: str,
         row: Callable[..., Row],
-        statement: Select[*tuple[Any, ...]] | UpdateBase,
+        statement: AnySelect | UpdateBase,
         *,
         prepared: bool = True,
     ) -> None:
@@ -60,12 +60,12 @@ class Statement(Generic[Row]):
         if columns != getattr(row, "_fields", ()):
             raise TypeError(f"{name} returns {columns}, and {row} has other fields")
 
-    def one_or_none(self, values: dict[str, Any], *, lock: str | None = None) -> Row | None:
+    def one_or_none(self, values: Mapping[str, object], *, lock: str | None = None) -> Row | None:
         """Run the statement and return its only row, or None if it gives no row."""
         rows = self.all(values, lock=lock)
         return rows[0] if rows else None
 
-    def all(self, values: dict[str, Any], *, lock: str | None = None) -> Sequence[Row]:
+    def all(self, values: Mapping[str, object], *, lock: str | None = None) -> Sequence[Row]:
         """Run the statement and return its rows.
 
         With a `lock`, the same message first takes the advisory lock of that name until the
@@ -83,13 +83,13 @@ class Statement(Generic[Row]):
         except psycopg2.Error as error:
             raise _as_raised_by_sqlalchemy(error, self.sql, connection) from error
 
-    def run_with_commit(self, values: dict[str, Any]) -> None:
+    def run_with_commit(self, values: Mapping[str, object]) -> None:
         """Run the statement last in the open transaction, in the commit's round trip."""
         present = present_transaction()
         if present is None:
             raise RuntimeError("there is no transaction to commit")
         present.final_statement = self.text_for(db.session.connection().connection)
-        present.final_values = self.parameters | values
+        present.final_values = {**self.parameters, **values}
 
     def text_for(self, connection: PoolProxiedConnection) -> str:
         """Return the SQL that runs the statement; prepare it on the connection if needed."""

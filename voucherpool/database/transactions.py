@@ -21,7 +21,7 @@ class Transaction:
     """An open transaction: a final statement to send with COMMIT, and calls to make after it."""
 
     final_statement: str = ""
-    final_values: dict[str, Any] = field(default_factory=dict)
+    final_values: dict[str, object] = field(default_factory=dict)
     after_commit: list[Callable[[], None]] = field(default_factory=list)
 
 

@@ -14,6 +14,7 @@ import click
 from marshmallow import ValidationError
 
 from voucherpool.cli import vouchers
+from voucherpool.database.model import AnySelect
 from voucherpool.database.transactions import long_transaction
 from voucherpool.errors import InvalidInput
 from voucherpool.files import exporting, importing
@@ -48,7 +49,7 @@ def _private(path: str, flags: int) -> int:
     return descriptor
 
 
-def _chosen(offer_name: str | None, batch_id: int | None) -> exporting.Vouchers:
+def _chosen(offer_name: str | None, batch_id: int | None) -> AnySelect:
     if offer_name is not None and batch_id is None:
         return exporting.of_offer(offers.id_of(offer_name))
     if batch_id is not None and offer_name is None:

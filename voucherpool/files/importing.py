@@ -14,7 +14,6 @@ from sqlalchemy import (
     Executable,
     MetaData,
     Numeric,
-    Select,
     Table,
     Text,
     bindparam,
@@ -30,7 +29,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import TypeEngine
 
 from voucherpool.customers.models import Customer
-from voucherpool.database.model import db
+from voucherpool.database.model import AnySelect, db
 from voucherpool.database.transactions import after_commit, lift_timeout, require_future
 from voucherpool.errors import InvalidInput
 from voucherpool.files import reading
@@ -46,7 +45,7 @@ from voucherpool.vouchers.models import Voucher
 
 page_size = 5000
 
-Progress = Callable[[int], Any]
+Progress = Callable[[int], object]
 
 
 def load(
@@ -156,14 +155,14 @@ def _fill_statement() -> Executable:
     return insert(incoming).from_select([*values, "customer_id"], with_people)
 
 
-def _twins() -> Select[Any]:
+def _twins() -> AnySelect:
     first = func.min(incoming.c.line).over(partition_by=incoming.c.code_key)
     lines = select(incoming.c.line, first.label("first")).subquery().c
     reason = literal("code: The same code as in line ") + cast(lines.first, Text) + "."
     return select(lines.line, reason).where(lines.line > lines.first)
 
 
-def _where(condition: ColumnElement[bool], reason: str) -> Select[Any]:
+def _where(condition: ColumnElement[bool], reason: str) -> AnySelect:
     return select(incoming.c.line, literal(reason)).where(condition)
 
 

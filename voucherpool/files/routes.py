@@ -5,15 +5,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import IO
 
 from flask import Response
 
+from voucherpool.database.model import AnySelect
 from voucherpool.database.transactions import long_transaction
 from voucherpool.errors import BatchNotFound, OfferNotFound
 from voucherpool.files import exporting, importing, layout, schemas
 from voucherpool.http.idempotency import write
-from voucherpool.http.openapi import Blueprint
+from voucherpool.http.openapi import Blueprint, Fields
 from voucherpool.http.uploads import uploaded
 
 blueprint = Blueprint("files", __name__)
@@ -50,13 +51,13 @@ def export_batch(batch_id: int) -> Response:
 @blueprint.arguments(schemas.ImportRequest(), location="query")
 @write
 @blueprint.response(201, schemas.Imported())
-def import_vouchers(query: dict[str, Any], offer_id: int, path: Path) -> Any:
+def import_vouchers(query: Fields, offer_id: int, path: Path) -> dict[str, int]:
     """Issue the vouchers of a file, all of them or none; `expiry` is for lines without one."""
     return {"imported": importing.load(path, offer_id, **query)}
 
 
-def _attachment(chosen: exporting.Vouchers, name: str) -> Response:
-    """Write the whole file before sending it.
+def _attachment(chosen: AnySelect, name: str) -> Response:
+    """Write the whole file before any of it is sent.
 
     So a slow client blocks no database connection, and a failure cannot look like the file's end.
     """

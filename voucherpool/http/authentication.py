@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from ipaddress import ip_address
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from flask import Flask, current_app, g, request
 
@@ -11,7 +11,7 @@ from voucherpool.database.retries import retrying
 from voucherpool.errors import ApiKeyInvalid, ApiKeyRequired, ScopeMissing
 from voucherpool.http import apikeys
 
-View = TypeVar("View", bound=Callable[..., Any])
+View = TypeVar("View", bound=Callable[..., object])
 
 public = "public"
 forwarding_headers = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")

@@ -17,7 +17,7 @@ def api_keys() -> None:
 def _line(_: click.Context, __: click.Parameter, name: str) -> str:
     """Return a name that fits on one line of the list."""
     try:
-        return str(Text(longest=200).deserialize(name))
+        return str(Text().deserialize(name))
     except ValidationError as error:
         raise click.BadParameter(" ".join(error.messages)) from error
 

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from decimal import Decimal
 from functools import wraps
-from typing import Any, NamedTuple, ParamSpec
+from typing import NamedTuple, ParamSpec
 
 from flask import Flask, Response, current_app, g, request
 from psycopg2.errors import UniqueViolation
@@ -119,8 +119,8 @@ def _writer(
     return run
 
 
-def _names_itself(body: Any) -> bool:
-    return any(name in body for name in references)
+def _names_itself(body: object) -> bool:
+    return isinstance(body, dict) and any(name in body for name in references)
 
 
 def forget_old_keys() -> int:
@@ -184,7 +184,7 @@ def _fingerprint() -> bytes:
     return hashlib.sha256(canonical.encode()).digest()
 
 
-def _value() -> Any:
+def _value() -> object:
     """Return the value of a JSON body; of an uploaded file, its digest and the query."""
     if "upload_digest" in g:
         return [g.upload_digest, request.args]
@@ -224,10 +224,7 @@ store_answer = Statement(
     tuple,
     update(IdempotencyKey.__table__)
     .where(IdempotencyKey.key == bindparam("this"))
-    .values(
-        status=bindparam("code", type_=BigInteger),
-        body=bindparam("text", type_=Text),
-    ),
+    .values(status=bindparam("code", type_=BigInteger), body=bindparam("text", type_=Text)),
 )
 
 replace_body = (

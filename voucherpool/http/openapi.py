@@ -20,9 +20,11 @@ from voucherpool.http import headers, problems
 from voucherpool.http.authentication import public, requires
 from voucherpool.http.idempotency import acceptable
 from voucherpool.http.parsing import Parser
-from voucherpool.input.fields import Amount, Cursor, PageSize, Percentage, Timestamp
+from voucherpool.input.fields import Amount, Cursor
 
-View = TypeVar("View", bound=Callable[..., Any])
+View = TypeVar("View", bound=Callable[..., object])
+Fields = dict[str, Any]
+"""What a schema read from a body or a query, by the names of its fields."""
 
 always_possible = (
     errors.MalformedJson,
@@ -36,16 +38,6 @@ always_possible = (
     errors.DatabaseUnavailable,
     errors.OutcomeUnknown,
 )
-
-
-kinds = {
-    Amount: ("number", None),
-    Percentage: ("number", None),
-    Timestamp: ("string", "date-time"),
-    Cursor: ("string", None),
-    PageSize: ("integer", None),
-}
-"""The type and format of each of our field types in the document."""
 
 
 idempotency_key = {
@@ -136,8 +128,7 @@ class Blueprint(flask_smorest.Blueprint):
                 responses=_responses(*always_possible, *repeats, *refusals),
                 **({"parameters": [idempotency_key]} if writes else {}),
             )
-            again: Any = retrying(view)
-            guarded: View = requires(scope)(document(again))
+            guarded: View = requires(scope)(document(retrying(view)))
             return guarded
 
         return decorate
@@ -154,7 +145,7 @@ refusal_headers = {
 """The headers of a refusal, by its status."""
 
 
-def _responses(*refusals: type[errors.VoucherPoolError]) -> dict[str, Any]:
+def _responses(*refusals: type[errors.VoucherPoolError]) -> dict[str, object]:
     responses: dict[str, Any] = {}
     for refusal in refusals:
         response = responses.setdefault(
@@ -200,8 +191,8 @@ def init_app(app: Flask) -> Api:
     )
     app.url_map.converters["id"] = IdConverter
     api = Api(app)
-    for field, (kind, form) in kinds.items():
-        api.register_field(field, kind, form)
+    api.register_field(Amount, "number", None)
+    api.register_field(Cursor, "string", None)
     api.register_converter(
         IdConverter, lambda converter: {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
     )

@@ -1,7 +1,7 @@
 """Reads a request's body or query into a schema; raises only our own errors."""
 
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import marshmallow
 from flask import Request
@@ -20,7 +20,7 @@ class Parser(FlaskParser):
         "query": marshmallow.RAISE,
     }
 
-    def load_json(self, req: Request, schema: marshmallow.Schema) -> Any:
+    def load_json(self, req: Request, schema: marshmallow.Schema) -> object:
         """Return the body's value, or `missing` for an empty body."""
         # Storefronts and `curl -d` often send no type or a wrong one, so refuse only the types
         # that cannot be JSON.
@@ -30,7 +30,7 @@ class Parser(FlaskParser):
         body = req.get_data(cache=True)
         return strict_json.parse(body) if body else missing
 
-    def load_querystring(self, req: Request, schema: marshmallow.Schema) -> Any:
+    def load_querystring(self, req: Request, schema: marshmallow.Schema) -> object:
         """Return the query's parameters, or without a query those of a JSON body."""
         if not req.args:
             return self.load_json(req, schema)

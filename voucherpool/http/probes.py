@@ -2,7 +2,6 @@
 
 import time
 from threading import Lock
-from typing import Any
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -51,11 +50,13 @@ def livez() -> dict[str, str]:
 @blueprint.public
 @blueprint.alt_response(503, schema=Ready())
 @blueprint.response(200, Ready())
-def readyz() -> Any:
+def readyz() -> tuple[dict[str, str], int]:
     """Say whether the database takes writes, keeps them, and has this code's revision."""
     memory: Readiness = current_app.extensions["readiness"]
     reason = memory.problem()
-    return ({"status": "not ready", "reason": reason}, 503) if reason else {"status": "ready"}
+    return (
+        ({"status": "not ready", "reason": reason}, 503) if reason else ({"status": "ready"}, 200)
+    )
 
 
 class Readiness:

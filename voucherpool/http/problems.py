@@ -4,7 +4,6 @@ import logging
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
 
 from flask import Flask, Response, g, make_response
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -57,7 +56,7 @@ def _problem(
     status: HTTPStatus,
     code: str,
     detail: str,
-    errors: Mapping[str, Any] | None,
+    errors: Mapping[str, object] | None,
     headers: Mapping[str, str],
 ) -> Response:
     metrics.refused(code)

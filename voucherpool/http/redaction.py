@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Collection, Iterator
-from typing import Any
 
 from flask import current_app
 
@@ -21,7 +20,7 @@ def without(body: str, people: Collection[str]) -> str:
     return cleared + "\n"
 
 
-def _emails(value: Any) -> Iterator[str]:
+def _emails(value: object) -> Iterator[str]:
     if isinstance(value, dict):
         if value.get("email"):
             yield email_key(value["email"])
@@ -31,7 +30,7 @@ def _emails(value: Any) -> Iterator[str]:
             yield from _emails(item)
 
 
-def _cleared(value: Any, people: Collection[str]) -> Any:
+def _cleared(value: object, people: Collection[str]) -> object:
     if isinstance(value, list):
         return [_cleared(item, people) for item in value]
     if not isinstance(value, dict):

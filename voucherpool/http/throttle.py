@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from threading import Condition
-from typing import Any
 
 from flask import Flask, current_app, g
 from sqlalchemy import (
@@ -32,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
-from voucherpool.database.model import Model, db
+from voucherpool.database.model import AnyRow, Model, db
 from voucherpool.database.transactions import after_commit
 from voucherpool.errors import DatabaseUnavailable, TooManyFailedAttempts
 from voucherpool.input.emails import email_key
@@ -67,21 +66,21 @@ class RecentAttempts:
         self._failed: dict[bytes, tuple[int, float]] = {}  # count, and its end by time.monotonic()
         self._undecided: list[str] = []
         self._decided = Condition()
-        self._renewed_at = -renewed_after_seconds
+        self.renewed_at = -renewed_after_seconds
 
     def is_old(self) -> bool:
         """Tell one caller a second that the other workers' counts may have changed."""
         now = time.monotonic()
-        old = now - self._renewed_at >= renewed_after_seconds
+        old = now - self.renewed_at >= renewed_after_seconds
         if old:
-            self._renewed_at = now
+            self.renewed_at = now
         return old
 
     def subjects(self) -> list[bytes]:
         """Return the subjects with known failed attempts."""
         return list(self._failed)
 
-    def learn(self, rows: Collection[Any], asked: Collection[bytes] = ()) -> None:
+    def learn(self, rows: Collection[AnyRow], asked: Collection[bytes] = ()) -> None:
         """Remember the rows, and forget the subjects `asked` for that no row names.
 
         A row has the `subject`, its `failed_count` and the seconds `left` of its minute.
@@ -161,7 +160,7 @@ def count_failed_attempt(email: str | None) -> None:
         for subject, limit in sorted((digest(name), most) for name, most in _limits(email).items())
     ]
     memory: RecentAttempts = current_app.extensions["throttle"]
-    counts = db.session.execute(_count(rows)).all()
+    counts = db.session.execute(counting(rows)).all()
     after_commit(lambda: memory.learn(counts))
     for row in counts:
         if row.failed_count > row.attempt_limit:
@@ -183,7 +182,8 @@ def forget_old_failed_attempts() -> int:
     return len(gone.all())
 
 
-def _count(rows: list[dict[str, Any]]) -> Executable:
+def counting(rows: list[dict[str, object]]) -> Executable:
+    """Build the statement that adds a failed attempt to the count of each subject."""
     fresh = insert(FailedAttempts.__table__).values(rows)
     return fresh.on_conflict_do_update(
         index_elements=["subject"],

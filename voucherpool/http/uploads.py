@@ -5,13 +5,13 @@ from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import IO, Any
+from typing import IO
 
-from flask import g, request
+from flask import Response, g, request
 
 from voucherpool.errors import UnsupportedMediaType
 
-View = Callable[..., Any]
+View = Callable[..., Response]
 
 most_mebibytes = 256
 chunk_bytes = 64 * 1024
@@ -27,7 +27,7 @@ def uploaded(media_type: str) -> Callable[[View], View]:
 
     def decorate(view: View) -> View:
         @wraps(view)
-        def run(*args: Any, **kwargs: Any) -> Any:
+        def run(*args: object, **kwargs: object) -> Response:
             charset = request.mimetype_params.get("charset", "utf-8").lower()
             if request.mimetype != media_type or charset != "utf-8" or request.content_encoding:
                 raise UnsupportedMediaType(

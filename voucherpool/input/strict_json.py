@@ -39,7 +39,7 @@ def parse(body: bytes) -> Any:
     return value
 
 
-def _check(value: Any, field: str = "body", depth: int = 0) -> None:
+def _check(value: object, field: str = "body", depth: int = 0) -> None:
     """Raise MalformedJson with the outermost field's name if a value is not acceptable."""
     if isinstance(value, str):
         if unstorable.search(value):
@@ -61,17 +61,17 @@ def _refuse(field: str, reason: str) -> NoReturn:
     )
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | Refused:
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object] | Refused:
     if len(pairs) > widest:
         return Refused(f"Must not have more than {widest} names.")
-    fields: dict[str, Any] = {}
+    fields: dict[str, object] = {}
     for name, value in pairs:
         fields[name] = Refused("Must not be given more than once.") if name in fields else value
     return fields
 
 
-def _number(convert: Callable[[str], Any]) -> Callable[[str], Any]:
-    def parse_number(text: str) -> Any:
+def _number(convert: Callable[[str], object]) -> Callable[[str], object]:
+    def parse_number(text: str) -> object:
         return convert(text) if len(text) <= longest_number else Refused(too_long)
 
     too_long = f"Must be a number of at most {longest_number} digits."

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 import flask_migrate
@@ -21,6 +20,7 @@ from voucherpool.database.transactions import transaction
 from voucherpool.local.postgres import LocalPostgres, LocalPostgresError
 from voucherpool.local.processes import end_with
 from voucherpool.operations import seeding
+from voucherpool.operations.worker import on_stop_signals
 
 host = "127.0.0.1"
 slowest_start_seconds = 30
@@ -40,7 +40,7 @@ def start(directory: Path) -> None:
     PORT sets the port; DATABASE_URL uses another PostgreSQL. Clients on this machine need no API
     key.
     """
-    _on_stop_signals(_interrupt)
+    on_stop_signals(_interrupt)
     try:
         with ExitStack() as running:
             _serve(running, directory, os.environ)
@@ -55,7 +55,7 @@ def start(directory: Path) -> None:
         ) from error
 
 
-def _interrupt(*_: Any) -> None:
+def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
@@ -121,7 +121,7 @@ def _postgres(home: Path) -> Iterator[LocalPostgres]:
         postgres.start()
         yield postgres
     finally:
-        _on_stop_signals(signal.SIG_IGN)  # nothing interrupts the stop that has begun
+        on_stop_signals(signal.SIG_IGN)  # nothing interrupts the stop that has begun
         postgres.stop()
 
 
@@ -148,17 +148,12 @@ def _python(environment: Mapping[str, str], *arguments: str) -> Iterator[subproc
     try:
         yield process
     finally:
-        _on_stop_signals(signal.SIG_IGN)  # nothing interrupts the stop that has begun
+        on_stop_signals(signal.SIG_IGN)  # nothing interrupts the stop that has begun
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
             process.wait(slowest_stop_seconds)
         with suppress(ProcessLookupError):  # a survivor would keep gunicorn's port
             os.killpg(process.pid, signal.SIGKILL)
-
-
-def _on_stop_signals(action: Any) -> None:
-    signal.signal(signal.SIGINT, action)
-    signal.signal(signal.SIGTERM, action)
 
 
 def _wait_until_listening(port: int, server: subprocess.Popen[bytes]) -> None:

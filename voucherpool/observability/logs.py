@@ -60,7 +60,7 @@ class Formatter(JsonFormatter):
         return "\n\n".join(reversed(parts))
 
 
-def access_line(message: str, **fields: Any) -> str:
+def access_line(message: str, **fields: object) -> str:
     """Return the log line of one request in the Formatter's shape, from values safe to log."""
     moment = datetime.now(UTC).isoformat()
     named = {"level": "INFO", "logger": "voucherpool.access", "message": message}
@@ -75,7 +75,7 @@ def redacted(message: str) -> str:
     return redaction.sub("…", message)
 
 
-def settings() -> dict[str, Any]:
+def settings() -> dict[str, object]:
     """Return the configuration for logging.config.dictConfig: everything to standard error.
 
     Skip collecting caller, thread and process details; the formatter never prints them

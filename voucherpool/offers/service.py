@@ -45,9 +45,7 @@ def at_discount(name: str, discount: Decimal | None) -> Offer:
         changed = {"discount": wanted.excluded.discount, "updated_at": wanted.excluded.updated_at}
         offer = db.session.scalars(
             wanted.on_conflict_do_update(
-                index_elements=[Offer.name],
-                set_=changed,
-                where=Offer.discount_type == "percentage",
+                index_elements=[Offer.name], set_=changed, where=Offer.discount_type == "percentage"
             )
             .returning(Offer)
             .execution_options(populate_existing=True)

@@ -13,6 +13,7 @@ from datetime import timedelta
 from functools import partial
 from itertools import chain
 from threading import Event
+from types import FrameType
 from typing import Any
 
 from voucherpool.archive import moving, partitions
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 idle_seconds = 1.0
 seconds_between_rounds = 24 * 60 * 60.0
 
+Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 Pieces = Mapping[str, Callable[[], bool]]
 
 
@@ -122,29 +124,31 @@ def run(pieces: Pieces) -> None:
     """Do the pieces in turn until SIGTERM or SIGINT; finish the one that has begun."""
     logging.config.dictConfig(logs.settings())
     stopping = Event()
-    _on_stop_signals(lambda *_: stopping.set())
+    on_stop_signals(lambda *_: stopping.set())
     log.info("The worker begins.")
     while not stopping.is_set():
         # Every piece gets its turn, so much work of one kind does not hold up the others.
-        did_something = [_attempt(name, piece) for name, piece in pieces.items()]
+        did_something = [attempt(name, piece) for name, piece in pieces.items()]
         if not any(did_something):
             stopping.wait(idle_seconds)
     log.info("The worker ends.")
 
 
-def _attempt(name: str, piece: Callable[[], bool]) -> bool:
+def attempt(name: str, piece: Callable[[], bool]) -> bool:
+    """Do a piece and tell whether there was work; an error is logged, and the others go on."""
     try:
         return piece()
     except unusable as error:
         cause = type(error.orig).__name__
         log.warning("The database cannot be used (%s); trying again.", cause)
-    except Exception:  # the other pieces must go on
+    except Exception:
         log.exception("%s failed.", name)
     finally:
         db.session.remove()
     return False
 
 
-def _on_stop_signals(action: Any) -> None:
+def on_stop_signals(action: Handler) -> None:
+    """Let SIGINT and SIGTERM do this."""
     signal.signal(signal.SIGINT, action)
     signal.signal(signal.SIGTERM, action)

@@ -2,25 +2,14 @@
 
 import uuid
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import (
-    Row,
-    Text,
-    Update,
-    Uuid,
-    bindparam,
-    func,
-    null,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Text, Update, Uuid, bindparam, func, null, or_, select, update
 
 from voucherpool.customers import service as customers
 from voucherpool.customers.models import Customer
 from voucherpool.database import paging
-from voucherpool.database.model import db
+from voucherpool.database.model import AnyRow, db
 from voucherpool.database.paging import Page, Position
 from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
@@ -28,7 +17,7 @@ from voucherpool.errors import InvalidInput, RedemptionNotFound, VoucherArchived
 from voucherpool.vouchers.ledger import redemptions
 from voucherpool.vouchers.models import Redemption, Voucher
 
-Redemptions = Sequence[Row[*tuple[Any, ...]]]
+Redemptions = Sequence[AnyRow]
 
 
 def list_redemptions(
@@ -51,7 +40,7 @@ def list_redemptions(
     return paging.fetch(statement, (Redemption.redeemed_at, Redemption.id), limit, after)
 
 
-def reverse(redemption_id: uuid.UUID) -> Row[*tuple[Any, ...]]:
+def reverse(redemption_id: uuid.UUID) -> AnyRow:
     """Give a redemption back and return it; a repeat changes nothing.
 
     Raises RedemptionNotFound, VoucherArchived and LostRace.
@@ -68,7 +57,7 @@ def reverse_order(order_ref: str) -> Redemptions:
     return _reverse({"this": None, "order": order_ref})
 
 
-def _reverse(given: dict[str, Any]) -> Redemptions:
+def _reverse(given: dict[str, object]) -> Redemptions:
     found = db.session.execute(given_redemptions, given).all()
     if not found:
         raise RedemptionNotFound
@@ -81,7 +70,7 @@ def _reverse(given: dict[str, Any]) -> Redemptions:
     return db.session.execute(given_redemptions, given).all()
 
 
-def _give_back(redemption: Row[*tuple[Any, ...]]) -> None:
+def _give_back(redemption: AnyRow) -> None:
     """Give one use back under its voucher's lock, unless another request was first."""
     this = {"key": redemption.code_key, "id": redemption.id}
     if redemption.is_archived:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import text
 
@@ -17,8 +17,7 @@ from voucherpool.offers import service as offers
 
 shown_days = 90
 
-Statistics = Mapping[str, Any]
-Sums = dict[str | None, Decimal]
+Statistics = Mapping[str, object]
 
 
 class Event(NamedTuple):
@@ -68,7 +67,7 @@ def _counts(events: Iterable[Event]) -> dict[str, int]:
     return counts
 
 
-def _sums(events: Iterable[Event]) -> list[dict[str, Any]]:
+def _sums(events: Iterable[Event]) -> list[dict[str, object]]:
     """Return the sum of each currency that has an amount; events without a currency use None."""
     sums: dict[str, Decimal] = defaultdict(Decimal)
     for event in events:
@@ -80,7 +79,7 @@ def _sums(events: Iterable[Event]) -> list[dict[str, Any]]:
     ]
 
 
-def _days(events: Iterable[Event]) -> list[dict[str, Any]]:
+def _days(events: Iterable[Event]) -> list[dict[str, object]]:
     by_day: dict[date, list[Event]] = defaultdict(list)
     for event in events:
         by_day[event.day].append(event)

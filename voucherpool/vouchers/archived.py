@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import (
     ARRAY,
@@ -12,7 +11,6 @@ from sqlalchemy import (
     DateTime,
     Index,
     PrimaryKeyConstraint,
-    Select,
     Table,
     Text,
     any_,
@@ -24,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped
 
-from voucherpool.database.model import Model, db
+from voucherpool.database.model import AnySelect, Model, db
 from voucherpool.vouchers.models import Redemption, Voucher
 
 
@@ -98,7 +96,7 @@ class CustomerTotals(Model):
     redemption_count: Mapped[int]
 
 
-def including_archive(statement: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+def including_archive(statement: AnySelect) -> AnySelect:
     """Return the statement about vouchers and redemptions, including the archive.
 
     A CTE with a table's name hides the table
@@ -126,9 +124,9 @@ def archived_codes(keys: Sequence[str]) -> set[str]:
     Call it in the same transaction after inserting the codes: an insert waits for an archiver that
     is moving the same code.
     """
-    return set(db.session.scalars(_archived, {"keys": list(keys)}))
+    return set(db.session.scalars(of_archive, {"keys": list(keys)}))
 
 
-_archived = select(archived_vouchers.c.code_key).where(
+of_archive = select(archived_vouchers.c.code_key).where(
     archived_vouchers.c.code_key == any_(bindparam("keys", type_=ARRAY(Text)))
 )

@@ -7,7 +7,7 @@ customer, by PostgreSQL's clock.
 import uuid
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -129,13 +129,13 @@ class Seen(NamedTuple):
     earlier_reversed_at: datetime | None
 
 
-def request(code: str, email: str, **values: Any) -> dict[str, Any]:
+def request(code: str, email: str, **values: object) -> dict[str, object]:
     """Return the statements' parameters for a voucher and a customer."""
     return {"key": codes.normal_form(code), "email": email_key(email), **values}
 
 
-def look(request: dict[str, Any]) -> Seen:
-    """Return the voucher as the customer sees it; raise CustomerNotFound or VoucherNotFound.
+def look(request: dict[str, object]) -> Seen:
+    """Return what the voucher is to the customer; raise CustomerNotFound or VoucherNotFound.
 
     Every failed attempt also asks the archive, even for another customer's voucher, so that
     response time reveals nothing.
@@ -169,7 +169,7 @@ def refusal(seen: Seen, *, of_order: bool = True) -> VoucherPoolError | None:
     return None
 
 
-def check(code: str, email: str, order_amount: Decimal | None = None) -> dict[str, Any]:
+def check(code: str, email: str, order_amount: Decimal | None = None) -> dict[str, object]:
     """Say whether the voucher would redeem now; `reason` is the code of the error if not."""
     try:
         seen = look(request(code, email, order_amount=order_amount))

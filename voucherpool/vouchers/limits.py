@@ -3,20 +3,12 @@
 It adds the live rows of the ledger and the totals of the archive.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Select,
-    bindparam,
-    func,
-    or_,
-    select,
-    union_all,
-)
+from sqlalchemy import BigInteger, ColumnElement, bindparam, func, or_, select, union_all
 from sqlalchemy.orm import aliased
 
+from voucherpool.database.model import AnySelect
 from voucherpool.database.statements import Statement
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers.archived import CustomerTotals
@@ -85,7 +77,7 @@ class ExhaustedOffer(NamedTuple):
     id: int
 
 
-def _exhausted() -> Select[*tuple[Any, ...]]:
+def _exhausted() -> AnySelect:
     hot = (
         select(_ledger.offer_id, func.count().label("redemption_count"))
         .where(_ledger.customer_id == _customer_id, _ledger.reversed_at.is_(None))

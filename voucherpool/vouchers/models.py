@@ -3,16 +3,8 @@
 import uuid
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
-from sqlalchemy import (
-    CheckConstraint,
-    ForeignKey,
-    Identity,
-    Index,
-    func,
-    text,
-)
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from voucherpool.customers.models import Customer
@@ -104,7 +96,7 @@ class Voucher(Model):
     used_at: Mapped[datetime | None]
     frozen_discount: Mapped[Decimal | None] = mapped_column(domains.positive_amount)
     disabled_at: Mapped[datetime | None]
-    holds: Mapped[dict[str, Any] | None] = mapped_column(domains.open_holds)
+    holds: Mapped[dict[str, object] | None] = mapped_column(domains.open_holds)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     claimed_at: Mapped[datetime | None]
     # A foreign key would slow bulk generation by a third; the writer holds the batch's lock.

@@ -134,9 +134,7 @@ _holds_of_others = literal_column(
 )
 
 take_free = Statement(
-    "redeem",
-    Redeemed,
-    _take(Voucher.holds.is_(None), Offer.max_redemptions_per_customer.is_(None)),
+    "redeem", Redeemed, _take(Voucher.holds.is_(None), Offer.max_redemptions_per_customer.is_(None))
 )
 """For a voucher without holds, of an offer without a limit: nearly every redemption."""
 

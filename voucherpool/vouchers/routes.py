@@ -1,9 +1,8 @@
 """The vouchers' routes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import wraps
-from typing import Any
 
 from flask import Response, url_for
 
@@ -25,7 +24,7 @@ from voucherpool.errors import (
 )
 from voucherpool.http import throttle
 from voucherpool.http.idempotency import write, write_in_one_statement
-from voucherpool.http.openapi import Blueprint
+from voucherpool.http.openapi import Blueprint, Fields
 from voucherpool.input.emails import email_key
 from voucherpool.vouchers import eligibility, holding, issuing, listing, redeeming, schemas, support
 
@@ -36,10 +35,12 @@ next_page = {
     "schema": {"type": "string", "pattern": '^<.+>; rel="next"$'},
 }
 
-Errors = tuple[type[VoucherPoolError], ...]
-
-refusals: Errors = eligibility.refusals
-refusals_of_orders: Errors = (OrderBelowMinimum, OrderMismatch, RedemptionReversed)
+refusals = eligibility.refusals
+refusals_of_orders: tuple[type[VoucherPoolError], ...] = (
+    OrderBelowMinimum,
+    OrderMismatch,
+    RedemptionReversed,
+)
 
 
 def watched(view: Callable[..., Response]) -> Callable[..., Response]:
@@ -49,7 +50,7 @@ def watched(view: Callable[..., Response]) -> Callable[..., Response]:
     """
 
     @wraps(view)
-    def run(body: dict[str, Any]) -> Response:
+    def run(body: Fields) -> Response:
         with throttle.guess(body["email"]):
             try:
                 return view(body)
@@ -74,7 +75,7 @@ def _count_failed_attempt(email: str) -> None:
 @blueprint.arguments(schemas.GenerateRequest())
 @write
 @blueprint.response(201, schemas.Code())
-def generate(body: dict[str, Any]) -> dict[str, str]:
+def generate(body: Fields) -> dict[str, str]:
     """Issue a voucher.
 
     Creates the offer if its name is new, otherwise sets its discount, which applies to all its
@@ -89,7 +90,7 @@ def generate(body: dict[str, Any]) -> dict[str, str]:
 @watched
 @write_in_one_statement
 @blueprint.response(201, schemas.Redeemed())
-def validate(body: dict[str, Any]) -> Any:
+def validate(body: Fields) -> redeeming.Redeemed:
     """Redeem a voucher: take one use of it, the customer's held one if there is one."""
     # The customer's open hold is found without its id.
     body.pop("hold_id", None)
@@ -100,7 +101,7 @@ def validate(body: dict[str, Any]) -> Any:
 @blueprint.guarded("read", TooManyFailedAttempts)
 @blueprint.arguments(schemas.RedeemRequest())
 @blueprint.response(200, schemas.Checked())
-def check(body: dict[str, Any]) -> Any:
+def check(body: Fields) -> dict[str, object]:
     """Say whether a voucher would redeem now; change nothing."""
     with throttle.guess(body["email"]):
         checked = eligibility.check(body["code"], body["email"], body.get("order_amount"))
@@ -116,7 +117,7 @@ def check(body: dict[str, Any]) -> Any:
 @watched
 @write_in_one_statement
 @blueprint.response(201, schemas.Held())
-def hold(body: dict[str, Any]) -> Any:
+def hold(body: Fields) -> holding.Hold:
     """Reserve one use of a voucher, or extend the customer's open hold."""
     return holding.hold(**body)
 
@@ -126,7 +127,7 @@ def hold(body: dict[str, Any]) -> Any:
 @blueprint.arguments(schemas.ReleaseRequest())
 @write
 @blueprint.response(204)
-def release(body: dict[str, Any]) -> None:
+def release(body: Fields) -> None:
     """End a hold; succeeds also if it is over."""
     holding.release(**body)
 
@@ -135,13 +136,13 @@ def release(body: dict[str, Any]) -> None:
 @blueprint.guarded("read", CustomerNotFound)
 @blueprint.arguments(schemas.ListRequest(), location="query")
 @blueprint.response(200, schemas.ListedVoucher(many=True), headers={"Link": next_page})
-def list_vouchers(query: dict[str, Any]) -> Any:
+def list_vouchers(query: Fields) -> tuple[Sequence[object], dict[str, str]]:
     """List the vouchers of a customer that would redeem now, oldest expiry first."""
     page = listing.list_redeemable(query["email"], query["limit"], query.get("cursor"))
     return page.items, _link_to_next(query, page)
 
 
-def _link_to_next(query: dict[str, Any], page: Page) -> dict[str, str]:
+def _link_to_next(query: Fields, page: Page) -> dict[str, str]:
     """Return the Link header of the next page (RFC 8288), if there is one."""
     if page.next is None:
         return {}
@@ -153,7 +154,7 @@ def _link_to_next(query: dict[str, Any], page: Page) -> dict[str, str]:
 @blueprint.guarded("admin", VoucherNotFound)
 @blueprint.arguments(schemas.CodeRequest())
 @blueprint.response(200, schemas.VoucherRecord())
-def lookup(body: dict[str, Any]) -> Any:
+def lookup(body: Fields) -> support.Record:
     """Show a voucher's whole record."""
     return support.lookup(**body)
 
@@ -163,7 +164,7 @@ def lookup(body: dict[str, Any]) -> Any:
 @blueprint.arguments(schemas.CodeRequest())
 @write
 @blueprint.response(200, schemas.VoucherRecord())
-def disable(body: dict[str, Any]) -> Any:
+def disable(body: Fields) -> support.Record:
     """Disable a voucher until it is enabled."""
     return support.disable(**body)
 
@@ -173,6 +174,6 @@ def disable(body: dict[str, Any]) -> Any:
 @blueprint.arguments(schemas.CodeRequest())
 @write
 @blueprint.response(200, schemas.VoucherRecord())
-def enable(body: dict[str, Any]) -> Any:
+def enable(body: Fields) -> support.Record:
     """Enable a disabled voucher."""
     return support.enable(**body)

@@ -1,8 +1,6 @@
 """The vouchers' requests and answers."""
 
-from typing import Any
-
-from marshmallow import Schema, ValidationError, fields, post_dump
+from marshmallow import Schema, fields, post_dump
 
 from voucherpool.input import formats
 from voucherpool.input.fields import (
@@ -10,10 +8,10 @@ from voucherpool.input.fields import (
     Answer,
     Count,
     Cursor,
+    Digits,
     Email,
     Flag,
-    Number,
-    PageSize,
+    PageRequest,
     Percentage,
     Text,
     Timestamp,
@@ -28,25 +26,22 @@ class Sparse(Schema):
     """An answer that omits fields without a value."""
 
     @post_dump
-    def without_nulls(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def without_nulls(self, data: dict[str, object], **_: object) -> dict[str, object]:
         """Drop the fields without a value."""
         return {name: value for name, value in data.items() if value is not None}
 
 
-class VanityCode(Text):
-    """A chosen code: 4 to 64 letters and digits, with spaces and dashes between them."""
+class AnyCode(Text):
+    """A code in any spelling."""
 
-    def __init__(self, **options: Any) -> None:
-        metadata = {"pattern": formats.issuable_code.pattern}
-        super().__init__(longest=codes.longest_spelling, metadata=metadata, **options)
+    longest = codes.longest_spelling
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        code = super()._deserialize(value, *args, **kwargs)
-        if not formats.issuable_code.fullmatch(code):
-            raise ValidationError(
-                "Must be 4 to 64 ASCII letters and digits; spaces and dashes may stand between."
-            )
-        return code
+
+class VanityCode(AnyCode):
+    """A code that the issuer chose: letters, digits, spaces and dashes, 4 to 64 that count."""
+
+    form = formats.issuable_code
+    expected = "4 to 64 ASCII letters and digits; spaces and dashes may stand between"
 
 
 class GenerateRequest(Schema):
@@ -56,7 +51,7 @@ class GenerateRequest(Schema):
     """
 
     email = Email(required=True, allow_none=True)
-    offer_name = Text(longest=200, required=True)
+    offer_name = Text(required=True)
     discount = Percentage()
     expires_at = Timestamp(required=True, data_key="expiry")
     code = VanityCode()
@@ -70,10 +65,15 @@ class Code(Answer):
     code = fields.String(required=True)
 
 
-class VoucherRequest(Schema):
-    """A voucher, by any spelling of its code, and the customer."""
+class CodeRequest(Schema):
+    """A voucher, in any spelling of its code."""
 
-    code = Text(longest=codes.longest_spelling, required=True)
+    code = AnyCode(required=True)
+
+
+class VoucherRequest(CodeRequest):
+    """A voucher, in any spelling of its code, and the customer who asks."""
+
     email = Email(required=True)
 
 
@@ -83,7 +83,7 @@ class RedeemRequest(VoucherRequest):
     `hold_id` is optional: the customer's open hold is used without it.
     """
 
-    order_ref = Text(longest=200)
+    order_ref = Text()
     order_amount = Amount()
     hold_id = fields.UUID()
 
@@ -98,12 +98,6 @@ class ReleaseRequest(Schema):
     """A hold to end."""
 
     hold_id = fields.UUID(required=True)
-
-
-class CodeRequest(Schema):
-    """A voucher, by any spelling of its code."""
-
-    code = Text(longest=codes.longest_spelling, required=True)
 
 
 class Discount(Sparse):
@@ -139,12 +133,11 @@ class Held(Answer):
     held_until = Timestamp(required=True)
 
 
-class ListRequest(Schema):
+class ListRequest(PageRequest):
     """The customer whose vouchers to list, and the page."""
 
     email = Email(required=True)
-    limit = PageSize(load_default=100)
-    cursor = Cursor(Timestamp(), Number())
+    cursor = Cursor(Timestamp(), Digits())
 
 
 class ListedVoucher(Discount):

@@ -1,7 +1,6 @@
 """Support: a voucher's whole record, disabling, enabling, and refused attempts."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from sqlalchemy import (
     Text,
@@ -25,6 +24,8 @@ from voucherpool.vouchers import codes, eligibility, ledger
 from voucherpool.vouchers.archived import archived_vouchers, including_archive
 from voucherpool.vouchers.models import Redemption, RefusedAttempt, Voucher, open_holds
 
+Record = Mapping[str, object]
+
 attempts_kept = 20
 """The number of newest refused attempts kept for each voucher."""
 
@@ -37,7 +38,7 @@ history_shown = 100
 """The number of a voucher's newest redemptions shown."""
 
 
-def lookup(code: str) -> Mapping[str, Any]:
+def lookup(code: str) -> Record:
     """Return a voucher with its holds, redemptions and refused attempts.
 
     Raises VoucherNotFound.
@@ -49,12 +50,12 @@ def lookup(code: str) -> Mapping[str, Any]:
     return {
         **voucher,
         "holds": db.session.execute(_holds, key).all(),
-        "redemptions": db.session.execute(_redemptions, key).all(),
+        "redemptions": db.session.execute(shown_redemptions, key).all(),
         "refused_attempts": db.session.execute(_attempts, key).all(),
     }
 
 
-def disable(code: str) -> Mapping[str, Any]:
+def disable(code: str) -> Record:
     """Disable a voucher until it is enabled; return its record.
 
     Raises VoucherNotFound and VoucherArchived.
@@ -65,7 +66,7 @@ def disable(code: str) -> Mapping[str, Any]:
     return lookup(code)
 
 
-def enable(code: str) -> Mapping[str, Any]:
+def enable(code: str) -> Record:
     """Enable a disabled voucher; return its record.
 
     Raises VoucherNotFound and VoucherArchived.
@@ -87,11 +88,7 @@ def remember(refusal: VoucherPoolError, code: str, email: str) -> None:
 
     Unknown codes are recorded too, so that response time reveals nothing.
     """
-    attempt = {
-        "key": codes.normal_form(code),
-        "email": email_key(email),
-        "reason": refusal.code(),
-    }
+    attempt = {"key": codes.normal_form(code), "email": email_key(email), "reason": refusal.code()}
     kept_under = db.session.scalar(remember_one, attempt)
     db.session.execute(forget_surplus, {"key": kept_under})
 
@@ -135,7 +132,7 @@ _holds = text(f"""
     WHERE code_key = :key
     ORDER BY until""")
 
-_redemptions = (
+shown_redemptions = (
     ledger.redemptions.where(Redemption.code_key == bindparam("key"))
     .order_by(Redemption.redeemed_at.desc())
     .limit(history_shown)
