@@ -99,8 +99,8 @@ def test_files_of_all_kinds_are_read(send, sql, text):
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        (b"", 1, "code among them"),
-        (b"email\n", 1, "code among them"),
+        (b"", 1, "including code"),
+        (b"email\n", 1, "including code"),
         (b"code;email\nSUMMER-1;\n", 1, "Unknown column 'code;email'"),
         (b"code,colour\n", 1, "Unknown column 'colour'"),
         (b"code,code\n", 1, "each column once"),
