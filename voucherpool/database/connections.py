@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from dataclasses import dataclass, field
 from select import POLLIN, poll
 from typing import Any
@@ -18,6 +19,8 @@ from sqlalchemy.pool import ConnectionPoolEntry, Pool
 from voucherpool.database.model import db
 
 log = logging.getLogger(__name__)
+plans_kept_seconds = 10
+"""PostgreSQL keeps a plan until it analyzes the tables anew, and they may have been empty."""
 
 
 @dataclass
@@ -26,16 +29,25 @@ class State:
 
     `begins` says that the next statement opens a transaction: BEGIN travels with it, for a round
     trip of its own would only delay it. `prepared` names the statements that PostgreSQL has
-    planned for the connection.
+    parsed for the connection; it plans them again after `planned_until`, of time.monotonic().
     """
 
     begins: bool = False
     prepared: set[str] = field(default_factory=set)
+    planned_until: float = 0
 
     def opening(self) -> str:
         """Return what the next statement must begin with, once."""
         opening, self.begins = ("BEGIN;" if self.begins else ""), False
         return opening
+
+    def planning(self) -> str:
+        """Return what lets PostgreSQL plan again from the next statement on, now and then."""
+        now = time.monotonic()
+        if now < self.planned_until:
+            return ""
+        self.planned_until = now + plans_kept_seconds
+        return "DISCARD PLANS;"
 
 
 def state_of(connection: Connection | PoolProxiedConnection | ConnectionPoolEntry) -> State:

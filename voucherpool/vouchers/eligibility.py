@@ -61,7 +61,8 @@ discount: ColumnElement[Decimal] = func.coalesce(Voucher.frozen_discount, Offer.
 """What the voucher gives now, in the offer's kind of discount."""
 
 conditions: dict[type[VoucherPoolError], ColumnElement[bool]] = {
-    VoucherAlreadyRedeemed: Voucher.used_at.is_(None),
+    # Not by used_at, for which PostgreSQL may read the index of all unused vouchers of a new table.
+    VoucherAlreadyRedeemed: Voucher.redemption_count < Voucher.max_redemptions,
     VoucherExpired: Voucher.expires_at > func.now(),
     VoucherDisabled: Voucher.disabled_at.is_(None),
     OfferNotActive: Offer.is_active(),
