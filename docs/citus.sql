@@ -53,7 +53,7 @@ SELECT create_distributed_table('offer_counts', 'offer_id', colocate_with => 'no
 
 -- These stay on the coordinator, to which the service connects.
 -- Local: api_keys, because each request reads it, and asking another machine would cost time.
--- Local: misses, which holds one minute; its ON CONFLICT has now(), which Citus does not take.
+-- Local: failed_attempts, which holds one minute; its ON CONFLICT has now(), which Citus does not take.
 -- Local: batches, a queue in which workers skip locked rows; its foreign key makes it managed.
 -- Local: batch_customers, because the same worker reads it, beside its batch.
 

@@ -223,11 +223,14 @@ def audit(app: Flask) -> Callable[[], None]:
 def gunicorn_port(shared_app: Flask) -> Iterator[int]:
     """Run gunicorn with 2 workers on the shared database and return its port.
 
-    Each can have all senders of a race at work, and remembers no misses of the test before.
+    Each can have all senders of a race at work and knows no failed attempts of earlier tests.
     """
     with shared_app.app_context():
         url = db.engine.url
-    limits = {"VOUCHERPOOL_MISSES_PER_EMAIL": "1000000", "VOUCHERPOOL_MISSES_PER_KEY": "1000000"}
+    limits = {
+        "VOUCHERPOOL_FAILED_ATTEMPTS_PER_EMAIL": "1000000",
+        "VOUCHERPOOL_FAILED_ATTEMPTS_PER_KEY": "1000000",
+    }
     with run_gunicorn(patient(url), VOUCHERPOOL_THREADS=str(senders), **limits) as port:
         yield port
 

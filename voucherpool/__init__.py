@@ -43,7 +43,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 class Application(Flask):
-    """Flask without a look at each call whether the function is a coroutine: none is."""
+    """Flask without the check for coroutines in each call: no view is one."""
 
     request_class = bodies.Request
 
@@ -53,9 +53,9 @@ class Application(Flask):
 
 
 def create_app(config: Config | None = None) -> Flask:
-    """Return the application, configured by the environment unless a configuration is given.
+    """Return the application; without a `config`, the environment configures it.
 
-    Raises ConfigurationError when a variable of the environment is missing or makes no sense.
+    Raises ConfigurationError when an environment variable is missing or wrong.
     """
     app = Application(__name__, static_folder=None)
     app.config.from_mapping((config or Config.from_environment(os.environ)).for_flask())

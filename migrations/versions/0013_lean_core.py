@@ -58,6 +58,10 @@ checks = {
     },
 }
 
+misses = ("misses", "miss_count", "miss_limit")
+failed_attempts = ("failed_attempts", "failed_count", "attempt_limit")
+copy_rows = "INSERT INTO {table} SELECT * FROM {before}"
+
 filled = ("offer_id", "discount_type")
 fill_the_rest = """
     UPDATE {archive}redemptions AS ledger SET offer_id = offers.id,
@@ -117,6 +121,7 @@ def upgrade() -> None:
     op.execute("UPDATE archived_vouchers SET holds = NULL WHERE holds IS NOT NULL")
     op.execute("DROP FUNCTION other_holds(jsonb, bigint), other_holds_count(jsonb, bigint)")
     use_domains()
+    rename_attempts(misses, failed_attempts)
 
 
 def make_totals() -> None:
@@ -183,6 +188,24 @@ def use_domains() -> None:
             op.create_check_constraint(name, table, rule)
 
 
+def rename_attempts(before: tuple[str, str, str], after: tuple[str, str, str]) -> None:
+    """Copy the table, because its constraints are named after it and its columns."""
+    table, count, limit = after
+    op.create_table(
+        table,
+        sa.Column("subject", sa.LargeBinary, primary_key=True),
+        sa.Column(count, sa.BigInteger, nullable=False),
+        sa.Column(limit, sa.BigInteger, nullable=False),
+        sa.Column(
+            "since", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()
+        ),
+        sa.CheckConstraint("octet_length(subject) = 32", name="subject"),
+        sa.CheckConstraint(f"{count} > 0", name=count),
+    )
+    op.execute(copy_rows.format(table=table, before=before[0]))
+    op.drop_table(before[0])
+
+
 def alter(table: str, columns: dict[str, str]) -> None:
     """Change the columns in one pass over the table."""
     changes = ", ".join(f"ALTER COLUMN {column} {change}" for column, change in columns.items())
@@ -195,6 +218,7 @@ def downgrade() -> None:
     Only the sums of discounts of purged redemptions are lost.
     """
     op.execute("SET LOCAL statement_timeout = 0")
+    rename_attempts(failed_attempts, misses)
     drop_domains()
     op.execute(functions_before)
     op.execute(convert_holds_back)

@@ -64,17 +64,19 @@ def used(client, make, run):
 
 def test_only_what_is_over_for_long_is_moved_with_its_ledger(client, make, run, places):
     old, expired, twice = make.voucher(), make.voucher(), make.voucher(max_redemptions=2)
-    redeem(client, old)
-    redeem(client, twice)
+    valid = make.voucher(days=400)
+    for code in (old, twice, valid):
+        redeem(client, code)
     make.older(130)
     make.voucher(days=400), make.voucher(days=-1)
     recent = make.voucher()
     redeem(client, recent)
-    assert run(*moves) == "Archived 3 vouchers."
-    assert places() == (3, 1, 3, 2)
+    assert run(*moves) == "Archived 4 vouchers."
+    assert places() == (3, 1, 4, 3)
     assert run(*moves) == "Archived 0 vouchers."
     for code, reason in {
         old: "voucher_already_redeemed",
+        valid: "voucher_already_redeemed",
         expired: "voucher_expired",
         twice: "voucher_expired",
         recent: "voucher_already_redeemed",
@@ -127,7 +129,7 @@ def test_a_strangers_archived_voucher_answers_like_an_unknown_code(client, used,
     assert foreign.status_code == unknown.status_code == 404
     same = {"request_id": None}
     assert foreign.json | same == unknown.json | same
-    assert sql("SELECT max(miss_count) FROM misses") == [(2,)]
+    assert sql("SELECT max(failed_count) FROM failed_attempts") == [(2,)]
 
 
 def test_support_sees_all_of_it(client, used, sql):
@@ -178,7 +180,7 @@ def test_nothing_changes_it_any_more(client, used, places):
     assert client.post("/vouchers/disable", json={"code": "ZZZZ"}).status_code == 404
 
 
-def test_what_was_reversed_before_answers_alike(client, make, run, places):
+def test_what_was_reversed_before_answers_the_same(client, make, run, places):
     code = make.voucher()
     redemption = redeem(client, code, order_ref="o").json["redemption_id"]
     first = client.post("/redemptions/reverse", json={"order_ref": "o"}).json
@@ -203,6 +205,17 @@ def test_an_order_with_a_redemption_in_the_archive_is_not_reversed_at_all(client
     assert client.get("/redemptions?order_ref=o").json["items"] == [archived, hot]
     given = client.post(f"/redemptions/{hot['id']}/reverse").json
     assert given["reversed_at"] is not None
+
+
+def test_what_was_reversed_before_it_was_archived_keeps_the_order_open(client, make, run):
+    redeem(client, make.voucher(), order_ref="o")
+    client.post("/redemptions/reverse", json={"order_ref": "o"})
+    make.older(130)
+    run(*moves)
+    redeem(client, make.voucher(), order_ref="o")
+    answer = client.post("/redemptions/reverse", json={"order_ref": "o"})
+    assert answer.status_code == 200
+    assert all(row["reversed_at"] for row in answer.json["items"])
 
 
 def test_the_ledger_goes_on_over_both_in_order(client, used, make, sql):
@@ -271,18 +284,24 @@ def test_a_purge_forgets_whole_months_only_and_keeps_the_totals(client, used, ma
 
 
 def test_an_offers_statistics_stay_as_they_were(client, make, run, sql):
-    for order in ("o", "p"):
-        redeem(client, make.voucher(), order_ref=order, order_amount=80)
-    client.post("/redemptions/reverse", json={"order_ref": "p"})
-    make.voucher(), make.voucher(days=400)
-    make.older(130)
-    whole = client.get("/offers/1/stats").json
-    assert (whole["issued"], whole["expired"], whole["open"]) == (4, 2, 1)
-    assert (whole["redeemed"], whole["reversed"]) == (2, 1)
-    assert whole["discounted"] == [{"currency": None, "amount": 35.36}]
-    assert whole["given_back"] == [{"currency": None, "amount": 17.68}]
-    run(*moves)
-    assert client.get("/offers/1/stats").json == whole
+    for number in (1, 2):
+        for order in ("o", "p"):
+            redeem(client, make.voucher(), order_ref=f"{order}{number}", order_amount=80)
+        client.post("/redemptions/reverse", json={"order_ref": f"p{number}"})
+        make.voucher(), make.voucher(days=400)
+        make.older(130)
+        whole = client.get("/offers/1/stats").json
+        assert (whole["issued"], whole["expired"], whole["open"]) == (
+            4 * number,
+            2 * number,
+            number,
+        )
+        assert (whole["redeemed"], whole["reversed"]) == (2 * number, number)
+        assert whole["discounted"] == [{"currency": None, "amount": 35.36 * number}]
+        assert whole["given_back"] == [{"currency": None, "amount": 17.68 * number}]
+        run(*moves)
+        assert client.get("/offers/1/stats").json == whole
+    assert sql("SELECT redemption_count FROM customer_totals") == [(2,)]
     let_a_month_pass(sql, 25)
     run("purge", "--older-than", "2y")
     assert client.get("/offers/1/stats").json == whole
@@ -311,7 +330,7 @@ def test_an_age_that_makes_no_sense_is_refused_with_what_it_should_be(app, age):
 
 @pytest.fixture
 def rounds(monkeypatch):
-    """Let the worker begin its rounds anew."""
+    """Let the worker begin its rounds again."""
     monkeypatch.setattr(worker, "to_archive", worker.Round())
     monkeypatch.setattr(worker, "to_purge", worker.Round())
 

@@ -127,12 +127,20 @@ def test_each_claim_ref_keeps_its_own_voucher(client, make):
 
 
 def test_a_claim_ref_is_of_one_offer(client, make):
-    codes = {make.voucher(customer_id=None, offer=offer) for offer in ("KOI", "ORCA")}
-    claims = [claim(client, offer_name=offer, claim_ref="c-1") for offer in ("KOI", "ORCA")]
-    assert {answer.json["code"] for answer in claims} == codes
+    offers = ("KOI", "ORCA", "KOI", "ORCA")
+    codes = [make.voucher(customer_id=None, offer=offer) for offer in offers[:2]]
+    claims = [claim(client, offer_name=offer, claim_ref="c-1") for offer in offers]
+    assert [answer.json["code"] for answer in claims] == codes * 2
 
 
-def test_a_refused_claim_is_decided_anew(client, sql):
+def test_a_claim_ref_does_not_get_a_later_voucher_of_the_same_code(client, make, sql):
+    code = make.voucher(customer_id=None)
+    assert claim(client, claim_ref="c-1").json["code"] == code
+    sql("UPDATE vouchers SET customer_id = NULL, claimed_at = NULL")  # as after a purge
+    assert refusal(claim(client, claim_ref="c-1")) == (404, "voucher_not_found")
+
+
+def test_a_refused_claim_is_decided_again(client, sql):
     fill(sql, 0)
     assert refusal(claim(client, claim_ref="c-1")) == (409, "pool_empty")
     assert sql("SELECT * FROM claims") == []

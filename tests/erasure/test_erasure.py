@@ -207,6 +207,15 @@ def test_a_hold_ends_with_its_customer(app, client, make, erase):
     assert redeem(client, code, ben) == (201, None)
 
 
+def test_the_holds_of_others_stay(client, make, erase):
+    code = make.voucher(customer_id=None, max_redemptions=2)
+    for email in (ana, make.customer(ben)):
+        assert client.post("/vouchers/hold", json={"code": code, "email": email}).status_code == 201
+    erase()
+    holds = client.post("/vouchers/lookup", json={"code": code}).json["holds"]
+    assert [hold["email"] for hold in holds] == [ben]
+
+
 def test_a_voucher_that_an_erased_customer_held_can_be_claimed(client, make, erase):
     code = make.voucher(customer_id=None)
     make.customer(ben)

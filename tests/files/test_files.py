@@ -101,8 +101,8 @@ def test_files_of_all_kinds_are_read(send, sql, text):
     [
         (b"", 1, "code among them"),
         (b"email\n", 1, "code among them"),
-        (b"code;email\nSUMMER-1;\n", 1, "'code;email' is none"),
-        (b"code,colour\n", 1, "'colour' is none"),
+        (b"code;email\nSUMMER-1;\n", 1, "Unknown column 'code;email'"),
+        (b"code,colour\n", 1, "Unknown column 'colour'"),
         (b"code,code\n", 1, "each column once"),
         (b"code\nSUMMER-1,x\n", 2, "1 cells"),
         (b"code,email\nSUMMER-1\n", 2, "2 cells"),
@@ -174,7 +174,7 @@ def test_the_first_100_wrong_lines_are_named_in_order_and_all_are_counted(errors
 def test_after_10_000_wrong_lines_no_more_is_read(errors):
     reasons = errors("code\n" + "x\n" * 10_001)
     assert reasons["file"] == [
-        "10000 lines are wrong, and the lines that follow the last of them were not read."
+        "10000 lines are wrong; the lines after the last of them were not read."
     ]
 
 

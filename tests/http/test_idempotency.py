@@ -69,6 +69,14 @@ def test_another_body_or_route_under_the_key_is_422(client, make):
         assert (answer.status_code, answer.json["code"]) == (422, "idempotency_key_reused")
 
 
+def test_another_method_under_the_key_is_422(client, make):
+    make.customer()
+    same = {"json": {"name": "Ana"}, "headers": {"Idempotency-Key": "k"}}
+    assert client.patch("/customers/1", **same).status_code == 200
+    answer = client.delete("/customers/1", **same)
+    assert (answer.status_code, answer.json["code"]) == (422, "idempotency_key_reused")
+
+
 def test_the_same_body_spelt_otherwise_is_the_same(client, make):
     code = make.voucher()
     spellings = [
@@ -81,10 +89,11 @@ def test_the_same_body_spelt_otherwise_is_the_same(client, make):
     assert len({answer.data for answer in answers}) == 1
 
 
-def test_a_refusal_is_not_remembered_but_decided_anew(client, make, sql):
+def test_a_refusal_is_not_remembered_but_decided_again(client, make, sql):
     code = make.voucher(days=-1)
     body = {"code": code, "email": ana}
     assert send(client, "k", body).status_code == 410
+    assert sql("SELECT * FROM idempotency_keys") == []
     sql("UPDATE vouchers SET expires_at = now() + interval '1 day'")
     assert send(client, "k", body).status_code == 201
 
@@ -107,8 +116,8 @@ def test_cleanup_forgets_unused_keys_only_and_a_repeat_renews_its_key(app, clien
     sql("UPDATE idempotency_keys SET used_at = now() - interval '49 hours'")
     first = send(client, "old", body)
     result = app.test_cli_runner().invoke(args=["cleanup"])
-    assert result.output == "Forgot 0 idempotency keys and 0 refused attempts.\n"
+    assert result.output == "Deleted 0 idempotency keys and 0 refused attempts.\n"
     assert first.headers["Idempotent-Replayed"] == "true"
     sql("UPDATE idempotency_keys SET used_at = now() - interval '49 hours'")
     result = app.test_cli_runner().invoke(args=["cleanup"])
-    assert result.output.startswith("Forgot 1 idempotency keys")
+    assert result.output.startswith("Deleted 1 idempotency keys")

@@ -17,7 +17,7 @@ def number(text: str, name: str, labels: Iterable[str] = ()) -> float:
 
 @pytest.fixture
 def two_workers(database_url, key):
-    """Return a gunicorn whose counts begin at nought."""
+    """Return a gunicorn whose metrics begin at 0."""
     with run_gunicorn(database_url, workers=2) as port:
         yield Server(port, key)
 

@@ -121,11 +121,11 @@ def test_a_worker_goes_on_when_its_connection_is_lost_and_stops_with_ctrl_c(
 
 def test_a_worker_forgets_what_is_old_by_itself(voucherpool, sql):
     sql(
-        "INSERT INTO misses (subject, miss_count, miss_limit, since)"
+        "INSERT INTO failed_attempts (subject, failed_count, attempt_limit, since)"
         " VALUES (sha256(''), 1, 1, now() - interval '1 hour')"
     )
     voucherpool("worker")
-    until(lambda: sql("SELECT count(*) FROM misses") == [(0,)])
+    until(lambda: sql("SELECT count(*) FROM failed_attempts") == [(0,)])
 
 
 def test_what_a_lost_database_kept_from_being_done_is_done_again(app):

@@ -1,6 +1,7 @@
 """GET /redemptions, POST /redemptions/{id}/reverse and POST /redemptions/reverse."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -151,7 +152,7 @@ def test_giving_back_one_use_of_many_leaves_the_others(client, make, sql):
     assert [redeem(client, code).status_code for _ in range(2)] == [201, 409]
 
 
-def test_giving_back_twice_has_one_effect_and_answers_alike(client, make, sql):
+def test_giving_back_twice_has_one_effect_and_answers_the_same(client, make, sql):
     code = make.voucher(max_redemptions=3)
     first = redeem(client, code, order_ref="A-1").json
     redeem(client, code, order_ref="A-2")
@@ -192,6 +193,42 @@ def test_an_order_of_several_vouchers_is_given_back_at_once(client, make, sql):
     assert sorted(listed(client)) == sorted(codes)
     counts = sql("SELECT redemption_count FROM vouchers ORDER BY issue_number")
     assert counts == [(0,), (0,), (1,)]
+
+
+def test_an_order_of_which_a_part_was_given_back_is_given_back_whole(client, make, sql):
+    codes = [make.voucher(max_redemptions=2) for _ in range(2)]
+    redeemed = [redeem(client, code, order_ref="A-1").json for code in codes]
+    first = reverse(client, redeemed[0]).json
+    items = reverse_order(client, "A-1").json["items"]
+    assert items[0] == first
+    assert items[1]["reversed_at"] is not None
+    assert sql("SELECT redemption_count FROM vouchers") == [(0,), (0,)]
+
+
+def test_the_vouchers_of_an_order_are_locked_in_the_order_of_their_codes(client, make, gate, sql):
+    first, last = sorted(make.voucher() for _ in range(2))
+    for code in (last, first):
+        redeem(client, code, order_ref="A-1")
+    with ThreadPoolExecutor(1) as pool:
+        with gate.closed(f"SELECT FROM vouchers WHERE code = '{first}' FOR UPDATE"):
+            reversing = pool.submit(reverse_order, client, "A-1")
+            gate.until_waiting(1)
+            free = "SELECT code FROM vouchers WHERE code = :code FOR UPDATE NOWAIT"
+            assert sql(free, code=last) == [(last,)]
+        assert reversing.result(10).status_code == 200
+
+
+def test_a_redemption_that_began_after_its_reversal_is_given_back(client, make, gate):
+    code, headers = make.voucher(), {"Idempotency-Key": "k"}
+    asked = ("/redemptions/reverse",), {"json": {"order_ref": "A-1"}, "headers": headers}
+    assert client.post(*asked[0], **asked[1]).status_code == 404  # prepares its statements
+    with ThreadPoolExecutor(1) as pool:
+        with gate.closed("LOCK TABLE idempotency_keys IN SHARE MODE"):
+            reversing = pool.submit(client.post, *asked[0], **asked[1])
+            gate.until_waiting(1)
+            assert redeem(client, code, order_ref="A-1").status_code == 201
+        [given_back] = reversing.result(10).json["items"]
+    assert given_back["reversed_at"] == given_back["redeemed_at"]
 
 
 def test_an_order_that_was_given_back_does_not_redeem_again(client, make):

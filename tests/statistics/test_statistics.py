@@ -33,7 +33,7 @@ def redeem(client, code, **more):
     return answer.json
 
 
-def test_an_offer_of_which_nothing_happened_has_zeros(client):
+def test_an_offer_without_events_has_zeros(client):
     client.post("/offers", json={"name": "KOI", "discount": 10})
     assert stats(client) == {
         **nothing,

@@ -1,6 +1,12 @@
 """POST /vouchers/check."""
 
+import pytest
+from sqlalchemy import text
+
 from tests.builders import ana, ben
+from voucherpool.database.model import db
+from voucherpool.database.transactions import transaction
+from voucherpool.vouchers import eligibility
 
 
 def ask(client, code, email=ana, **more):
@@ -92,6 +98,23 @@ def test_the_reason_is_the_code_that_validate_answers(client, make, sql):
         assert answer.json == {"redeemable": False, "reason": reason}
         refused = client.post("/vouchers/validate", json=order)
         assert (refused.status_code, refused.json["code"]) == (status, reason)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("vouchers SET expires_at = now()", "voucher_expired"),
+        ("offers SET ends_at = now()", "offer_not_active"),
+        ("offers SET starts_at = now()", None),
+        (f"vouchers SET holds = {hold_of_ben.replace('3600', '0')}", None),
+    ],
+)
+def test_what_ends_now_is_over_and_what_begins_now_has_begun(app, make, change, reason):
+    make.customer(ben)
+    code = make.voucher(customer_id=None)
+    with app.app_context(), transaction():  # in which now() stands still
+        db.session.execute(text(f"UPDATE {change}"))
+        assert eligibility.check(code, ana).get("reason") == reason
 
 
 def test_another_customers_voucher_answers_exactly_like_an_unknown_code(client, make):

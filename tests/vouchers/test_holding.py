@@ -161,5 +161,6 @@ def test_what_would_not_redeem_cannot_be_held(client, make):
 
 def test_an_offer_with_a_minimum_order_can_be_held(client, make, sql):
     code = make.voucher()
-    sql("UPDATE offers SET min_order_amount = 50")
-    assert hold(client, code).status_code == 201
+    for limit in (None, 1):
+        sql("UPDATE offers SET min_order_amount = 50, max_redemptions_per_customer = :n", n=limit)
+        assert hold(client, code).status_code == 201

@@ -1,4 +1,4 @@
-"""order_ref: the same order redeems a voucher once, for ever."""
+"""order_ref: the same order redeems a voucher only once."""
 
 import pytest
 
@@ -10,7 +10,7 @@ def redeem(client, code, email=ana, **order):
 
 
 @pytest.mark.parametrize("uses", [1, 2])
-def test_the_same_order_redeems_once_and_is_answered_alike(client, make, sql, uses):
+def test_the_same_order_redeems_once_and_is_answered_the_same(client, make, sql, uses):
     code = make.voucher(max_redemptions=uses)
     order = {"order_ref": "order-1", "order_amount": 99.5}
     first = redeem(client, code, **order)

@@ -57,8 +57,8 @@ statements = {
     "later page": (listing.list_some, rich | place),
     "ask for a claim": (claiming.ask, {"email": "c3@example.org", "offer_name": "offer 8"}),
     "claim": (claiming.take_one, {"offer_id": 8, "customer_id": 3}),
-    "claim key": (idempotency.claim, {"key": "key-7", "fingerprint": b"x" * 32}),
-    "settle key": (idempotency.settle, {"this": "key-7", "code": 201, "text": "{}"}),
+    "take key": (idempotency.take_key, {"key": "key-7", "fingerprint": b"x" * 32}),
+    "store answer": (idempotency.store_answer, {"this": "key-7", "code": 201, "text": "{}"}),
 }
 
 

@@ -115,7 +115,7 @@ def test_an_unknown_code_is_404_and_a_wrong_one_422(client, make, sql):
     assert sql("SELECT * FROM vouchers") == before
 
 
-def test_a_disabled_voucher_is_refused_everywhere_until_it_is_enabled(client, make):
+def test_a_disabled_voucher_is_refused_by_every_route_until_it_is_enabled(client, make):
     code = make.voucher()
     disabled = record(client, code, "disable")
     assert disabled["disabled_at"] is not None

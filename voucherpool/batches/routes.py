@@ -13,11 +13,11 @@ from voucherpool.http.openapi import Blueprint
 
 blueprint = Blueprint("batches", __name__)
 
-location = {"Location": {"schema": {"type": "string"}, "description": "Where the batch is read."}}
+location = {"Location": {"schema": {"type": "string"}, "description": "The batch's address."}}
 
 
 def located(view: Callable[..., Response]) -> Callable[..., Response]:
-    """Say where the batch is read, when the answer is a repeated one, too."""
+    """Add the batch's Location, also to a repeated answer."""
 
     @wraps(view)
     def run(*args: Any, **kwargs: Any) -> Response:
@@ -36,7 +36,7 @@ def located(view: Callable[..., Response]) -> Callable[..., Response]:
 @write
 @blueprint.response(202, schemas.Batch(), headers=location)
 def create_batch(body: dict[str, Any], offer_id: int) -> Any:
-    """Ask for vouchers in bulk; they are made in the background."""
+    """Request vouchers in bulk; a worker generates them in the background."""
     return service.create(offer_id, **body)
 
 
@@ -45,7 +45,7 @@ def create_batch(body: dict[str, Any], offer_id: int) -> Any:
 @blueprint.arguments(schemas.ListRequest(), location="query")
 @blueprint.response(200, schemas.Batches())
 def list_batches(query: dict[str, Any], offer_id: int) -> Any:
-    """List the batches of an offer in the order in which they were asked for."""
+    """List the batches of an offer, the oldest first."""
     return service.list_batches(offer_id, query["limit"], query.get("cursor"))
 
 
@@ -53,5 +53,5 @@ def list_batches(query: dict[str, Any], offer_id: int) -> Any:
 @blueprint.guarded("issue", BatchNotFound)
 @blueprint.response(200, schemas.Batch())
 def read_batch(batch_id: int) -> Any:
-    """Read how far a batch is."""
+    """Read a batch and its progress."""
     return service.read(batch_id)

@@ -1,4 +1,4 @@
-"""What the batches' routes take and answer."""
+"""The batches' requests and answers."""
 
 from typing import Any
 
@@ -27,13 +27,13 @@ from voucherpool.vouchers import codes
 from voucherpool.vouchers.schemas import most_redemptions
 
 most_vouchers = 5_000_000
-most_named = 100  # wrong e-mails of an audience
+most_named = 100  # wrong e-mails named in an error
 pool, all_customers = "pool", "all_customers"
 email = Email()
 
 
 class Prefix(Text):
-    """What the codes of a batch begin with."""
+    """The beginning of each code of a batch."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(longest=32, metadata={"pattern": formats.code_prefix.pattern}, **options)
@@ -41,12 +41,12 @@ class Prefix(Text):
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         prefix = super()._deserialize(value, *args, **kwargs)
         if not formats.code_prefix.fullmatch(prefix):
-            raise ValidationError("Must be ASCII letters and digits; spaces and dashes may join.")
+            raise ValidationError("Must be ASCII letters and digits, also with spaces and dashes.")
         return prefix.rstrip(" -")
 
 
 class Pattern(Text):
-    """How the codes of a batch are spelt: each # is a random character, 50 bits at least."""
+    """The pattern of a batch's codes: each # is a random character, for at least 50 bits."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(longest=64, metadata={"pattern": formats.code_pattern.pattern}, **options)
@@ -55,13 +55,13 @@ class Pattern(Text):
         pattern = super()._deserialize(value, *args, **kwargs)
         if not formats.code_pattern.fullmatch(pattern):
             raise ValidationError(
-                "Must have # 10 to 32 times; ASCII letters, digits, spaces and dashes may join."
+                "Must be 10 to 32 # with ASCII letters, digits, spaces and dashes."
             )
         return pattern
 
 
 class Codes(Schema):
-    """The codes of a batch: a length and a prefix, or a pattern."""
+    """The form of a batch's codes: a length and a prefix, or a pattern."""
 
     length = Count(least=10, most=32)
     prefix = Prefix()
@@ -69,9 +69,9 @@ class Codes(Schema):
 
     @validates_schema(skip_on_field_errors=True)
     def pattern_stands_alone(self, data: dict[str, Any], **_: Any) -> None:
-        """Refuse a pattern beside a length or a prefix."""
+        """Refuse a pattern together with a length or a prefix."""
         if "pattern" in data and len(data) > 1:
-            raise ValidationError("Must not stand beside length or prefix.", "pattern")
+            raise ValidationError("Must not be given with length or prefix.", "pattern")
 
     @post_load
     def to_pattern(self, data: dict[str, Any], **_: Any) -> str:
@@ -82,7 +82,7 @@ class Codes(Schema):
 
 
 class Audience(fields.Field[str | list[str]]):
-    """Who gets the vouchers: the offer's pool, all customers, or those of the e-mails."""
+    """The receivers of the vouchers: the offer's pool, all customers, or a list of e-mails."""
 
     def __init__(self, **options: Any) -> None:
         item = {"type": "string", "maxLength": 254, "pattern": formats.mailbox.pattern}
@@ -99,7 +99,7 @@ class Audience(fields.Field[str | list[str]]):
 
 
 def _emails(items: list[Any]) -> list[str]:
-    """Return the items, each an e-mail; raises ValidationError that names the first wrong ones."""
+    """Return the e-mails; raise ValidationError with the first wrong ones."""
     emails, wrong = [], {}
     for place, item in enumerate(items):
         try:
@@ -116,8 +116,8 @@ def _emails(items: list[Any]) -> list[str]:
 class NewBatch(Schema):
     """Vouchers to issue in bulk.
 
-    `count` is how many in all for the pool, and how many for each customer (1) otherwise; at most
-    5 000 000 vouchers together.
+    `count` is the total for the pool, or the number for each customer (default 1). A batch has at
+    most 5 000 000 vouchers.
     """
 
     count = Count(most=most_vouchers)
@@ -129,18 +129,18 @@ class NewBatch(Schema):
 
     @validates_schema(skip_on_field_errors=True)
     def pool_needs_a_count(self, data: dict[str, Any], **_: Any) -> None:
-        """Refuse a batch for the pool that does not say how many."""
+        """Refuse a batch for the pool without a count."""
         if data["audience"] == pool and "count" not in data:
             raise ValidationError("The pool needs a count.", "count")
 
     @post_load
     def with_pattern(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Add what the fields that were left out mean."""
+        """Replace the code's fields by their pattern."""
         return {"count": 1, "pattern": Codes().load({}), **data}
 
 
 class Batch(Answer):
-    """A batch: how far it is, and in vouchers per second, while it runs, how fast."""
+    """A batch and its progress; `rate` is in vouchers per second while it runs."""
 
     id = fields.Integer()
     offer_id = fields.Integer()
@@ -155,7 +155,7 @@ class Batch(Answer):
 
 
 class ListRequest(Schema):
-    """Which page of an offer's batches to list."""
+    """The page of an offer's batches to list."""
 
     limit = PageSize(load_default=100)
     cursor = Cursor(Number())

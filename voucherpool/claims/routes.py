@@ -34,5 +34,5 @@ refusals = (
 @write
 @blueprint.response(201, schemas.Claimed())
 def claim(body: dict[str, Any]) -> Any:
-    """Bind an unbound voucher of the offer to the customer, the one that expires first."""
+    """Bind the offer's unbound voucher that expires first to the customer."""
     return service.claim(**body)

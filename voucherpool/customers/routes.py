@@ -16,7 +16,7 @@ blueprint = Blueprint("customers", __name__, url_prefix="/customers")
 @write
 @blueprint.response(201, schemas.Customer())
 def create_customer(body: dict[str, Any]) -> Any:
-    """Make a customer."""
+    """Create a customer."""
     return service.create(**body)
 
 
@@ -25,7 +25,7 @@ def create_customer(body: dict[str, Any]) -> Any:
 @blueprint.arguments(schemas.ListRequest(), location="query")
 @blueprint.response(200, schemas.Customers())
 def list_customers(query: dict[str, Any]) -> Any:
-    """List the customers, the oldest first, or the one of an e-mail."""
+    """List the customers, the oldest first, or only the one with an e-mail."""
     return service.list_customers(query["limit"], query.get("email"), query.get("cursor"))
 
 

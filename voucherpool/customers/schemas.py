@@ -1,4 +1,4 @@
-"""What may be said of a customer."""
+"""The customers' requests and answers."""
 
 from marshmallow import Schema, fields
 
@@ -6,14 +6,14 @@ from voucherpool.input.fields import Answer, Cursor, Email, Number, PageSize, Te
 
 
 class NewCustomer(Schema):
-    """A customer to make, or one in a seed file."""
+    """A customer to create, or one in a seed file."""
 
     email = Email(required=True)
     name = Text(longest=200, load_default=None, allow_none=True)
 
 
 class CustomerChanges(Schema):
-    """What may change of a customer."""
+    """Changes of a customer."""
 
     email = Email()
     name = Text(longest=200, allow_none=True)
@@ -25,14 +25,14 @@ class Customer(Answer):
     id = fields.Integer()
     email = fields.String(
         allow_none=True,
-        metadata={"description": "null only in a repeated answer whose customer was erased."},
+        metadata={"description": "null only in a repeated answer about a customer who was erased."},
     )
     name = fields.String(allow_none=True)
     created_at = Timestamp()
 
 
 class ListRequest(Schema):
-    """Which customers to list, and which page of them."""
+    """The customers to list, and the page."""
 
     email = Email()
     limit = PageSize(load_default=100)

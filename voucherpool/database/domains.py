@@ -1,6 +1,6 @@
-"""PostgreSQL's domains: base types whose rule is checked where their column is written.
+"""PostgreSQL domains: a domain's rule is checked only when its column is written.
 
-A CHECK of the table would be evaluated by every UPDATE, whichever columns it writes.
+Every UPDATE evaluates a table's CHECKs, whichever columns it writes.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
 class Domain(TypeDecorator[Any]):
-    """A base type under a name, with the rule that its values obey."""
+    """A named base type with a rule for its values."""
 
     impl = Text
     cache_ok = True

@@ -1,4 +1,4 @@
-"""Pages of a list: each begins after the last row of the one before, never at an offset."""
+"""Pages of a list: each begins after the last row of the previous page, never at an offset."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ def fetch(
 
 
 def cut(rows: Sequence[Any], limit: int, places: int) -> Page:
-    """Return up to `limit` of the rows, whose last `places` columns say where the next begin."""
+    """Return up to `limit` of the rows; their last `places` columns are their position."""
     if len(rows) <= limit:
         return Page(rows, None)
     return Page(rows[:limit], tuple(rows[limit - 1][-places:]))

@@ -1,4 +1,4 @@
-"""Prepared statements: built once, planned once by each connection, run on psycopg2's cursor."""
+"""Prepared statements: built once, prepared once per connection, run on psycopg2's cursor."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -22,19 +22,15 @@ take_lock = "SELECT pg_advisory_xact_lock(hashtextextended(%(lock)s, 0))"
 
 
 class Statement(Generic[Row]):
-    """A statement that each connection parses and plans the first time it runs it.
+    """A statement that each connection prepares when it first runs it.
 
-    That saves PostgreSQL more work than running the statement takes
-    (https://www.postgresql.org/docs/current/sql-prepare.html). It runs on psycopg2's cursor itself,
-    because SQLAlchemy's results take this process as long as the rest of the way.
+    Parsing and planning cost PostgreSQL more than running it
+    (https://www.postgresql.org/docs/current/sql-prepare.html). It bypasses SQLAlchemy's results,
+    which would double this process's work.
 
-    `row` is the NamedTuple of what it returns, one field for each column. Its parameters are the
-    named bindparams; those that a caller leaves out are NULL. It runs in the present transaction;
-    outside of any it commits by itself. One whose best plan depends on the values is not
-    `prepared`.
-
-    `sql`, `preparation` and `execution` are its texts, `parameters` its parameters, all of them
-    None.
+    `row` is the NamedTuple of a result row. The parameters are the named bindparams; a missing one
+    is NULL. It runs in the open transaction, or else commits by itself. Pass `prepared=False` if
+    the best plan depends on the values.
     """
 
     def __init__(
@@ -72,8 +68,8 @@ class Statement(Generic[Row]):
     def all(self, values: dict[str, Any], *, lock: str | None = None) -> Sequence[Row]:
         """Run the statement and return its rows.
 
-        With a `lock`, one message takes the advisory lock of that name, which lasts until the
-        transaction ends, and then runs the statement: it sees all that was committed before.
+        With a `lock`, the same message first takes the advisory lock of that name until the
+        transaction ends, so the statement sees all that earlier holders committed.
         """
         connection = _present_connection()
         try:
@@ -89,7 +85,7 @@ class Statement(Generic[Row]):
             raise _as_raised_by_sqlalchemy(error, self.sql, connection) from error
 
     def run_with_commit(self, values: dict[str, Any]) -> None:
-        """Run the statement as the last of the present transaction, in the commit's round trip."""
+        """Run the statement last in the open transaction, in the commit's round trip."""
         present = present_transaction()
         if present is None:
             raise RuntimeError("there is no transaction to commit")
@@ -97,7 +93,7 @@ class Statement(Generic[Row]):
         present.final_values = self.parameters | values
 
     def text_for(self, connection: PoolProxiedConnection) -> str:
-        """Return the text that runs the statement on the connection; prepare it there if needed."""
+        """Return the SQL that runs the statement; prepare it on the connection if needed."""
         if not (self._is_prepared and db.engine.get_execution_options()["prepare"]):
             return self.sql
         prepared = state_of(connection).prepared
@@ -108,7 +104,7 @@ class Statement(Generic[Row]):
 
 
 def _present_connection() -> PoolProxiedConnection:
-    """Return the connection of the present transaction, or else the one that the thread keeps."""
+    """Return the open transaction's connection, or else the one that the thread keeps."""
     if present_transaction() is not None:
         return db.session.connection().connection
     try:

@@ -1,4 +1,4 @@
-"""Writes vouchers to a file."""
+"""Exports vouchers to a file."""
 
 import csv
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def of_batch(batch_id: int) -> Vouchers:
 
 
 def count(chosen: Vouchers) -> int:
-    """Return how many vouchers the query gives."""
+    """Return the number of vouchers of the query."""
     rows = chosen.order_by(None).with_only_columns(func.count(), maintain_column_froms=True)
     total: int = db.session.execute(rows).scalar_one()
     return total
@@ -42,10 +42,9 @@ def count(chosen: Vouchers) -> int:
 def write(
     file: IO[bytes], chosen: Vouchers, progress: Callable[[int], Any] = lambda _: None
 ) -> None:
-    """Write the vouchers of the query, as they are at one moment, and go to the file's start.
+    """Write the vouchers of the query in one snapshot, and rewind the file.
 
-    The caller's transaction carries the cursor, and its statements may take their time. Tells
-    `progress` how many were added.
+    Call it in a long_transaction(). It passes the number of rows of each page to `progress`.
     """
     text = TextIOWrapper(file, "utf-8", newline="")
     writer = csv.writer(text)
@@ -64,12 +63,12 @@ def _cell(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def _moment(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Write a moment as the routes do: in UTC, its fraction without zeros at the end."""
+    """Format a moment like the routes: in UTC, its fraction without trailing zeros."""
     spelt = func.to_char(func.timezone("UTC", column), 'YYYY-MM-DD"T"HH24:MI:SS.US')
     return func.rtrim(func.rtrim(spelt, "0"), ".") + "Z"
 
 
-# An erased customer's vouchers redeem for nobody; in a file they would look like the pool's.
+# Without those of erased customers: nobody can redeem them, and they would look like the pool's.
 vouchers = (
     select(
         _cell(Voucher.__table__.c.code),

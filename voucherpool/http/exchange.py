@@ -1,6 +1,6 @@
-"""What surrounds each request: its id, the seconds it takes, its line in the log, its headers.
+"""Gives each request its id, its line in the log, its metrics and its X-Request-Id header.
 
-One hook before and one after, for each costs every request; the id is dropped at the very end.
+It uses one hook before and one after, because each hook costs every request.
 """
 
 import logging
@@ -20,7 +20,7 @@ known_methods = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPT
 
 
 def init_app(app: Flask) -> None:
-    """Surround the app's requests; the first to be added, so that the id is dropped last."""
+    """Add the hooks; call this before all other init_app(), so that the id is dropped last."""
     app.before_request(_begin)
     app.after_request(_end)
     app.teardown_appcontext(_leave)
@@ -36,7 +36,7 @@ def _begin() -> None:
 
 def _end(response: Response) -> Response:
     request_id, seconds = g.request_id, time.perf_counter() - g.began
-    # The rule, not the address: an address may carry what somebody guessed or typed.
+    # Log the rule, not the address: an address may hold guessed or personal data.
     rule, method = request.url_rule, request.environ["REQUEST_METHOD"]
     route = rule.rule if rule else "unknown"
     method = method if method in known_methods else "unknown"
@@ -60,5 +60,5 @@ def _end(response: Response) -> Response:
 def _leave(_: BaseException | None) -> None:
     if "began" in g:  # not a command
         metrics.in_progress.dec()
-    # The thread's next words may be gunicorn's, about a request that came to no id.
+    # gunicorn may log the thread's next request before it has an id.
     logs.request_id.set(None)

@@ -1,7 +1,4 @@
-"""Headers that tell browsers and caches to keep their hands off.
-
-After the OWASP REST Security Cheat Sheet, "Security Headers".
-"""
+"""Security headers, after the OWASP REST Security Cheat Sheet, "Security Headers"."""
 
 import base64
 import hashlib
@@ -22,10 +19,9 @@ inline_script = re.compile(r"<script>([^<]*+(?:<(?!/?script>)[^<]*+)*+)</script>
 
 
 class Guard:
-    """Adds the headers to every answer that does not know better.
+    """Adds the headers to every answer that does not set them itself.
 
-    Around the application, where headers are a plain list: in Flask each would take longer than
-    all of them do here.
+    It wraps the WSGI application: setting one header in Flask takes longer than all of them here.
     """
 
     def __init__(self, app: WSGIApplication) -> None:
@@ -43,7 +39,7 @@ class Guard:
 
 
 def policy_of_page(page: str) -> str:
-    """Allow the page its own scripts and styles, and to call this service; nothing else."""
+    """Return a policy that allows the page its own scripts, styles and calls to this service."""
     digests = [
         base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         for script in inline_script.findall(page)

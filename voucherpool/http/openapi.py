@@ -1,4 +1,4 @@
-"""The API's description of itself: OpenAPI 3.1 at /openapi.json and a page to try it at /docs."""
+"""The API's documentation: OpenAPI 3.1 at /openapi.json and a page to try it at /docs."""
 
 import hashlib
 import importlib.util
@@ -45,19 +45,19 @@ kinds = {
     Cursor: ("string", None),
     PageSize: ("integer", None),
 }
-"""What our types of fields are in the document: type and format."""
+"""The type and format of each of our field types in the document."""
 
 
 idempotency_key = {
     "in": "header",
     "name": "Idempotency-Key",
-    "description": "A repeat under the same key gets the first answer and acts no second time.",
+    "description": "A repeat with the same key changes nothing and gets the first answer.",
     "schema": {"type": "string", "pattern": f"^(?:{acceptable.pattern})$"},
 }
 
 
 class IdConverter(BaseConverter):
-    """The number of a row in an address: 1 to 18 digits, which PostgreSQL's bigint can hold."""
+    """An id in an address: 1 to 18 digits, which PostgreSQL's bigint can hold."""
 
     regex = "[0-9]{1,18}"
     part_isolating = True
@@ -80,17 +80,17 @@ class Problem(marshmallow.Schema):
 
 
 class Api(flask_smorest.Api):
-    """The OpenAPI document; leaves the answering of errors to voucherpool.http.problems."""
+    """The OpenAPI document; voucherpool.http.problems answers the errors."""
 
     ERROR_SCHEMA = Problem
     DEFAULT_ERROR_RESPONSE_NAME = None
 
     def _register_error_handlers(self) -> None:
-        """Register none: flask-smorest's own would answer in another shape."""
+        """Register none: flask-smorest's own have another shape."""
 
     @requires(public)
     def _openapi_json(self) -> Response:
-        """Serve the OpenAPI document; caches keep it, and ask each time whether it is the same."""
+        """Serve the OpenAPI document with an ETag; caches must revalidate it."""
         response = Response(self._document, mimetype="application/json")
         response.cache_control.no_cache = True
         response.set_etag(self._etag)
@@ -107,29 +107,26 @@ class Api(flask_smorest.Api):
 
     @requires(public)
     def _openapi_swagger_ui(self) -> Response:
-        """Serve the page that shows the document and tries it out; its own scripts may run."""
+        """Serve Swagger UI, and allow its own scripts."""
         page: str = super()._openapi_swagger_ui()
         policy = {"Content-Security-Policy": headers.policy_of_page(page)}
         return Response(page, headers=policy, mimetype="text/html")
 
 
 class Blueprint(flask_smorest.Blueprint):
-    """A group of routes that say who may call them and how they refuse."""
+    """A group of routes that name their scopes and document their refusals."""
 
     ARGUMENTS_PARSER = Parser()
 
     def public(self, view: View) -> View:
-        """Let everybody in."""
+        """Let everybody call the view."""
         documented: View = requires(public)(self.doc(security=[])(view))
         return documented
 
     def guarded(
         self, scope: str, *refusals: type[errors.VoucherPoolError]
     ) -> Callable[[View], View]:
-        """Let only API keys with the scope in, and document the refusals besides the usual ones.
-
-        What lost a race, or what the database undid, is tried again.
-        """
+        """Require the scope, retry lost races, and document the refusals besides the usual ones."""
 
         def decorate(view: View) -> View:
             writes = getattr(view, "takes_idempotency_key", False)
@@ -154,7 +151,7 @@ refusal_headers = {
         (HTTPStatus.SERVICE_UNAVAILABLE, "Retry-After", {"type": "integer", "minimum": 0}),
     )
 }
-"""What comes with a refusal, by its status."""
+"""The headers of a refusal, by its status."""
 
 
 def _responses(*refusals: type[errors.VoucherPoolError]) -> dict[str, Any]:
@@ -188,7 +185,7 @@ def _responses(*refusals: type[errors.VoucherPoolError]) -> dict[str, Any]:
 
 
 def init_app(app: Flask) -> Api:
-    """Serve the document and its page; the page's assets come from this process alone."""
+    """Serve the document and its page, with the page's assets from this process."""
     app.config.update(
         API_TITLE="voucherpool",
         API_VERSION="1",
@@ -220,7 +217,7 @@ def init_app(app: Flask) -> Api:
 
 
 def _swagger_ui_assets() -> Path:
-    # Found, not imported: the package's own blueprint is not needed.
+    # Do not import the package: its own blueprint is not needed.
     spec = importlib.util.find_spec("flask_swagger_ui")
     if spec is None or spec.origin is None:
         raise RuntimeError("flask-swagger-ui is not installed: run `make run` again")

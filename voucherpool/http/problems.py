@@ -20,7 +20,7 @@ media_type = "application/problem+json"
 
 
 def init_app(app: Flask) -> None:
-    """Answer every error of the app in one shape."""
+    """Answer every error of the app as problem+json."""
     app.register_error_handler(VoucherPoolError, _answer)
     app.register_error_handler(HTTPException, _answer_http)
     app.register_error_handler(DBAPIError, _answer_database)

@@ -1,4 +1,4 @@
-"""The e-mails and names in stored answers, and how they are taken out."""
+"""Finds e-mails in stored answers, and removes them with the names beside them."""
 
 import json
 from collections.abc import Collection, Iterator
@@ -10,13 +10,13 @@ from voucherpool.input.emails import email_key
 
 
 def emails_in(body: str) -> set[str]:
-    """Return the e-mails that an answer shows, in the form in which they are compared."""
-    # Most answers show nobody; to see that first takes a fraction of the time.
+    """Return the e-mails that an answer shows, in normal form."""
+    # Checking first for any e-mail is faster: most answers have none.
     return set(_emails(json.loads(body))) if '"email"' in body else set()
 
 
 def without(body: str, people: Collection[str]) -> str:
-    """Return an answer with null for the e-mails of these keys, and for the names beside them."""
+    """Return the answer with null for these people's e-mails and the names beside them."""
     cleared: str = current_app.json.dumps(_cleared(json.loads(body), people))
     return cleared + "\n"
 

@@ -1,4 +1,4 @@
-"""Shows what is counted to Prometheus, at /metrics."""
+"""Serves the metrics for Prometheus at /metrics."""
 
 from flask import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -13,5 +13,5 @@ blueprint = Blueprint("metrics", __name__)
 @blueprint.guarded("metrics")
 @blueprint.doc(responses={"200": {"description": "OK", "content": {"text/plain": {}}}})
 def show() -> Response:
-    """Show the counts of all processes in Prometheus' text format."""
+    """Show the metrics of all processes in Prometheus' text format."""
     return Response(generate_latest(metrics.registry()), content_type=CONTENT_TYPE_LATEST)

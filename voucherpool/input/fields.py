@@ -1,4 +1,4 @@
-"""Types of fields that several schemas share, as strict as the contract."""
+"""Field types that several schemas share."""
 
 import base64
 import re
@@ -18,14 +18,14 @@ currency_decimals = {
     for currency in iso4217.Currency
     if currency.exponent is not None
 }
-"""The minor unit of each currency: how many decimals its amounts have (ISO 4217)."""
+"""How many decimals the amounts of each currency have (ISO 4217's minor unit)."""
 
 
 class Answer(Schema):
-    """What a route answers: all of its fields are always there."""
+    """An answer, in which all fields are always present."""
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
-        """Say of a field that it is always there."""
+        """Mark the field as required."""
         field_obj.required = True
 
 
@@ -49,7 +49,7 @@ class Text(fields.String):
 class Email(Text):
     """An e-mail address, at most 254 characters long (RFC 5321, section 4.5.3.1.3).
 
-    Letters may be of any script (RFC 6531), so that its format is not `email`.
+    Letters may be of any script (RFC 6531), so its format in the document is not `email`.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -80,7 +80,7 @@ class Percentage(fields.Field[Decimal]):
 
 
 class Amount(fields.Field[Decimal]):
-    """A JSON number that stands for money, from 0 or above it, with at most 4 decimals."""
+    """An amount of money, 0 or more, with at most 4 decimals; above 0 if `above_zero`."""
 
     def __init__(self, *, above_zero: bool = False, **options: Any) -> None:
         self.above_zero = above_zero
@@ -100,7 +100,7 @@ class Amount(fields.Field[Decimal]):
 
 
 class Currency(Text):
-    """A currency's code by ISO 4217, of those that have a minor unit."""
+    """A currency's code by ISO 4217; currencies without a minor unit are refused."""
 
     def __init__(self, **options: Any) -> None:
         known = [*sorted(currency_decimals), *([None] if options.get("allow_none") else [])]
@@ -114,7 +114,7 @@ class Currency(Text):
 
 
 class Timestamp(fields.Field[datetime]):
-    """A moment from 2000 to 2199 as RFC 3339 writes it, with its offset; answered in UTC."""
+    """A moment from 2000 to 2199 in RFC 3339 with an offset; answered in UTC."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(metadata={"pattern": formats.rfc3339.pattern}, **options)
@@ -135,7 +135,7 @@ class Timestamp(fields.Field[datetime]):
 
 
 class Day(fields.Date):
-    """A day in UTC as RFC 3339 writes it: 2026-11-22."""
+    """A day in UTC in RFC 3339, such as 2026-11-22."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(metadata={"pattern": formats.day.pattern}, **options)
@@ -147,7 +147,7 @@ class Day(fields.Date):
 
 
 class Flag(fields.Boolean):
-    """true or false, and nothing that resembles them."""
+    """true or false; 0, 1 and texts are refused."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
         if not isinstance(value, bool):
@@ -156,7 +156,7 @@ class Flag(fields.Boolean):
 
 
 class PageSize(fields.Field[int]):
-    """How many items a page may have: 1 to 500, also when it comes as text in a query."""
+    """The most items of a page: 1 to 500, as a number or as text in a query."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(metadata={"minimum": 1, "maximum": largest_page}, **options)
@@ -182,14 +182,14 @@ class Count(fields.Integer):
 
 
 class Number(fields.Field[int]):
-    """A whole number from 1, in digits; a part of a cursor."""
+    """A whole number in digits, as part of a cursor."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
         return whole_number(value)
 
 
 class Cursor(fields.Field[tuple[Any, ...]]):
-    """Where the page before ended: opaque to clients, and silent about codes."""
+    """The end of the previous page: opaque to clients, and without codes."""
 
     def __init__(self, *parts: fields.Field[Any], **options: Any) -> None:
         self.parts = parts
@@ -210,21 +210,18 @@ class Cursor(fields.Field[tuple[Any, ...]]):
             pairs = zip(self.parts, texts, strict=True)
             return tuple(part.deserialize(text) for part, text in pairs)
         except (ValueError, TypeError, ValidationError) as error:
-            raise ValidationError("Must be a cursor that came with the page before.") from error
+            raise ValidationError("Must be the cursor of the previous page.") from error
 
 
 def decimal_of(value: Any) -> Decimal:
-    """Return the number of a JSON number.
-
-    Raises ValidationError for anything else, true and false included.
-    """
+    """Return the number of a JSON number; raise ValidationError for all else, also true."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ValidationError("Must be a number.")
     return Decimal(value)
 
 
 def with_decimals(number: Decimal, most: int) -> Decimal:
-    """Return the number; raises ValidationError if it has more decimals than that."""
+    """Return the number; raise ValidationError if it has more than `most` decimals."""
     if number != round(number, most):
         raise ValidationError(f"Must have at most {most} decimals.")
     return number
@@ -238,10 +235,10 @@ def whole_number(digits: str) -> int:
 
 
 def json_number(number: Decimal) -> float | int:
-    """Return the shortest JSON number that stands for the decimal: 22.10 is 22.1, 22.00 is 22."""
+    """Return the decimal as its shortest JSON number: 22.10 is 22.1, 22.00 is 22."""
     return int(number) if number == number.to_integral_value() else float(number)
 
 
 def rfc3339_utc(moment: datetime) -> str:
-    """Return the moment in UTC, in the form of RFC 3339."""
+    """Return the moment in UTC as RFC 3339."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

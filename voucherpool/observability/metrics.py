@@ -1,6 +1,6 @@
-"""What is counted for Prometheus; voucherpool.http.request_metrics shows it.
+"""The metrics for Prometheus; voucherpool.http.request_metrics serves them.
 
-Under gunicorn the processes share the counts through files in PROMETHEUS_MULTIPROC_DIR
+Under gunicorn the processes share them through files in PROMETHEUS_MULTIPROC_DIR
 (https://prometheus.github.io/client_python/multiprocess/).
 """
 
@@ -11,7 +11,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 requests = Histogram(
     "voucherpool_request_seconds",
-    "Requests by method, route and status, and how long their answers took.",
+    "Seconds to answer requests, by method, route and status.",
     ["method", "route", "status"],
     buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
@@ -20,12 +20,12 @@ redeemed = Counter("voucherpool_redemptions", "Redemptions acknowledged.")
 refusals = Counter("voucherpool_refusals", "Requests refused, by the code of the error.", ["code"])
 in_progress = Gauge(
     "voucherpool_requests_in_progress",
-    "Requests that threads are working at.",
+    "Requests being answered.",
     multiprocess_mode="livesum",
 )
 threads = Gauge(
     "voucherpool_threads",
-    "Threads that there are for requests.",
+    "Threads that can answer requests.",
     multiprocess_mode="livesum",
 )
 
@@ -36,7 +36,7 @@ def refused(code: str) -> None:
 
 
 def registry() -> CollectorRegistry:
-    """Return what to show: the sum over all processes where there are several."""
+    """Return the metrics of this process, or under gunicorn the sum of all processes."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return REGISTRY
     together = CollectorRegistry()

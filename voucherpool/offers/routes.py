@@ -16,7 +16,7 @@ blueprint = Blueprint("offers", __name__, url_prefix="/offers")
 @write
 @blueprint.response(201, schemas.Offer())
 def create_offer(body: dict[str, Any]) -> Any:
-    """Make an offer."""
+    """Create an offer."""
     return service.create(**body)
 
 
@@ -25,7 +25,7 @@ def create_offer(body: dict[str, Any]) -> Any:
 @blueprint.arguments(schemas.ListRequest(), location="query")
 @blueprint.response(200, schemas.Offers())
 def list_offers(query: dict[str, Any]) -> Any:
-    """List the offers in the order in which they were made."""
+    """List the offers, the oldest first."""
     return service.list_offers(query["limit"], query.get("cursor"))
 
 
@@ -43,5 +43,5 @@ def read_offer(offer_id: int) -> Any:
 @write
 @blueprint.response(200, schemas.Offer())
 def change_offer(body: dict[str, Any], offer_id: int) -> Any:
-    """Change some terms of an offer; its vouchers follow, but for frozen discounts."""
+    """Change terms of an offer; this affects its vouchers, except frozen discounts."""
     return service.change(offer_id, **body)

@@ -1,4 +1,4 @@
-"""What may be said of an offer."""
+"""The offers' requests and answers."""
 
 from marshmallow import Schema, fields, validate
 
@@ -26,7 +26,7 @@ class OfferSeed(Schema):
 
 
 class OfferChanges(Schema):
-    """Terms of an offer that may change; null takes a limit away."""
+    """Terms of an offer to change; null removes a limit."""
 
     name = Text(longest=200)
     discount = Amount(above_zero=True)
@@ -38,7 +38,7 @@ class OfferChanges(Schema):
 
 
 class NewOffer(OfferChanges):
-    """An offer to make; its kind of discount and its currency stay for ever."""
+    """An offer to create; its discount_type and currency can never change."""
 
     name = Text(longest=200, required=True)
     discount = Amount(above_zero=True, required=True)
@@ -66,7 +66,7 @@ class Offer(Answer):
 
 
 class ListRequest(Schema):
-    """Which page of the offers to list."""
+    """The page of offers to list."""
 
     limit = PageSize(load_default=100)
     cursor = Cursor(Number())

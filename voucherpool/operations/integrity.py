@@ -1,4 +1,4 @@
-"""Counts the rows that break a rule which no single constraint can hold."""
+"""Counts the rows that break a rule that no single constraint can enforce."""
 
 from sqlalchemy import select, text
 
@@ -96,7 +96,7 @@ rules = {**of_vouchers, **of_counts}
 
 
 def breaches() -> dict[str, int]:
-    """Return how many rows of hot tables and archive break each rule, all seen at one moment."""
+    """Return how many rows, including the archive, break each rule; in one snapshot."""
     columns = (f"({query}) AS rule_{number}" for number, query in enumerate(rules.values()))
     counts = db.session.execute(including_archive(select(*map(text, columns)))).one()
     return dict(zip(rules, counts, strict=True))

@@ -1,7 +1,7 @@
 """All background work, in one process; any number of them may run.
 
-It is done in pieces: functions that do a little of one kind of work, each in transactions of its
-own, and tell whether there was any to do. A piece may be killed at any instant.
+A piece is a function that does a little of one kind of work in its own transaction and returns
+whether there was work. A kill at any instant does no harm.
 """
 
 import logging.config
@@ -40,7 +40,7 @@ def add_chunk_to_batch() -> bool:
 
 
 class Round:
-    """A walk over all there is of something, which each process begins once a day."""
+    """A walk over all items of one kind, once a day in each process."""
 
     def __init__(self) -> None:
         self._left: Iterator[Any] = iter(())
@@ -48,9 +48,9 @@ class Round:
 
     @contextmanager
     def next(self, begin: Callable[[], Iterable[Any]]) -> Iterator[Any]:
-        """Give the next of what `begin` returned, or None until the next round.
+        """Give the next of the items that `begin` returned, or None until the next round.
 
-        What a database that cannot be used kept from being done is given again.
+        If the database is unavailable, the item is retried next.
         """
         if (item := next(self._left, None)) is None and time.monotonic() >= self._begins_at:
             with long_transaction():
@@ -66,14 +66,16 @@ class Round:
 
 to_forget, to_archive, to_purge = Round(), Round(), Round()
 forgetting = (
-    *(idempotency.purge, support.forget_old_attempts, throttle.forget_old_misses),
+    idempotency.forget_old_keys,
+    support.forget_old_refused_attempts,
+    throttle.forget_old_failed_attempts,
     erasure.end_holds_left,
 )
-"""What forgets the keys, attempts and misses that are too old; each returns how many."""
+"""Each deletes one kind of old rows and returns how many."""
 
 
 def forget_what_is_old() -> bool:
-    """Forget one kind of what `voucherpool cleanup` forgets."""
+    """Delete one kind of the rows that `voucherpool cleanup` deletes."""
     with to_forget.next(lambda: forgetting) as forget:
         if forget is None:
             return False
@@ -83,7 +85,7 @@ def forget_what_is_old() -> bool:
 
 
 def archive_a_batch(older_than: timedelta | None) -> bool:
-    """Archive some of the vouchers that are over for so long; None archives none."""
+    """Archive some vouchers that ended longer ago than this; None archives none."""
     if older_than is None:
         return False
     with to_archive.next(moving.blocks) as first:
@@ -95,7 +97,7 @@ def archive_a_batch(older_than: timedelta | None) -> bool:
 
 
 def purge_a_month(older_than: timedelta | None) -> bool:
-    """Purge a month of the archive that is so old; None purges none."""
+    """Purge one month of the archive that is older than this; None purges none."""
     if older_than is None:
         return False
     with to_purge.next(partial(partitions.months, older_than)) as month:
@@ -107,7 +109,7 @@ def purge_a_month(older_than: timedelta | None) -> bool:
 
 
 def pieces(archive_older_than: timedelta | None, purge_older_than: timedelta | None) -> Pieces:
-    """Return all pieces of work by their names."""
+    """Return all pieces of work by name."""
     return {
         "batches": add_chunk_to_batch,
         "forgetting": forget_what_is_old,
@@ -117,13 +119,13 @@ def pieces(archive_older_than: timedelta | None, purge_older_than: timedelta | N
 
 
 def run(pieces: Pieces) -> None:
-    """Do the pieces in turn until SIGTERM or SIGINT; the one that has begun is finished."""
+    """Do the pieces in turn until SIGTERM or SIGINT; finish the one that has begun."""
     logging.config.dictConfig(logs.settings())
     stopping = Event()
     _on_stop_signals(lambda *_: stopping.set())
     log.info("The worker begins.")
     while not stopping.is_set():
-        # Every piece gets its turn: much work of one kind does not keep the others waiting.
+        # Every piece gets its turn, so much work of one kind does not hold up the others.
         did_something = [_attempt(name, piece) for name, piece in pieces.items()]
         if not any(did_something):
             stopping.wait(idle_seconds)

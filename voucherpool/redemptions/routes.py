@@ -27,7 +27,7 @@ def list_redemptions(query: dict[str, Any]) -> Any:
 @write
 @blueprint.response(200, Redemption())
 def reverse(body: dict[str, Any], redemption_id: uuid.UUID) -> Any:
-    """Give a redemption back; one that was given back stays so."""
+    """Give a redemption back; a repeat changes nothing."""
     return service.reverse(redemption_id)
 
 

@@ -1,4 +1,4 @@
-"""What the redemptions' routes take and answer."""
+"""The redemptions' requests and answers."""
 
 from marshmallow import Schema, fields
 
@@ -11,7 +11,7 @@ class Nothing(Schema):
 
 
 class RedemptionsRequest(Schema):
-    """Which redemptions to list, and which page of them."""
+    """The redemptions to list, and the page."""
 
     email = Email()
     order_ref = Text(longest=200)
@@ -32,6 +32,6 @@ class OrderRedemptions(Answer):
 
 
 class Redemptions(OrderRedemptions):
-    """A page of the ledger."""
+    """A page of redemptions."""
 
     next = Cursor(Timestamp(), fields.UUID(), allow_none=True)

@@ -14,5 +14,5 @@ blueprint = Blueprint("statistics", __name__)
 @blueprint.arguments(schemas.StatisticsRequest(), location="query")
 @blueprint.response(200, schemas.Statistics())
 def read_statistics(query: dict[str, Any], offer_id: int) -> Any:
-    """Count what became of an offer's vouchers, in all and by day, the newest day first."""
+    """Count an offer's vouchers and redemptions, in total and by day, the newest day first."""
     return service.read(offer_id, **query)

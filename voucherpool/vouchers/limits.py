@@ -1,6 +1,6 @@
-"""How often a customer has redeemed an offer, for the offers that limit it.
+"""Limits per customer: counts a customer's redemptions of an offer.
 
-Counted from the ledger, and from the totals that the archive writes when it takes rows out of it.
+It adds the live rows of the ledger and the totals of the archive.
 """
 
 from typing import Any, NamedTuple
@@ -49,23 +49,23 @@ _count: ColumnElement[int] = _hot + func.coalesce(_archived, 0)
 within_limit: ColumnElement[bool] = or_(
     Offer.max_redemptions_per_customer.is_(None), _count < Offer.max_redemptions_per_customer
 )
-"""Of the offer beside it, for the customer and the offer that the parameters name.
+"""Whether the customer's count is below the limit of the offer in the FROM list.
 
-Exact only under lock_name, which lets no other redemption of theirs commit in between.
+It is exact only under lock_name(): then no other redemption of theirs can commit meanwhile.
 """
 
 
-class Count(NamedTuple):
-    """How many live redemptions of an offer a customer has."""
+class RedemptionCount(NamedTuple):
+    """A customer's live redemptions of an offer."""
 
     redemption_count: int
 
 
-count = Statement("count_of_customer", Count, select(_count.label("redemption_count")))
+count = Statement("count_of_customer", RedemptionCount, select(_count.label("redemption_count")))
 
 
 def reached(offer_id: int | None, customer_id: int, limit: int | None) -> bool:
-    """Tell whether a customer has redeemed an offer as often as its limit allows."""
+    """Tell whether a customer has reached an offer's limit."""
     if limit is None:
         return False
     counted = count.one_or_none({"offer_id": offer_id, "customer_id": customer_id})
@@ -73,17 +73,17 @@ def reached(offer_id: int | None, customer_id: int, limit: int | None) -> bool:
 
 
 def exhausted_offers(customer_id: int) -> list[int]:
-    """Return the offers that a customer has redeemed as often as their limits allow."""
+    """Return the offers whose limit a customer has reached."""
     return [offer.id for offer in exhausted.all({"customer_id": customer_id})]
 
 
 def lock_name(offer_id: int | None, customer_id: int) -> str:
-    """Return the advisory lock under which a customer's redemptions of an offer are counted."""
+    """Return the name of the advisory lock for counting a customer's redemptions of an offer."""
     return f"limit:{offer_id}:{customer_id}"
 
 
 class ExhaustedOffer(NamedTuple):
-    """An offer that a customer can redeem no more."""
+    """An offer whose limit a customer has reached."""
 
     id: int
 

@@ -32,7 +32,7 @@ from voucherpool.vouchers import eligibility, holding, issuing, listing, redeemi
 blueprint = Blueprint("vouchers", __name__, url_prefix="/vouchers")
 
 next_page = {
-    "description": 'The next page (RFC 8288, rel="next"); there is none without it.',
+    "description": 'The next page (RFC 8288, rel="next"); absent on the last page.',
     "schema": {"type": "string", "pattern": '^<.+>; rel="next"$'},
 }
 
@@ -43,9 +43,9 @@ refusals_of_orders: Errors = (OrderBelowMinimum, OrderMismatch, RedemptionRevers
 
 
 def watched(view: Callable[..., Response]) -> Callable[..., Response]:
-    """Keep each refused attempt for support, and slow down who guesses codes.
+    """Record each refused attempt for support, and count failed attempts.
 
-    Both are written once the transaction that refused is over.
+    Both happen in a new transaction after the refusal's.
     """
 
     @wraps(view)
@@ -54,19 +54,19 @@ def watched(view: Callable[..., Response]) -> Callable[..., Response]:
             try:
                 return view(body)
             except (*refusals, *refusals_of_orders) as refusal:
-                # Whether the attempt was kept does not change the answer.
+                # The answer is the same if the record is lost.
                 with suppress(OutcomeUnknown), transaction():
                     support.remember(refusal, body["code"], body["email"])
                     if isinstance(refusal, VoucherNotFound):
-                        _count_miss(body["email"])
+                        _count_failed_attempt(body["email"])
                 raise
 
     return run
 
 
-def _count_miss(email: str) -> None:
-    """Count a wrong guess, without a trace of a customer who was erased since."""
-    throttle.count_miss(email if customers.pin({email_key(email)}) else None)
+def _count_failed_attempt(email: str) -> None:
+    """Count a failed attempt, but not for the e-mail of a customer who has been erased."""
+    throttle.count_failed_attempt(email if customers.pin({email_key(email)}) else None)
 
 
 @blueprint.post("/generate")
@@ -77,8 +77,8 @@ def _count_miss(email: str) -> None:
 def generate(body: dict[str, Any]) -> dict[str, str]:
     """Issue a voucher.
 
-    Makes the offer if its name is new, otherwise gives it the discount, which then holds for
-    all vouchers of the offer that have none of their own.
+    Creates the offer if its name is new, otherwise sets its discount, which applies to all its
+    vouchers without a frozen discount.
     """
     return {"code": issuing.issue(**body)}
 
@@ -91,7 +91,7 @@ def generate(body: dict[str, Any]) -> dict[str, str]:
 @blueprint.response(201, schemas.Redeemed())
 def validate(body: dict[str, Any]) -> Any:
     """Redeem a voucher: take one use of it, the customer's held one if there is one."""
-    # The customer's own open hold is found without its id, and one that is over forbids nothing.
+    # The customer's open hold is found without its id.
     body.pop("hold_id", None)
     return redeeming.redeem(**body)
 
@@ -106,7 +106,7 @@ def check(body: dict[str, Any]) -> Any:
         checked = eligibility.check(body["code"], body["email"], body.get("order_amount"))
         if checked.get("reason") == VoucherNotFound.code():
             with transaction():
-                _count_miss(body["email"])
+                _count_failed_attempt(body["email"])
     return checked
 
 
@@ -117,7 +117,7 @@ def check(body: dict[str, Any]) -> Any:
 @write_in_one_statement
 @blueprint.response(201, schemas.Held())
 def hold(body: dict[str, Any]) -> Any:
-    """Reserve one use of a voucher; the customer's open hold on it is extended."""
+    """Reserve one use of a voucher, or extend the customer's open hold."""
     return holding.hold(**body)
 
 
@@ -127,7 +127,7 @@ def hold(body: dict[str, Any]) -> Any:
 @write
 @blueprint.response(204)
 def release(body: dict[str, Any]) -> None:
-    """End a hold; one that is over stays so."""
+    """End a hold; succeeds also if it is over."""
     holding.release(**body)
 
 
@@ -142,7 +142,7 @@ def list_vouchers(query: dict[str, Any]) -> Any:
 
 
 def _link_to_next(query: dict[str, Any], page: Page) -> dict[str, str]:
-    """Return the header that leads to the next page (RFC 8288), if there is one."""
+    """Return the Link header of the next page (RFC 8288), if there is one."""
     if page.next is None:
         return {}
     parameters = schemas.ListRequest().dump(query | {"cursor": page.next})
@@ -154,7 +154,7 @@ def _link_to_next(query: dict[str, Any], page: Page) -> dict[str, str]:
 @blueprint.arguments(schemas.CodeRequest())
 @blueprint.response(200, schemas.VoucherRecord())
 def lookup(body: dict[str, Any]) -> Any:
-    """Show all there is to know of a voucher."""
+    """Show a voucher's whole record."""
     return support.lookup(**body)
 
 
@@ -164,7 +164,7 @@ def lookup(body: dict[str, Any]) -> Any:
 @write
 @blueprint.response(200, schemas.VoucherRecord())
 def disable(body: dict[str, Any]) -> Any:
-    """Refuse a voucher from now on, until it is enabled."""
+    """Disable a voucher until it is enabled."""
     return support.disable(**body)
 
 
@@ -174,5 +174,5 @@ def disable(body: dict[str, Any]) -> Any:
 @write
 @blueprint.response(200, schemas.VoucherRecord())
 def enable(body: dict[str, Any]) -> Any:
-    """Let a disabled voucher be redeemed again."""
+    """Enable a disabled voucher."""
     return support.enable(**body)

@@ -1,4 +1,4 @@
-"""What the vouchers' routes take and answer."""
+"""The vouchers' requests and answers."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ longest_hold_seconds = 86400
 
 
 class Sparse(Schema):
-    """An answer that leaves out what does not apply."""
+    """An answer that omits fields without a value."""
 
     @post_dump
     def without_nulls(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -34,7 +34,7 @@ class Sparse(Schema):
 
 
 class VanityCode(Text):
-    """A code that the issuer chose: letters, digits, spaces and dashes, 4 to 64 that count."""
+    """A chosen code: 4 to 64 letters and digits, with spaces and dashes between them."""
 
     def __init__(self, **options: Any) -> None:
         metadata = {"pattern": formats.issuable_code.pattern}
@@ -50,9 +50,9 @@ class VanityCode(Text):
 
 
 class GenerateRequest(Schema):
-    """A voucher to issue; without a customer (null) it is unbound.
+    """A voucher to issue; with a null e-mail it is unbound.
 
-    Without a discount the offer must exist and stays as it is.
+    Without a discount the offer must exist and keeps its discount.
     """
 
     email = Email(required=True, allow_none=True)
@@ -65,22 +65,22 @@ class GenerateRequest(Schema):
 
 
 class Code(Answer):
-    """A voucher's code, in the spelling to show to people."""
+    """A voucher's code as it is shown to people."""
 
     code = fields.String(required=True)
 
 
 class VoucherRequest(Schema):
-    """A voucher, in any spelling of its code, and the customer who asks."""
+    """A voucher, by any spelling of its code, and the customer."""
 
     code = Text(longest=codes.longest_spelling, required=True)
     email = Email(required=True)
 
 
 class RedeemRequest(VoucherRequest):
-    """A voucher to redeem; `order_ref` makes the order redeem it once, for ever.
+    """A voucher to redeem; with an `order_ref` the order redeems it only once.
 
-    `hold_id` may be sent and is not needed: the customer's own open hold becomes the use.
+    `hold_id` is optional: the customer's open hold is used without it.
     """
 
     order_ref = Text(longest=200)
@@ -89,7 +89,7 @@ class RedeemRequest(VoucherRequest):
 
 
 class HoldRequest(VoucherRequest):
-    """A voucher of which to reserve one use."""
+    """A voucher to reserve one use of."""
 
     ttl_seconds = Count(most=longest_hold_seconds, load_default=900)
 
@@ -101,22 +101,22 @@ class ReleaseRequest(Schema):
 
 
 class CodeRequest(Schema):
-    """A voucher, in any spelling of its code."""
+    """A voucher, by any spelling of its code."""
 
     code = Text(longest=codes.longest_spelling, required=True)
 
 
 class Discount(Sparse):
-    """What a voucher gives: a percentage, or an amount in a currency."""
+    """A voucher's discount: a percentage, or an amount in a currency."""
 
     discount = Amount(required=True)
     discount_type = fields.String()
     currency = fields.String()
-    discount_amount = Amount(metadata={"description": "What comes off the order."})
+    discount_amount = Amount(metadata={"description": "The amount to take off the order."})
 
 
 class Redeemed(Discount):
-    """A redemption; `discount` is what it gave."""
+    """A redemption with the discount that it gave."""
 
     redemption_id = fields.UUID(required=True, attribute="id")
     redeemed_at = Timestamp(required=True)
@@ -140,7 +140,7 @@ class Held(Answer):
 
 
 class ListRequest(Schema):
-    """Whose vouchers to list, and which page of them."""
+    """The customer whose vouchers to list, and the page."""
 
     email = Email(required=True)
     limit = PageSize(load_default=100)
@@ -173,7 +173,7 @@ class Redemption(Answer):
 
 
 class VoucherHold(Answer):
-    """A hold, as support sees it."""
+    """An open hold of a voucher."""
 
     hold_id = fields.String()
     email = fields.String()
@@ -181,7 +181,7 @@ class VoucherHold(Answer):
 
 
 class Attempt(Answer):
-    """An attempt that was refused; `reason` says why."""
+    """A refused attempt and its reason."""
 
     email = fields.String(allow_none=True)
     reason = fields.String()
@@ -189,7 +189,7 @@ class Attempt(Answer):
 
 
 class VoucherRecord(Answer):
-    """All there is to know of a voucher."""
+    """A voucher's whole record."""
 
     code = fields.String()
     email = fields.String(allow_none=True)

@@ -1,4 +1,4 @@
-"""What support staff see of a voucher and do with it."""
+"""Support: a voucher's whole record, disabling, enabling, and refused attempts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,19 +26,19 @@ from voucherpool.vouchers.archived import archived_vouchers, including_archive
 from voucherpool.vouchers.models import Redemption, RefusedAttempt, Voucher, open_holds
 
 attempts_kept = 20
-"""How many refused attempts of one voucher are kept, the newest."""
+"""The number of newest refused attempts kept for each voucher."""
 
 no_code = ""
-"""Where the attempts on codes are kept that no voucher has; no code's normal form is empty."""
+"""Attempts on unknown codes are kept under this key; no code's normal form is empty."""
 
 attempts_kept_for = "90 days"
 
 history_shown = 100
-"""How many redemptions of one voucher are shown, the newest."""
+"""The number of a voucher's newest redemptions shown."""
 
 
 def lookup(code: str) -> Mapping[str, Any]:
-    """Return the whole record of a voucher with its holds, redemptions and refused attempts.
+    """Return a voucher with its holds, redemptions and refused attempts.
 
     Raises VoucherNotFound.
     """
@@ -55,7 +55,7 @@ def lookup(code: str) -> Mapping[str, Any]:
 
 
 def disable(code: str) -> Mapping[str, Any]:
-    """Refuse a voucher from now on, until it is enabled; return its record.
+    """Disable a voucher until it is enabled; return its record.
 
     Raises VoucherNotFound and VoucherArchived.
     """
@@ -66,7 +66,7 @@ def disable(code: str) -> Mapping[str, Any]:
 
 
 def enable(code: str) -> Mapping[str, Any]:
-    """Let a disabled voucher be redeemed again; return its record.
+    """Enable a disabled voucher; return its record.
 
     Raises VoucherNotFound and VoucherArchived.
     """
@@ -83,10 +83,9 @@ def _locked(code: str) -> Voucher:
 
 
 def remember(refusal: VoucherPoolError, code: str, email: str) -> None:
-    """Keep a refused attempt on a voucher; all codes that no voucher has share one place.
+    """Record a refused attempt with its true reason, which the customer may not know.
 
-    The reason of an attempt on a stranger's voucher is the true one, which the customer was not
-    told. Nor does the time it takes tell, so that of an unknown code is kept as well.
+    Unknown codes are recorded too, so that response time reveals nothing.
     """
     attempt = {
         "key": codes.normal_form(code),
@@ -97,8 +96,8 @@ def remember(refusal: VoucherPoolError, code: str, email: str) -> None:
     db.session.execute(forget_surplus, {"key": kept_under})
 
 
-def forget_old_attempts() -> int:
-    """Forget the refused attempts of more than 90 days ago; return how many."""
+def forget_old_refused_attempts() -> int:
+    """Delete the refused attempts older than 90 days; return how many."""
     old = RefusedAttempt.attempted_at < func.now() - text(f"interval '{attempts_kept_for}'")
     gone = db.session.execute(delete(RefusedAttempt).where(old).returning(RefusedAttempt.id))
     return len(gone.all())
@@ -149,7 +148,7 @@ _attempts = (
     .order_by(RefusedAttempt.attempted_at.desc())
 )
 
-# What another request is forgetting is left to it: two that wait for each other would deadlock.
+# Skip rows that another request is deleting: two requests that wait for each other deadlock.
 _surplus = (
     select(RefusedAttempt.id)
     .where(RefusedAttempt.code_key == bindparam("key"))
