@@ -154,6 +154,7 @@ _unheld = or_(Voucher.holds.is_(None), literal_column(f"NOT EXISTS (SELECT FROM 
 
 claimable: ColumnElement[bool] = and_(
     Voucher.customer_id.is_(None),
+    Voucher.used_at.is_(None),  # for the index
     Voucher.redemption_count == 0,
     eligibility.redeemable,
     _unheld,

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from dataclasses import dataclass, field
 from select import POLLIN, poll
 from typing import Any
@@ -18,6 +19,8 @@ from sqlalchemy.pool import ConnectionPoolEntry, Pool
 from voucherpool.database.model import db
 
 log = logging.getLogger(__name__)
+plans_kept_seconds = 10
+"""PostgreSQL would keep a plan of empty tables until it analyzes them again."""
 
 
 @dataclass
@@ -25,16 +28,26 @@ class State:
     """The state of a connection to PostgreSQL.
 
     `begins`: the next statement opens a transaction, and BEGIN is sent with it to save a round
-    trip. `prepared` names the statements that the connection has prepared.
+    trip. `prepared` names the statements that the connection has prepared; their plans are renewed
+    once time.monotonic() is past `planned_until`.
     """
 
     begins: bool = False
     prepared: set[str] = field(default_factory=set)
+    planned_until: float = 0
 
     def opening(self) -> str:
         """Return the BEGIN to send with the next statement, once."""
         opening, self.begins = ("BEGIN;" if self.begins else ""), False
         return opening
+
+    def planning(self) -> str:
+        """Return the DISCARD PLANS to send with the next statement, once every few seconds."""
+        now = time.monotonic()
+        if now < self.planned_until:
+            return ""
+        self.planned_until = now + plans_kept_seconds
+        return "DISCARD PLANS;"
 
 
 def state_of(connection: Connection | PoolProxiedConnection | ConnectionPoolEntry) -> State:

@@ -77,8 +77,9 @@ class Statement(Generic[Row]):
             if lock is not None:
                 text = f"{take_lock};{text}"
                 values = {**values, "lock": lock}
-            cursor = connection.cursor()
-            cursor.execute(state_of(connection).opening() + text, {**self.parameters, **values})
+            state, cursor = state_of(connection), connection.cursor()
+            text = state.opening() + state.planning() + text
+            cursor.execute(text, {**self.parameters, **values})
             return [self._row(*found) for found in cursor.fetchall()]
         except psycopg2.Error as error:
             raise _as_raised_by_sqlalchemy(error, self.sql, connection) from error

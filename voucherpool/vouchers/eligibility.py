@@ -61,7 +61,8 @@ discount: ColumnElement[Decimal] = func.coalesce(Voucher.frozen_discount, Offer.
 """The voucher's current discount, of the offer's type."""
 
 conditions_by_refusal: dict[type[VoucherPoolError], ColumnElement[bool]] = {
-    VoucherAlreadyRedeemed: Voucher.used_at.is_(None),
+    # Not by used_at: on a new table PostgreSQL might then read the index of all unused vouchers.
+    VoucherAlreadyRedeemed: Voucher.redemption_count < Voucher.max_redemptions,
     VoucherExpired: Voucher.expires_at > func.now(),
     VoucherDisabled: Voucher.disabled_at.is_(None),
     OfferNotActive: Offer.is_active(),

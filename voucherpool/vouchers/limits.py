@@ -15,6 +15,9 @@ from voucherpool.vouchers.archived import CustomerTotals
 from voucherpool.vouchers.models import Redemption
 
 _ledger = aliased(Redemption, name="ledger")
+# Plus 0, so that PostgreSQL reads the customer's redemptions by their index and not all of the
+# offer's, between which it cannot choose before it has analyzed the table.
+_offer_of_ledger = _ledger.offer_id + 0
 _offer_id = bindparam("offer_id", type_=BigInteger)
 _customer_id = bindparam("customer_id", type_=BigInteger)
 
@@ -23,7 +26,7 @@ _hot = (
     .select_from(_ledger)
     .where(
         _ledger.customer_id == _customer_id,
-        _ledger.offer_id == _offer_id,
+        _offer_of_ledger == _offer_id,
         _ledger.reversed_at.is_(None),
     )
     .scalar_subquery()
@@ -79,9 +82,9 @@ class ExhaustedOffer(NamedTuple):
 
 def _exhausted() -> AnySelect:
     hot = (
-        select(_ledger.offer_id, func.count().label("redemption_count"))
+        select(_offer_of_ledger.label("offer_id"), func.count().label("redemption_count"))
         .where(_ledger.customer_id == _customer_id, _ledger.reversed_at.is_(None))
-        .group_by(_ledger.offer_id)
+        .group_by(_offer_of_ledger)
     )
     archived = select(CustomerTotals.offer_id, CustomerTotals.redemption_count).where(
         CustomerTotals.customer_id == _customer_id

@@ -86,6 +86,7 @@ list_some = Statement(
             bindparam("issue_number", type_=BigInteger),
         ),
         Offer.id != bindparam("exhausted", type_=ARRAY(BigInteger)).all_(),
+        Voucher.used_at.is_(None),  # for the index
         eligibility.redeemable,
     )
     .order_by(*order)
