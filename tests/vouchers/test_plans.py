@@ -125,13 +125,7 @@ counted = r"actual time=\S+ rows=(\S+) loops=(\d+)"
 @pytest.mark.parametrize("name", statements)
 def test_the_statements_of_the_busiest_routes_read_few_rows_by_indexes(explain, name):
     statement, values = statements[name]
-    plan = explain(statement, **values)
-    assert "Seq Scan" not in plan
-    assert "Sort" not in plan or name == "hold"  # of two holds
-    rows = [float(rows) * int(loops) for rows, loops in re.findall(counted, plan)]
-    assert rows
-    assert max(rows) <= (101 if "page" in name else 1), plan
-    assert "Rows Removed" not in plan
+    insist_on_few_rows(name, explain(statement, **values))
 
 
 @pytest.mark.usefixtures("filled")
