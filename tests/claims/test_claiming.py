@@ -136,7 +136,9 @@ def test_a_claim_ref_is_of_one_offer(client, make):
 def test_a_claim_ref_does_not_get_a_later_voucher_of_the_same_code(client, make, sql):
     code = make.voucher(customer_id=None)
     assert claim(client, claim_ref="c-1").json["code"] == code
-    sql("UPDATE vouchers SET customer_id = NULL, claimed_at = NULL")  # as after a purge
+    sql(
+        "UPDATE vouchers SET customer_id = NULL, claimed_at = NULL, created_at = now()"
+    )  # as after a purge
     assert refusal(claim(client, claim_ref="c-1")) == (404, "voucher_not_found")
 
 

@@ -95,6 +95,13 @@ def test_another_body_or_route_under_the_key_is_422(client, make):
         assert (answer.status_code, answer.json["code"]) == (422, "idempotency_key_reused")
 
 
+def test_an_amount_that_differs_by_a_cent_is_another_request(client, make):
+    body = {"code": make.voucher(max_redemptions=9), "email": ana, "order_amount": 10.01}
+    assert send(client, "k", body).status_code == 201
+    answer = send(client, "k", body | {"order_amount": 10.02})
+    assert (answer.status_code, answer.json["code"]) == (422, "idempotency_key_reused")
+
+
 def test_another_method_under_the_key_is_422(client, make):
     make.customer()
     same = {"json": {"name": "Ana"}, "headers": {"Idempotency-Key": "k"}}

@@ -162,7 +162,7 @@ def test_no_more_guesses_are_at_work_than_may_be_wrong(monkeypatch, failed):
 
 def test_a_guess_goes_on_as_soon_as_the_one_before_is_decided(monkeypatch):
     monkeypatch.setattr(throttle, "longest_wait_seconds", 3)
-    memory = throttle.Memory()
+    memory = throttle.RecentAttempts()
 
     def wait():
         with memory.guess({b"ana": 1}):
