@@ -26,10 +26,10 @@ currency_decimals = {
 
 
 class Answer(Schema):
-    """A route's answer: all of its fields are always there."""
+    """An answer, in which all fields are always present."""
 
     def on_bind_field(self, field_name: str, field_obj: Field) -> None:
-        """Say of a field that it is always there."""
+        """Mark the field as required."""
         field_obj.required = True
 
 
@@ -104,7 +104,7 @@ class Percentage(Amount):
 
 
 class Timestamp(fields.DateTime):
-    """A moment from 2000 to 2199 as RFC 3339 writes it, with its offset; answered in UTC."""
+    """A moment from 2000 to 2199 in RFC 3339 with an offset; answered in UTC."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(metadata={"pattern": formats.rfc3339.pattern}, **options)
@@ -168,7 +168,7 @@ class Digits(fields.Integer):
 
 
 class Cursor(fields.Field[tuple[object, ...]]):
-    """Where the page before ended: opaque to clients, and silent about codes."""
+    """The end of the previous page: opaque to clients, and without codes."""
 
     def __init__(self, *parts: Field, **options: Any) -> None:
         self.parts = parts
@@ -189,11 +189,11 @@ class Cursor(fields.Field[tuple[object, ...]]):
             pairs = zip(self.parts, texts, strict=True)
             return tuple(part.deserialize(text) for part, text in pairs)
         except (ValueError, ValidationError) as error:
-            raise ValidationError("Must be a cursor that came with the page before.") from error
+            raise ValidationError("Must be the cursor of the previous page.") from error
 
 
 class PageRequest(Schema):
-    """Which page of a list; a list that is not ordered by id has a cursor of its own."""
+    """The page of a list to return; a list in another order than by id has its own cursor."""
 
     limit = Digits(validate=validate.Range(1, largest_page), load_default=100)
     cursor = Cursor(Digits())
