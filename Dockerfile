@@ -1,6 +1,6 @@
 ARG PYTHON_IMAGE=python:3.11-slim
 
-# The packages are installed apart from the code, so that a change of code installs nothing anew.
+# The packages are installed apart from the code, so that a change of code does not install them again.
 FROM ${PYTHON_IMAGE} AS packages
 WORKDIR /app
 RUN python -m venv /venv

@@ -6,7 +6,7 @@ uv_compile = $(python) -m uv pip compile setup.cfg --quiet --universal --python-
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults fuzz mutants page bench bench-scale bench-bulk bench-csv check lock clean
+.PHONY: help run test faults fuzz mutants page drawing bench bench-scale bench-bulk bench-plans bench-csv check lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -35,20 +35,26 @@ bench-scale: .venv/dev.ready .venv/bench.ready ## compare 10 000 vouchers with 1
 bench-bulk: .venv/dev.ready ## measure bulk generation against a plain COPY
 	@exec $(python) -m bench.bulk
 
+bench-plans: .venv/dev.ready ## compare the first with the last of 100 000 redemptions on a new database
+	@exec $(python) -m bench.plans $(ARGS)
+
 bench-csv: .venv/dev.ready ## measure the import and the export of 1 000 000 vouchers
 	@exec $(python) -m bench.csv_files
 
 page: .venv/dev.ready ## try /docs in a Chromium of this machine (SCREENSHOT=file.png)
 	@exec $(python) -m pytest tests/page_check.py $(ARGS)
 
-check: .venv/dev.ready ## lint, format, types, import rules, drift between models and migrations
+drawing: .venv/dev.ready ## draw the imports between packages into docs/architecture.md
+	@$(python) -m docs.drawing
+
+check: .venv/dev.ready ## lint, format, types, import rules; are migrations and drawing up to date?
 	@$(python) -m ruff check .
 	@$(python) -m ruff format --check .
 	@$(python) -m mypy
 	@.venv/bin/lint-imports
-	@$(python) -m pytest --quiet tests/test_migrations.py
+	@$(python) -m pytest --quiet tests/test_house.py tests/test_migrations.py tests/test_drawing.py
 
-lock: .venv/dev.ready ## resolve the dependencies of setup.cfg anew into the lock files
+lock: .venv/dev.ready ## resolve the dependencies of setup.cfg again into the lock files
 	@$(python) -m pip install --quiet uv
 	@$(uv_compile) --upgrade --extra dev --output-file requirements-dev.lock
 	@$(uv_compile) --constraint requirements-dev.lock --extra local --output-file requirements-local.lock

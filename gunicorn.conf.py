@@ -1,4 +1,4 @@
-"""gunicorn's settings; WEB_CONCURRENCY, VOUCHERPOOL_THREADS and PORT change what they name."""
+"""gunicorn's settings, partly from WEB_CONCURRENCY, VOUCHERPOOL_THREADS and PORT."""
 
 import atexit
 import fcntl
@@ -17,10 +17,10 @@ prefix = "voucherpool-counts-"
 
 
 def make_folder() -> str:
-    """Make the folder where the workers' counts meet, locked until the last process here ends."""
+    """Create the folder of the workers' metrics, locked until the last process here ends."""
     folder = Path(tempfile.mkdtemp(prefix=f".{prefix}"))
     fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX)
-    # Locked before another start can find it by its name.
+    # Rename it only now: another start must not find it unlocked.
     return str(folder.rename(temporary / f"{prefix}{os.getpid()}-{folder.name[-8:]}"))
 
 
@@ -34,16 +34,16 @@ def remove_unlocked() -> None:
             shutil.rmtree(folder)
 
 
-# It stays when this file is read again for a reload (SIGHUP), but is not shared with the gunicorn
-# that replaces this one. prometheus_client reads the variable when it is imported.
+# Keep the folder on a reload (SIGHUP), but do not share it with a gunicorn that replaces this one.
+# prometheus_client reads the variable on import.
 if f"{prefix}{os.getpid()}-" not in os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""):
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = make_folder()
     remove_unlocked()
 
 
 def remove_counts(master: int = os.getpid()) -> None:
-    """Remove the counts, which begin at nought with the next start; also of one that is refused."""
-    if os.getpid() == master:  # not a worker, which inherits what is done at the exit
+    """Remove the metrics at exit, also after a failed start."""
+    if os.getpid() == master:  # workers inherit this exit handler
         shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
 
 
@@ -66,39 +66,39 @@ except ConfigurationError as error:
 # Behind the container's port mapping or the reverse proxy; `voucherpool start` binds to loopback.
 bind = f"0.0.0.0:{settings.port}"
 
-# A worker for each core, for Python computes in one thread at a time; the other threads wait for
-# PostgreSQL meanwhile, and each worker's pool has a connection for each. Other shares of 4 to 16
-# threads measured the same within the noise (docs/performance.md). sync workers would close each
-# connection after its request, and asynchronous ones do not know psycopg2's waits.
+# Use one worker per core, because Python computes in one thread at a time; the other threads wait
+# for PostgreSQL, each with its own connection. 4 to 16 threads measure the same within the noise
+# (docs/performance.md). sync workers would close each connection after its request, and psycopg2
+# blocks asynchronous ones.
 worker_class = "gthread"
 workers = settings.workers
 threads = settings.threads
 
-# The application is built once, before the fork: a wrong setting stops the start with one message
-# instead of a worker that dies again and again, and the workers share its memory. No connection is
-# opened before the fork.
+# Create the application once, before the fork: a wrong setting then stops the start with one
+# message instead of crashing workers again and again, and the workers share its memory. No
+# connection is opened before the fork.
 preload_app = True
 
-# A worker whose main loop is stuck is replaced. A thread that waits for PostgreSQL does not count:
-# PostgreSQL's timeouts end that.
+# Replace a worker whose main loop is stuck. Threads that wait for PostgreSQL do not count; its own
+# timeouts end them.
 timeout = 30
 
-# What is in flight may finish when the server is told to stop.
+# Seconds for requests to finish after a stop signal.
 graceful_timeout = 10
 
-# Idle connections stay open this long, in seconds: longer than the proxy keeps them (15 s in
-# docs/nginx.conf), so that no POST meets a connection that is just closed.
+# Keep idle connections open longer than the proxy does (15 s in docs/nginx.conf), so that no POST
+# arrives on a connection that is just closing.
 keepalive = 20
 
 # The heartbeat file must not lie on a disk that may stall (gunicorn's FAQ, "blocking os.fchmod").
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
 
-# One socket path for all instances of a user would let a second one take over the first's.
+# All instances of a user share one socket path, so a second one would take over the first's.
 control_socket_disable = True
 
 
 class Logger(glogging.Logger):
-    """Writes gunicorn's own words as one JSON object a line, like the service's."""
+    """Writes gunicorn's messages as one JSON object per line, like the service's."""
 
     def setup(self, cfg: Any) -> None:
         """Configure all logging of the process, at the start and at each reload."""
@@ -108,12 +108,12 @@ class Logger(glogging.Logger):
 
 logger_class = Logger
 
-# The service logs its requests; gunicorn would write addresses with the e-mails in their queries.
+# The service logs its requests; gunicorn's access log would show e-mails in queries.
 accesslog = None
 
 
 def on_starting(server: Any) -> None:
-    """Refuse to serve from a PostgreSQL that cannot be used or may lose what it acknowledged."""
+    """Refuse to start on a PostgreSQL that is unusable or may lose data."""
     try:
         durability.insist(settings.for_flask())
     except ClickException as error:
@@ -121,19 +121,19 @@ def on_starting(server: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Count the connections that the worker's pool may hold."""
-    metrics.connections.set(settings.threads)
+    """Set the metric of the worker's threads."""
+    metrics.threads.set(settings.threads)
 
 
 def post_worker_init(worker: Any) -> None:
-    """Let the worker end at once with its master, for it would keep the port from the next one.
+    """End the worker at once with its master, because it would keep the port from the next one.
 
-    It loses nothing that it acknowledged.
+    No acknowledged write is lost.
     """
-    # Not in post_fork: a change of user, which comes after it, would undo this.
+    # Not in post_fork: the change of user after it would cancel this.
     end_with(worker.ppid, signal.SIGKILL)
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """Count a worker that ended no more as alive; what it served stays counted."""
+    """Remove an ended worker's live gauges; its counters stay."""
     multiprocess.mark_process_dead(worker.pid)

@@ -1,1 +1,1 @@
-"""The benchmarks; every figure that matters is a ratio of two that were measured in one run."""
+"""The benchmarks; the results that matter are ratios of two measurements in one run."""

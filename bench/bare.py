@@ -1,4 +1,4 @@
-"""The least that Flask can do for a request: the floor under the operations."""
+"""A bare Flask route, the lower limit of what a request costs."""
 
 from flask import Flask
 

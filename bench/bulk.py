@@ -1,9 +1,8 @@
-"""Bulk generation against plain COPY of as many rows like its own; `make bench-bulk` runs it.
+"""Bulk generation against plain COPY of as many equal rows; `make bench-bulk` runs it.
 
 Both add a million vouchers to a table that has a million, in clones of one database, on a
-PostgreSQL that syncs to disk. They take turns of 100 000, so that what else the machine does slows
-both alike. The plain COPY is one for each turn, of text that lies ready. Bulk generation meets
-codes that are taken, 20 in each chunk.
+PostgreSQL that syncs to disk. They take turns of 100 000, so that other load on the machine slows
+both. Each turn's COPY reads prepared text. Bulk generation meets 20 taken codes in each chunk.
 """
 
 import io
@@ -45,7 +44,7 @@ lowest_ratio, most_memory = 0.7, 150
 
 @dataclass(frozen=True)
 class Bulk:
-    """Seconds that plain COPY and bulk generation took, and the most memory of its process."""
+    """Seconds of plain COPY and of bulk generation, and the peak memory of the latter's process."""
 
     count: int
     plain: float
@@ -62,7 +61,7 @@ class Bulk:
 @click.command()
 @click.option("--count", default=1_000_000, show_default=True, help="A multiple of 100 000.")
 def main(count: int) -> None:
-    """Measure, print, and exit with 1 where a goal is missed."""
+    """Measure, print, and exit with 1 if a goal is missed."""
     with home.server(max_wal_size="8GB") as (folder, postgres):
         seen = measure(folder, postgres.url(), count, click.echo)
     click.echo(f"{count} new codes exactly, {seen.collisions} times one that was taken")
@@ -75,7 +74,7 @@ def main(count: int) -> None:
 
 
 def measure(folder: Path, server: URL, count: int, tell: Callable[[str], None]) -> Bulk:
-    """Let both add so many vouchers, in turns."""
+    """Let both add `count` vouchers, in turns."""
     _prepare(server, folder / "rows", count)
     for name in ("plain", "bulk"):
         execute(server, f"CREATE DATABASE {name} TEMPLATE filled")
@@ -124,7 +123,7 @@ def _copy(database: URL, rows: TextIO) -> float:
 
 @contextmanager
 def _generator(database: URL, count: int) -> Iterator[Iterator[tuple[float, float, int]]]:
-    """Give an iterator whose every step is one turn of bulk generation, in a process of its own."""
+    """Return an iterator; each step is one turn of bulk generation in a separate process."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(database, theirs, count // turn))
@@ -140,7 +139,7 @@ def _take_turn(pipe: Pipe) -> tuple[float, float, int]:
 
 
 def _work(database: URL, pipe: Pipe, turns: int) -> None:
-    """Answer with seconds, the most megabytes this process had, and how many codes were taken."""
+    """Answer with seconds, peak megabytes of this process, and the number of taken codes."""
     rows = execute(database, "SELECT code_key FROM vouchers LIMIT 5000")
     planted = _plant([code.encode() for (code,) in rows])
     with create_app(Config(database)).app_context():
@@ -162,7 +161,7 @@ def _check(database: URL, count: int) -> None:
 
 
 def _plant(taken: list[bytes]) -> list[int]:
-    """Let the generator make some codes that are taken; the list grows by how many."""
+    """Let the generator make some taken codes, and append their number to the list."""
     real, planted = codes.random_characters, []
 
     def characters(count: int) -> bytes:

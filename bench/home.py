@@ -1,4 +1,4 @@
-"""A PostgreSQL for one benchmark, with fsync on, which goes with its data."""
+"""A temporary PostgreSQL for one benchmark, with fsync on."""
 
 import os
 import signal
@@ -17,17 +17,17 @@ from voucherpool.local.postgres import LocalPostgres
 steady = {
     # A quarter of the machine's memory, as PostgreSQL's documentation recommends (19.4.1).
     "shared_buffers": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 4 // 2**20}MB",
-    # Nothing that PostgreSQL begins by itself falls into one measurement and not into another.
+    # PostgreSQL's background work must not disturb single measurements.
     "autovacuum": "off",
     "checkpoint_timeout": "1h",
     "max_wal_size": "8GB",
 }
-"""Settings under which short runs can be compared."""
+"""Settings that make short runs comparable."""
 
 
 @contextmanager
 def server(**settings: str | int) -> Iterator[tuple[Path, LocalPostgres]]:
-    """Start a PostgreSQL below a temporary folder and give both; remove them afterwards."""
+    """Start a PostgreSQL in a temporary folder and yield both; remove them at the end."""
     signal.signal(signal.SIGTERM, _leave)
     with tempfile.TemporaryDirectory(prefix="voucherpool-bench-") as name:
         home = Path(name)
@@ -41,7 +41,7 @@ def server(**settings: str | int) -> Iterator[tuple[Path, LocalPostgres]]:
 
 
 def _leave(number: int, _: object) -> None:
-    # By an exception, so that what was started is stopped.
+    # The exception stops what was started.
     sys.exit(128 + number)
 
 
@@ -52,7 +52,7 @@ def connection(database: URL) -> closing[psycopg2.extensions.connection]:
 
 
 def execute(database: URL, *statements: str) -> list[tuple[Any, ...]]:
-    """Execute the statements, each in a transaction of its own; return the last one's rows."""
+    """Execute each statement in its own transaction; return the last one's rows."""
     with connection(database) as opened:
         opened.autocommit = True
         cursor = opened.cursor()

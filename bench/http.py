@@ -1,7 +1,7 @@
-"""Every operation over HTTP, beside the floors that it stands on; `make bench` runs it.
+"""Every operation over HTTP, compared with its lower limits; `make bench` runs it.
 
-gunicorn as in production, on a PostgreSQL of its own that syncs to disk. All are measured in short
-runs that take turns, so that what else the machine does slows them alike; the medians are shown.
+gunicorn runs as in production, on a PostgreSQL that syncs to disk. All take turns in short runs, so
+that other load on the machine slows all of them; the table shows medians.
 """
 
 import time
@@ -16,18 +16,18 @@ from bench.processes import Service
 from bench.table import Run, Runs
 from voucherpool.local.postgres import LocalPostgres
 
-few, many = 10_000, 100_000  # requests, between which the memory may not grow
+few, many = 10_000, 100_000  # requests; memory must not grow between the two
 settling_seconds = 0.2
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Leave out the memory and the bulk generation.")
+@click.option("--quick", is_flag=True, help="Skip memory and bulk generation.")
 @click.option("--rounds", default=9, show_default=True)
-@click.option("--seconds", default=1, show_default=True, help="How long each run takes.")
+@click.option("--seconds", default=1, show_default=True, help="Seconds of each run.")
 @click.option("--bulk-count", default=1_000_000, show_default=True)
 @click.option("--json", "file", default="var/bench.json", show_default=True, type=Path)
 def main(quick: bool, rounds: int, seconds: int, bulk_count: int, file: Path) -> None:
-    """Measure the service over HTTP and print one table of it."""
+    """Measure the service over HTTP and print the table."""
     load.insist_on_wrk()
     with home.server(**home.steady) as (folder, postgres):
         report = table.Report(machine.describe(postgres.url(), folder))
@@ -46,7 +46,7 @@ def main(quick: bool, rounds: int, seconds: int, bulk_count: int, file: Path) ->
 
 
 class Bench:
-    """One PostgreSQL that is filled, and the services on it."""
+    """A filled PostgreSQL and the services on it."""
 
     def __init__(self, folder: Path, postgres: LocalPostgres, loader: Loader) -> None:
         self._folder, self._loader, self._database = folder, loader, postgres.url()
@@ -57,12 +57,12 @@ class Bench:
         self.memory: list[float] = []
 
     def count(self) -> dict[str, counting.Count]:
-        """Return what PostgreSQL is asked for each operation."""
+        """Return the statements and round trips of each operation."""
         _tell("Counting statements and round trips")
         return counting.count(self._database, self._folder, self._loader, self._operations)
 
     def measure(self, rounds: int, seconds: int, watch_memory: bool) -> Runs:
-        """Run all in turns, after a turn that is not counted."""
+        """Run all in turns; the first turn does not count."""
         log, runs = self._folder / "gunicorn.log", defaultdict(list)
         with (
             processes.gunicorn(self._database, log, "bench.bare:app") as bare,
@@ -118,12 +118,12 @@ class Bench:
 
     def _cpu(self, service: Service | None) -> tuple[float, float]:
         """Return the microseconds that gunicorn and PostgreSQL have used so far."""
-        time.sleep(settling_seconds)  # for what ends to be counted by its parent
+        time.sleep(settling_seconds)  # until parents count the CPU time of ended children
         app = processes.cpu_seconds(service.process) if service else 0
         return app * 1e6, processes.cpu_seconds(self._postgres) * 1e6
 
     def _note_memory(self, service: Service, requests: int) -> None:
-        """Note the largest worker's memory once so many requests were served."""
+        """Note the largest worker's memory after this many requests."""
         _tell(f"Serving {requests} requests in all")
         while self._served < requests:
             self._served += self._loader.load(service.port, operations.check, 2).requests

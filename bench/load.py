@@ -1,4 +1,4 @@
-"""Loads a service with wrk, and reads what wrk measured."""
+"""Loads a service with wrk, and reads its results."""
 
 import json
 import shutil
@@ -18,9 +18,9 @@ threads = 2
 
 @dataclass(frozen=True)
 class Operation:
-    """A request that is sent again and again, each time with another number of a group.
+    """A request that is sent repeatedly, each time with another number of a group.
 
-    `$code` and `$email` in its path and body stand for the number's voucher and customer.
+    `$code` and `$email` in path and body are the number's code and customer.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one run of wrk saw; latencies are in milliseconds. `made` is for the next numbers."""
+    """The results of one run of wrk, latencies in milliseconds; the next run starts at `made`."""
 
     requests: int
     seconds: float
@@ -46,23 +46,20 @@ class Measured:
 
 
 def insist_on_wrk() -> None:
-    """Raise ClickException if wrk is not there."""
+    """Raise ClickException if wrk is not installed."""
     if shutil.which("wrk") is None:
-        raise click.ClickException("wrk is missing: get it with `apt-get install wrk`.")
+        raise click.ClickException("wrk is missing: install it with `apt-get install wrk`.")
 
 
 class Loader:
-    """Names each number of a group once, as long as there are some."""
+    """Sends requests, using each number of a group once while numbers last."""
 
     def __init__(self, api_key: str) -> None:
         self._api_key = api_key
         self._turns: Counter[str] = Counter()
 
     def load(self, port: int, operation: Operation, seconds: int, most: int = 2**31) -> Measured:
-        """Send as many requests as get answered, but not more than `most`.
-
-        Raises ClickException unless all succeed.
-        """
+        """Send requests for `seconds`, at most `most`. Raises ClickException if one fails."""
         group = operation.group
         numbers = (group.letter, group.count, group.per_customer or 1, self._turns[group.letter])
         headers = ("-H", f"Authorization: Bearer {self._api_key}")
@@ -100,7 +97,7 @@ class Loader:
 
 
 def parse(output: str) -> Measured:
-    """Return what load.lua wrote after all that wrk itself prints; raise ClickException if none."""
+    """Return what load.lua printed after wrk's own output; raise ClickException if nothing."""
     lines = [line for line in output.splitlines() if line.startswith("{")]
     if len(lines) != 1:
         raise click.ClickException(f"wrk failed: {output.strip()}")

@@ -1,4 +1,4 @@
-"""What was measured on: without it no figure means anything."""
+"""Describes the machine of a measurement."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ packages = ("flask", "gunicorn", "sqlalchemy", "psycopg2-binary")
 
 
 def describe(database: URL, folder: Path) -> dict[str, str]:
-    """Return the machine, the versions and the time that the disk takes, by their names."""
+    """Return machine, versions and the disk's sync time, by name."""
     [(postgres,)] = home.execute(database, "SHOW server_version")
     installed = [f"{name} {version(name)}" for name in packages]
     return {
@@ -30,7 +30,7 @@ def describe(database: URL, folder: Path) -> dict[str, str]:
 
 
 def markdown(about: dict[str, str]) -> str:
-    """Return it as a list."""
+    """Return the description as a list."""
     return "\n".join(f"- {name}: {value}" for name, value in about.items())
 
 

@@ -1,4 +1,4 @@
-"""The operations that `make bench` measures, and the vouchers that they need."""
+"""The operations of `make bench`, and the vouchers that they need."""
 
 from sqlalchemy.engine import URL
 
@@ -47,7 +47,7 @@ check = Operation("check", "/vouchers/check", voucher, kept)
 
 
 def all_of(database: URL) -> list[Operation]:
-    """Return the operations in the order of a round: what is compared follows each other."""
+    """Return the operations of a round; those that are compared follow each other."""
     cursor = fill.cursor(database, many, 0, far_page)
     pages = f"/vouchers?email={many.email(0)}"
     return [

@@ -1,4 +1,4 @@
-"""What processes cost, from /proc: CPU time and memory (proc(5)); and gunicorn with its number."""
+"""CPU time and memory of processes from /proc (proc(5)), and starting gunicorn."""
 
 import os
 import re
@@ -15,7 +15,7 @@ ticks = os.sysconf("SC_CLK_TCK")
 
 
 class Service(NamedTuple):
-    """A running gunicorn: where it listens, and its first process."""
+    """A running gunicorn: its port and its master process."""
 
     port: int
     process: int
@@ -33,13 +33,13 @@ def gunicorn(
 
 
 def children(process: int) -> list[int]:
-    """Return the processes that it started and that live."""
+    """Return the living children of a process."""
     listed = Path(f"/proc/{process}/task").glob("*/children")
     return [int(child) for path in listed for child in path.read_text().split()]
 
 
 def cpu_seconds(process: int) -> float:
-    """Return the CPU time of a process and of all that it started, those that ended too."""
+    """Return the CPU time of a process and its children, also of those that ended."""
     with suppress(FileNotFoundError, ProcessLookupError):
         below = sum(map(cpu_seconds, children(process)))
         return below + _own_seconds(process) + _seconds_of_ended_children(process)
@@ -47,7 +47,7 @@ def cpu_seconds(process: int) -> float:
 
 
 def _own_seconds(process: int) -> float:
-    # A process's own schedstat is its first thread's alone.
+    # A process's own schedstat covers only its first thread.
     threads = Path(f"/proc/{process}/task").glob("*/schedstat")
     return sum(int(path.read_text().split()[0]) for path in threads) / 1e9
 
@@ -58,6 +58,6 @@ def _seconds_of_ended_children(process: int) -> float:
 
 
 def megabytes(process: int, field: str = "VmRSS") -> float:
-    """Return the memory of a process: resident, or the most that it ever had by VmHWM."""
+    """Return the memory of a process: resident, or its peak with VmHWM."""
     status = Path(f"/proc/{process}/status").read_text()
     return int(re.findall(rf"{field}:\s+(\d+)", status)[0]) / 1024

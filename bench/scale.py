@@ -1,8 +1,8 @@
-"""Redeem, check and list with ever more vouchers; `make bench-scale` runs it.
+"""Redeem, check and list with a growing number of vouchers; `make bench-scale` runs it.
 
-Each number of vouchers is a database of its own on one PostgreSQL that syncs to disk, with a
-gunicorn of its own. They are asked in turns, at a few connections, so that a machine that slows
-down is not taken for a table that grew.
+Each number of vouchers has its own database and gunicorn, on one PostgreSQL that syncs to disk.
+They take turns at a few connections, so that a slow moment of the machine does not look like a
+slow table.
 """
 
 import json
@@ -31,12 +31,12 @@ voucher = '{"code":"$code","email":"$email"}'
 percentiles = ("p50", "p99")
 
 Seen = dict[str, dict[int, list[Measured]]]
-"""The runs of each operation, by the number of vouchers."""
+"""The runs of each operation by the number of vouchers."""
 
 
 @dataclass(frozen=True)
 class Shop:
-    """A database with so many vouchers, and the service on it."""
+    """A database with `size` vouchers, and the service on it."""
 
     size: int
     service: Service
@@ -44,7 +44,7 @@ class Shop:
     operations: tuple[Operation, ...]
 
     def run(self, operation: Operation, requests: int) -> Measured:
-        """Load the service with so many requests at most."""
+        """Load the service with at most this many requests."""
         return self.loader.load(self.service.port, operation, seconds, requests)
 
 
@@ -85,7 +85,7 @@ def _shop(folder: Path, server: URL, size: int) -> Iterator[Shop]:
 
 
 def _measure(server: URL, shops: list[Shop], rounds: int) -> Seen:
-    """Let the shops take turns, the other way round in every second round."""
+    """Let the shops take turns, in reverse order in every second round."""
     seen: Seen = defaultdict(lambda: defaultdict(list))
     for shop in shops:
         for operation in shop.operations:

@@ -32,7 +32,7 @@ Runs = dict[str, list[Run]]
 
 
 class Ratio(NamedTuple):
-    """A ratio to show in a row, and the goal that design sets it."""
+    """A ratio to show in a row, with its goal."""
 
     row: str
     to: str
@@ -61,7 +61,7 @@ ratios = (
 
 @dataclass
 class Report:
-    """What there is to show; `memory` is a worker's, in MB, after few and after many requests."""
+    """All results; `memory` is a worker's, in MB, after few and after many requests."""
 
     machine: dict[str, str]
     counts: dict[str, Count] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class Report:
         return rows
 
     def markdown(self) -> str:
-        """Return the machine and, below it, the table."""
+        """Return the machine and the table."""
         lines = [machine.markdown(self.machine), ""]
         rule = ["---"] + ["---:"] * (len(titles) - 2) + ["---"]
         for row in (titles, rule, *self.rows()):
@@ -93,7 +93,7 @@ class Report:
         return "\n".join(lines)
 
     def json(self) -> str:
-        """Return everything, each run by itself too."""
+        """Return all results, including each run."""
         runs = {name: [run._asdict() for run in runs] for name, runs in self.runs.items()}
         content: dict[str, Any] = {
             "machine": self.machine,

@@ -1,4 +1,4 @@
-"""Counts what a client of PostgreSQL says to it, in between the two.
+"""Counts a client's statements and round trips on its way to PostgreSQL.
 
 The protocol: https://www.postgresql.org/docs/current/protocol-message-formats.html.
 """
@@ -14,7 +14,7 @@ every_round_trip = b"Z"  # ReadyForQuery: what each Query and each Sync waits fo
 
 
 class Answers:
-    """What PostgreSQL answered on all connections: how often, and to how many statements."""
+    """The number of PostgreSQL's answers on all connections, and of the statements answered."""
 
     def __init__(self) -> None:
         self.statements = self.round_trips = 0
@@ -25,7 +25,7 @@ class Answers:
 
 
 class Stream:
-    """Reads one connection's messages, wherever their bytes are cut."""
+    """Reads one connection's messages, however the bytes are split."""
 
     def __init__(self, answers: Answers) -> None:
         self._answers, self._rest = answers, b""
@@ -44,7 +44,7 @@ class Stream:
 
 @contextmanager
 def tapped(target: Path, path: Path) -> Iterator[Answers]:
-    """Listen on a Unix socket, forward to PostgreSQL's, and count its answers."""
+    """Listen on a Unix socket, forward to PostgreSQL's socket, and count its answers."""
     answers = Answers()
     with closing(socket.socket(socket.AF_UNIX)) as listener:
         listener.bind(str(path))

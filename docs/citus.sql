@@ -5,17 +5,17 @@
 --
 --     psql --no-psqlrc --set ON_ERROR_STOP=1 --file docs/citus.sql "$DATABASE_URL"
 --
--- This file was never run. Read "Spreading over machines" in docs/performance.md first: the service
--- does not run on Citus as it is, and the page says which statements are in the way.
+-- This file was never run on Citus. Read "Spreading over machines" in docs/performance.md first: the
+-- page says which statements run there, and which are in the way.
 
 BEGIN;
 SET LOCAL lock_timeout = '2s';
--- One connection to each machine: foreign keys to reference tables ask for it in a transaction
--- that distributes their tables, too.
+-- One connection to each machine: foreign keys to reference tables need that, also in a transaction
+-- that distributes their tables.
 SET LOCAL citus.multi_shard_modify_mode = 'sequential';
 
--- With its foreign keys a table next to a reference table becomes a Citus table at once, and one with
--- an identity column cannot be distributed any more (citusdata/citus issue 7888).
+-- A table with a foreign key to a reference table becomes a Citus table at once. One with an identity
+-- column cannot be distributed after that (citusdata/citus issue 7888).
 ALTER TABLE vouchers
     DROP CONSTRAINT vouchers_offer_id_fkey,
     DROP CONSTRAINT vouchers_customer_id_fkey;
@@ -29,7 +29,7 @@ ALTER TABLE claims
 ALTER TABLE offer_counts DROP CONSTRAINT offer_counts_offer_id_fkey;
 ALTER TABLE batches DROP CONSTRAINT batches_offer_id_fkey;
 
--- Small and read in nearly every statement, beside the vouchers of any machine.
+-- Small, and read in nearly every statement beside the vouchers of any machine.
 SELECT create_reference_table('offers');
 SELECT create_reference_table('customers');
 
@@ -44,18 +44,18 @@ SELECT create_distributed_table('refused_attempts', 'code_key', colocate_with =>
 SELECT create_distributed_table('archived_vouchers', 'code_key', colocate_with => 'vouchers');
 SELECT create_distributed_table('archived_redemptions', 'code_key', colocate_with => 'vouchers');
 
--- Each stands alone: found by its key, and joined with nothing.
+-- Each stands alone: it is found by its key, and joined with nothing.
 SELECT create_distributed_table('idempotency_keys', 'key', colocate_with => 'none');
 SELECT create_distributed_table('claims', 'claim_ref', colocate_with => 'none');
 
--- Written with each issue, read by few: not a reference table, so that writers need not wait.
+-- Written with each issue and claim: not a reference table, on which writers would wait.
 SELECT create_distributed_table('offer_counts', 'offer_id', colocate_with => 'none');
 
 -- These stay on the coordinator, to which the service connects.
--- Local: api_keys, for each request reads it, and a machine more to ask would only cost time.
--- Local: misses, which holds a minute; its ON CONFLICT asks for now(), which Citus does not take.
--- Local: batches, a queue of which workers skip what is locked; its foreign key makes it managed.
--- Local: batch_customers, for the same worker, beside its batch.
+-- Local: api_keys, because each request reads it, and asking another machine would cost time.
+-- Local: failed_attempts, which holds one minute; its ON CONFLICT has now(), which Citus does not take.
+-- Local: batches, a queue in which workers skip locked rows; its foreign key makes it managed.
+-- Local: batch_customers, because the same worker reads it, beside its batch.
 
 ALTER TABLE vouchers
     ADD CONSTRAINT vouchers_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers (id);

@@ -1,4 +1,4 @@
-"""Runs the migrations: one migrator at a time, and none that blocks the shop for long."""
+"""Runs the migrations: one migrator at a time, without blocking the shop for long."""
 
 import re
 
@@ -35,16 +35,16 @@ def run(connection: Connection | None = None, **options: object) -> None:
 if context.is_offline_mode():
     run(dialect_name="postgresql", literal_binds=True)
 else:
-    # A connection that ends here: the lock goes with it, even when a migration fails.
-    # Of several hosts the one that takes writes, and none of the service's short timeouts.
+    # The connection ends here and releases the lock, even if a migration fails. It goes to the
+    # primary like the service's connections, but without their short timeouts.
     settings = current_app.config["SQLALCHEMY_ENGINE_OPTIONS"]["connect_args"]
     kept = {name: value for name, value in settings.items() if name != "options"}
     engine = create_engine(migrate.db.engine.url, poolclass=NullPool, connect_args=kept)
     with engine.connect() as connection:
-        if reason := durability.why_not_any_letter(connection):
+        if reason := durability.encoding_problem(connection):
             raise ClickException(reason)
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": migrator_lock})
-        # Better to fail and be run again than to queue in front of the shop's own statements.
+        # Fail and run again rather than queue in front of the shop's statements.
         connection.execute(text("SET lock_timeout = '2s'"))
         connection.execute(text("SET statement_timeout = '60s'"))
         connection.commit()

@@ -5,9 +5,10 @@ TEST_DATABASE_URL names a server to use; without it one is started from the embe
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +24,8 @@ from sqlalchemy.engine import URL, make_url
 
 from tests.builders import Builders
 from tests.gate import Gate, patient, senders
-from tests.server import Server, run_gunicorn
+from tests.server import Server, run_gunicorn, start_python
+from tests.shop import Shop
 from tests.storms import run_stormproof, watched
 from voucherpool import create_app
 from voucherpool.config import Config, durability
@@ -170,9 +172,9 @@ def anonymous(app: Flask) -> FlaskClient:
 
 
 @pytest.fixture
-def client(app: Flask, key: str) -> FlaskClient:
+def client(app: Flask, key: str) -> Shop:
     """Return a client with an API key that may do everything."""
-    client = app.test_client()
+    client = Shop(app, app.response_class)
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
     return client
 
@@ -219,15 +221,34 @@ def audit(app: Flask) -> Callable[[], None]:
     return run
 
 
+@pytest.fixture
+def voucherpool(database_url: URL) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Return a function that runs a command of voucherpool as a process of its own."""
+    with ExitStack() as running:
+
+        def run(*arguments: str, **environ: str) -> subprocess.Popen[str]:
+            command = ("voucherpool", *arguments)
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+            process = start_python(database_url, *command, environ=environ, **pipes)
+            running.callback(process.communicate, timeout=20)
+            running.callback(process.terminate)
+            return process
+
+        yield run
+
+
 @pytest.fixture(scope="session")
 def gunicorn_port(shared_app: Flask) -> Iterator[int]:
     """Run gunicorn with 2 workers on the shared database and return its port.
 
-    Each can have all senders of a race at work, and remembers no misses of the test before.
+    Each can have all senders of a race at work and knows no failed attempts of earlier tests.
     """
     with shared_app.app_context():
         url = db.engine.url
-    limits = {"VOUCHERPOOL_MISSES_PER_EMAIL": "1000000", "VOUCHERPOOL_MISSES_PER_KEY": "1000000"}
+    limits = {
+        "VOUCHERPOOL_FAILED_ATTEMPTS_PER_EMAIL": "1000000",
+        "VOUCHERPOOL_FAILED_ATTEMPTS_PER_KEY": "1000000",
+    }
     with run_gunicorn(patient(url), VOUCHERPOOL_THREADS=str(senders), **limits) as port:
         yield port
 

@@ -15,15 +15,15 @@ from schemathesis.engine import events, from_schema
 refusals_by_state = {"order_below_minimum", "idempotency_key_reused"}
 reasons_by_state = {
     "Must be in the future.",  # by the clock
-    "Must be a cursor that came with the page before.",
-    "An offer of a new name needs a discount.",
+    "Must be the cursor of the previous page.",
+    "A new offer needs a discount.",
     "Give an email, an order_ref, or both.",
     "A fixed amount needs a currency.",
     "A percentage must be at most 100.",
     "Must be after starts_at.",
-    "Must not stand beside length or prefix.",
+    "Must not be given with length or prefix.",
     "The pool needs a count.",
-    "Must make 1 to 5000000 vouchers in all",
+    "Must result in 1 to 5000000 vouchers",
     "No customers",  # the unknown ones are named after a colon
     *(f"Must have at most {decimals} decimals." for decimals in range(5)),  # by the currency
 }

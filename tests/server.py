@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -93,19 +93,23 @@ def start_gunicorn(
     database_url: URL, port: int, app: str = "wsgi:app", log: int | None = None, **environ: str
 ) -> subprocess.Popen[bytes]:
     """Start gunicorn with the project's settings, in a process group of its own."""
+    command = ("gunicorn", "--bind", f"127.0.0.1:{port}", app)
+    environ["PORT"] = str(port)
+    return start_python(database_url, *command, environ=environ, stderr=log, start_new_session=True)
+
+
+def start_python(
+    database_url: URL, *command: str, environ: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.Popen[Any]:
+    """Start a module of this checkout as a process of its own that uses the database."""
     environment = {
         **os.environ,
         "DATABASE_URL": database_url.render_as_string(hide_password=False),
         "VOUCHERPOOL_TOLERATE_OFF": ",".join(durability),
-        "PORT": str(port),
-        **environ,
+        **(environ or {}),
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", app],
-        cwd=checkout,
-        env=environment,
-        stderr=log,
-        start_new_session=True,
+        [sys.executable, "-m", *command], cwd=checkout, env=environment, **options
     )
 
 

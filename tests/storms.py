@@ -25,11 +25,14 @@ deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_data
 @contextmanager
 def run_stormproof(url: URL, log: Path) -> Iterator[int]:
     """Run gunicorn with 2 workers of 8 threads for all storms of a run, and return its port."""
-    misses = {"VOUCHERPOOL_MISSES_PER_EMAIL": many, "VOUCHERPOOL_MISSES_PER_KEY": many}
+    limits = {
+        "VOUCHERPOOL_FAILED_ATTEMPTS_PER_EMAIL": many,
+        "VOUCHERPOOL_FAILED_ATTEMPTS_PER_KEY": many,
+    }
     named = url.update_query_dict({"application_name": "storm"})
     with (
         open(log, "wb") as file,
-        run_gunicorn(named, log=file.fileno(), VOUCHERPOOL_THREADS="8", **misses) as port,
+        run_gunicorn(named, log=file.fileno(), VOUCHERPOOL_THREADS="8", **limits) as port,
     ):
         yield port
 

@@ -30,7 +30,7 @@ def known(app, client, make, sql, monkeypatch):
     batch_id = client.post("/offers/1/batches", json=batch).json["id"]
     # Met as a server meets it: an unexpected error is a 500. Nobody is slowed down.
     monkeypatch.setattr(app, "testing", False)
-    for limit in ("MISSES_PER_KEY", "MISSES_PER_EMAIL"):
+    for limit in ("FAILED_ATTEMPTS_PER_KEY", "FAILED_ATTEMPTS_PER_EMAIL"):
         monkeypatch.setitem(app.config, limit, 10**9)
     monkeypatch.setattr("schemathesis.python.wsgi.get_client", Client)
     return {

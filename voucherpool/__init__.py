@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from flask import Flask
 from flask_migrate import Migrate
@@ -26,6 +26,7 @@ from voucherpool.http import (
     authentication,
     bodies,
     exchange,
+    headers,
     idempotency,
     openapi,
     probes,
@@ -38,11 +39,11 @@ from voucherpool.redemptions import routes as redemptions
 from voucherpool.statistics import routes as statistics
 from voucherpool.vouchers import routes as vouchers
 
-View = TypeVar("View", bound=Callable[..., Any])
+View = TypeVar("View", bound=Callable[..., object])
 
 
 class Application(Flask):
-    """Flask without a look at each call whether the function is a coroutine: none is."""
+    """Flask without the check for coroutines in each call: no view is one."""
 
     request_class = bodies.Request
 
@@ -52,17 +53,17 @@ class Application(Flask):
 
 
 def create_app(config: Config | None = None) -> Flask:
-    """Return the application, configured by the environment unless a configuration is given.
+    """Return the application; without a `config`, the environment configures it.
 
-    Raises ConfigurationError when a variable of the environment is missing or makes no sense.
+    Raises ConfigurationError when an environment variable is missing or wrong.
     """
     app = Application(__name__, static_folder=None)
     app.config.from_mapping((config or Config.from_environment(os.environ)).for_flask())
     app.json.sort_keys = False  # type: ignore[attr-defined]
     exchange.init_app(app)
+    app.wsgi_app = headers.Guard(app.wsgi_app)  # type: ignore[method-assign]
     db.init_app(app)
     Migrate(app, db, directory=str(checkout / "migrations"))
-    request_metrics.init_app(app)
     authentication.init_app(app)
     throttle.init_app(app)
     idempotency.init_app(app, erasure.redacted)

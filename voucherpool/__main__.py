@@ -14,12 +14,12 @@ class Commands(FlaskGroup):
     """The group of all commands."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; Flask-Migrate's, too, answer with one line where a person can help."""
+        """Run a command with plain errors, also one of Flask-Migrate's."""
         with cli.plain_errors():
             return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names without making an application: help needs no database's address."""
+        """Return the names without creating the application: help must work without a database."""
         return sorted(self.commands)
 
 
@@ -27,12 +27,12 @@ main = Commands(
     create_app=create_app,
     add_default_commands=False,
     add_version_option=False,
-    help="Run and look after voucherpool.",
+    help="Run and maintain voucherpool.",
     params=[],
 )
 click.version_option(package_name="voucherpool")(main)
 for command in (
-    *cli.commands.commands.values(),
+    *cli.root.commands.values(),
     flask_migrate.cli.db,
     routes_command,
     shell_command,

@@ -1,4 +1,4 @@
-"""What all commands share: plain errors, one transaction, and the groups that they belong to."""
+"""Shared by all commands: plain errors, one transaction, and the groups."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Make one line and exit code 1 of the errors that a person can do something about."""
+    """Turn errors that a person can fix into one line and exit code 1."""
     try:
         yield
     except VoucherPoolError as error:
@@ -31,8 +31,8 @@ def plain_errors() -> Iterator[None]:
         where = f"{error.filename}: " if error.filename else ""
         raise click.ClickException(f"{where}{error.strerror}.") from error
     except UnicodeEncodeError as error:
-        # Python hands on arguments that are not UTF-8 as lone surrogates.
-        raise click.ClickException("Arguments and terminal must be UTF-8.") from error
+        # Python passes arguments that are not UTF-8 on as lone surrogates.
+        raise click.ClickException("Arguments must be UTF-8, and so must the terminal.") from error
     except DBAPIError as error:
         raise click.ClickException(_what_to_do(error)) from error
 
@@ -51,7 +51,7 @@ def in_long_transaction(work: Callable[[], Result]) -> Result:
 
 
 class Command(click.Command):
-    """A command that answers a refusal with one line and exit code 1."""
+    """A command with plain errors."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -60,25 +60,25 @@ class Command(click.Command):
 
 
 class Group(AppGroup):
-    """A group of such commands."""
+    """A group of commands with plain errors."""
 
     command_class = Command
 
 
-commands = Group("voucherpool")
+root = Group("voucherpool")
 
 
 def init_app(app: Flask) -> None:
     """Add the commands to `flask` and `voucherpool`."""
-    for command in commands.commands.values():
+    for command in root.commands.values():
         app.cli.add_command(command)
 
 
-@commands.group(cls=Group)
+@root.group(cls=Group)
 def vouchers() -> None:
-    """Issue and look after vouchers."""
+    """Issue, archive, import and export vouchers."""
 
 
-@commands.group(cls=Group)
+@root.group(cls=Group)
 def customers() -> None:
-    """Look after customers."""
+    """Erase customers."""

@@ -1,4 +1,4 @@
-"""The environment, read once. A value that makes no sense refuses to start."""
+"""The configuration, read once from the environment; a wrong value stops the start."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ an_age = "days or years such as 90d or 2y, at most 9999d or 99y"
 checkout = Path(__file__).resolve().parent.parent
 driver = "postgresql+psycopg2"
 durability = frozenset({"fsync", "full_page_writes", "synchronous_commit"})
-"""PostgreSQL's settings without which it may lose what it has committed."""
+"""PostgreSQL may lose committed data if one of these settings is off."""
 timeouts = (
     "-c statement_timeout=3s -c lock_timeout=2s -c idle_in_transaction_session_timeout=5s"
     r" -c default_transaction_isolation=read\ committed -c plan_cache_mode=force_generic_plan"
@@ -26,7 +26,7 @@ timeouts = (
 
 
 class ConfigurationError(click.ClickException):
-    """A variable of the environment is missing or makes no sense; exit code 1."""
+    """An environment variable is missing or has a wrong value; exit code 1."""
 
     def __init__(self, variable: str, expected: str) -> None:
         super().__init__(f"{variable} must be {expected}.")
@@ -36,14 +36,13 @@ class ConfigurationError(click.ClickException):
 class Config:
     """How one process of voucherpool runs.
 
-    `database_url` names psycopg2 as its driver, whatever spelling was given.
+    `database_url` always names psycopg2 as its driver.
     `open_mode` serves local clients without an API key; only `voucherpool start` sets it.
     `workers` and `threads` are gunicorn's processes and the threads of each.
-    `misses_per_key` and `misses_per_email` are how many codes an API key and a customer may guess
-    wrong in a minute. `timeouts` says whether they come with each `connection` or with the
-    database's `role`, for pgbouncer does not pass them on. `tolerate_off` names the settings of
-    `durability` that PostgreSQL may have switched off, for tests alone.
-    `archive_older_than` and `purge_older_than` let the worker archive and purge what is so old.
+    `failed_attempts_per_key` and `failed_attempts_per_email` are limits per minute.
+    `timeouts` are set by each `connection`, or by the database's `role` behind pgbouncer, which
+    does not pass them on. `tolerate_off`, for tests only, names settings of `durability` that
+    PostgreSQL may have off. `archive_older_than` and `purge_older_than` are the worker's ages.
     """
 
     database_url: URL
@@ -51,8 +50,8 @@ class Config:
     workers: int = 2
     threads: int = 4
     port: int = 5000
-    misses_per_key: int = 300
-    misses_per_email: int = 10
+    failed_attempts_per_key: int = 300
+    failed_attempts_per_email: int = 10
     timeouts: str = "connection"
     tolerate_off: frozenset[str] = frozenset()
     archive_older_than: timedelta | None = None
@@ -60,31 +59,18 @@ class Config:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Config":
-        """Read the configuration.
-
-        Raises ConfigurationError with the variable's name and what it should be.
-        """
+        """Read the configuration. Raises ConfigurationError."""
         return cls(
             database_url=_database_url(environ),
             open_mode=_one_of(environ, "VOUCHERPOOL_OPEN_MODE", ("", "loopback")) == "loopback",
-            workers=whole_number(environ, "WEB_CONCURRENCY", default=cls.workers, least=1, most=64),
-            threads=whole_number(
-                environ, "VOUCHERPOOL_THREADS", default=cls.threads, least=1, most=64
+            workers=_number(environ, "WEB_CONCURRENCY", cls.workers, most=64),
+            threads=_number(environ, "VOUCHERPOOL_THREADS", cls.threads, most=64),
+            port=_number(environ, "PORT", cls.port, most=65535),
+            failed_attempts_per_key=_number(
+                environ, "VOUCHERPOOL_FAILED_ATTEMPTS_PER_KEY", cls.failed_attempts_per_key
             ),
-            port=whole_number(environ, "PORT", default=cls.port, least=1, most=65535),
-            misses_per_key=whole_number(
-                environ,
-                "VOUCHERPOOL_MISSES_PER_KEY",
-                default=cls.misses_per_key,
-                least=1,
-                most=1_000_000,
-            ),
-            misses_per_email=whole_number(
-                environ,
-                "VOUCHERPOOL_MISSES_PER_EMAIL",
-                default=cls.misses_per_email,
-                least=1,
-                most=1_000_000,
+            failed_attempts_per_email=_number(
+                environ, "VOUCHERPOOL_FAILED_ATTEMPTS_PER_EMAIL", cls.failed_attempts_per_email
             ),
             timeouts=_one_of(environ, "VOUCHERPOOL_TIMEOUTS", ("connection", "role")),
             tolerate_off=_tolerate_off(environ),
@@ -92,7 +78,7 @@ class Config:
             purge_older_than=_age(environ, "VOUCHERPOOL_PURGE_OLDER_THAN"),
         )
 
-    def for_flask(self) -> dict[str, Any]:
+    def for_flask(self) -> dict[str, object]:
         """Return the configuration under the names that Flask and its extensions read."""
         return {
             "SQLALCHEMY_DATABASE_URI": self.database_url,
@@ -103,18 +89,18 @@ class Config:
                 "pool_size": self.threads,
                 "max_overflow": 0,
                 "pool_timeout": 2,
-                # The connection that was used last has its plans, and PostgreSQL's caches are warm.
+                # The connection used last has its plans and warm caches.
                 "pool_use_lifo": True,
                 "pool_reset_on_return": None,  # voucherpool.database.connections does it
-                # What a failed statement logs must name no code and no e-mail.
+                # Keep codes and e-mails out of the log of a failed statement.
                 "hide_parameters": True,
                 "connect_args": self.connection_settings(),
-                # pgbouncer gives each statement another connection, which knows no preparation.
+                # pgbouncer may run each statement on another connection, which has not prepared it.
                 "execution_options": {"prepare": self.timeouts == "connection"},
             },
             "OPEN_MODE": self.open_mode,
-            "MISSES_PER_KEY": self.misses_per_key,
-            "MISSES_PER_EMAIL": self.misses_per_email,
+            "FAILED_ATTEMPTS_PER_KEY": self.failed_attempts_per_key,
+            "FAILED_ATTEMPTS_PER_EMAIL": self.failed_attempts_per_email,
             "TOLERATE_OFF": self.tolerate_off,
             "ARCHIVE_OLDER_THAN": self.archive_older_than,
             "PURGE_OLDER_THAN": self.purge_older_than,
@@ -122,18 +108,17 @@ class Config:
         }
 
     def connection_settings(self) -> dict[str, Any]:
-        """Return libpq's parameters; what the database's address itself names stands.
+        """Return libpq's parameters; DATABASE_URL may override all but the encoding.
 
-        Only the encoding is always ours. Their source:
-        https://www.postgresql.org/docs/current/libpq-connect.html, 34.1.2. Whatever goes wrong is
-        answered before the proxy in front gives up.
+        The timeouts end before those of the proxy in front
+        (https://www.postgresql.org/docs/current/libpq-connect.html, 34.1.2).
         """
         settings: dict[str, Any] = {
             "application_name": "voucherpool",
             "connect_timeout": 2,
-            # Of several hosts, the one that takes writes; a standby may be behind.
+            # Of several hosts, choose the primary: a standby may be behind.
             "target_session_attrs": "read-write",
-            # A host that is gone without a word is given up after about this time.
+            # Give up a host that no longer answers after about this many milliseconds.
             "tcp_user_timeout": 5000,
             "keepalives_idle": 5,
             "keepalives_interval": 2,
@@ -148,16 +133,10 @@ class Config:
         return settings
 
 
-def whole_number(
-    environ: Mapping[str, str], variable: str, *, default: int, least: int, most: int
-) -> int:
-    """Return a variable's whole number.
-
-    Raises ConfigurationError unless it is `least` to `most`.
-    """
+def _number(environ: Mapping[str, str], variable: str, default: int, most: int = 10**6) -> int:
     text = environ.get(variable, "").strip() or str(default)
-    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
-        raise ConfigurationError(variable, f"a whole number from {least} to {most}, not {text!r}")
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
+        raise ConfigurationError(variable, f"a whole number from 1 to {most}, not {text!r}")
     return int(text)
 
 
@@ -186,7 +165,7 @@ def _database_url(environ: Mapping[str, str]) -> URL:
     if url.drivername not in {"postgres", "postgresql", driver}:
         raise ConfigurationError("DATABASE_URL", expected)
     if given.count("@") > (url.username is not None):
-        # What follows the first one would be taken for the host, and shown in errors.
+        # All after the first @ would be read as the host and shown in errors, even a password.
         raise ConfigurationError("DATABASE_URL", f"{expected}, with %40 for any further @")
     url = url.set(drivername=driver)
     _insist_on_readable_parameters(url)
@@ -194,7 +173,7 @@ def _database_url(environ: Mapping[str, str]) -> URL:
 
 
 def _insist_on_readable_parameters(url: URL) -> None:
-    readable = "an address that PostgreSQL's library can read"
+    readable = "an address that libpq can read"
     try:
         _, parameters = url.get_dialect()().create_connect_args(url)
         make_dsn(**parameters)

@@ -1,46 +1,4 @@
-"""Everything voucherpool can say no to; voucherpool.http.problems makes a response of it.
-
-VoucherPoolError
-├── MalformedJson                  400  malformed_json
-├── MalformedBody                  400  malformed_body
-├── ApiKeyRequired                 401  api_key_required
-├── ApiKeyInvalid                  401  api_key_invalid
-├── ScopeMissing                   403  scope_missing
-├── NotFound
-│   ├── CustomerNotFound           404  customer_not_found
-│   ├── OfferNotFound              404  offer_not_found
-│   ├── VoucherNotFound            404  voucher_not_found
-│   ├── RedemptionNotFound         404  redemption_not_found
-│   ├── BatchNotFound              404  batch_not_found
-│   └── ApiKeyNotFound             404  api_key_not_found
-├── Conflict
-│   ├── CustomerExists             409  customer_exists
-│   ├── OfferExists                409  offer_exists
-│   ├── OfferNotPercentage         409  offer_not_percentage
-│   ├── VoucherExists              409  voucher_exists
-│   ├── ApiKeyExists               409  api_key_exists
-│   ├── VoucherAlreadyRedeemed     409  voucher_already_redeemed
-│   ├── RedemptionLimitReached     409  redemption_limit_reached
-│   ├── CustomerLimitReached       409  customer_limit_reached
-│   ├── VoucherHeld                409  voucher_held
-│   ├── VoucherDisabled            409  voucher_disabled
-│   ├── OfferNotActive             409  offer_not_active
-│   ├── PoolEmpty                  409  pool_empty
-│   ├── ClaimMismatch              409  claim_mismatch
-│   ├── OrderMismatch              409  order_mismatch
-│   ├── VoucherArchived            409  voucher_archived
-│   └── RedemptionReversed         409  redemption_reversed
-├── VoucherExpired                 410  voucher_expired
-├── BodyTooLarge                   413  body_too_large
-├── UnsupportedMediaType           415  unsupported_media_type
-├── TooManyFailedAttempts          429  too_many_failed_attempts
-├── Unprocessable
-│   ├── InvalidInput               422  validation_failed
-│   ├── OrderBelowMinimum          422  order_below_minimum
-│   └── IdempotencyKeyReused       422  idempotency_key_reused
-└── DatabaseUnavailable            503  database_unavailable
-    └── OutcomeUnknown             503  outcome_unknown
-"""
+"""All errors of voucherpool; voucherpool.http.problems turns them into responses."""
 
 import re
 from collections.abc import Mapping
@@ -50,7 +8,7 @@ from typing import Any, ClassVar
 
 
 class VoucherPoolError(Exception):
-    """A refusal; `detail` is what the reader is told, unless the raiser knows better."""
+    """An error for the caller; `detail` is its text, which the raiser may replace."""
 
     detail: str
     status: ClassVar[HTTPStatus]
@@ -71,15 +29,15 @@ class VoucherPoolError(Exception):
 
 
 class NotFound(VoucherPoolError, status=HTTPStatus.NOT_FOUND):
-    detail = "There is no such thing."
+    detail = "It does not exist."
 
 
 class Conflict(VoucherPoolError, status=HTTPStatus.CONFLICT):
-    detail = "The present state does not allow it."
+    detail = "The current state does not allow this."
 
 
 class Unprocessable(VoucherPoolError, status=HTTPStatus.UNPROCESSABLE_ENTITY):
-    detail = "The request is well-formed, and still makes no sense."
+    detail = "The request is well-formed but not valid."
 
 
 class MalformedJson(VoucherPoolError, status=HTTPStatus.BAD_REQUEST):
@@ -139,7 +97,7 @@ class OfferExists(Conflict):
 
 
 class OfferNotPercentage(Conflict):
-    detail = "This offer gives a fixed amount; generate only makes and changes percentages."
+    detail = "This offer gives a fixed amount; generate can only set percentages."
 
 
 class VoucherExists(Conflict):
@@ -147,23 +105,23 @@ class VoucherExists(Conflict):
 
 
 class ApiKeyExists(Conflict):
-    detail = "An API key of this name exists, be it active or revoked: choose another name."
+    detail = "An API key of this name exists or was revoked: choose another name."
 
 
 class VoucherAlreadyRedeemed(Conflict):
-    detail = "This voucher was redeemed before."
+    detail = "This voucher has already been redeemed."
 
 
 class RedemptionLimitReached(Conflict):
-    detail = "This voucher was redeemed as often as it may be."
+    detail = "This voucher has reached its limit of redemptions."
 
 
 class CustomerLimitReached(Conflict):
-    detail = "This customer has redeemed vouchers of this offer as often as one customer may."
+    detail = "This customer has reached the offer's limit of redemptions per customer."
 
 
 class VoucherHeld(Conflict):
-    detail = "Others hold this voucher at the moment: try again later."
+    detail = "Other customers hold this voucher: try again later."
 
 
 class VoucherDisabled(Conflict):
@@ -171,7 +129,7 @@ class VoucherDisabled(Conflict):
 
 
 class OfferNotActive(Conflict):
-    detail = "The offer of this voucher has not begun or is over."
+    detail = "This voucher's offer has not begun or has ended."
 
 
 class PoolEmpty(Conflict):
@@ -179,15 +137,15 @@ class PoolEmpty(Conflict):
 
 
 class ClaimMismatch(Conflict):
-    detail = "This claim_ref claimed a voucher of the offer before, for another customer."
+    detail = "This claim_ref has claimed a voucher of the offer for another customer."
 
 
 class OrderMismatch(Conflict):
-    detail = "This order redeemed the voucher before, for another customer or amount."
+    detail = "This order has redeemed the voucher for another customer or amount."
 
 
 class VoucherArchived(Conflict):
-    detail = "This voucher is archived: it can be looked up, and nothing changes it any more."
+    detail = "This voucher is archived: it can be looked up but no longer changed."
 
 
 class RedemptionReversed(Conflict):
@@ -203,7 +161,7 @@ class BodyTooLarge(VoucherPoolError, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 
 class UnsupportedMediaType(VoucherPoolError, status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE):
-    detail = "The body must be plain JSON: send it as application/json, not encoded."
+    detail = "The body must be JSON: send it as application/json, without a Content-Encoding."
 
 
 class InvalidInput(Unprocessable):
@@ -219,15 +177,15 @@ class InvalidInput(Unprocessable):
 
 
 class OrderBelowMinimum(Unprocessable):
-    detail = "The offer asks for a larger order, or order_amount is missing."
+    detail = "The order is below the offer's minimum, or order_amount is missing."
 
 
 class IdempotencyKeyReused(Unprocessable):
-    detail = "This Idempotency-Key stands for another request: make a new key for each."
+    detail = "This Idempotency-Key belongs to another request: use a new key for each request."
 
 
 class TooManyFailedAttempts(VoucherPoolError, status=HTTPStatus.TOO_MANY_REQUESTS):
-    detail = "Too many codes were guessed wrong: wait for the seconds that Retry-After names."
+    detail = "Too many failed attempts: wait for the seconds in Retry-After."
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -235,7 +193,7 @@ class TooManyFailedAttempts(VoucherPoolError, status=HTTPStatus.TOO_MANY_REQUEST
 
 
 class DatabaseUnavailable(VoucherPoolError, status=HTTPStatus.SERVICE_UNAVAILABLE):
-    detail = "The database does not answer at the moment: try again."
+    detail = "The database does not answer: try again."
     headers: Mapping[str, str] = {"Retry-After": "2"}
 
 

@@ -3,6 +3,8 @@
 The earlier release may go on serving: it leaves the new columns empty, and 0013 fills them.
 """
 
+import uuid
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -22,53 +24,51 @@ indexes = {
     "offers_limited_idx": "ON offers (id) WHERE max_redemptions_per_customer IS NOT NULL",
 }
 
-# Walks by code, so that no batch reads again what an earlier one filled.
+# By months of the archive, whose vouchers and redemptions were moved together.
+months = (
+    "SELECT right(relname, 8) FROM pg_inherits JOIN pg_class ON oid = inhrelid"
+    " WHERE inhparent = 'archived_redemptions'::regclass"
+)
+
+# Walks by id, so that no batch reads again what an earlier one filled, and no code has too many. It
+# waits for no row, so that it is in no deadlock: 0013 fills what it passes over.
 fill_some = """
     WITH batch AS (
-        SELECT code_key, id FROM {archive}redemptions WHERE code_key > :last
-        ORDER BY code_key LIMIT :rows
+        SELECT id FROM {redemptions} WHERE id > :last ORDER BY id LIMIT :rows
+        FOR NO KEY UPDATE SKIP LOCKED
     ), filled AS (
-        UPDATE {archive}redemptions AS ledger SET offer_id = offers.id,
-            discount_type = offers.discount_type, currency = offers.currency
-        FROM batch JOIN {archive}vouchers AS voucher USING (code_key)
-            JOIN offers ON offers.id = voucher.offer_id
-        WHERE ledger.code_key = batch.code_key AND ledger.id = batch.id
-            AND ledger.offer_id IS NULL
+        UPDATE {redemptions} AS ledger SET (offer_id, discount_type, currency) = (
+            SELECT offers.id, offers.discount_type, offers.currency
+            FROM {vouchers} AS voucher JOIN offers ON offers.id = voucher.offer_id
+            WHERE voucher.code_key = ledger.code_key
+        )
+        WHERE id = ANY(ARRAY(SELECT id FROM batch)) AND offer_id IS NULL
     )
-    SELECT max(code_key) FROM batch"""
-
-# A batch may end within the redemptions of one code; these are the rest of them.
-fill_rest_of_code = """
-    UPDATE {archive}redemptions AS ledger SET offer_id = offers.id,
-        discount_type = offers.discount_type, currency = offers.currency
-    FROM {archive}vouchers AS voucher JOIN offers ON offers.id = voucher.offer_id
-    WHERE ledger.code_key = :last AND voucher.code_key = :last AND ledger.offer_id IS NULL"""
+    SELECT id FROM batch ORDER BY id DESC LIMIT 1"""
 
 
 def upgrade() -> None:
-    for archive in ("", "archived_"):
+    for table in ("redemptions", "archived_redemptions"):
         for name, type_ in columns.items():
-            op.add_column(f"{archive}redemptions", sa.Column(name, type_))
+            op.add_column(table, sa.Column(name, type_), if_not_exists=True)
     with op.get_context().autocommit_block():
-        for archive in ("", "archived_"):
-            fill(archive)
+        # The shop waits for none of this; it may itself wait for long transactions.
+        op.execute("SET statement_timeout = 0; SET lock_timeout = 0")
+        fill("redemptions", "vouchers")
+        for month in op.get_bind().scalars(sa.text(months)).all():
+            fill(f"archived_redemptions{month}", f"archived_vouchers{month}")
         for name, definition in indexes.items():
             # What an interrupted run left behind would not be valid.
             op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
             op.execute(f"CREATE INDEX CONCURRENTLY {name} {definition}")
+        op.execute("SET statement_timeout = '60s'; SET lock_timeout = '2s'")
 
 
-def fill(archive: str) -> None:
-    last = ""
+def fill(redemptions: str, vouchers: str) -> None:
+    statement = sa.text(fill_some.format(redemptions=redemptions, vouchers=vouchers))
+    last = uuid.UUID(int=0)
     while last is not None:
-        values = {"last": last, "rows": rows_a_batch}
-        last = run(fill_some.format(archive=archive), values).scalar()
-        if last is not None:
-            run(fill_rest_of_code.format(archive=archive), {"last": last})
-
-
-def run(statement: str, values: dict[str, object]) -> sa.CursorResult:
-    return op.get_bind().execute(sa.text(statement), values)
+        last = op.get_bind().scalar(statement, {"last": last, "rows": rows_a_batch})
 
 
 def downgrade() -> None:

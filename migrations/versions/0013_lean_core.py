@@ -3,9 +3,6 @@
 The service and its workers must be stopped for it. What 0012 did not fill is filled here.
 """
 
-import importlib.util
-from pathlib import Path
-
 import sqlalchemy as sa
 from alembic import op
 
@@ -61,6 +58,17 @@ checks = {
     },
 }
 
+misses = ("misses", "miss_count", "miss_limit")
+failed_attempts = ("failed_attempts", "failed_count", "attempt_limit")
+copy_rows = "INSERT INTO {table} SELECT * FROM {before}"
+
+filled = ("offer_id", "discount_type")
+fill_the_rest = """
+    UPDATE {archive}redemptions AS ledger SET offer_id = offers.id,
+        discount_type = offers.discount_type, currency = offers.currency
+    FROM {archive}vouchers AS voucher JOIN offers ON offers.id = voucher.offer_id
+    WHERE ledger.code_key = voucher.code_key AND ledger.offer_id IS NULL"""
+
 convert_holds = """
     UPDATE vouchers SET holds = (
         SELECT jsonb_object_agg(hold.id, terms || jsonb_build_object(
@@ -100,9 +108,8 @@ totals_of_customers = """
 def upgrade() -> None:
     op.execute("SET LOCAL statement_timeout = 0")
     for archive in ("", "archived_"):
-        before().fill(archive)
-        for name in ("offer_id", "discount_type"):
-            op.alter_column(f"{archive}redemptions", name, nullable=False)
+        op.execute(fill_the_rest.format(archive=archive))
+        alter(f"{archive}redemptions", dict.fromkeys(filled, "SET NOT NULL"))
     make_totals()
     make_counts()
     for table in (
@@ -114,15 +121,7 @@ def upgrade() -> None:
     op.execute("UPDATE archived_vouchers SET holds = NULL WHERE holds IS NOT NULL")
     op.execute("DROP FUNCTION other_holds(jsonb, bigint), other_holds_count(jsonb, bigint)")
     use_domains()
-
-
-def before():
-    """Return the revision before this one, which fills the ledger's columns."""
-    path = Path(__file__).with_name("0012_ledger_of_offers.py")
-    spec = importlib.util.spec_from_file_location("revision_0012", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    rename_attempts(misses, failed_attempts)
 
 
 def make_totals() -> None:
@@ -157,6 +156,7 @@ def make_counts() -> None:
     )
     op.execute(
         "INSERT INTO offer_counts SELECT offer_id, day, slot, issued, claimed FROM offer_figures"
+        " WHERE issued > 0 OR claimed > 0"
     )
 
 
@@ -180,8 +180,7 @@ def use_domains() -> None:
     for name, (base, _) in domains.items():
         op.execute(f"CREATE DOMAIN {name} AS {base}")
     for table, columns in of_columns.items():
-        for column, domain in columns.items():
-            op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} TYPE {domain}")
+        alter(table, {column: f"TYPE {domain}" for column, domain in columns.items()})
     for name, (_, rule) in domains.items():
         op.execute(f"ALTER DOMAIN {name} ADD CONSTRAINT {name}_check CHECK ({rule}) NOT VALID")
     for table, rules in checks.items():
@@ -189,20 +188,50 @@ def use_domains() -> None:
             op.create_check_constraint(name, table, rule)
 
 
+def rename_attempts(before: tuple[str, str, str], after: tuple[str, str, str]) -> None:
+    """Copy the table, because its constraints are named after it and its columns."""
+    table, count, limit = after
+    op.create_table(
+        table,
+        sa.Column("subject", sa.LargeBinary, primary_key=True),
+        sa.Column(count, sa.BigInteger, nullable=False),
+        sa.Column(limit, sa.BigInteger, nullable=False),
+        sa.Column(
+            "since", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()
+        ),
+        sa.CheckConstraint("octet_length(subject) = 32", name="subject"),
+        sa.CheckConstraint(f"{count} > 0", name=count),
+    )
+    op.execute(copy_rows.format(table=table, before=before[0]))
+    op.drop_table(before[0])
+
+
+def alter(table: str, columns: dict[str, str]) -> None:
+    """Change the columns in one pass over the table."""
+    changes = ", ".join(f"ALTER COLUMN {column} {change}" for column, change in columns.items())
+    op.execute(f"ALTER TABLE {table} {changes}")
+
+
 def downgrade() -> None:
-    """Count again what is derived from the rows; of the purged, the limits alone know."""
+    """Count again what is derived from the rows and the totals.
+
+    Only the sums of discounts of purged redemptions are lost.
+    """
     op.execute("SET LOCAL statement_timeout = 0")
+    rename_attempts(failed_attempts, misses)
     drop_domains()
     op.execute(functions_before)
     op.execute(convert_holds_back)
     make_tables_again()
-    for statement in (purged_again, customers_again, figures_again):
+    for statement in (
+        *(purged_vouchers_again, purged_redemptions_again),
+        *(customers_again, figures_again, claims_of_purged_again),
+    ):
         op.execute(statement)
     for table in ("offer_counts", "archived_totals", "customer_totals"):
         op.drop_table(table)
     for archive in ("", "archived_"):
-        for name in ("offer_id", "discount_type"):
-            op.alter_column(f"{archive}redemptions", name, nullable=True)
+        alter(f"{archive}redemptions", dict.fromkeys(filled, "DROP NOT NULL"))
 
 
 def drop_domains() -> None:
@@ -210,9 +239,7 @@ def drop_domains() -> None:
         for name in rules:
             op.drop_constraint(f"{table}_{name}_check", table)
     for table, columns in of_columns.items():
-        for column, domain in columns.items():
-            base, _ = domains[domain]
-            op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} TYPE {base}")
+        alter(table, {column: f"TYPE {domains[domain][0]}" for column, domain in columns.items()})
     for name in domains:
         op.execute(f"DROP DOMAIN {name}")
     for table, rules in checks_before.items():
@@ -287,15 +314,46 @@ convert_holds_back = """
         FROM jsonb_each(holds) AS hold(id, terms)
     ) WHERE holds IS NOT NULL"""
 
-# What the totals have and the archive has not was purged.
-purged_again = """
+# What the counts and the totals have and the tables have not was purged.
+purged_vouchers_again = """
+    INSERT INTO purged_vouchers
+    SELECT offer_id, (moment AT TIME ZONE 'UTC')::date, sum(issued), sum(claimed), sum(redeemed),
+        sum(reversed), sum(used_up), sum(expired)
+    FROM (
+        SELECT offer_id, day::timestamp AT TIME ZONE 'UTC', issued, claimed, 0, 0, 0, 0
+        FROM offer_counts
+        UNION ALL SELECT offer_id, day::timestamp AT TIME ZONE 'UTC', 0, 0, redeemed, reversed,
+            used_up, expired FROM archived_totals
+        UNION ALL SELECT offer_id, created_at, -1, 0, 0, 0, 0, 0 FROM vouchers
+        UNION ALL SELECT offer_id, claimed_at, 0, -1, 0, 0, 0, 0 FROM vouchers
+        UNION ALL SELECT offer_id, created_at, -1, 0, 0, 0, 0, 0 FROM archived_vouchers
+        UNION ALL SELECT offer_id, claimed_at, 0, -1, 0, 0, 0, 0 FROM archived_vouchers
+        UNION ALL SELECT offer_id, coalesce(used_at, expires_at), 0, 0, 0, 0,
+            -(used_at IS NOT NULL)::int, -(used_at IS NULL)::int FROM archived_vouchers
+        UNION ALL SELECT offer_id, redeemed_at, 0, 0, -1, 0, 0, 0 FROM archived_redemptions
+        UNION ALL SELECT offer_id, reversed_at, 0, 0, 0, -1, 0, 0 FROM archived_redemptions
+    ) AS event (offer_id, moment, issued, claimed, redeemed, reversed, used_up, expired)
+    WHERE moment IS NOT NULL
+    GROUP BY 1, 2
+    HAVING greatest(sum(issued), sum(claimed), sum(redeemed), sum(reversed), sum(used_up),
+        sum(expired)) > 0"""
+
+purged_redemptions_again = """
     INSERT INTO purged_redemptions
-    SELECT offer_id, customer_id, redemption_count - there FROM customer_totals, LATERAL (
-        SELECT count(*) FROM archived_redemptions AS ledger WHERE reversed_at IS NULL
-        AND (ledger.offer_id, ledger.customer_id)
-            = (customer_totals.offer_id, customer_totals.customer_id)
-    ) AS archived (there)
-    WHERE redemption_count > there"""
+    SELECT offer_id, customer_id, redemption_count - coalesce(there, 0) FROM customer_totals
+    LEFT JOIN (
+        SELECT offer_id, customer_id, count(*) FROM archived_redemptions
+        WHERE reversed_at IS NULL GROUP BY 1, 2
+    ) AS archived (offer_id, customer_id, there) USING (offer_id, customer_id)
+    WHERE redemption_count > coalesce(there, 0)"""
+
+claims_of_purged_again = """
+    UPDATE claims SET code_key = NULL WHERE NOT EXISTS (
+        SELECT FROM vouchers
+        WHERE (code_key, claimed_at) = (claims.code_key, claims.claimed_at)
+        UNION ALL SELECT FROM archived_vouchers
+        WHERE (code_key, claimed_at) = (claims.code_key, claims.claimed_at)
+    )"""
 
 customers_again = """
     INSERT INTO customer_redemptions (offer_id, customer_id, redemption_count)
@@ -326,6 +384,8 @@ figures_again = """
         UNION ALL SELECT offer_id, used_at, 0, 0, 0, 0, 1, 0 FROM voucher
         UNION ALL SELECT offer_id, redeemed_at, 0, 0, 1, 0, 0, 0 FROM ledger
         UNION ALL SELECT offer_id, reversed_at, 0, 0, 0, 1, 0, 0 FROM ledger
+        UNION ALL SELECT offer_id, day::timestamp AT TIME ZONE 'UTC', issued, claimed, redeemed,
+            reversed, used_up, expired FROM purged_vouchers
     ) AS event (offer_id, moment, issued, claimed, redeemed, reversed, used_up, expired)
     WHERE moment IS NOT NULL
     GROUP BY 1, 2"""

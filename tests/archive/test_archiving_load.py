@@ -6,7 +6,6 @@ import shutil
 import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -20,9 +19,9 @@ import pytest
 from sqlalchemy import text
 
 from tests.builders import Builders
-from tests.server import Server, run_gunicorn
+from tests.server import Server, run_gunicorn, start_python
 from voucherpool import create_app
-from voucherpool.config import Config, checkout, durability
+from voucherpool.config import Config
 from voucherpool.customers import service as customers
 from voucherpool.database.model import db
 from voucherpool.database.transactions import long_transaction, transaction
@@ -89,15 +88,9 @@ def make_vouchers(old, live):
 
 def archiver(url):
     """Start `voucherpool vouchers archive`."""
-    environment = {
-        **os.environ,
-        "DATABASE_URL": url.render_as_string(hide_password=False),
-        "VOUCHERPOOL_TOLERATE_OFF": ",".join(durability),
-    }
-    command = [sys.executable, "-m", "voucherpool", "vouchers", "archive", "--older-than", "90d"]
-    return subprocess.Popen(
-        command, cwd=checkout, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
+    command = ("voucherpool", "vouchers", "archive", "--older-than", "90d")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    return start_python(url, *command, **pipes)
 
 
 def load(server, numbers, seconds):

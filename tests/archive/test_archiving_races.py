@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -134,7 +135,7 @@ let_all_be_over = """
     FROM locked WHERE vouchers.code_key = locked.code_key"""
 
 
-def test_a_twin_of_a_reversal_whose_voucher_is_archived_meanwhile_is_answered_alike(
+def test_a_twin_of_a_reversal_whose_voucher_is_archived_meanwhile_is_answered_the_same(
     app, make, server, gate, sql
 ):
     body = {"code": make.voucher(), "email": ana}
@@ -171,6 +172,21 @@ def test_a_code_that_is_just_being_archived_is_not_issued_again(app, make, serve
         gate.until_waiting(1)
     twin.join(5)
     assert [(status, answer["code"]) for status, answer in answers] == [(409, "voucher_exists")]
+
+
+def test_a_redemption_that_is_just_being_archived_is_not_given_back(app, client, make, gate):
+    redeemed = client.post("/vouchers/validate", json={"code": make.voucher(), "email": ana}).json
+    make.older(130)
+    with app.app_context(), transaction():
+        moving.blocks()
+    with ThreadPoolExecutor(1) as pool:
+        with app.app_context(), transaction():
+            assert moving.archive(old, 0) == 1
+            path = f"/redemptions/{redeemed['redemption_id']}/reverse"
+            reversing = pool.submit(client.post, path)
+            gate.until_waiting(1)
+        answer = reversing.result(10)
+    assert (answer.status_code, answer.json["code"]) == (409, "voucher_archived")
 
 
 def test_an_attempt_on_what_is_just_being_archived_is_refused_as_ever_and_kept(app, make, server):

@@ -6,7 +6,6 @@ import time
 import pytest
 
 from tests.archive.test_archiving import let_a_month_pass
-from tests.builders import ana
 from voucherpool.database.model import db
 
 waits = """
@@ -18,7 +17,7 @@ waits = """
 @pytest.fixture
 def partition(app, client, make, sql):
     """Return the name of a month of the archive that is old enough to purge."""
-    client.post("/vouchers/validate", json={"code": make.voucher(), "email": ana})
+    client.redeem(make.voucher())
     make.older(130)
     app.test_cli_runner().invoke(args=["vouchers", "archive", "--older-than", "90d"])
     let_a_month_pass(sql, 25)

@@ -88,7 +88,7 @@ def test_codes_have_the_spelling_asked_for_and_redeem(
         assert re.fullmatch(spelling.replace("X", digit), row.code)
         assert re.fullmatch(normal.replace("X", digit), row.code_key)
         assert row.code_key == codes.normal_form(row.code)
-    redeemed = client.post("/vouchers/validate", json={"code": row.code.lower(), "email": ana})
+    redeemed = client.redeem(row.code.lower())
     assert redeemed.status_code == 201
 
 
@@ -100,7 +100,7 @@ def test_a_frozen_discount_is_that_of_the_moment_in_which_the_batch_was_asked_fo
     sql("UPDATE offers SET discount = 50")
     work()
     [(code,)] = sql("SELECT code FROM vouchers")
-    redeemed = client.post("/vouchers/validate", json={"code": code, "email": ana})
+    redeemed = client.redeem(code)
     assert redeemed.json["discount"] == 22.1
 
 
@@ -233,14 +233,14 @@ def test_a_lost_connection_leaves_whole_chunks_and_fails_nothing(
 
     place, name = {
         "before it writes": (codes, "random_characters"),
-        "after it wrote": (generating, "_count"),
+        "after it wrote": (generating.counts, "count"),
     }[moment]
     real = getattr(place, name)
     with app.app_context():
         worker.add_chunk_to_batch()
         with monkeypatch.context() as broken:
-            broken.setattr(place, name, lambda *given: lose() or real(*given))
-            assert worker._attempt("batches", worker.add_chunk_to_batch) is False
+            broken.setattr(place, name, lambda *it, **of: lose() or real(*it, **of))
+            assert worker.attempt("batches", worker.add_chunk_to_batch) is False
     assert "trying again" in caplog.text
     assert client.get(path).json["created"] == 100
     work()

@@ -120,6 +120,14 @@ def test_what_the_last_voucher_becomes_while_claimers_wait_for_it_leaves_them_no
     assert {answer["code"] for _, answer in answers} == {"pool_empty"}
 
 
+def test_a_use_that_a_claim_does_not_see_in_the_ledger_yet_counts(client, make, sql):
+    """It began before the use was committed, so PostgreSQL shows it the voucher's new row alone."""
+    make.customer()
+    fill(sql, 1)
+    sql("UPDATE vouchers SET max_redemptions = 3, redemption_count = 1")
+    assert client.post("/vouchers/claim", json=body()).json["code"] == "pool_empty"
+
+
 @pytest.mark.parametrize("size", [100, pytest.param(1000, marks=pytest.mark.fault)])
 def test_no_voucher_is_lost_when_every_third_claim_rolls_back(wide, make, sql, size):
     make.customer()
@@ -137,7 +145,7 @@ def test_claimers_pass_what_others_have_locked(wide, client, make, sql):
     with ThreadPoolExecutor(1) as pool, wide.app_context(), transaction():
         lock = text("SELECT FROM vouchers WHERE code = :code FOR UPDATE")
         db.session.execute(lock, {"code": first.code})
-        answer = pool.submit(client.post, "/vouchers/claim", json=body()).result(10)
+        answer = pool.submit(client.post, "/vouchers/claim", json=body()).result(3)
     assert answer.json["code"] == second.code
 
 

@@ -148,7 +148,11 @@ def test_a_transaction_that_failed_and_went_on_is_not_taken_for_committed(app):
         with suppress(DBAPIError):
             db.session.execute(text("SELECT 1/0"))
 
-    with app.app_context(), pytest.raises(RuntimeError, match="passed over"), transaction():
+    with (
+        app.app_context(),
+        pytest.raises(RuntimeError, match="swallowed a database error"),
+        transaction(),
+    ):
         divide_by_zero()
 
 
@@ -173,7 +177,7 @@ def test_a_request_with_a_key_redeems_once_when_the_commit_is_lost(
     client, make, redemptions, instead, loss
 ):
     code, headers = make.voucher(max_redemptions=5), {"Idempotency-Key": "once"}
-    instead("settle_key", loss)
+    instead("store_answer", loss)
     first = validate(client, code, headers=headers)
     assert first.status_code == 201
     assert validate(client, code, headers=headers).json == first.json
@@ -188,6 +192,17 @@ def test_an_order_redeems_once_when_the_commit_is_lost(client, make, redemptions
     assert first.status_code == 201
     assert validate(client, code, order_ref="order-1").json == first.json
     assert redemptions() == 1
+
+
+def test_a_claim_with_a_claim_ref_takes_one_voucher_when_the_commit_is_lost(
+    app, client, make, terminate, sql
+):
+    for _ in range(2):
+        make.voucher(customer_id=None)
+    body = {"email": ana, "offer_name": "KOI", "claim_ref": "c"}
+    with once_at_commit(app, terminate):
+        assert client.post("/vouchers/claim", json=body).status_code == 201
+    assert sql("SELECT count(claimed_at) FROM vouchers") == [(1,)]
 
 
 @losses

@@ -60,6 +60,6 @@ def test_counting_issued_vouchers_touches_no_index(app, code, sql):
 
 def test_the_answer_of_an_idempotency_key_is_stored_without_touching_an_index(app):
     with in_place(app, idempotency_keys=1):
-        idempotency.claim.one_or_none({"key": "k", "fingerprint": bytes(32)})
+        idempotency.take_key.one_or_none({"key": "k", "fingerprint": bytes(32)})
         answer = {"this": "k", "code": 201, "text": '{"code":"CFZG-G4HZ-T15C"}'}
-        db.session.connection().exec_driver_sql(idempotency.settle.sql, answer)
+        db.session.connection().exec_driver_sql(idempotency.store_answer.sql, answer)

@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from tests.builders import ana, ben, in_days
 from tests.server import at_once
+from tests.shop import outcome
 from voucherpool.customers import service as customers
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
@@ -68,11 +69,6 @@ def traces(dump, *texts):
 def post(client, path, body, key=None, method="POST"):
     headers = {"Idempotency-Key": key} if key else {}
     return client.open(path, method=method, json=body, headers=headers)
-
-
-def redeem(client, code, email=ana, **more):
-    answer = client.post("/vouchers/validate", json={"code": code, "email": email} | more)
-    return answer.status_code, answer.json.get("code")
 
 
 def live(client, make):
@@ -145,8 +141,8 @@ def test_an_erased_customer_is_not_found(client, make, erase):
         client.delete(path),
         client.get(f"/vouchers?email={ana}"),
         client.get(f"/redemptions?email={ana}"),
-        client.post("/vouchers/validate", json={"code": code, "email": ana}),
-        client.post("/vouchers/hold", json={"code": code, "email": ana}),
+        client.redeem(code),
+        client.hold(code),
         client.post("/vouchers/generate", json={**body, "code": "ANOTHER-ONE"}),
     ):
         assert (answer.status_code, answer.json["code"]) == (404, "customer_not_found")
@@ -173,44 +169,53 @@ def test_a_key_makes_erasing_repeatable(client, make):
 
 def test_who_comes_back_is_another_customer_without_a_history(client, make, erase, sql):
     code = make.voucher()
-    redeem(client, make.voucher())
+    client.redeem(make.voucher())
     old = erase()
     new = client.post("/customers", json={"email": ana}).json
     assert (new["name"], new["id"] != old) == (None, True)
     assert client.get(f"/vouchers?email={ana}").json == []
     assert client.get(f"/redemptions?email={ana}").json["items"] == []
-    assert redeem(client, code) == (404, "voucher_not_found")
+    assert outcome(client.redeem(code)) == (404, "voucher_not_found")
 
 
 def test_a_limit_forgets_what_was_redeemed_before_the_erasure(client, make, erase, limit, sql):
     codes = [make.voucher(customer_id=None) for _ in range(3)]
     limit(1)
-    assert redeem(client, codes[0]) == (201, None)
-    assert redeem(client, codes[1]) == (409, "customer_limit_reached")
+    assert outcome(client.redeem(codes[0])) == (201, None)
+    assert outcome(client.redeem(codes[1])) == (409, "customer_limit_reached")
     erase()
     make.customer()
-    assert redeem(client, codes[1]) == (201, None)
-    assert redeem(client, codes[2]) == (409, "customer_limit_reached")
+    assert outcome(client.redeem(codes[1])) == (201, None)
+    assert outcome(client.redeem(codes[2])) == (409, "customer_limit_reached")
 
 
 def test_a_hold_ends_with_its_customer(app, client, make, erase):
     code = make.voucher(customer_id=None)
     make.customer(ben)
-    assert client.post("/vouchers/hold", json={"code": code, "email": ana}).status_code == 201
-    assert redeem(client, code, ben) == (409, "voucher_held")
+    assert client.hold(code).status_code == 201
+    assert outcome(client.redeem(code, ben)) == (409, "voucher_held")
     erase()
     assert client.post("/vouchers/lookup", json={"code": code}).json["holds"] == []
-    hold = client.post("/vouchers/hold", json={"code": code, "email": ben})
+    hold = client.hold(code, ben)
     assert hold.status_code == 201
     with app.app_context():
         assert not any(integrity.breaches().values())
-    assert redeem(client, code, ben) == (201, None)
+    assert outcome(client.redeem(code, ben)) == (201, None)
+
+
+def test_the_holds_of_others_stay(client, make, erase):
+    code = make.voucher(customer_id=None, max_redemptions=2)
+    for email in (ana, make.customer(ben)):
+        assert client.post("/vouchers/hold", json={"code": code, "email": email}).status_code == 201
+    erase()
+    holds = client.post("/vouchers/lookup", json={"code": code}).json["holds"]
+    assert [hold["email"] for hold in holds] == [ben]
 
 
 def test_a_voucher_that_an_erased_customer_held_can_be_claimed(client, make, erase):
     code = make.voucher(customer_id=None)
     make.customer(ben)
-    assert client.post("/vouchers/hold", json={"code": code, "email": ana}).status_code == 201
+    assert client.hold(code).status_code == 201
     claim = {"email": ben, "offer_name": "KOI"}
     assert client.post("/vouchers/claim", json=claim).json["code"] == "pool_empty"
     erase()
@@ -251,7 +256,7 @@ def test_a_repeat_keeps_its_answer_with_null_for_the_person(client, make, erase)
     first = post(client, "/customers", body, "k").json
     codes = [make.voucher(ana), make.voucher(ben)]
     for code, email in zip(codes, (ana, ben), strict=True):
-        redeem(client, code, email, order_ref=order)
+        client.redeem(code, email, order_ref=order)
     ledger = post(client, "/redemptions/reverse", {"order_ref": order}, "r").json
     untouched = post(client, "/vouchers/enable", {"code": codes[1]}, "e").data
     erase()
@@ -283,7 +288,7 @@ def test_an_answer_under_way_does_not_bring_the_e_mail_back(
 ):
     """The write has read the e-mail, and the erasure comes before its answer is stored."""
     code = make.voucher()
-    redemption = client.post("/vouchers/validate", json={"code": code, "email": ana}).json
+    redemption = client.redeem(code).json
     path, body = {
         "reverse": (f"/redemptions/{redemption['redemption_id']}/reverse", {}),
         "disable": ("/vouchers/disable", {"code": code}),
@@ -350,7 +355,7 @@ def test_an_erasure_waits_for_the_failed_attempt_that_is_being_counted(
     client, make, erase, dump, monkeypatch
 ):
     make.customer()
-    count = throttle._count
+    count = throttle.counting
 
     def count_and_erase(rows):
         threads.append(Thread(target=erase))
@@ -360,7 +365,7 @@ def test_an_erasure_waits_for_the_failed_attempt_that_is_being_counted(
         return count(rows)
 
     threads = []
-    monkeypatch.setattr(throttle, "_count", count_and_erase)
+    monkeypatch.setattr(throttle, "counting", count_and_erase)
     post(client, "/vouchers/check", {"code": "0000-0000-0000", "email": ana})
     threads[0].join(10)
     assert traces(dump(), ana) == []

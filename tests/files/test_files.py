@@ -75,7 +75,7 @@ def test_a_file_becomes_vouchers(send, make, sql):
 def test_imported_vouchers_are_redeemed_and_counted(client, send, make):
     make.customer(ana)
     send("code\nSUMMER-1\nSUMMER-2\n", f"?expiry={later}")
-    redeemed = client.post("/vouchers/validate", json={"code": "summer 1", "email": ana})
+    redeemed = client.redeem("summer 1")
     assert redeemed.status_code == 201
     figures = client.get("/offers/1/stats").json
     assert (figures["issued"], figures["redeemed"], figures["open"]) == (2, 1, 1)
@@ -99,10 +99,10 @@ def test_files_of_all_kinds_are_read(send, sql, text):
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        (b"", 1, "code among them"),
-        (b"email\n", 1, "code among them"),
-        (b"code;email\nSUMMER-1;\n", 1, "'code;email' is none"),
-        (b"code,colour\n", 1, "'colour' is none"),
+        (b"", 1, "including code"),
+        (b"email\n", 1, "including code"),
+        (b"code;email\nSUMMER-1;\n", 1, "Unknown column 'code;email'"),
+        (b"code,colour\n", 1, "Unknown column 'colour'"),
         (b"code,code\n", 1, "each column once"),
         (b"code\nSUMMER-1,x\n", 2, "1 cells"),
         (b"code,email\nSUMMER-1\n", 2, "2 cells"),
@@ -174,7 +174,7 @@ def test_the_first_100_wrong_lines_are_named_in_order_and_all_are_counted(errors
 def test_after_10_000_wrong_lines_no_more_is_read(errors):
     reasons = errors("code\n" + "x\n" * 10_001)
     assert reasons["file"] == [
-        "10000 lines are wrong, and the lines that follow the last of them were not read."
+        "10000 lines are wrong; the lines after the last of them were not read."
     ]
 
 

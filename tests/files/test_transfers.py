@@ -82,15 +82,15 @@ def test_a_client_that_reads_slowly_keeps_no_connection_to_the_database(server, 
 
 
 def test_what_the_database_undid_is_imported_from_the_same_file(client, offer, monkeypatch, sql):
-    real, calls = importing._refuse_past, []
+    real, calls = importing.counts.count, []
 
-    def undone_once(expires_at):
-        calls.append(expires_at)
+    def undone_once(*given, **counted):
+        calls.append(given)
         if len(calls) == 1:
             raise OperationalError("", {}, psycopg2.errors.DeadlockDetected())
-        return real(expires_at)
+        return real(*given, **counted)
 
-    monkeypatch.setattr(importing, "_refuse_past", undone_once)
+    monkeypatch.setattr(importing.counts, "count", undone_once)
     answer = client.post("/offers/1/imports", data=header + lines("A", 3), content_type="text/csv")
     assert (answer.json, len(calls)) == ({"imported": 3}, 2)
     assert sql("SELECT count(*) FROM vouchers") == [(3,)]

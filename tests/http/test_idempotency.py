@@ -22,30 +22,56 @@ def test_a_repeat_gets_the_first_answer_byte_for_byte(client, make, sql):
     assert len(sql("SELECT * FROM redemptions")) == 1
 
 
-def test_every_post_that_writes_takes_a_key(client, make, sql):
-    make.customer()
-    requests = {
-        "/vouchers/generate": {
-            "email": ana,
-            "offer_name": "KOI",
-            "discount": 5,
-            "expiry": in_days(1),
-        },
-        "/offers": {"name": "NEW", "discount": 5},
-        "/customers": {"email": "new@example.org"},
+reads = {"/vouchers/check", "/vouchers/lookup"}
+writing = {"POST", "PATCH", "DELETE"}
+
+
+@pytest.fixture
+def writes(client, make):
+    """Return what to send to each route that writes, in an order in which all of it succeeds."""
+    make.voucher(customer_id=None)
+    code = make.voucher(max_redemptions=9)
+    redemption = client.redeem(code).json["redemption_id"]
+    hold, asks = client.hold(code).json, {"code": code, "email": ana}
+    issue = {"email": ana, "offer_name": "KOI", "discount": 5, "expiry": in_days(1)}
+    return {
+        "POST /vouchers/generate": issue,
+        "POST /vouchers/claim": {"email": ana, "offer_name": "KOI"},
+        "POST /vouchers/hold": asks,
+        "POST /vouchers/release": {"hold_id": hold["hold_id"]},
+        "POST /vouchers/validate": asks | {"order_ref": "o1"},
+        "POST /vouchers/disable": {"code": code},
+        "POST /vouchers/enable": {"code": code},
+        "POST /redemptions/reverse": {"order_ref": "o1"},
+        f"POST /redemptions/{redemption}/reverse": {},
+        "POST /offers": {"name": "NEW", "discount": 5},
+        "PATCH /offers/1": {"discount": 6},
+        "POST /offers/1/batches": {"count": 1, "expiry": in_days(1)},
+        "POST /offers/1/imports": f"code,expires_at\r\nOWN-CODE-1,{in_days(1)}\r\n",
+        "POST /customers": {"email": "new@example.org"},
+        "PATCH /customers/1": {"name": "Ana"},
+        "DELETE /customers/1": None,
     }
-    code = client.post("/vouchers/generate", json=requests["/vouchers/generate"]).json["code"]
-    requests["/vouchers/hold"] = {"code": code, "email": ana}
-    requests["/vouchers/disable"] = {"code": code}
-    requests["/vouchers/enable"] = {"code": code}
-    requests["/vouchers/validate"] = {"code": code, "email": ana, "order_ref": "o1"}
-    requests["/redemptions/reverse"] = {"order_ref": "o1"}
-    for path, body in requests.items():
-        first, second = (send(client, f"key of {path}".replace(" ", "-"), body, path) for _ in "12")
-        assert first.status_code < 300, path
-        assert second.headers["Idempotent-Replayed"] == "true", path
+
+
+def test_every_route_that_writes_takes_a_key(app, client, writes):
+    left = {
+        (method, rule.rule)
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods & writing
+        if rule.rule not in reads
+    }
+    address = app.url_map.bind("localhost")
+    for number, (name, body) in enumerate(writes.items()):
+        method, path = name.split()
+        left.remove((method, address.match(path, method, return_rule=True)[0].rule))
+        csv = {"data": body, "content_type": "text/csv"} if isinstance(body, str) else {}
+        sent = {"headers": {"Idempotency-Key": f"key-{number}"}, **(csv or {"json": body})}
+        first, second = (client.open(path, method=method, **sent) for _ in "12")
+        assert first.status_code < 300, (name, first.text)
+        assert second.headers["Idempotent-Replayed"] == "true", name
         assert (second.status_code, second.data) == (first.status_code, first.data)
-    assert sql("SELECT count(*) FROM vouchers") == [(2,)]
+    assert left == set(), "each route that writes needs a request above"
 
 
 def test_an_answer_without_a_body_is_replayed_too(client):
@@ -69,6 +95,21 @@ def test_another_body_or_route_under_the_key_is_422(client, make):
         assert (answer.status_code, answer.json["code"]) == (422, "idempotency_key_reused")
 
 
+def test_an_amount_that_differs_by_a_cent_is_another_request(client, make):
+    body = {"code": make.voucher(max_redemptions=9), "email": ana, "order_amount": 10.01}
+    assert send(client, "k", body).status_code == 201
+    answer = send(client, "k", body | {"order_amount": 10.02})
+    assert (answer.status_code, answer.json["code"]) == (422, "idempotency_key_reused")
+
+
+def test_another_method_under_the_key_is_422(client, make):
+    make.customer()
+    same = {"json": {"name": "Ana"}, "headers": {"Idempotency-Key": "k"}}
+    assert client.patch("/customers/1", **same).status_code == 200
+    answer = client.delete("/customers/1", **same)
+    assert (answer.status_code, answer.json["code"]) == (422, "idempotency_key_reused")
+
+
 def test_the_same_body_spelt_otherwise_is_the_same(client, make):
     code = make.voucher()
     spellings = [
@@ -81,10 +122,11 @@ def test_the_same_body_spelt_otherwise_is_the_same(client, make):
     assert len({answer.data for answer in answers}) == 1
 
 
-def test_a_refusal_is_not_remembered_but_decided_anew(client, make, sql):
+def test_a_refusal_is_not_remembered_but_decided_again(client, make, sql):
     code = make.voucher(days=-1)
     body = {"code": code, "email": ana}
     assert send(client, "k", body).status_code == 410
+    assert sql("SELECT * FROM idempotency_keys") == []
     sql("UPDATE vouchers SET expires_at = now() + interval '1 day'")
     assert send(client, "k", body).status_code == 201
 
@@ -107,8 +149,8 @@ def test_cleanup_forgets_unused_keys_only_and_a_repeat_renews_its_key(app, clien
     sql("UPDATE idempotency_keys SET used_at = now() - interval '49 hours'")
     first = send(client, "old", body)
     result = app.test_cli_runner().invoke(args=["cleanup"])
-    assert result.output == "Forgot 0 idempotency keys and 0 refused attempts.\n"
+    assert result.output == "Deleted 0 idempotency keys and 0 refused attempts.\n"
     assert first.headers["Idempotent-Replayed"] == "true"
     sql("UPDATE idempotency_keys SET used_at = now() - interval '49 hours'")
     result = app.test_cli_runner().invoke(args=["cleanup"])
-    assert result.output.startswith("Forgot 1 idempotency keys")
+    assert result.output.startswith("Deleted 1 idempotency keys")

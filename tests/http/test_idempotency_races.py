@@ -41,7 +41,7 @@ def test_of_two_bodies_under_a_key_one_is_done_and_the_other_refused(server, gat
     assert len(sql("SELECT * FROM redemptions")) == 1
 
 
-def test_when_the_first_is_refused_its_twins_are_decided_anew(server, make, gate, sql):
+def test_when_the_first_is_refused_its_twins_are_decided_again(server, make, gate, sql):
     make.customer(ben)
     code = make.voucher(customer_id=None)
     change = "UPDATE vouchers SET disabled_at = now()"

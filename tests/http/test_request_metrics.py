@@ -17,7 +17,7 @@ def number(text: str, name: str, labels: Iterable[str] = ()) -> float:
 
 @pytest.fixture
 def two_workers(database_url, key):
-    """Return a gunicorn whose counts begin at nought."""
+    """Return a gunicorn whose metrics begin at 0."""
     with run_gunicorn(database_url, workers=2) as port:
         yield Server(port, key)
 
@@ -42,8 +42,8 @@ def test_the_counts_of_all_workers_are_added_up(two_workers, make):
     assert number(text, "voucherpool_vouchers_issued_total") == 1
     refused = ['code="voucher_already_redeemed"']
     assert number(text, "voucherpool_refusals_total", refused) == 20
-    assert number(text, "voucherpool_pool_connections") == 2 * 4
-    assert number(text, "voucherpool_pool_connections_in_use") == 0
+    assert number(text, "voucherpool_threads") == 2 * 4
+    assert number(text, "voucherpool_requests_in_progress") == 1  # this one
 
 
 def test_an_order_repeated_is_no_second_redemption(two_workers, make):

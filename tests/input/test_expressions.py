@@ -29,7 +29,7 @@ longest = {
     formats.code_prefix.pattern: 32,
     formats.code_pattern.pattern: 64,
     "#+": 64,  # in the pattern of a batch
-    logs.personal.pattern: logs.longest_message + 2,
+    logs.redaction.pattern: logs.longest_message + 2,
     headers.inline_script.pattern: 2**17,  # in the page of /docs
     statements.placeholder.pattern: 2**17,  # in a statement
     reachability.may_pass.pattern: 2**17,  # in words of PostgreSQL

@@ -17,36 +17,18 @@ import pytest
 
 from tests.builders import in_days
 from tests.server import free_port
-from voucherpool.config import checkout, durability
+from voucherpool.config import checkout
 
 
 @pytest.fixture
-def start(database_url, tmp_path):
-    """Return a function that starts the service and waits until it serves or has ended."""
-    started = []
+def start(voucherpool, tmp_path):
+    """Return a function that starts the service."""
 
-    def run(port, **environment):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "voucherpool", "start", "--directory", str(tmp_path / "var")],
-            cwd=checkout,
-            env={
-                **os.environ,
-                "DATABASE_URL": database_url.render_as_string(hide_password=False),
-                "PORT": str(port),
-                "VOUCHERPOOL_TOLERATE_OFF": ",".join(durability),
-                **environment,
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
+    def run(port, **environ):
+        directory = str(tmp_path / "var")
+        return voucherpool("start", "--directory", directory, **{"PORT": str(port), **environ})
 
-    yield run
-    for process in started:
-        process.terminate()
-        process.communicate(timeout=20)
+    return run
 
 
 def until_serving(process):
@@ -101,6 +83,38 @@ def test_the_calls_of_the_readme_work_as_they_stand(start):
     assert [voucher["code"] for voucher in json.loads(listed)] == [code]
     assert json.loads(redeemed)["discount"] == 22.1
     assert json.loads(again)["code"] == "voucher_already_redeemed"
+
+
+varies = re.compile(
+    r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{16}"  # ids
+    r"|SPR(-[0-9A-Z]{2,4}){3}|[0-9A-Z]{4}(-[0-9A-Z]{4}){2}"  # codes
+    r'|[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:.]+Z)?|(?<=id":)[0-9]+'
+)
+"""What differs in the answers of two runs."""
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the calls are made with curl")
+def test_the_calls_of_the_guide_work_and_answer_as_it_shows(start, database_url, tmp_path):
+    port = free_port()
+    until_serving(start(port))
+    guide = (checkout / "docs" / "guide.md").read_text()
+    guide = guide.replace("127.0.0.1:5000", f"127.0.0.1:{port}").replace("100000", "1000")
+    blocks = re.findall("```(sh|json)\n(.*?)```", guide, re.DOTALL)
+    shown = [text.strip() for kind, text in blocks if kind == "json"]
+    calls = [text if kind == "sh" else "echo =====" for kind, text in blocks]
+    run = subprocess.run(
+        ["/bin/bash", "-c", "\n".join(["set -e", *calls])],
+        cwd=tmp_path,
+        env={
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "DATABASE_URL": database_url.render_as_string(hide_password=False),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answers = [part.strip().splitlines()[-1] for part in run.stdout.split("=====")[:-1]]
+    assert [varies.sub("…", answer) for answer in answers] == [varies.sub("…", it) for it in shown]
 
 
 def refusal(process):

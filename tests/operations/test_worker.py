@@ -1,44 +1,13 @@
 """The worker and `voucherpool vouchers issue`, as processes that are killed and stopped."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from tests.builders import in_days
-from voucherpool.config import checkout, durability
 from voucherpool.operations import worker as background
-
-
-@pytest.fixture
-def voucherpool(database_url):
-    """Return a function that runs a command of voucherpool as a process of its own."""
-    started = []
-
-    def run(*arguments):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "voucherpool", *arguments],
-            cwd=checkout,
-            env={
-                **os.environ,
-                "DATABASE_URL": database_url.render_as_string(hide_password=False),
-                "VOUCHERPOOL_TOLERATE_OFF": ",".join(durability),
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        process.kill()
-        process.communicate(timeout=10)
 
 
 @pytest.fixture
@@ -121,11 +90,11 @@ def test_a_worker_goes_on_when_its_connection_is_lost_and_stops_with_ctrl_c(
 
 def test_a_worker_forgets_what_is_old_by_itself(voucherpool, sql):
     sql(
-        "INSERT INTO misses (subject, miss_count, miss_limit, since)"
+        "INSERT INTO failed_attempts (subject, failed_count, attempt_limit, since)"
         " VALUES (sha256(''), 1, 1, now() - interval '1 hour')"
     )
     voucherpool("worker")
-    until(lambda: sql("SELECT count(*) FROM misses") == [(0,)])
+    until(lambda: sql("SELECT count(*) FROM failed_attempts") == [(0,)])
 
 
 def test_what_a_lost_database_kept_from_being_done_is_done_again(app):

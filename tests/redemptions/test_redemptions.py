@@ -1,14 +1,11 @@
 """GET /redemptions, POST /redemptions/{id}/reverse and POST /redemptions/reverse."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.builders import ana, ben
-
-
-def redeem(client, code, email=ana, **more):
-    return client.post("/vouchers/validate", json={"code": code, "email": email} | more)
 
 
 def reverse(client, redemption):
@@ -27,10 +24,6 @@ def ledger(client, **query):
     return answer.json
 
 
-def listed(client):
-    return [row["code"] for row in client.get("/vouchers", query_string={"email": ana}).json]
-
-
 @pytest.fixture
 def limited(client, make, sql):
     """Return a function that issues a voucher of an offer with a limit per customer."""
@@ -45,7 +38,7 @@ def limited(client, make, sql):
 
 def test_a_redemption_is_shown_with_all_that_it_was(client, make):
     code = make.voucher(offer="KOI", discount="22.1")
-    answer = redeem(client, code, order_ref="A-1", order_amount=80).json
+    answer = client.redeem(code, order_ref="A-1", order_amount=80).json
     shown = {
         "id": answer["redemption_id"],
         "code": code,
@@ -66,7 +59,7 @@ def test_a_redemption_is_shown_with_all_that_it_was(client, make):
 
 
 def test_a_redemption_without_an_order_is_shown_with_nulls(client, make):
-    redeem(client, make.voucher())
+    client.redeem(make.voucher())
     [shown] = ledger(client, email=ana)["items"]
     names = ("order_ref", "order_amount", "discount_amount", "reversed_at")
     assert [shown[name] for name in names] == [None] * 4
@@ -75,7 +68,7 @@ def test_a_redemption_without_an_order_is_shown_with_nulls(client, make):
 def test_it_lists_by_customer_and_by_order_the_oldest_first(client, make):
     make.customer(ben)
     for email, order_ref in ((ana, "A-1"), (ben, "A-1"), (ana, "A-2"), (ana, "a-1")):
-        assert redeem(client, make.voucher(email), email, order_ref=order_ref).status_code == 201
+        assert client.redeem(make.voucher(email), email, order_ref=order_ref).status_code == 201
 
     def shown(**query):
         return [(row["email"], row["order_ref"]) for row in ledger(client, **query)["items"]]
@@ -88,7 +81,7 @@ def test_it_lists_by_customer_and_by_order_the_oldest_first(client, make):
 
 def test_the_pages_join_into_the_whole_ledger(client, make, sql):
     for email in (ana, ana, ben, ana, ben, ana, ana, ana):
-        redeem(client, make.voucher(email), email, order_ref="A-1")
+        client.redeem(make.voucher(email), email, order_ref="A-1")
     # As if of one moment, but for the last: a page may end between them.
     sql(
         "UPDATE redemptions SET redeemed_at = '2026-01-01T00:00:00.000001Z'"
@@ -126,35 +119,35 @@ def test_a_wrong_query_is_422_and_named(client):
 def test_a_redemption_that_is_given_back_leaves_the_voucher_as_it_was(client, make, sql):
     code = make.voucher()
     before = sql("SELECT * FROM vouchers")
-    redeemed = redeem(client, code, order_ref="A-1").json
+    redeemed = client.redeem(code, order_ref="A-1").json
     [entry] = ledger(client, email=ana)["items"]
-    assert listed(client) == []
+    assert client.listed() == []
 
     given_back = reverse(client, redeemed).json
     assert given_back["reversed_at"] >= entry["redeemed_at"]
     assert given_back == entry | {"reversed_at": given_back["reversed_at"]}
     assert ledger(client, email=ana)["items"] == [given_back]
     assert sql("SELECT * FROM vouchers") == before
-    assert listed(client) == [code]
-    assert redeem(client, code).status_code == 201
+    assert client.listed() == [code]
+    assert client.redeem(code).status_code == 201
 
 
 def test_giving_back_one_use_of_many_leaves_the_others(client, make, sql):
     code = make.voucher(max_redemptions=2)
-    first, second = redeem(client, code).json, redeem(client, code).json
+    first, second = client.redeem(code).json, client.redeem(code).json
     reverse(client, second)
     [voucher] = sql("SELECT redemption_count, used_at FROM vouchers")
     assert voucher == (1, None)
     assert sql("SELECT id::text FROM redemptions WHERE reversed_at IS NULL") == [
         (first["redemption_id"],)
     ]
-    assert [redeem(client, code).status_code for _ in range(2)] == [201, 409]
+    assert [client.redeem(code).status_code for _ in range(2)] == [201, 409]
 
 
-def test_giving_back_twice_has_one_effect_and_answers_alike(client, make, sql):
+def test_giving_back_twice_has_one_effect_and_answers_the_same(client, make, sql):
     code = make.voucher(max_redemptions=3)
-    first = redeem(client, code, order_ref="A-1").json
-    redeem(client, code, order_ref="A-2")
+    first = client.redeem(code, order_ref="A-1").json
+    client.redeem(code, order_ref="A-2")
     answer = reverse(client, first)
     assert reverse(client, first).data == answer.data
     answers = [reverse_order(client, "A-1") for _ in range(2)]
@@ -165,7 +158,7 @@ def test_giving_back_twice_has_one_effect_and_answers_alike(client, make, sql):
 
 
 def test_an_unknown_redemption_or_order_is_404(client, make):
-    redeem(client, make.voucher())  # without an order
+    client.redeem(make.voucher())  # without an order
     for answer in (
         client.post(f"/redemptions/{uuid.uuid4()}/reverse"),
         reverse_order(client, "A-1"),
@@ -180,47 +173,83 @@ def test_an_unknown_redemption_or_order_is_404(client, make):
 def test_an_order_of_several_vouchers_is_given_back_at_once(client, make, sql):
     codes = [make.voucher(max_redemptions=uses) for uses in (1, 1, 2)]
     for code in codes:
-        redeem(client, code, order_ref="A-1")
-    redeem(client, codes[2], order_ref="A-2")
-    assert listed(client) == []
+        client.redeem(code, order_ref="A-1")
+    client.redeem(codes[2], order_ref="A-2")
+    assert client.listed() == []
 
     answer = reverse_order(client, "A-1")
     assert answer.status_code == 200
     assert [row["code"] for row in answer.json["items"]] == codes
     assert all(row["reversed_at"] for row in answer.json["items"])
     assert reverse_order(client, "A-1").data == answer.data
-    assert sorted(listed(client)) == sorted(codes)
+    assert sorted(client.listed()) == sorted(codes)
     counts = sql("SELECT redemption_count FROM vouchers ORDER BY issue_number")
     assert counts == [(0,), (0,), (1,)]
 
 
+def test_an_order_of_which_a_part_was_given_back_is_given_back_whole(client, make, sql):
+    codes = [make.voucher(max_redemptions=2) for _ in range(2)]
+    redeemed = [client.redeem(code, order_ref="A-1").json for code in codes]
+    first = reverse(client, redeemed[0]).json
+    items = reverse_order(client, "A-1").json["items"]
+    assert items[0] == first
+    assert items[1]["reversed_at"] is not None
+    assert sql("SELECT redemption_count FROM vouchers") == [(0,), (0,)]
+
+
+def test_the_vouchers_of_an_order_are_locked_in_the_order_of_their_codes(client, make, gate, sql):
+    first, last = sorted(make.voucher() for _ in range(2))
+    for code in (last, first):
+        client.redeem(code, order_ref="A-1")
+    with ThreadPoolExecutor(1) as pool:
+        with gate.closed(f"SELECT FROM vouchers WHERE code = '{first}' FOR UPDATE"):
+            reversing = pool.submit(reverse_order, client, "A-1")
+            gate.until_waiting(1)
+            free = "SELECT code FROM vouchers WHERE code = :code FOR UPDATE NOWAIT"
+            assert sql(free, code=last) == [(last,)]
+        assert reversing.result(10).status_code == 200
+
+
+def test_a_redemption_that_began_after_its_reversal_is_given_back(client, make, gate):
+    code, headers = make.voucher(), {"Idempotency-Key": "k"}
+    asked = ("/redemptions/reverse",), {"json": {"order_ref": "A-1"}, "headers": headers}
+    assert client.post(*asked[0], **asked[1]).status_code == 404  # prepares its statements
+    with ThreadPoolExecutor(1) as pool:
+        with gate.closed("LOCK TABLE idempotency_keys IN SHARE MODE"):
+            reversing = pool.submit(client.post, *asked[0], **asked[1])
+            gate.until_waiting(1)
+            assert client.redeem(code, order_ref="A-1").status_code == 201
+        [given_back] = reversing.result(10).json["items"]
+    assert given_back["reversed_at"] == given_back["redeemed_at"]
+
+
 def test_an_order_that_was_given_back_does_not_redeem_again(client, make):
     code = make.voucher()
-    reverse(client, redeem(client, code, order_ref="A-1").json)
-    answer = redeem(client, code, order_ref="A-1")
+    reverse(client, client.redeem(code, order_ref="A-1").json)
+    answer = client.redeem(code, order_ref="A-1")
     assert (answer.status_code, answer.json["code"]) == (409, "redemption_reversed")
-    assert redeem(client, code, order_ref="A-2").status_code == 201
+    assert client.redeem(code, order_ref="A-2").status_code == 201
 
 
 def test_giving_back_an_expired_voucher_does_not_revive_it(client, make, sql):
     code = make.voucher()
-    redeemed = redeem(client, code).json
+    redeemed = client.redeem(code).json
     sql("UPDATE vouchers SET expires_at = now()")
     reverse(client, redeemed)
-    assert listed(client) == []
-    assert redeem(client, code).json["code"] == "voucher_expired"
+    assert client.listed() == []
+    assert client.redeem(code).json["code"] == "voucher_expired"
 
 
 def test_giving_back_counts_for_the_limit_per_customer(client, limited, sql):
     first, second = limited(), limited()
-    redeemed = redeem(client, first).json
-    answer = redeem(client, second)
+    redeemed = client.redeem(first).json
+    answer = client.redeem(second)
     assert (answer.status_code, answer.json["code"]) == (409, "customer_limit_reached")
-    assert listed(client) == []
+    assert client.listed() == []
     for _ in range(2):
         reverse(client, redeemed)
     assert sql("SELECT count(*) FROM redemptions WHERE reversed_at IS NULL") == [(0,)]
-    assert [redeem(client, code).status_code for code in (second, first)] == [201, 409]
+    assert [client.redeem(code).status_code for code in (second, first)] == [201, 409]
 
 
 def test_giving_an_order_back_counts_each_of_its_vouchers_for_each_customer(
@@ -230,8 +259,8 @@ def test_giving_an_order_back_counts_each_of_its_vouchers_for_each_customer(
     codes = [limited(limit=3) for _ in range(3)]
     sql("UPDATE vouchers SET customer_id = NULL")
     for code, email in zip(codes, (ana, ana, ben), strict=True):
-        redeem(client, code, email, order_ref="A-1")
-    redeem(client, limited(limit=3), order_ref="A-2")
+        client.redeem(code, email, order_ref="A-1")
+    client.redeem(limited(limit=3), order_ref="A-2")
     counts = "SELECT count(*) FROM redemptions WHERE reversed_at IS NULL GROUP BY customer_id"
     assert sorted(sql(counts)) == [(1,), (3,)]
     reverse_order(client, "A-1")
@@ -239,10 +268,10 @@ def test_giving_an_order_back_counts_each_of_its_vouchers_for_each_customer(
 
 
 def test_what_was_redeemed_while_there_was_no_limit_can_be_given_back(client, make, limited, sql):
-    counted = redeem(client, limited()).json
+    counted = client.redeem(limited()).json
     [[offer]] = sql("SELECT id FROM offers")
     client.patch(f"/offers/{offer}", json={"max_redemptions_per_customer": None})
-    uncounted = redeem(client, make.voucher()).json
+    uncounted = client.redeem(make.voucher()).json
     for redeemed in (counted, uncounted):
         assert reverse(client, redeemed).json["reversed_at"] is not None
 
@@ -255,7 +284,7 @@ def test_the_ledger_of_nobody_in_particular_is_422(client):
 
 
 def test_reversing_takes_an_empty_body_or_none(client, make):
-    redemption = client.post("/vouchers/validate", json={"code": make.voucher(), "email": ana}).json
+    redemption = client.redeem(make.voucher()).json
     route = f"/redemptions/{redemption['redemption_id']}/reverse"
     assert client.post(route).status_code == 200
     assert client.post(route, data="{}").status_code == 200

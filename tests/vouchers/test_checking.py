@@ -1,10 +1,12 @@
 """POST /vouchers/check."""
 
+import pytest
+from sqlalchemy import text
+
 from tests.builders import ana, ben
-
-
-def ask(client, code, email=ana, **more):
-    return client.post("/vouchers/check", json={"code": code, "email": email} | more)
+from voucherpool.database.model import db
+from voucherpool.database.transactions import transaction
+from voucherpool.vouchers import eligibility
 
 
 def content(sql):
@@ -15,7 +17,7 @@ def content(sql):
 def test_it_answers_what_the_voucher_gives_and_until_when(client, make, sql):
     code = make.voucher(offer="KOI", discount="22.1")
     sql("UPDATE vouchers SET expires_at = '2199-04-21T18:25:43-05:00'")
-    answer = ask(client, code)
+    answer = client.check(code)
     assert answer.status_code == 200
     assert answer.json == {
         "redeemable": True,
@@ -28,8 +30,8 @@ def test_it_answers_what_the_voucher_gives_and_until_when(client, make, sql):
 
 def test_with_an_order_amount_it_answers_what_would_come_off(client, make):
     code = make.voucher(discount="22.1")
-    assert ask(client, code, order_amount=80).json["discount_amount"] == 17.68
-    assert ask(client, code, order_amount=0).json["discount_amount"] == 0
+    assert client.check(code, order_amount=80).json["discount_amount"] == 17.68
+    assert client.check(code, order_amount=0).json["discount_amount"] == 0
     order = {"code": code, "email": ana, "order_amount": 80}
     assert client.post("/vouchers/validate", json=order).json["discount_amount"] == 17.68
 
@@ -37,11 +39,11 @@ def test_with_an_order_amount_it_answers_what_would_come_off(client, make):
 def test_it_changes_nothing(client, make, sql):
     make.customer(ben)
     good, used = make.voucher(max_redemptions=2), make.voucher()
-    client.post("/vouchers/validate", json={"code": used, "email": ana})
+    client.redeem(used)
     before = content(sql)
-    assert [ask(client, good).json["redeemable"] for _ in range(3)] == [True] * 3
+    assert [client.check(good).json["redeemable"] for _ in range(3)] == [True] * 3
     for code, email in ((used, ana), (good, ben), (good, "nobody@example.org")):
-        assert ask(client, code, email).json["redeemable"] is False
+        assert client.check(code, email).json["redeemable"] is False
     assert content(sql) == before
 
 
@@ -94,17 +96,34 @@ def test_the_reason_is_the_code_that_validate_answers(client, make, sql):
         assert (refused.status_code, refused.json["code"]) == (status, reason)
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("vouchers SET expires_at = now()", "voucher_expired"),
+        ("offers SET ends_at = now()", "offer_not_active"),
+        ("offers SET starts_at = now()", None),
+        (f"vouchers SET holds = {hold_of_ben.replace('3600', '0')}", None),
+    ],
+)
+def test_what_ends_now_is_over_and_what_begins_now_has_begun(app, make, change, reason):
+    make.customer(ben)
+    code = make.voucher(customer_id=None)
+    with app.app_context(), transaction():  # in which now() stands still
+        db.session.execute(text(f"UPDATE {change}"))
+        assert eligibility.check(code, ana).get("reason") == reason
+
+
 def test_another_customers_voucher_answers_exactly_like_an_unknown_code(client, make):
     make.customer(ben)
     code = make.voucher(ana)
-    answers = [ask(client, text, ben).data for text in (code, "0000-0000-0000", "ÄÖÜ!")]
+    answers = [client.check(text, ben).data for text in (code, "0000-0000-0000", "ÄÖÜ!")]
     assert len(set(answers)) == 1
 
 
 def test_ones_own_hold_does_not_stand_in_the_way(client, make):
     code = make.voucher()
-    assert client.post("/vouchers/hold", json={"code": code, "email": ana}).status_code == 201
-    assert ask(client, code).json["redeemable"] is True
+    assert client.hold(code).status_code == 201
+    assert client.check(code).json["redeemable"] is True
 
 
 def test_a_wrong_order_amount_is_422_and_named(client, make, sql):

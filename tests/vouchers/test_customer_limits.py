@@ -3,6 +3,7 @@
 import pytest
 
 from tests.builders import ana, ben
+from tests.shop import outcome
 
 
 @pytest.fixture
@@ -22,16 +23,28 @@ def redeem(client, code, email=ana):
     return answer.status_code, answer.json.get("code")
 
 
+def hold(client, code):
+    answer = client.post("/vouchers/hold", json={"code": code, "email": ana})
+    return answer.status_code, answer.json.get("code")
+
+
+def listed(client):
+    return [voucher["code"] for voucher in client.get(f"/vouchers?email={ana}").json]
+
+
 refused = (409, "customer_limit_reached")
 done = (201, None)
+archived_one = """
+    INSERT INTO customer_totals SELECT customers.id, offers.id, 1 FROM customers, offers
+    WHERE customers.email = :email AND offers.name = :offer"""
 
 
 def test_each_customer_redeems_so_many_vouchers_of_the_offer(client, make, limit, sql):
     make.customer(ben)
     codes = [make.voucher(customer_id=None) for _ in range(5)]
     limit(2)
-    assert [redeem(client, code) for code in codes[:3]] == [done, done, refused]
-    assert redeem(client, codes[2], ben) == done
+    assert [outcome(client.redeem(code)) for code in codes[:3]] == [done, done, refused]
+    assert outcome(client.redeem(codes[2], ben)) == done
     counts = sql("SELECT count(*) FROM redemptions GROUP BY customer_id ORDER BY 1")
     assert counts == [(1,), (2,)]
     assert sql("SELECT holds, redemption_count FROM vouchers WHERE used_at IS NULL") == [
@@ -42,33 +55,66 @@ def test_each_customer_redeems_so_many_vouchers_of_the_offer(client, make, limit
 
 def test_what_was_redeemed_before_the_limit_was_set_counts(client, make, limit):
     codes = [make.voucher() for _ in range(3)]
-    assert redeem(client, codes[0]) == done
+    assert outcome(client.redeem(codes[0])) == done
     limit(2)
-    assert [redeem(client, code) for code in codes[1:]] == [done, refused]
+    assert [outcome(client.redeem(code)) for code in codes[1:]] == [done, refused]
 
 
 def test_what_was_redeemed_while_the_limit_was_lifted_counts_under_the_next(client, make, limit):
     codes = [make.voucher() for _ in range(5)]
     limit(1)
-    assert redeem(client, codes[0]) == done
+    assert outcome(client.redeem(codes[0])) == done
     limit(None)
-    assert redeem(client, codes[1]) == done
+    assert outcome(client.redeem(codes[1])) == done
     limit(3)
-    assert [redeem(client, code) for code in codes[2:4]] == [done, refused]
+    assert [outcome(client.redeem(code)) for code in codes[2:4]] == [done, refused]
 
 
 def test_giving_back_makes_room(client, make, limit):
     codes = [make.voucher() for _ in range(2)]
     limit(1)
-    first = client.post("/vouchers/validate", json={"code": codes[0], "email": ana}).json
-    assert redeem(client, codes[1]) == refused
+    first = client.redeem(codes[0]).json
+    assert outcome(client.redeem(codes[1])) == refused
     client.post(f"/redemptions/{first['redemption_id']}/reverse")
-    assert redeem(client, codes[1]) == done
+    assert outcome(client.redeem(codes[1])) == done
 
 
 def test_vouchers_beyond_the_limit_are_not_listed(client, make, limit):
     codes = [make.voucher() for _ in range(2)]
     limit(1)
-    assert len(client.get(f"/vouchers?email={ana}").json) == 2
+    assert listed(client) == codes
     redeem(client, codes[0])
-    assert client.get(f"/vouchers?email={ana}").json == []
+    assert listed(client) == []
+
+
+def test_only_what_the_customer_keeps_of_the_offer_counts(client, make, sql):
+    make.customer(ben)
+    codes = [make.voucher() for _ in range(2)]
+    others = {make.voucher(offer="ORCA"): ana, make.voucher(ben): ben}
+    sql("UPDATE offers SET max_redemptions_per_customer = 1")
+    order = {"code": codes[0], "email": ana, "order_ref": "o"}
+    assert client.post("/vouchers/validate", json=order).status_code == 201
+    assert client.post("/redemptions/reverse", json={"order_ref": "o"}).status_code == 200
+    assert [redeem(client, code, email) for code, email in others.items()] == [done] * 2
+    for email, offer in ((ben, "KOI"), (ana, "ORCA")):
+        sql(archived_one, email=email, offer=offer)
+    assert listed(client) == codes
+    assert redeem(client, codes[1]) == done
+
+
+def test_the_ledger_and_the_archive_count_together(client, make, limit, sql):
+    codes = [make.voucher() for _ in range(2)]
+    limit(2)
+    assert redeem(client, codes[0]) == done
+    assert listed(client) == [codes[1]]
+    sql(archived_one, email=ana, offer="KOI")
+    assert listed(client) == []
+    assert redeem(client, codes[1]) == refused
+
+
+def test_a_voucher_is_held_until_the_limit_is_reached(client, make, limit):
+    codes = [make.voucher() for _ in range(2)]
+    limit(1)
+    assert [hold(client, code) for code in codes] == [done] * 2
+    assert redeem(client, codes[0]) == done
+    assert hold(client, codes[1]) == refused

@@ -26,21 +26,13 @@ def voucher(client, make, sql):
     return issue
 
 
-def ask(client, code, **more):
-    return client.post("/vouchers/check", json={"code": code, "email": ana} | more)
-
-
-def redeem(client, code, **more):
-    return client.post("/vouchers/validate", json={"code": code, "email": ana} | more)
-
-
 def off(client, code, order_amount):
     """Return what a check says comes off an order."""
-    return ask(client, code, order_amount=order_amount).json["discount_amount"]
+    return client.check(code, order_amount=order_amount).json["discount_amount"]
 
 
 def test_a_percentage_comes_off_the_order_and_stands_in_the_ledger(client, voucher, sql):
-    answer = redeem(client, voucher(discount=22.1), order_amount=80)
+    answer = client.redeem(voucher(discount=22.1), order_amount=80)
     assert answer.status_code == 201
     given = {name: answer.json[name] for name in ("discount", "discount_type", "discount_amount")}
     assert given == {"discount": 22.1, "discount_type": "percentage", "discount_amount": 17.68}
@@ -51,7 +43,7 @@ def test_a_percentage_comes_off_the_order_and_stands_in_the_ledger(client, vouch
 def test_a_fixed_amount_comes_off_the_order_in_its_currency(client, voucher, sql):
     code = voucher(discount=150.5, discount_type="fixed_amount", currency="EUR")
     [listed] = client.get("/vouchers", query_string={"email": ana}).json
-    answer = redeem(client, code, order_amount=200)
+    answer = client.redeem(code, order_amount=200)
     for given in (listed, answer.json):
         assert given["discount"] == 150.5
         assert (given["discount_type"], given["currency"]) == ("fixed_amount", "EUR")
@@ -60,7 +52,7 @@ def test_a_fixed_amount_comes_off_the_order_in_its_currency(client, voucher, sql
 
 
 def test_without_an_order_amount_there_is_no_discount_amount(client, voucher, sql):
-    answer = redeem(client, voucher())
+    answer = client.redeem(voucher())
     assert answer.status_code == 201
     assert "discount_amount" not in answer.json
     assert sql("SELECT order_amount, discount_amount FROM redemptions") == [(None, None)]
@@ -100,7 +92,7 @@ def test_all_amounts_are_rounded_as_decimal_arithmetic_does(app, voucher):
 def test_a_discount_is_capped(client, voucher):
     code = voucher(discount=10, max_discount_amount=5)
     assert [off(client, code, amount) for amount in (49.9, 50, 50.1, 10**12)] == [4.99, 5, 5, 5]
-    assert redeem(client, code, order_amount=200).json["discount_amount"] == 5
+    assert client.redeem(code, order_amount=200).json["discount_amount"] == 5
 
 
 def test_a_cap_beyond_the_minor_unit_is_422(client):
@@ -113,24 +105,24 @@ def test_a_cap_beyond_the_minor_unit_is_422(client):
 def test_no_more_comes_off_than_the_order_is_worth(client, voucher):
     code = voucher(discount=20, discount_type="fixed_amount", currency="EUR")
     assert [off(client, code, amount) for amount in (0, 19.99, 20, 21)] == [0, 19.99, 20, 20]
-    assert redeem(client, code, order_amount=7.5).json["discount_amount"] == 7.5
+    assert client.redeem(code, order_amount=7.5).json["discount_amount"] == 7.5
 
 
 def test_what_comes_off_an_order_of_parts_of_a_minor_unit_has_none(client, voucher):
     code = voucher(discount=100, discount_type="fixed_amount", currency="JPY")
-    answer = ask(client, code, order_amount=10.5)
+    answer = client.check(code, order_amount=10.5)
     assert answer.status_code == 422 or answer.json["discount_amount"] == 10
 
 
 def test_an_order_below_the_minimum_is_422_and_takes_nothing(client, voucher, sql):
     code = voucher(min_order_amount=50)
     for order in ({"order_amount": 49.99}, {"order_amount": 0}, {}):
-        answer = redeem(client, code, **order)
+        answer = client.redeem(code, **order)
         assert (answer.status_code, answer.json["code"]) == (422, "order_below_minimum")
         refused = {"redeemable": False, "reason": "order_below_minimum"}
-        assert ask(client, code, **order).json == refused
+        assert client.check(code, **order).json == refused
     assert sql("SELECT * FROM redemptions") == []
-    assert redeem(client, code, order_amount=50).json["discount_amount"] == 5
+    assert client.redeem(code, order_amount=50).json["discount_amount"] == 5
 
 
 def test_outside_of_the_offers_window_a_voucher_is_409_and_not_listed(client, voucher):
@@ -140,16 +132,16 @@ def test_outside_of_the_offers_window_a_voucher_is_409_and_not_listed(client, vo
         {"starts_at": in_days(-2), "ends_at": in_days(-1)},
     ):
         code = voucher(**window)
-        answer = redeem(client, code)
+        answer = client.redeem(code)
         assert (answer.status_code, answer.json["code"]) == (409, "offer_not_active")
-        assert ask(client, code).json == {"redeemable": False, "reason": "offer_not_active"}
+        assert client.check(code).json == {"redeemable": False, "reason": "offer_not_active"}
     assert client.get("/vouchers", query_string={"email": ana}).json == []
 
 
 def test_inside_of_the_offers_window_a_voucher_redeems(client, voucher):
     code = voucher(starts_at=in_days(-0.01), ends_at=in_days(0.01))
     assert len(client.get("/vouchers", query_string={"email": ana}).json) == 1
-    assert redeem(client, code).status_code == 201
+    assert client.redeem(code).status_code == 201
 
 
 def test_a_frozen_discount_ignores_what_becomes_of_the_offers(client, make, sql):
@@ -168,8 +160,8 @@ def test_a_frozen_discount_ignores_what_becomes_of_the_offers(client, make, sql)
     }
     for code, discount in ((following, 40), (frozen, 10)):
         assert listed[code] == discount
-        assert ask(client, code).json["discount"] == discount
-        answer = redeem(client, code, order_amount=50)
+        assert client.check(code).json["discount"] == discount
+        answer = client.redeem(code, order_amount=50)
         assert (answer.json["discount"], answer.json["discount_amount"]) == (
             discount,
             discount / 2,

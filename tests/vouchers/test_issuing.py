@@ -32,7 +32,7 @@ def test_it_makes_an_offer_of_a_new_name_and_overwrites_the_discount_of_a_known_
     first = client.post(path, json=body(discount=10)).json["code"]
     client.post(path, json=body(discount=15.25))
     assert [str(row.discount) for row in sql("SELECT discount FROM offers")] == ["15.25"]
-    followed = client.post("/vouchers/validate", json={"code": first, "email": ana})
+    followed = client.redeem(first)
     assert followed.json["discount"] == 15.25
 
 

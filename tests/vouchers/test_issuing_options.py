@@ -10,29 +10,19 @@ def body(**changes):
     return wanted | changes
 
 
-def redeem(client, code, email=ana):
-    return client.post("/vouchers/validate", json={"code": code, "email": email})
-
-
-def listed(client, email=ana):
-    answer = client.get("/vouchers", query_string={"email": email})
-    assert answer.status_code == 200
-    return [voucher["code"] for voucher in answer.json]
-
-
 def test_a_chosen_code_redeems_in_any_spelling(client, make):
     make.customer()
     answer = client.post(path, json=body(code="SUMMER-26", max_redemptions=4))
     assert (answer.status_code, answer.json) == (201, {"code": "SUMMER-26"})
     for spelling in ("SUMMER-26", "summer26", " Summer 26 ", "S-U-M-M-E-R--26"):
-        assert redeem(client, spelling).status_code == 201, spelling
+        assert client.redeem(spelling).status_code == 201, spelling
 
 
 def test_a_chosen_code_is_shown_as_it_was_chosen(client, make):
     make.customer()
     for code in ("Hello World", "abcd", "9" * 64, "A-B-C-E"):
         assert client.post(path, json=body(code=code)).status_code == 201
-        assert listed(client)[-1] == code
+        assert client.listed()[-1] == code
 
 
 def test_a_chosen_code_that_is_taken_is_409_and_leaves_nothing(client, make, sql):
@@ -45,7 +35,7 @@ def test_a_chosen_code_that_is_taken_is_409_and_leaves_nothing(client, make, sql
     assert [(row.name, str(row.discount)) for row in sql("SELECT * FROM offers")] == [
         ("KOI", "22.1")
     ]
-    assert listed(client) == ["OLD-KOI-26"]
+    assert client.listed() == ["OLD-KOI-26"]
 
 
 def test_an_unacceptable_code_is_422_and_named(client, make, sql):
@@ -69,8 +59,8 @@ def test_an_unacceptable_code_is_422_and_named(client, make, sql):
 def test_a_voucher_has_as_many_uses_as_asked_for(client, make):
     make.customer()
     code = client.post(path, json=body(max_redemptions=3)).json["code"]
-    assert [redeem(client, code).status_code for _ in range(4)] == [201, 201, 201, 409]
-    assert redeem(client, code).json["code"] == "redemption_limit_reached"
+    assert [client.redeem(code).status_code for _ in range(4)] == [201, 201, 201, 409]
+    assert client.redeem(code).json["code"] == "redemption_limit_reached"
 
 
 def test_a_wrong_option_is_422_and_named(client, make, sql):
@@ -99,10 +89,10 @@ def test_an_unbound_voucher_is_in_nobodys_list_and_redeems_for_any_known_custome
     answer = client.post(path, json=body(email=None, max_redemptions=2))
     assert answer.status_code == 201
     code = answer.json["code"]
-    assert (listed(client, ana), listed(client, ben)) == ([], [])
-    unknown = redeem(client, code, "nobody@example.org")
+    assert (client.listed(ana), client.listed(ben)) == ([], [])
+    unknown = client.redeem(code, "nobody@example.org")
     assert (unknown.status_code, unknown.json["code"]) == (404, "customer_not_found")
-    assert [redeem(client, code, email).status_code for email in (ana, ben)] == [201, 201]
+    assert [client.redeem(code, email).status_code for email in (ana, ben)] == [201, 201]
 
 
 def test_an_offer_of_a_fixed_amount_is_409_and_stays_as_it_is(client, make, sql):

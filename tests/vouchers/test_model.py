@@ -227,8 +227,8 @@ class Model(RuleBasedStateMachine):
     ("runs", "steps"), [(15, 20), pytest.param(200, 30, marks=pytest.mark.fault)]
 )
 def test_the_service_follows_the_model(app, client, sql, monkeypatch, runs, steps):
-    monkeypatch.setitem(app.config, "MISSES_PER_EMAIL", 1_000_000)
-    monkeypatch.setitem(app.config, "MISSES_PER_KEY", 1_000_000)
+    monkeypatch.setitem(app.config, "FAILED_ATTEMPTS_PER_EMAIL", 1_000_000)
+    monkeypatch.setitem(app.config, "FAILED_ATTEMPTS_PER_KEY", 1_000_000)
     Model.app, Model.client, Model.sql = app, client, staticmethod(sql)
     run_state_machine_as_test(
         Model,

@@ -134,7 +134,7 @@ def test_of_a_limit_of_n_per_customer_exactly_n_succeed(server, make, gate, sql,
 
 @pytest.mark.parametrize("uses", [1, 9])
 @pytest.mark.parametrize("limit", [None, 1])
-def test_one_order_sent_many_times_at_once_takes_one_use_and_is_answered_alike(
+def test_one_order_sent_many_times_at_once_takes_one_use_and_is_answered_the_same(
     server, make, gate, sql, limit, uses
 ):
     body = {"code": make.voucher(max_redemptions=uses), "email": ana, "order_ref": "o"}
@@ -146,7 +146,7 @@ def test_one_order_sent_many_times_at_once_takes_one_use_and_is_answered_alike(
 
 
 @pytest.mark.parametrize("by", ["id", "order"])
-def test_reversing_many_times_at_once_gives_one_use_back_and_answers_alike(
+def test_reversing_many_times_at_once_gives_one_use_back_and_answers_the_same(
     server, make, gate, sql, audit, by
 ):
     body = {"code": make.voucher(max_redemptions=9), "email": ana}

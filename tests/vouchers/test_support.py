@@ -4,10 +4,6 @@ from tests.builders import ana, ben
 from voucherpool.vouchers import support
 
 
-def redeem(client, code, email=ana, **more):
-    return client.post("/vouchers/validate", json={"code": code, "email": email} | more)
-
-
 def record(client, code, route="lookup"):
     answer = client.post(f"/vouchers/{route}", json={"code": code})
     assert answer.status_code == 200
@@ -43,9 +39,9 @@ def test_it_shows_the_whole_record_of_a_new_voucher_in_any_spelling(client, make
 def test_it_shows_holds_and_redemptions_with_their_customers(client, make):
     make.customer(ben)
     code = make.voucher(customer_id=None, max_redemptions=3)
-    held = client.post("/vouchers/hold", json={"code": code, "email": ben}).json
-    first = redeem(client, code, order_ref="A-1", order_amount=80).json
-    second = redeem(client, code).json
+    held = client.hold(code, ben).json
+    first = client.redeem(code, order_ref="A-1", order_amount=80).json
+    second = client.redeem(code).json
     shown = record(client, code)
     assert shown["email"] is None
     assert shown["holds"] == [held | {"email": ben}]
@@ -54,7 +50,7 @@ def test_it_shows_holds_and_redemptions_with_their_customers(client, make):
     assert (newest["id"], oldest["id"]) == (second["redemption_id"], first["redemption_id"])
     assert (oldest["email"], oldest["order_ref"]) == (ana, "A-1")
     assert oldest["discount_amount"] == 17.68
-    assert redeem(client, code, ben).status_code == 201
+    assert client.redeem(code, ben).status_code == 201
     used = record(client, code)
     assert used["holds"] == []
     assert used["used_at"] == used["redemptions"][0]["redeemed_at"]
@@ -63,12 +59,12 @@ def test_it_shows_holds_and_redemptions_with_their_customers(client, make):
 def test_it_shows_refused_attempts_with_their_true_reasons_the_newest_first(client, make):
     make.customer(ben)
     code = make.voucher(ana)
-    redeem(client, code, ben)
-    redeem(client, code, "nobody@example.org")
-    client.post("/vouchers/hold", json={"code": code, "email": ben})
-    assert redeem(client, code).status_code == 201
-    redeem(client, code)
-    client.post("/vouchers/check", json={"code": code, "email": ben})  # leaves no trace
+    client.redeem(code, ben)
+    client.redeem(code, "nobody@example.org")
+    client.hold(code, ben)
+    assert client.redeem(code).status_code == 201
+    client.redeem(code)
+    client.check(code, ben)  # leaves no trace
     attempts = record(client, code)["refused_attempts"]
     assert [(attempt["email"], attempt["reason"]) for attempt in attempts] == [
         (ana, "voucher_already_redeemed"),
@@ -85,9 +81,9 @@ def test_the_20_newest_refused_attempts_are_kept(client, make, sql):
     code, other = make.voucher(days=-1), make.voucher(days=-1)
     assert support.attempts_kept == 20
     for _ in range(3):
-        redeem(client, code, ben)
+        client.redeem(code, ben)
     for each in (other, *[code] * 19, other, code):
-        redeem(client, each)
+        client.redeem(each)
     attempts = record(client, code)["refused_attempts"]
     assert [attempt["reason"] for attempt in attempts] == ["voucher_expired"] * 20
     assert len(record(client, other)["refused_attempts"]) == 2
@@ -97,7 +93,7 @@ def test_the_20_newest_refused_attempts_are_kept(client, make, sql):
 def test_attempts_on_unknown_codes_share_one_place_and_name_no_code(client, make, sql):
     make.customer()
     for number in range(3):
-        assert redeem(client, f"0000-0000-000{number}").status_code == 404
+        assert client.redeem(f"0000-0000-000{number}").status_code == 404
     kept = sql("SELECT code_key, reason FROM refused_attempts")
     assert kept == [("", "voucher_not_found")] * 3
 
@@ -115,7 +111,7 @@ def test_an_unknown_code_is_404_and_a_wrong_one_422(client, make, sql):
     assert sql("SELECT * FROM vouchers") == before
 
 
-def test_a_disabled_voucher_is_refused_everywhere_until_it_is_enabled(client, make):
+def test_a_disabled_voucher_is_refused_by_every_route_until_it_is_enabled(client, make):
     code = make.voucher()
     disabled = record(client, code, "disable")
     assert disabled["disabled_at"] is not None
@@ -127,7 +123,7 @@ def test_a_disabled_voucher_is_refused_everywhere_until_it_is_enabled(client, ma
 
     assert record(client, code, "enable")["disabled_at"] is None
     assert len(client.get("/vouchers", query_string={"email": ana}).json) == 1
-    assert redeem(client, code).status_code == 201
+    assert client.redeem(code).status_code == 201
 
 
 def test_disabling_and_enabling_twice_change_nothing_more(client, make):

@@ -1,1 +1,1 @@
-"""The archive: moving vouchers there, its partitions, and purging them."""
+"""The archive: moving vouchers into it, its partitions, and purging."""

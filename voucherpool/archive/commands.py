@@ -3,7 +3,6 @@
 import sys
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 import click
 
@@ -18,19 +17,26 @@ class Age(click.ParamType[timedelta]):
 
     name = "age"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> timedelta:
-        """Read what was given, or refuse it with what it should be."""
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """Return the age, or fail with what is expected."""
         if (age := config.age(value)) is None:
             self.fail(f"Must be {config.an_age}, not {value!r}.", param, ctx)
         return age
 
 
 @vouchers.command()
-@click.option("--older-than", type=Age(), required=True, help="Used up or expired so long ago.")
+@click.option(
+    "--older-than",
+    type=Age(),
+    required=True,
+    help="Minimum time since a voucher was used up or expired.",
+)
 def archive(older_than: timedelta) -> None:
-    """Move vouchers that are over out of the way; they are looked up as before and never change.
+    """Archive vouchers that are used up or expired; they can be looked up but never change again.
 
-    It may be stopped and started again at any time.
+    You can stop and restart it at any time.
     """
     with transaction():
         blocks = moving.blocks()
@@ -43,9 +49,14 @@ def archive(older_than: timedelta) -> None:
 
 
 @vouchers.command()
-@click.option("--older-than", type=Age(), required=True, help="Archived so long ago.")
+@click.option(
+    "--older-than",
+    type=Age(),
+    required=True,
+    help="Minimum time since a month's vouchers were archived.",
+)
 def purge(older_than: timedelta) -> None:
-    """Forget archived vouchers, by whole months; statistics and limits still count them."""
+    """Delete archived vouchers by whole months; statistics and limits still count them."""
     with transaction():
         months = partitions.months(older_than)
     gone = 0

@@ -1,7 +1,7 @@
-"""Moves vouchers that are over out of the hot tables with their ledger, for good.
+"""Moves used up and expired vouchers with their redemptions into the archive.
 
-One transaction moves whole vouchers with their families and adds them to the totals, so a reader
-finds all of a voucher in one place, and a kill leaves whole batches.
+One transaction moves whole vouchers and adds them to the totals, so readers never see half of one
+and a kill leaves only whole batches.
 """
 
 import time
@@ -16,14 +16,14 @@ from voucherpool.database.model import db
 from voucherpool.vouchers.models import Redemption, Voucher, open_holds
 
 blocks_a_batch = 4
-"""How much of the hot table one transaction walks: some 250 vouchers, locked for milliseconds."""
+"""The blocks that one transaction walks: about 250 vouchers, locked for milliseconds."""
 
 
 def blocks() -> range:
-    """Return where in the hot table each batch begins, in PostgreSQL's blocks.
+    """Return the first block of each batch in the hot table.
 
-    The month's partitions are made in this transaction, before any voucher moves: a statement that
-    was planned without them would not find what has moved there by the time it runs.
+    It creates the month's partitions before any voucher moves: a statement planned without them
+    would not find the moved vouchers.
     """
     partitions.ensure()
     size: int = db.session.execute(_size).scalar_one()
@@ -32,17 +32,17 @@ def blocks() -> range:
 
 @contextmanager
 def gently() -> Iterator[None]:
-    """Rest twice as long as the block worked, so that most of the time is the shop's alone."""
+    """Rest twice as long as the block worked, to leave most of the time to the shop."""
     begun = time.monotonic()
     yield
     time.sleep(2 * (time.monotonic() - begun))
 
 
 def archive(older_than: timedelta, first: int) -> int:
-    """Move the vouchers of one batch of blocks that are over so long; return how many.
+    """Archive one batch's vouchers that ended before `older_than` ago; return how many.
 
-    Over is what was used up or has expired. A voucher that another transaction has locked stays
-    for the next time.
+    They end when used up or expired. A voucher locked by another transaction waits for the next
+    walk.
     """
     partitions.ensure()
     batch = {"age": older_than, "first": f"({first},0)", "end": f"({first + blocks_a_batch},0)"}
@@ -64,7 +64,7 @@ def _names(table: Table) -> str:
 
 _vouchers, _redemptions = _names(Voucher.__table__), _names(Redemption.__table__)
 
-# A walk by place needs no index that every redemption would have to maintain.
+# Walking by ctid needs no index, which every redemption would have to maintain.
 move = text(f"""
     WITH picked AS (
         SELECT code_key FROM vouchers
@@ -100,7 +100,7 @@ events = """
     UNION ALL SELECT offer_id, coalesce(used_at, expires_at), '', 0, 0, 0, 0,
         (used_at IS NOT NULL)::int, (used_at IS NULL)::int
     FROM archived_vouchers {where}"""
-"""What happened to archived vouchers, one row an event."""
+"""The daily events of archived vouchers, one row each."""
 
 totals = """
     SELECT offer_id, (moment AT TIME ZONE 'UTC')::date AS day, currency, sum(redeemed) AS redeemed,
@@ -111,7 +111,7 @@ totals = """
 
 _moved_now = "WHERE archived_at = now() AND code_key = ANY(CAST(:keys AS text[]))"
 
-# In one order, so that no two archivers deadlock.
+# Sorted, so that two archivers do not deadlock.
 add_to_archived_totals = text(f"""
     INSERT INTO archived_totals AS total
     {totals.format(events=events.format(where=_moved_now))}

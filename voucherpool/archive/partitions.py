@@ -1,6 +1,6 @@
-"""The archive's partitions, one a month of UTC: made when missing, dropped when old.
+"""The archive's partitions, one per month in UTC: created when missing, dropped by a purge.
 
-Who makes and drops them must own the schema.
+The database role must own the tables.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ lock = 706202612  # any number that no other program on this database uses
 
 
 def ensure() -> None:
-    """Make the partitions of this transaction's now() unless they are there."""
+    """Create the partitions for this transaction's now() if they are missing."""
     if (month := db.session.scalars(_missing).one_or_none()) is None:
         return
     _wait_for_others()
@@ -26,16 +26,16 @@ def ensure() -> None:
 
 
 def months(older_than: timedelta) -> Sequence[datetime]:
-    """Return the archive's months whose last moment was so long ago, the oldest first."""
+    """Return the archive's months that ended before `older_than` ago, the oldest first."""
     return db.session.scalars(_months, {"age": older_than}).all()
 
 
 def purge(month: datetime) -> int:
-    """Drop what was archived in a month and return how many vouchers it was."""
+    """Drop the partitions of a month and return how many vouchers they held."""
     _wait_for_others()
     vouchers, redemptions = (_name(archive, month) for archive in archives)
     if db.session.scalar(select(func.to_regclass(vouchers))) is None:
-        return 0  # by another purge
+        return 0  # another purge dropped them
     count: int = db.session.scalar(text(f"SELECT count(*) FROM {vouchers}"))
     db.session.execute(text(f"DROP TABLE {vouchers}, {redemptions}"))
     return count
@@ -50,7 +50,7 @@ def _name(archive: Table, month: datetime) -> str:
 
 
 def _make(archive: Table, month: datetime) -> None:
-    """Make a partition aside and attach it, which lets others read the archive meanwhile."""
+    """Create a partition and attach it, so that others can read the archive meanwhile."""
     partition = _name(archive, month)
     following = (month + timedelta(days=31)).replace(day=1)
     db.session.execute(text(f"CREATE TABLE {partition} (LIKE {archive.name} INCLUDING INDEXES)"))

@@ -1,1 +1,1 @@
-"""Batches: vouchers in bulk, made piece by piece in the background."""
+"""Batches: vouchers in bulk, generated in the background."""

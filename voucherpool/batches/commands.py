@@ -1,7 +1,8 @@
-"""`voucherpool vouchers issue`: a batch from the terminal, in this process."""
+"""`voucherpool vouchers issue`: generates a batch in this process."""
 
 import sys
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from marshmallow import ValidationError
 from voucherpool.batches import generating, service
 from voucherpool.batches.schemas import NewBatch, all_customers, pool
 from voucherpool.cli import in_long_transaction, vouchers
+from voucherpool.database.model import AnyRow
 from voucherpool.database.transactions import long_transaction
 from voucherpool.errors import InvalidInput
 from voucherpool.offers import service as offers
@@ -21,25 +23,25 @@ from voucherpool.offers import service as offers
 @click.option("--count", type=int, help="How many; for customers, how many each (default 1).")
 @click.option("--expiry", help="Such as 2027-04-21T18:25:43-05:00.")
 @click.option("--length", type=int, help="Random characters of a code, 10 to 32 (default 12).")
-@click.option("--prefix", help="What the codes begin with.")
+@click.option("--prefix", help="The beginning of each code.")
 @click.option("--pattern", help="Such as KOI-####-####-##, instead of length and prefix.")
 @click.option("--max-redemptions", type=int, help="How often each may be redeemed (default 1).")
-@click.option("--freeze-discount", is_flag=True, default=None, help="Keep the present discount.")
+@click.option("--freeze-discount", is_flag=True, default=None, help="Keep the current discount.")
 @click.option(
     "--audience",
     multiple=True,
     help=f"{pool} (default), {all_customers}, or an e-mail, once for each customer.",
 )
-@click.option("--resume", "batch_id", type=int, help="Finish the batch of this id instead.")
+@click.option("--resume", "batch_id", type=int, help="Finish this batch instead.")
 def issue(offer_name: str | None, batch_id: int | None, **terms: Any) -> None:
-    """Issue vouchers of an offer in bulk; who is interrupted goes on with --resume."""
+    """Issue vouchers of an offer in bulk; after an interruption, continue with --resume."""
     with long_transaction():
         if offer_name is not None and batch_id is None:
             batch = service.create(offers.id_of(offer_name), **_new_batch(**terms))
         elif batch_id is not None and offer_name is None and set(terms.values()) <= {None, ()}:
             batch = service.resume(batch_id)
         else:
-            raise click.UsageError("Give the name of an offer, or only --resume and a batch's id.")
+            raise click.UsageError("Give an offer's name, or only --resume with a batch's id.")
     _finish(batch)
 
 
@@ -48,7 +50,7 @@ def _new_batch(
     prefix: str | None,
     pattern: str | None,
     audience: tuple[str, ...],
-    **rest: Any,
+    **rest: object,
 ) -> Any:
     code = {"length": length, "prefix": prefix, "pattern": pattern}
     words = audience[0] if audience in ((pool,), (all_customers,)) else list(audience)
@@ -59,12 +61,12 @@ def _new_batch(
         raise InvalidInput(error.messages_dict) from error
 
 
-def _given(options: dict[str, Any]) -> dict[str, Any]:
+def _given(options: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _finish(batch: service.AnyRow) -> None:
-    """Work on a batch until it is finished, beside the workers that may do so too."""
+def _finish(batch: AnyRow) -> None:
+    """Work on a batch until it is finished; workers may work on it too."""
     click.echo(f"Batch {batch.id}; interrupted, it goes on with --resume {batch.id}.", err=True)
     with click.progressbar(length=batch.requested, file=sys.stderr) as bar:
         while batch.finished_at is None:

@@ -1,13 +1,12 @@
-"""Makes the vouchers of batches, chunk by chunk.
+"""Generates the vouchers of batches, chunk by chunk.
 
-A chunk is one transaction: it locks its batch, adds its rows, raises `created` and commits. So a
-process killed at any instant leaves whole chunks, and any number of processes may work at once.
+A chunk is one transaction: it locks its batch, adds its rows and raises `created`. A kill at any
+instant leaves whole chunks, and any number of processes may work at once.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
 from itertools import chain, islice, repeat
-from typing import Any
 
 import psycopg2
 from psycopg2.errors import ForeignKeyViolation, UniqueViolation
@@ -29,8 +28,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from voucherpool.batches.models import Batch, BatchCustomers
-from voucherpool.batches.service import AnyRow, page_size
-from voucherpool.database.model import db
+from voucherpool.batches.service import page_size
+from voucherpool.database.model import AnyRow, db
 from voucherpool.database.retries import unusable
 from voucherpool.database.transactions import after_commit
 from voucherpool.offers import counts
@@ -40,19 +39,19 @@ from voucherpool.vouchers.models import Voucher
 log = logging.getLogger(__name__)
 
 chunk_size = 20_000
-most_rounds = 20  # one collision of codes is rare; so many in a row mean a broken generator
+most_rounds = 20  # collisions of codes are rare: this many in a row mean a broken generator
 this = bindparam("this", type_=BigInteger)
 added = bindparam("added", type_=BigInteger)
 
 People = Sequence[int | None]
-"""Whom the vouchers of a chunk are bound to, one by one; None for the pool."""
+"""The customer id of each voucher of a chunk, None for the pool."""
 
 
 def advance(batch_id: int | None = None) -> bool:
-    """Add a chunk to an unfinished batch, or to this one; tell whether there was one to work on.
+    """Add a chunk to an unfinished batch, or to this one; return whether there was one.
 
-    The caller's transaction is the chunk's. What cannot heal makes the batch `failed`. Raises
-    one of db.unusable, for the caller to try again.
+    It runs in the caller's transaction. A permanent error makes the batch `failed`; raises one of
+    retries.unusable for a temporary one.
     """
     batch = db.session.execute(claim, {"this": batch_id}).one_or_none()
     if batch is None:
@@ -62,7 +61,7 @@ def advance(batch_id: int | None = None) -> bool:
             _add_chunk(batch)
     except unusable:
         raise
-    except Exception as error:  # noqa: BLE001 (whatever it is, the next batch must not wait)
+    except Exception as error:  # noqa: BLE001 (no error may stop the next batch)
         _fail(batch, _reason(error))
     return True
 
@@ -74,11 +73,11 @@ def _add_chunk(batch: AnyRow) -> None:
 
 
 def _issue(batch: AnyRow, people: People) -> None:
-    """Add a voucher for each of the people; codes that turn out to be taken are made anew."""
+    """Add a voucher for each of the people; generate new codes for those that are taken."""
     made: dict[str, str] = {}
     for _ in range(most_rounds):
         made |= codes.of_pattern(batch.pattern, len(people) - len(made))
-        if batch.pattern.count("#") < codes.length:  # longer ones are left to chance
+        if batch.pattern.count("#") < codes.length:  # longer ones do not collide
             for key in archived.archived_codes(list(made)):
                 del made[key]
         if len(made) < len(people):
@@ -95,7 +94,7 @@ def _issue(batch: AnyRow, people: People) -> None:
     raise RuntimeError(f"{most_rounds} rounds of generated codes in a row were taken")
 
 
-def _vouchers(batch: AnyRow, people: People, made: Mapping[str, str]) -> Mapping[str, Any]:
+def _vouchers(batch: AnyRow, people: People, made: Mapping[str, str]) -> Mapping[str, object]:
     terms = {name: getattr(batch, name) for name in columns[3:-1]}
     bound = ",".join(str(id_) for id_ in people if id_ is not None)
     lists = {"keys": ",".join(made), "codes": ",".join(made.values()), "people": bound}
@@ -103,7 +102,7 @@ def _vouchers(batch: AnyRow, people: People, made: Mapping[str, str]) -> Mapping
 
 
 def _count(batch: AnyRow, issued: int) -> None:
-    """Write down that so many vouchers were issued."""
+    """Add the issued vouchers to the batch's progress and the offer's counts."""
     state = db.session.scalar(progress, {"this": batch.id, "added": issued})
     counts.count(batch.offer_id, issued=issued)
     if state == "done":
@@ -130,10 +129,10 @@ def _fail(batch: AnyRow, reason: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Say what went wrong without the error's own words, which may hold codes."""
+    """Describe an error without its own text, which may hold codes."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(cause, ForeignKeyViolation):
-        return "Its offer or one of its customers is gone."
+        return "Its offer or one of its customers no longer exists."
     broken = cause.diag.constraint_name if isinstance(cause, psycopg2.Error) else None
     return f"PostgreSQL refused the vouchers by {broken}." if broken else type(cause).__name__
 
@@ -143,7 +142,7 @@ columns = (
     *("offer_id", "expires_at", "max_redemptions", "frozen_discount", "batch_id"),
 )
 
-# The batch that has the least goes first, so that a small one does not wait for a large one.
+# The batch with the fewest created vouchers first: a small one does not wait for a large one.
 claim = (
     select(*Batch.__table__.columns)
     .where(Batch.finished_at.is_(None))
@@ -174,13 +173,13 @@ fail = (
 )
 
 
-def _listed(name: str) -> ColumnElement[Any]:
-    # One text is read faster than an array of thousands; no code has a comma in it.
+def _listed(name: str) -> ColumnElement[list[str]]:
+    # PostgreSQL reads one text faster than a large array; no code has a comma.
     return func.string_to_array(bindparam(name, type_=Text), ",")
 
 
 def _add() -> Executable:
-    # A pool has no people: unnest makes the list as long as the others, with NULLs.
+    # A pool has no people: unnest fills the shorter list with NULLs.
     people = cast(_listed("people"), ARRAY(BigInteger))
     made = func.unnest(_listed("keys"), _listed("codes"), people)
     listed = made.table_valued(*columns[:3]).render_derived()
@@ -188,7 +187,7 @@ def _add() -> Executable:
     return insert(Voucher.__table__).from_select(columns, select(*listed.c, *terms))
 
 
-# As fast as a COPY, which ON CONFLICT is not.
+# As fast as COPY; with ON CONFLICT it would not be.
 add = _add()
 
 taken = select(Voucher.code_key).where(Voucher.code_key == func.any(_listed("keys")))

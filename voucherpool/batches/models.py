@@ -16,8 +16,7 @@ class Batch(Model):
     """Vouchers to issue in bulk.
 
     `created` of the `requested` vouchers exist. Each # of `pattern` becomes a random character.
-    `per_customer` is how many vouchers each of its customers gets, NULL for a batch that goes into
-    the offer's pool. `frozen_discount` is that of its vouchers.
+    `per_customer` is the number of vouchers for each customer, NULL for the offer's pool.
     """
 
     __tablename__ = "batches"
@@ -36,12 +35,9 @@ class Batch(Model):
             "(state IN ('done', 'failed')) = (finished_at IS NOT NULL)", name="finished_at"
         ),
         Index("batches_offer_id_id_idx", "offer_id", "id"),
-        # Finds work to do, the batch that has the least first.
+        # For the worker: unfinished batches, fewest created vouchers first.
         Index(
-            "batches_unfinished_idx",
-            "created",
-            "id",
-            postgresql_where=text("finished_at IS NULL"),
+            "batches_unfinished_idx", "created", "id", postgresql_where=text("finished_at IS NULL")
         ),
     )
 
@@ -62,7 +58,7 @@ class Batch(Model):
 
 
 class BatchCustomers(Model):
-    """The customers of a batch, as they were when it was asked for; ids alone, and no e-mail.
+    """The ids of a batch's customers, chosen when it was requested.
 
     `page` counts from 0; every page but the last is full.
     """

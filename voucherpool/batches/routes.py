@@ -2,25 +2,30 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import ParamSpec
 
 from flask import Response, url_for
 
 from voucherpool.batches import schemas, service
+from voucherpool.database.model import AnyRow
+from voucherpool.database.paging import Page
 from voucherpool.errors import BatchNotFound, OfferNotFound
 from voucherpool.http.idempotency import write
-from voucherpool.http.openapi import Blueprint
+from voucherpool.http.openapi import Blueprint, Fields
+from voucherpool.input.fields import PageRequest
+
+Arguments = ParamSpec("Arguments")
 
 blueprint = Blueprint("batches", __name__)
 
-location = {"Location": {"schema": {"type": "string"}, "description": "Where the batch is read."}}
+location = {"Location": {"schema": {"type": "string"}, "description": "The batch's address."}}
 
 
-def located(view: Callable[..., Response]) -> Callable[..., Response]:
-    """Say where the batch is read, when the answer is a repeated one, too."""
+def located(view: Callable[Arguments, Response]) -> Callable[Arguments, Response]:
+    """Add the batch's Location, also to a repeated answer."""
 
     @wraps(view)
-    def run(*args: Any, **kwargs: Any) -> Response:
+    def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Response:
         response = view(*args, **kwargs)
         batch = response.get_json()
         response.headers["Location"] = url_for("batches.read_batch", batch_id=batch["id"])
@@ -35,23 +40,23 @@ def located(view: Callable[..., Response]) -> Callable[..., Response]:
 @located
 @write
 @blueprint.response(202, schemas.Batch(), headers=location)
-def create_batch(body: dict[str, Any], offer_id: int) -> Any:
-    """Ask for vouchers in bulk; they are made in the background."""
+def create_batch(body: Fields, offer_id: int) -> AnyRow:
+    """Request vouchers in bulk; a worker generates them in the background."""
     return service.create(offer_id, **body)
 
 
 @blueprint.get("/offers/<id:offer_id>/batches")
 @blueprint.guarded("issue", OfferNotFound)
-@blueprint.arguments(schemas.ListRequest(), location="query")
-@blueprint.response(200, schemas.Batches())
-def list_batches(query: dict[str, Any], offer_id: int) -> Any:
-    """List the batches of an offer in the order in which they were asked for."""
+@blueprint.arguments(PageRequest(), location="query")
+@blueprint.response(200, schemas.batches_page)
+def list_batches(query: Fields, offer_id: int) -> Page:
+    """List the batches of an offer, the oldest first."""
     return service.list_batches(offer_id, query["limit"], query.get("cursor"))
 
 
 @blueprint.get("/batches/<id:batch_id>")
 @blueprint.guarded("issue", BatchNotFound)
 @blueprint.response(200, schemas.Batch())
-def read_batch(batch_id: int) -> Any:
-    """Read how far a batch is."""
+def read_batch(batch_id: int) -> AnyRow:
+    """Read a batch and its progress."""
     return service.read(batch_id)

@@ -1,88 +1,60 @@
-"""What the batches' routes take and answer."""
+"""The batches' requests and answers."""
 
 from typing import Any
 
-from marshmallow import (
-    Schema,
-    ValidationError,
-    fields,
-    post_load,
-    validate,
-    validates_schema,
-)
+from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from voucherpool.input import formats
-from voucherpool.input.fields import (
-    Answer,
-    Count,
-    Cursor,
-    Email,
-    Flag,
-    Number,
-    PageSize,
-    Text,
-    Timestamp,
-)
+from voucherpool.input.fields import Answer, Count, Email, Flag, Text, Timestamp, page_of
 from voucherpool.vouchers import codes
 from voucherpool.vouchers.schemas import most_redemptions
 
 most_vouchers = 5_000_000
-most_named = 100  # wrong e-mails of an audience
+most_named = 100  # wrong e-mails named in an error
 pool, all_customers = "pool", "all_customers"
 email = Email()
 
 
 class Prefix(Text):
-    """What the codes of a batch begin with."""
+    """The beginning of each code of a batch."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(longest=32, metadata={"pattern": formats.code_prefix.pattern}, **options)
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        prefix = super()._deserialize(value, *args, **kwargs)
-        if not formats.code_prefix.fullmatch(prefix):
-            raise ValidationError("Must be ASCII letters and digits; spaces and dashes may join.")
-        return prefix.rstrip(" -")
+    longest = 32
+    form = formats.code_prefix
+    expected = "ASCII letters and digits; spaces and dashes may join"
 
 
 class Pattern(Text):
-    """How the codes of a batch are spelt: each # is a random character, 50 bits at least."""
+    """The pattern of a batch's codes: each # is a random character, for at least 50 bits."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(longest=64, metadata={"pattern": formats.code_pattern.pattern}, **options)
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        pattern = super()._deserialize(value, *args, **kwargs)
-        if not formats.code_pattern.fullmatch(pattern):
-            raise ValidationError(
-                "Must have # 10 to 32 times; ASCII letters, digits, spaces and dashes may join."
-            )
-        return pattern
+    longest = 64
+    form = formats.code_pattern
+    expected = "ASCII letters, digits, spaces and dashes, with # 10 to 32 times"
 
 
 class Codes(Schema):
-    """The codes of a batch: a length and a prefix, or a pattern."""
+    """The form of a batch's codes: a length and a prefix, or a pattern."""
 
     length = Count(least=10, most=32)
     prefix = Prefix()
     pattern = Pattern()
 
     @validates_schema(skip_on_field_errors=True)
-    def pattern_stands_alone(self, data: dict[str, Any], **_: Any) -> None:
-        """Refuse a pattern beside a length or a prefix."""
+    def pattern_stands_alone(self, data: dict[str, Any], **_: object) -> None:
+        """Refuse a pattern together with a length or a prefix."""
         if "pattern" in data and len(data) > 1:
-            raise ValidationError("Must not stand beside length or prefix.", "pattern")
+            raise ValidationError("Must not be given with length or prefix.", "pattern")
 
     @post_load
-    def to_pattern(self, data: dict[str, Any], **_: Any) -> str:
+    def to_pattern(self, data: dict[str, Any], **_: object) -> str:
         """Return the pattern that the fields describe: groups of four, after the prefix."""
         groups = codes.in_groups("#" * data.get("length", codes.length))
-        parts = [part for part in (data.get("prefix"), groups) if part]
+        prefix = data.get("prefix", "").rstrip(" -")
+        parts = [part for part in (prefix, groups) if part]
         return str(data.get("pattern") or "-".join(parts))
 
 
 class Audience(fields.Field[str | list[str]]):
-    """Who gets the vouchers: the offer's pool, all customers, or those of the e-mails."""
+    """The receivers of the vouchers: the offer's pool, all customers, or a list of e-mails."""
 
     def __init__(self, **options: Any) -> None:
         item = {"type": "string", "maxLength": 254, "pattern": formats.mailbox.pattern}
@@ -90,7 +62,7 @@ class Audience(fields.Field[str | list[str]]):
         words = {"type": "string", "enum": [pool, all_customers]}
         super().__init__(metadata={"oneOf": [words, people]}, **options)
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str | list[str]:
+    def _deserialize(self, value: object, *_: object, **__: object) -> str | list[str]:
         if isinstance(value, list) and value:
             return _emails(value)
         if not isinstance(value, str) or value not in (pool, all_customers):
@@ -98,8 +70,8 @@ class Audience(fields.Field[str | list[str]]):
         return value
 
 
-def _emails(items: list[Any]) -> list[str]:
-    """Return the items, each an e-mail; raises ValidationError that names the first wrong ones."""
+def _emails(items: list[object]) -> list[str]:
+    """Return the e-mails; raise ValidationError with the first wrong ones."""
     emails, wrong = [], {}
     for place, item in enumerate(items):
         try:
@@ -116,8 +88,8 @@ def _emails(items: list[Any]) -> list[str]:
 class NewBatch(Schema):
     """Vouchers to issue in bulk.
 
-    `count` is how many in all for the pool, and how many for each customer (1) otherwise; at most
-    5 000 000 vouchers together.
+    `count` is the total for the pool, or the number for each customer (default 1). A batch has at
+    most 5 000 000 vouchers.
     """
 
     count = Count(most=most_vouchers)
@@ -128,19 +100,19 @@ class NewBatch(Schema):
     audience = Audience(load_default=pool)
 
     @validates_schema(skip_on_field_errors=True)
-    def pool_needs_a_count(self, data: dict[str, Any], **_: Any) -> None:
-        """Refuse a batch for the pool that does not say how many."""
+    def pool_needs_a_count(self, data: dict[str, Any], **_: object) -> None:
+        """Refuse a batch for the pool without a count."""
         if data["audience"] == pool and "count" not in data:
             raise ValidationError("The pool needs a count.", "count")
 
     @post_load
-    def with_pattern(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Add what the fields that were left out mean."""
+    def with_pattern(self, data: dict[str, Any], **_: object) -> dict[str, Any]:
+        """Replace the code's fields by their pattern."""
         return {"count": 1, "pattern": Codes().load({}), **data}
 
 
 class Batch(Answer):
-    """A batch: how far it is, and in vouchers per second, while it runs, how fast."""
+    """A batch and its progress; `rate` is in vouchers per second while it runs."""
 
     id = fields.Integer()
     offer_id = fields.Integer()
@@ -154,15 +126,4 @@ class Batch(Answer):
     error = fields.String(allow_none=True)
 
 
-class ListRequest(Schema):
-    """Which page of an offer's batches to list."""
-
-    limit = PageSize(load_default=100)
-    cursor = Cursor(Number())
-
-
-class Batches(Answer):
-    """A page of an offer's batches."""
-
-    items = fields.List(fields.Nested(Batch))
-    next = Cursor(Number(), allow_none=True)
+batches_page = page_of(Batch, "Batches")

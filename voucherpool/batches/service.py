@@ -1,16 +1,12 @@
-"""What is done with batches: asking for one, and looking how far it is."""
+"""Creates, reads and resumes batches."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    DateTime,
     Executable,
-    Row,
     Text,
     bindparam,
     case,
@@ -30,16 +26,15 @@ from voucherpool.batches.models import Batch, BatchCustomers
 from voucherpool.batches.schemas import most_vouchers, pool
 from voucherpool.customers.models import Customer
 from voucherpool.database import paging
-from voucherpool.database.model import db
+from voucherpool.database.model import AnyRow, db
 from voucherpool.database.paging import Page, Position
-from voucherpool.errors import BatchNotFound, InvalidInput, OfferNotFound
+from voucherpool.database.transactions import require_future
+from voucherpool.errors import BatchNotFound, InvalidInput
 from voucherpool.input.emails import email_key
 from voucherpool.offers import service as offers
-from voucherpool.offers.models import Offer
 
 page_size = 20_000
 most_named = 20
-AnyRow = Row[*tuple[Any, ...]]
 
 
 def create(
@@ -51,14 +46,15 @@ def create(
     freeze_discount: bool = False,
     audience: str | Sequence[str] = pool,
 ) -> AnyRow:
-    """Ask for a batch of vouchers and return it; a worker makes them.
+    """Create a batch and return it; a worker generates its vouchers.
 
-    `audience` is "pool", "all_customers", or e-mails; `count` is how many vouchers go to the pool,
-    or to each customer. A frozen discount is the offer's at this moment.
+    `audience` is "pool", "all_customers", or e-mails; `count` is the number of vouchers for the
+    pool or for each customer. A frozen discount is the offer's current one.
 
     Raises OfferNotFound and InvalidInput.
     """
-    discount = _discount(offer_id, expires_at)
+    discount = offers.read(offer_id).discount
+    require_future(expires_at)
     terms = {
         "offer_id": offer_id,
         "requested": count,
@@ -90,23 +86,11 @@ def list_batches(offer_id: int, limit: int, after: Position | None = None) -> Pa
 
 
 def resume(batch_id: int) -> AnyRow:
-    """Let a batch that failed go on, and return the batch. Raises BatchNotFound."""
+    """Restart a batch if it has failed, and return it. Raises BatchNotFound."""
     this_failed = (Batch.id == batch_id, Batch.state == "failed")
     again = {"state": "running", "error": None, "finished_at": None}
     db.session.execute(update(Batch.__table__).where(*this_failed).values(**again))
     return read(batch_id)
-
-
-def _discount(offer_id: int, expires_at: datetime) -> Decimal:
-    in_future = (literal(expires_at, DateTime(timezone=True)) > func.now()).label("in_future")
-    found = select(Offer.discount, in_future).where(Offer.id == offer_id)
-    offer = db.session.execute(found).one_or_none()
-    if offer is None:
-        raise OfferNotFound
-    if not offer.in_future:
-        raise InvalidInput({"expiry": ["Must be in the future."]})
-    discount: Decimal = offer.discount
-    return discount
 
 
 def _ids_of(emails: Sequence[str]) -> list[int]:
@@ -122,13 +106,13 @@ def _ids_of(emails: Sequence[str]) -> list[int]:
 
 
 def _keep_customers(batch_id: int, each: int, wanted: list[int] | None) -> None:
-    # Millions of customers take longer than a request's statements may.
+    # Millions of customers take longer than a request's usual timeout.
     db.session.execute(text("SET LOCAL statement_timeout = '20s'"))
     chosen = Customer.id == func.any(literal(wanted, ARRAY(BigInteger)))
     sizes = db.session.scalars(keep(chosen if wanted else true()), {"batch": batch_id})
     requested = each * sum(sizes)
     if not 1 <= requested <= most_vouchers:
-        reason = f"Must make 1 to {most_vouchers} vouchers in all: makes {requested}."
+        reason = f"Must result in 1 to {most_vouchers} vouchers, not {requested}."
         raise InvalidInput({"count": [reason]})
     this = update(Batch.__table__).where(Batch.id == batch_id)
     db.session.execute(this.values(requested=requested))
@@ -140,7 +124,7 @@ customers_of = select(Customer.id, Customer.email_key).where(
 
 
 def keep(chosen: ColumnElement[bool]) -> Executable:
-    """Build the statement that keeps the ids of the chosen customers, and says how many a page."""
+    """Build the statement that stores the chosen customers and returns the size of each page."""
     place = func.row_number().over(order_by=Customer.id) - 1
     page = cast(func.div(place, page_size), BigInteger).label("page")
     numbered = select(Customer.id, page).where(chosen, Customer.erased_at.is_(None)).subquery()

@@ -1,1 +1,1 @@
-"""Claims: vouchers that customers take out of an offer's pool."""
+"""Claims: customers take vouchers from an offer's pool."""

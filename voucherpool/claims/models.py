@@ -11,11 +11,11 @@ from voucherpool.offers.models import Offer
 
 
 class Claim(Model):
-    """Which voucher of an offer a `claim_ref` took, and for which customer.
+    """The voucher of an offer that a `claim_ref` took, and its customer.
 
     It outlives the voucher, so that a repeat never takes another one. `code_key` is NULL only
-    inside the transaction that takes the voucher. `claimed_at` is the voucher's own, which tells
-    it from a later voucher of the same code.
+    inside the transaction that takes the voucher. `claimed_at` is the voucher's, to distinguish it
+    from a later voucher with the same code.
     """
 
     __tablename__ = "claims"

@@ -1,7 +1,5 @@
 """The claims' route."""
 
-from typing import Any
-
 from voucherpool.claims import schemas, service
 from voucherpool.errors import (
     ClaimMismatch,
@@ -13,26 +11,20 @@ from voucherpool.errors import (
     VoucherNotFound,
 )
 from voucherpool.http.idempotency import write
-from voucherpool.http.openapi import Blueprint
+from voucherpool.http.openapi import Blueprint, Fields
 
 blueprint = Blueprint("claims", __name__, url_prefix="/vouchers")
 
-refusals = (
-    CustomerNotFound,
-    OfferNotFound,
-    VoucherNotFound,
-    OfferNotActive,
-    CustomerLimitReached,
-    PoolEmpty,
-    ClaimMismatch,
-)
-
 
 @blueprint.post("/claim")
-@blueprint.guarded("issue", *refusals)
+@blueprint.guarded(
+    "issue",
+    *(CustomerNotFound, OfferNotFound, VoucherNotFound),
+    *(OfferNotActive, CustomerLimitReached, PoolEmpty, ClaimMismatch),
+)
 @blueprint.arguments(schemas.ClaimRequest())
 @write
 @blueprint.response(201, schemas.Claimed())
-def claim(body: dict[str, Any]) -> Any:
-    """Bind an unbound voucher of the offer to the customer, the one that expires first."""
+def claim(body: Fields) -> service.Claimed:
+    """Bind the offer's unbound voucher that expires first to the customer."""
     return service.claim(**body)

@@ -1,4 +1,4 @@
-"""What claiming takes and answers."""
+"""The request and the answer of claiming."""
 
 from marshmallow import Schema, fields
 
@@ -6,15 +6,15 @@ from voucherpool.input.fields import Answer, Email, Text, Timestamp
 
 
 class ClaimRequest(Schema):
-    """Who claims a voucher of which offer; the same `claim_ref` gets the same voucher for ever."""
+    """The customer and the offer; a repeat with the same `claim_ref` gets the same voucher."""
 
     email = Email(required=True)
-    offer_name = Text(longest=200, required=True)
-    claim_ref = Text(longest=200)
+    offer_name = Text(required=True)
+    claim_ref = Text()
 
 
 class Claimed(Answer):
-    """The voucher that was claimed, its code in the spelling to show to people."""
+    """The claimed voucher, with its code as it is shown to people."""
 
     code = fields.String()
     expires_at = Timestamp()

@@ -1,4 +1,4 @@
-"""Gives vouchers of an offer's pool to those who claim them."""
+"""Claims: binds vouchers of an offer's pool to customers."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -42,7 +42,7 @@ from voucherpool.vouchers.models import Redemption, Voucher, open_holds
 
 
 class Claimed(NamedTuple):
-    """A voucher as it is given to its customer."""
+    """A claimed voucher as its customer sees it."""
 
     code: str
     expires_at: datetime
@@ -50,7 +50,7 @@ class Claimed(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """Who claims a voucher of which offer; without an offer of the name, `offer_id` is None."""
+    """The customer and the offer of a claim; `offer_id` is None if no offer has the name."""
 
     customer_id: int
     offer_id: int | None
@@ -59,7 +59,7 @@ class Asked(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """The voucher that was taken out of the pool."""
+    """A voucher taken from the pool."""
 
     code_key: str
     code: str
@@ -69,11 +69,11 @@ class Taken(NamedTuple):
 def claim(email: str, offer_name: str, claim_ref: str | None = None) -> Claimed:
     """Bind a voucher of the offer's pool to the customer: the oldest expiry, then the first issued.
 
-    The same `claim_ref` gets the voucher that it has, whatever became of it.
+    A repeat with the same `claim_ref` gets its voucher, even if used, expired or archived.
 
     Raises CustomerNotFound, OfferNotFound, OfferNotActive, CustomerLimitReached, PoolEmpty,
-    ClaimMismatch when the `claim_ref` stands for another customer, VoucherNotFound when its
-    voucher was purged, and LostRace.
+    ClaimMismatch if the `claim_ref` belongs to another customer, VoucherNotFound if its voucher
+    was purged, and LostRace.
     """
     asked = ask.one_or_none({"email": email_key(email), "offer_name": offer_name})
     if asked is None:
@@ -81,7 +81,7 @@ def claim(email: str, offer_name: str, claim_ref: str | None = None) -> Claimed:
     if asked.offer_id is None:
         raise OfferNotFound("No offer has this name.")
     ids = {"offer_id": asked.offer_id, "customer_id": asked.customer_id}
-    if claim_ref is not None and not db.session.scalar(remember, {**ids, "ref": claim_ref}):
+    if claim_ref is not None and not db.session.scalar(remember_claim, {**ids, "ref": claim_ref}):
         return _claimed_before(asked.offer_id, claim_ref, asked.customer_id)
     if not asked.is_offered:
         raise OfferNotActive
@@ -98,7 +98,7 @@ def claim(email: str, offer_name: str, claim_ref: str | None = None) -> Claimed:
 
 
 def _claimed_before(offer_id: int, claim_ref: str, customer_id: int) -> Claimed:
-    """Return the voucher that a claim_ref took, wherever it is now."""
+    """Return the voucher that a claim_ref took, including the archive."""
     claim = db.session.get_one(Claim, (offer_id, claim_ref))
     if claim.customer_id != customer_id:
         raise ClaimMismatch
@@ -126,8 +126,8 @@ ask = Statement(
     .where(Customer.email_key == bindparam("email")),
 )
 
-# A twin waits here until the first one commits or rolls back.
-remember = (
+# Waits for a concurrent request with this claim_ref.
+remember_claim = (
     insert(Claim.__table__)
     .values(offer_id=_offer_id, claim_ref=_claim_ref, customer_id=_customer_id)
     .on_conflict_do_nothing(index_elements=["offer_id", "claim_ref"])
@@ -154,14 +154,15 @@ _unheld = or_(Voucher.holds.is_(None), literal_column(f"NOT EXISTS (SELECT FROM 
 
 claimable: ColumnElement[bool] = and_(
     Voucher.customer_id.is_(None),
+    Voucher.used_at.is_(None),  # for the index
     Voucher.redemption_count == 0,
     eligibility.redeemable,
     _unheld,
     _never_used,
 )
-"""In its offer's pool: what the customer could redeem and nobody has, holds or took a use of.
+"""In its offer's pool: unbound, never used, not held, and redeemable by the customer.
 
-A use that was given back may be taken again by the same customer.
+A voucher whose use was given back does not return to the pool.
 """
 
 
@@ -183,11 +184,11 @@ take_one = Statement(
     .values(customer_id=_customer_id, claimed_at=func.now())
     .returning(Voucher.code_key, Voucher.code, Voucher.expires_at),
 )
-"""Takes the first voucher that no other transaction has locked, without waiting for any."""
+"""Takes the first voucher that no other transaction has locked, without waiting."""
 
 
 class Left(NamedTuple):
-    """A voucher that is still in the pool, or that an uncommitted transaction may leave there."""
+    """A voucher in the pool, perhaps locked by a transaction that has not committed yet."""
 
     code_key: str
 

@@ -1,1 +1,1 @@
-"""Customers: the people that vouchers are bound to, known by their e-mails."""
+"""Customers: people, known by e-mail, to whom vouchers are bound."""

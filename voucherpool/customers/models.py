@@ -9,10 +9,10 @@ from voucherpool.database.model import Model
 
 
 class Customer(Model):
-    """A person, known by an e-mail; `email` is as given, `email_key` what it is found by.
+    """A person, known by e-mail: `email` as given, `email_key` in normal form.
 
-    Erased at `erased_at`, it has no e-mail and no name, and only holds its vouchers and
-    redemptions. `former_emails` are those that it had before, as given: to be erased with it.
+    After `erased_at` the row has no e-mail and no name; it remains for vouchers and redemptions.
+    `former_emails` are earlier e-mails as given, which an erasure must find too.
     """
 
     __tablename__ = "customers"
@@ -35,5 +35,5 @@ class Customer(Model):
     erased_at: Mapped[datetime | None]
 
     def emails(self) -> list[str]:
-        """Return the present e-mail and then the former ones, as given; none of an erased one."""
+        """Return the current e-mail and then the former ones, as given; empty once erased."""
         return [email for email in (self.email, *self.former_emails) if email is not None]

@@ -1,11 +1,11 @@
 """The customers' routes."""
 
-from typing import Any
-
 from voucherpool.customers import schemas, service
+from voucherpool.customers.models import Customer
+from voucherpool.database.paging import Page
 from voucherpool.errors import CustomerExists, CustomerNotFound
 from voucherpool.http.idempotency import write
-from voucherpool.http.openapi import Blueprint
+from voucherpool.http.openapi import Blueprint, Fields
 
 blueprint = Blueprint("customers", __name__, url_prefix="/customers")
 
@@ -15,24 +15,24 @@ blueprint = Blueprint("customers", __name__, url_prefix="/customers")
 @blueprint.arguments(schemas.NewCustomer())
 @write
 @blueprint.response(201, schemas.Customer())
-def create_customer(body: dict[str, Any]) -> Any:
-    """Make a customer."""
+def create_customer(body: Fields) -> Customer:
+    """Create a customer."""
     return service.create(**body)
 
 
 @blueprint.get("")
 @blueprint.guarded("read")
 @blueprint.arguments(schemas.ListRequest(), location="query")
-@blueprint.response(200, schemas.Customers())
-def list_customers(query: dict[str, Any]) -> Any:
-    """List the customers, the oldest first, or the one of an e-mail."""
+@blueprint.response(200, schemas.customers_page)
+def list_customers(query: Fields) -> Page:
+    """List the customers, the oldest first, or only the one with an e-mail."""
     return service.list_customers(query["limit"], query.get("email"), query.get("cursor"))
 
 
 @blueprint.get("/<id:customer_id>")
 @blueprint.guarded("read", CustomerNotFound)
 @blueprint.response(200, schemas.Customer())
-def read_customer(customer_id: int) -> Any:
+def read_customer(customer_id: int) -> Customer:
     """Read a customer."""
     return service.read(customer_id)
 
@@ -42,6 +42,6 @@ def read_customer(customer_id: int) -> Any:
 @blueprint.arguments(schemas.CustomerChanges(), required=False)
 @write
 @blueprint.response(200, schemas.Customer())
-def change_customer(body: dict[str, Any], customer_id: int) -> Any:
+def change_customer(body: Fields, customer_id: int) -> Customer:
     """Change a customer's e-mail or name."""
     return service.change(customer_id, **body)

@@ -1,22 +1,22 @@
-"""What may be said of a customer."""
+"""The customers' requests and answers."""
 
 from marshmallow import Schema, fields
 
-from voucherpool.input.fields import Answer, Cursor, Email, Number, PageSize, Text, Timestamp
+from voucherpool.input.fields import Answer, Email, PageRequest, Text, Timestamp, page_of
 
 
 class NewCustomer(Schema):
-    """A customer to make, or one in a seed file."""
+    """A customer to create, or one in a seed file."""
 
     email = Email(required=True)
-    name = Text(longest=200, load_default=None, allow_none=True)
+    name = Text(load_default=None, allow_none=True)
 
 
 class CustomerChanges(Schema):
-    """What may change of a customer."""
+    """Changes of a customer."""
 
     email = Email()
-    name = Text(longest=200, allow_none=True)
+    name = Text(allow_none=True)
 
 
 class Customer(Answer):
@@ -25,22 +25,16 @@ class Customer(Answer):
     id = fields.Integer()
     email = fields.String(
         allow_none=True,
-        metadata={"description": "null only in a repeated answer whose customer was erased."},
+        metadata={"description": "null only in a repeated answer about a customer who was erased."},
     )
     name = fields.String(allow_none=True)
     created_at = Timestamp()
 
 
-class ListRequest(Schema):
-    """Which customers to list, and which page of them."""
+class ListRequest(PageRequest):
+    """The customers to list, and the page."""
 
     email = Email()
-    limit = PageSize(load_default=100)
-    cursor = Cursor(Number())
 
 
-class Customers(Answer):
-    """A page of customers."""
-
-    items = fields.List(fields.Nested(Customer))
-    next = Cursor(Number(), allow_none=True)
+customers_page = page_of(Customer, "Customers")

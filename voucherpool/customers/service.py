@@ -1,4 +1,4 @@
-"""What is done with customers."""
+"""Creates, reads, changes and locks customers."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from voucherpool.input.emails import email_key
 
 
 def ensure(email: str, name: str | None = None) -> bool:
-    """Create the customer unless the e-mail is known; return whether it was created."""
+    """Create the customer if the e-mail is new; return whether it was created."""
     return _insert(email, name) is not None
 
 
@@ -36,7 +36,7 @@ def read(customer_id: int) -> Customer:
 
 
 def lock(customer_id: int) -> Customer:
-    """Return a customer that nobody else changes, erases or redeems for meanwhile.
+    """Lock a customer against changes, erasure and redemptions, and return it.
 
     Raises CustomerNotFound.
     """
@@ -58,7 +58,7 @@ def id_of(email: str) -> int:
 
 
 def list_customers(limit: int, email: str | None = None, after: Position | None = None) -> Page:
-    """Return up to `limit` customers, of that e-mail if one is given, the oldest first."""
+    """Return up to `limit` customers, or only the one with the e-mail, the oldest first."""
     statement = select(*Customer.__table__.columns).where(Customer.erased_at.is_(None))
     if email is not None:
         statement = statement.where(Customer.email_key == email_key(email))
@@ -86,9 +86,9 @@ def change(customer_id: int, **changes: Any) -> Customer:
 
 
 def pin(email_keys: Collection[str]) -> set[str]:
-    """Return those of the e-mails that customers have, who cannot be erased until the commit.
+    """Return the e-mails that belong to customers, and block their erasure until the commit.
 
-    By the weakest lock that an erasure waits for; several answers that hold it pass each other.
+    The lock is the weakest that an erasure waits for; requests do not wait for each other.
     """
     pinned = (
         select(Customer.email_key)
@@ -106,13 +106,13 @@ def is_erased(customer_id: int) -> bool:
 
 
 def erased_lately() -> Sequence[int]:
-    """Return the customers that were erased within the last two days."""
+    """Return the ids of the customers erased in the last two days."""
     lately = Customer.erased_at > func.now() - text("interval '2 days'")
     return db.session.scalars(select(Customer.id).where(lately)).all()
 
 
 def make_anonymous(customer_id: int) -> None:
-    """Take everything that names the person from a customer."""
+    """Remove e-mails and name from a customer."""
     nothing = {"email": null(), "email_key": null(), "name": null(), "former_emails": []}
     statement = update(Customer).where(Customer.id == customer_id)
     db.session.execute(statement.values(erased_at=func.now(), **nothing))

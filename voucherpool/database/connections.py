@@ -1,9 +1,12 @@
-"""Connections of the pool: the state that each carries, and when one is given up."""
+"""Connections: the state of each, the one that a thread keeps, and when one is given up."""
 
 import logging
+import threading
+import time
 from dataclasses import dataclass, field
 from select import POLLIN, poll
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from psycopg2 import Error
 from psycopg2.errors import ReadOnlySqlTransaction
@@ -16,34 +19,72 @@ from sqlalchemy.pool import ConnectionPoolEntry, Pool
 from voucherpool.database.model import db
 
 log = logging.getLogger(__name__)
+plans_kept_seconds = 10
+"""PostgreSQL would keep a plan of empty tables until it analyzes them again."""
 
 
 @dataclass
 class State:
-    """What is known of a connection to PostgreSQL.
+    """The state of a connection to PostgreSQL.
 
-    `begins` says that the next statement opens a transaction: BEGIN travels with it, for a round
-    trip of its own would only delay it. `prepared` names the statements that PostgreSQL has
-    planned for the connection.
+    `begins`: the next statement opens a transaction, and BEGIN is sent with it to save a round
+    trip. `prepared` names the statements that the connection has prepared; their plans are renewed
+    once time.monotonic() is past `planned_until`.
     """
 
     begins: bool = False
     prepared: set[str] = field(default_factory=set)
+    planned_until: float = 0
 
     def opening(self) -> str:
-        """Return what the next statement must begin with, once."""
+        """Return the BEGIN to send with the next statement, once."""
         opening, self.begins = ("BEGIN;" if self.begins else ""), False
         return opening
 
+    def planning(self) -> str:
+        """Return the DISCARD PLANS to send with the next statement, once every few seconds."""
+        now = time.monotonic()
+        if now < self.planned_until:
+            return ""
+        self.planned_until = now + plans_kept_seconds
+        return "DISCARD PLANS;"
+
 
 def state_of(connection: Connection | PoolProxiedConnection | ConnectionPoolEntry) -> State:
-    """Return the state of a connection, new with each new connection to the server."""
+    """Return the state of a connection; each new connection to the server has a new one."""
     state: State = connection.info.setdefault(State, State())
     return state
 
 
+class Leases(threading.local):
+    """The connection that each thread keeps for its prepared statements, by engine.
+
+    Borrowing one from the pool and returning it takes longer than a statement.
+    """
+
+    def __init__(self) -> None:
+        self._kept: WeakKeyDictionary[Engine, PoolProxiedConnection] = WeakKeyDictionary()
+
+    def of(self, engine: Engine) -> PoolProxiedConnection:
+        """Return the thread's connection, a new one if the server closed the one before."""
+        kept = self._kept.get(engine)
+        if kept is None or kept.dbapi_connection is None or _is_closed(kept):
+            kept = self._kept[engine] = engine.raw_connection()
+            kept.detach()
+        return kept
+
+    def give_up(self, engine: Engine) -> None:
+        """Close the thread's connection; the next statement gets a new one."""
+        kept = self._kept.pop(engine, None)
+        if kept is not None:
+            kept.close()
+
+
+leases = Leases()
+
+
 def is_lost(error: Error, connection: Any) -> bool:
-    """Tell whether the connection is of no more use, as that to a primary that became a standby."""
+    """Tell whether the connection is useless: broken, or its primary has become a standby."""
     dialect: Any = db.engine.dialect
     gone = bool(dialect.is_disconnect(error, connection, None))
     return gone or isinstance(error, ReadOnlySqlTransaction)
@@ -66,8 +107,8 @@ def _end_transaction(connection: Any, record: ConnectionPoolEntry, _: Any) -> No
     try:
         _roll_back(connection)
     except Error as error:
-        # PostgreSQL rolls back by itself, so nothing that was answered changes.
-        log.warning("connection lost at a rollback, SQLSTATE %s", error.pgcode)
+        # PostgreSQL then rolls back by itself.
+        log.warning("Lost the connection at a rollback, SQLSTATE %s.", error.pgcode)
         record.invalidate(error)
 
 
@@ -82,12 +123,16 @@ def _roll_back(connection: Any) -> None:
 
 @event.listens_for(Pool, "checkout")
 def _replace_if_closed(connection: Any, *_: Any) -> None:
-    # An idle connection has nothing to read unless the server said good-bye. To ask the server
-    # itself, as the pool can, takes a round trip for each request.
-    idle = poll()
-    idle.register(connection, POLLIN)
-    if idle.poll(0):
+    if _is_closed(connection):
         raise InvalidatePoolError
+
+
+def _is_closed(connection: Any) -> bool:
+    # An idle connection has data to read only if the server closed it. The pool's own check would
+    # cost each request a round trip.
+    idle = poll()
+    idle.register(connection.fileno(), POLLIN)
+    return bool(idle.poll(0))
 
 
 @event.listens_for(Engine, "handle_error")

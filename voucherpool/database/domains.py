@@ -1,18 +1,18 @@
-"""PostgreSQL's domains: base types whose rule is checked where their column is written.
+"""PostgreSQL domains: a domain's rule is checked only when its column is written.
 
-A CHECK of the table would be evaluated by every UPDATE, whichever columns it writes.
+Every UPDATE evaluates a table's CHECKs, whichever columns it writes.
 """
 
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, MetaData, Numeric, Text, event, text
+from sqlalchemy import BigInteger, Connection, DateTime, MetaData, Numeric, Text, event, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
 class Domain(TypeDecorator[Any]):
-    """A base type under a name, with the rule that its values obey."""
+    """A named base type with a rule for its values."""
 
     impl = Text
     cache_ok = True
@@ -23,7 +23,7 @@ class Domain(TypeDecorator[Any]):
 
 
 @compiles(Domain, "postgresql")
-def _name(domain: Domain, *_: Any, **__: Any) -> str:
+def _name(domain: Domain, *_: object, **__: object) -> str:
     return domain.name
 
 
@@ -37,15 +37,13 @@ finite_moment = Domain("finite_moment", _at_any_time(), "isfinite(VALUE)")
 reference = Domain("reference", Text(), "VALUE <> ''")
 spelled_code = Domain("spelled_code", Text(), "VALUE ~ '^[ -]*([0-9A-Za-z][ -]*){4,64}$'")
 open_holds = Domain(
-    "holds",
-    JSONB(none_as_null=True),
-    "jsonb_typeof(VALUE) = 'object' AND VALUE <> '{}'",
+    "holds", JSONB(none_as_null=True), "jsonb_typeof(VALUE) = 'object' AND VALUE <> '{}'"
 )
 domains = (positive_count, positive_amount, finite_moment, reference, spelled_code, open_holds)
 
 
 @event.listens_for(MetaData, "before_create")
-def _create(_: MetaData, connection: Any, **__: Any) -> None:
+def _create(_: MetaData, connection: Any, **__: object) -> None:
     for domain in domains:
         base = domain.impl.compile(connection.dialect)
         rule = f"CONSTRAINT {domain.name}_check CHECK ({domain.rule})"
@@ -53,6 +51,6 @@ def _create(_: MetaData, connection: Any, **__: Any) -> None:
 
 
 @event.listens_for(MetaData, "after_drop")
-def _drop(_: MetaData, connection: Any, **__: Any) -> None:
+def _drop(_: MetaData, connection: Connection, **__: object) -> None:
     for domain in domains:
         connection.execute(text(f"DROP DOMAIN {domain.name}"))

@@ -1,4 +1,4 @@
-"""Whether PostgreSQL keeps what it is given: every letter of it, and all that it committed."""
+"""Checks that PostgreSQL keeps all that it commits and can store every letter."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,13 +16,13 @@ switched_off = text(
 
 
 def insist(config: Mapping[str, Any]) -> None:
-    """Raise ClickException when PostgreSQL may lose what it acknowledged, or cannot be reached.
+    """Raise ClickException if PostgreSQL may lose data or can never be reached with this `config`.
 
-    One that does not answer may do so later; /readyz looks again. `config` is the application's.
+    Pass if it only does not answer now; /readyz looks again.
     """
     try:
         with reachability.alone(config) as connection:
-            reason = why_not(connection, config["TOLERATE_OFF"])
+            reason = problem(connection, config["TOLERATE_OFF"])
     except OperationalError as error:
         if not reachability.is_hopeless(error):
             return
@@ -31,22 +31,22 @@ def insist(config: Mapping[str, Any]) -> None:
         raise click.ClickException(reason)
 
 
-def why_not(connection: Connection, tolerated: frozenset[str]) -> str | None:
-    """Return what is wrong and what to do, or None when all that is committed is kept."""
+def problem(connection: Connection, tolerated: frozenset[str]) -> str | None:
+    """Return what is wrong and what to do, or None."""
     names = {"names": list(durability - tolerated)}
     if off := connection.scalars(switched_off, names).all():
         return (
-            f"PostgreSQL runs with {', '.join(off)} off and may lose a redemption that it"
-            " acknowledged: switch it on."
+            f"PostgreSQL runs with {', '.join(off)} off and may lose acknowledged redemptions:"
+            " switch it on."
         )
-    return why_not_any_letter(connection)
+    return encoding_problem(connection)
 
 
-def why_not_any_letter(connection: Connection) -> str | None:
-    """Return what is wrong and what to do, or None when the database takes text of any script."""
+def encoding_problem(connection: Connection) -> str | None:
+    """Return what is wrong and what to do, or None if the encoding is UTF8."""
     if (encoding := connection.scalar(text("SHOW server_encoding"))) == "UTF8":
         return None
     return (
-        f"The database's encoding is {encoding}, not UTF8: dump it, make one with"
-        " `createdb --encoding=UTF8 --template=template0`, and restore it there."
+        f"The database's encoding is {encoding}, not UTF8: dump it, create another with"
+        " `createdb --encoding=UTF8 --template=template0`, and restore the dump there."
     )

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import BigInteger, DateTime, MetaData, Numeric, Table, Text
+from sqlalchemy import BigInteger, DateTime, MetaData, Numeric, Row, Select, Table, Text
 from sqlalchemy.orm import DeclarativeBase, registry
 
 
@@ -35,6 +35,9 @@ class Base(DeclarativeBase):
 
 
 db = SQLAlchemy(model_class=Base, disable_autonaming=True)
+
+AnyRow = Row[*tuple[Any, ...]]
+AnySelect = Select[*tuple[Any, ...]]
 
 if TYPE_CHECKING:
     Model = Base

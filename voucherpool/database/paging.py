@@ -1,25 +1,23 @@
-"""Pages of a list: each begins after the last row of the one before, never at an offset."""
+"""Pages of a list: each begins after the last row of the previous page, never at an offset."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, tuple_
+from sqlalchemy import tuple_
 
-from voucherpool.database.model import db
+from voucherpool.database.model import AnySelect, db
 
-Position = tuple[Any, ...]  # the values by which a list is ordered, of one row
+Position = tuple[object, ...]  # the values by which a list is ordered, of one row
 
 
 class Page(NamedTuple):
     """Some rows of a list, and the position of the last one if more follow."""
 
-    items: Sequence[Any]
+    items: Sequence[object]
     next: Position | None
 
 
-def fetch(
-    statement: Select[*tuple[Any, ...]], order: Sequence[Any], limit: int, after: Position | None
-) -> Page:
+def fetch(statement: AnySelect, order: Sequence[Any], limit: int, after: Position | None) -> Page:
     """Return up to `limit` rows that follow the position; `order` must end in a unique column."""
     if after is not None:
         statement = statement.where(tuple_(*order) > tuple_(*after))
@@ -28,8 +26,8 @@ def fetch(
     return cut(rows, limit, len(order))
 
 
-def cut(rows: Sequence[Any], limit: int, places: int) -> Page:
-    """Return up to `limit` of the rows, whose last `places` columns say where the next begin."""
+def cut(rows: Sequence[tuple[object, ...]], limit: int, places: int) -> Page:
+    """Return up to `limit` of the rows; their last `places` columns are their position."""
     if len(rows) <= limit:
         return Page(rows, None)
     return Page(rows[:limit], tuple(rows[limit - 1][-places:]))

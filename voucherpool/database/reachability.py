@@ -1,4 +1,4 @@
-"""A connection of its own, and why there is none."""
+"""Opens a connection outside of the pool, and explains why it fails."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ may_pass = re.compile(
     "|hot standby mode|too many|slots are reserved|administrator command"
     "|connect failed|cannot connect|query_wait_timeout|login_retry"
 )
-"""How PostgreSQL, libpq and pgbouncer call what may be over in a moment."""
+"""The words of PostgreSQL, libpq and pgbouncer for failures that may pass by themselves."""
 
 
 @contextmanager
@@ -31,12 +31,12 @@ def alone(config: Mapping[str, Any]) -> Iterator[Connection]:
 
 
 def is_hopeless(error: DBAPIError) -> bool:
-    """Tell whether nobody can connect before the address, the role or the database is changed."""
+    """Tell whether no connection is possible until address, role or database is changed."""
     return getattr(error.orig, "pgcode", None) is None and not may_pass.search(cause(error))
 
 
 def cause(error: DBAPIError) -> str:
-    """Return in one line the driver's words; of several hosts, those on the last one it tried."""
+    """Return the driver's message in one line; of several hosts, about the last one tried."""
     lines = [
         line
         for line in str(error.orig).splitlines()

@@ -1,4 +1,4 @@
-"""The one retry policy: what may be repeated, and how often it is tried in all."""
+"""The one retry policy: which failures are retried, and how often."""
 
 import random
 import time
@@ -17,11 +17,11 @@ Result = TypeVar("Result")
 
 most_attempts = 10
 longest_seconds = 3.0
-"""After this time nothing is tried again; what has begun may take longer."""
+"""No new attempt starts after this time; a running one may take longer."""
 first_pause_seconds, longest_pause_seconds = 0.01, 0.5
 
 unusable = (OperationalError, InterfaceError)
-"""What SQLAlchemy raises when the database is lost or at its limits: trying again may help."""
+"""SQLAlchemy's errors for a database that is lost or at its limits; a later attempt may succeed."""
 
 
 class LostRace(Exception):
@@ -29,18 +29,17 @@ class LostRace(Exception):
 
 
 class Repeatable(LostRace):
-    """The outcome is unknown, and a repeat finds what was written, for the request names itself."""
+    """The outcome is unknown, but a retry is safe: it finds what the first attempt wrote."""
 
 
 def retrying(call: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Call again what lost a race, or what the database undid as a whole.
+    """Retry a call that lost a race or whose transaction the database undid.
 
-    It is undone by a connection that is lost before the commit, by a deadlock and by a
-    serialization failure
+    A connection lost before the commit undoes it, and so do deadlocks and serialization failures
     (https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html).
 
-    Raises DatabaseUnavailable when all attempts lost their race, and what the last one raised
-    otherwise. A Repeatable raises its cause.
+    Raises DatabaseUnavailable when the last attempt lost its race, a Repeatable's cause, or else
+    the last error.
     """
 
     @wraps(call)
@@ -60,19 +59,19 @@ def retrying(call: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
         if isinstance(failure, Repeatable) and failure.__cause__:
             raise failure.__cause__
         if isinstance(failure, LostRace):
-            raise DatabaseUnavailable("Others change the same at the moment: try again.")
+            raise DatabaseUnavailable("Other requests are changing the same data: try again.")
         raise failure
 
     return run
 
 
 def is_undone(error: DBAPIError) -> bool:
-    """Tell whether nothing of the transaction stays, for a reason that may have passed."""
+    """Tell whether the transaction was undone for a reason that may be gone on a retry."""
     undone = isinstance(error.orig, SerializationFailure | DeadlockDetected)
     return undone or error.connection_invalidated
 
 
 def pause(attempt: int = 0) -> None:
-    """Wait longer after each attempt, and not all requests the same time."""
+    """Wait a random time that grows with each attempt."""
     longest = min(first_pause_seconds * 2**attempt, longest_pause_seconds)
     time.sleep(random.uniform(longest / 2, longest))  # noqa: S311

@@ -1,4 +1,4 @@
-"""What PostgreSQL writes of codes and e-mails into its own log, where erasure does not reach."""
+"""Checks that PostgreSQL's own log, which erasure cannot reach, gets no codes and e-mails."""
 
 from collections.abc import Sequence
 
@@ -16,16 +16,16 @@ harmless = {
     "log_transaction_sample_rate": ("0",),
     "auto_explain.log_min_duration": ("-1",),
 }
-"""The values with which it logs no statement and no row, the one to set first.
+"""The values that log no statement and no row; the first one is the one to set.
 
-Their source: https://www.postgresql.org/docs/current/runtime-config-logging.html.
+Source: https://www.postgresql.org/docs/current/runtime-config-logging.html.
 """
 
 settings = text("SELECT name, setting FROM pg_settings WHERE name = ANY(:names) ORDER BY name")
 
 
 def leaks() -> Sequence[str]:
-    """Return for each setting that shows statements or rows what to set."""
+    """Return one line for each setting that logs statements or rows: the value to set."""
     rows = db.session.execute(settings, {"names": list(harmless)})
     return [
         f"{name} is {setting}: set it to {harmless[name][0]}."

@@ -1,21 +1,20 @@
-"""Prepared statements: built once, planned once by each connection, run on psycopg2's cursor."""
+"""Prepared statements: built once, prepared once per connection, run on psycopg2's cursor."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import psycopg2
-from sqlalchemy import PoolProxiedConnection, Select
+from sqlalchemy import PoolProxiedConnection
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.dml import UpdateBase
 
-from voucherpool.database.connections import is_lost, state_of
-from voucherpool.database.model import db
+from voucherpool.database.connections import is_lost, leases, state_of
+from voucherpool.database.model import AnySelect, db
 from voucherpool.database.transactions import present_transaction
 
-Row = TypeVar("Row", bound=tuple[Any, ...])
+Row = TypeVar("Row", bound=tuple[object, ...])
 
 dialect: Any = postgresql.dialect()  # type: ignore[no-untyped-call]
 placeholder = re.compile(r"%\((\w+)\)s")
@@ -23,26 +22,22 @@ take_lock = "SELECT pg_advisory_xact_lock(hashtextextended(%(lock)s, 0))"
 
 
 class Statement(Generic[Row]):
-    """A statement that each connection parses and plans the first time it runs it.
+    """A statement that each connection prepares when it first runs it.
 
-    That saves PostgreSQL more work than running the statement takes
-    (https://www.postgresql.org/docs/current/sql-prepare.html). It runs on psycopg2's cursor itself,
-    because SQLAlchemy's results take this process as long as the rest of the way.
+    Parsing and planning cost PostgreSQL more than running it
+    (https://www.postgresql.org/docs/current/sql-prepare.html). It bypasses SQLAlchemy's results,
+    which would double this process's work.
 
-    `row` is the NamedTuple of what it returns, one field for each column. Its parameters are the
-    named bindparams; those that a caller leaves out are NULL. It runs in the present transaction;
-    outside of any it commits by itself. One whose best plan depends on the values is not
-    `prepared`.
-
-    `sql`, `preparation` and `execution` are its texts, `parameters` its parameters, all of them
-    None.
+    `row` is the NamedTuple of a result row. The parameters are the named bindparams; a missing one
+    is NULL. It runs in the open transaction, or else commits by itself. Pass `prepared=False` if
+    the best plan depends on the values.
     """
 
     def __init__(
         self,
         name: str,
         row: Callable[..., Row],
-        statement: Select[*tuple[Any, ...]] | UpdateBase,
+        statement: AnySelect | UpdateBase,
         *,
         prepared: bool = True,
     ) -> None:
@@ -65,39 +60,40 @@ class Statement(Generic[Row]):
         if columns != getattr(row, "_fields", ()):
             raise TypeError(f"{name} returns {columns}, and {row} has other fields")
 
-    def one_or_none(self, values: dict[str, Any], *, lock: str | None = None) -> Row | None:
+    def one_or_none(self, values: Mapping[str, object], *, lock: str | None = None) -> Row | None:
         """Run the statement and return its only row, or None if it gives no row."""
         rows = self.all(values, lock=lock)
         return rows[0] if rows else None
 
-    def all(self, values: dict[str, Any], *, lock: str | None = None) -> Sequence[Row]:
+    def all(self, values: Mapping[str, object], *, lock: str | None = None) -> Sequence[Row]:
         """Run the statement and return its rows.
 
-        With a `lock`, one message takes the advisory lock of that name, which lasts until the
-        transaction ends, and then runs the statement: it sees all that was committed before.
+        With a `lock`, the same message first takes the advisory lock of that name until the
+        transaction ends, so the statement sees all that earlier holders committed.
         """
-        with _lent_connection() as connection:
-            cursor = connection.cursor()
-            try:
-                text = self.text_for(connection)
-                if lock is not None:
-                    text = f"{take_lock};{text}"
-                text = state_of(connection).opening() + text
-                cursor.execute(text, {**self.parameters, **values, "lock": lock})
-                return [self._row(*found) for found in cursor.fetchall()]
-            except psycopg2.Error as error:
-                raise _as_raised_by_sqlalchemy(error, self.sql, connection) from error
+        connection = _present_connection()
+        try:
+            text = self.text_for(connection)
+            if lock is not None:
+                text = f"{take_lock};{text}"
+                values = {**values, "lock": lock}
+            state, cursor = state_of(connection), connection.cursor()
+            text = state.opening() + state.planning() + text
+            cursor.execute(text, {**self.parameters, **values})
+            return [self._row(*found) for found in cursor.fetchall()]
+        except psycopg2.Error as error:
+            raise _as_raised_by_sqlalchemy(error, self.sql, connection) from error
 
-    def run_with_commit(self, values: dict[str, Any]) -> None:
-        """Run the statement as the last of the present transaction, in the commit's round trip."""
+    def run_with_commit(self, values: Mapping[str, object]) -> None:
+        """Run the statement last in the open transaction, in the commit's round trip."""
         present = present_transaction()
         if present is None:
             raise RuntimeError("there is no transaction to commit")
         present.final_statement = self.text_for(db.session.connection().connection)
-        present.final_values = self.parameters | values
+        present.final_values = {**self.parameters, **values}
 
     def text_for(self, connection: PoolProxiedConnection) -> str:
-        """Return the text that runs the statement on the connection; prepare it there if needed."""
+        """Return the SQL that runs the statement; prepare it on the connection if needed."""
         if not (self._is_prepared and db.engine.get_execution_options()["prepare"]):
             return self.sql
         prepared = state_of(connection).prepared
@@ -107,21 +103,14 @@ class Statement(Generic[Row]):
         return self.execution
 
 
-@contextmanager
-def _lent_connection() -> Iterator[PoolProxiedConnection]:
-    """Lend the connection that the session holds, or else one of the pool for one statement."""
-    if db.session.registry.has() and db.session().in_transaction():
-        yield db.session.connection().connection
-    else:
-        # Without a Connection of SQLAlchemy, which takes as long to make as the statement to run.
-        try:
-            connection = db.engine.raw_connection()
-        except psycopg2.Error as error:
-            raise _instance(error, None, is_lost=True) from error
-        try:
-            yield connection
-        finally:
-            connection.close()
+def _present_connection() -> PoolProxiedConnection:
+    """Return the open transaction's connection, or else the one that the thread keeps."""
+    if present_transaction() is not None:
+        return db.session.connection().connection
+    try:
+        return leases.of(db.engine)
+    except psycopg2.Error as error:
+        raise _instance(error, None, is_lost=True) from error
 
 
 def _as_raised_by_sqlalchemy(
@@ -130,6 +119,7 @@ def _as_raised_by_sqlalchemy(
     lost = is_lost(error, connection)
     if lost:
         connection.invalidate(error)
+        leases.give_up(db.engine)
     return _instance(error, sql, is_lost=lost)
 
 

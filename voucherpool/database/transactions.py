@@ -1,4 +1,4 @@
-"""One way to open a transaction: at the edge, by a route or a command; services never commit."""
+"""Transactions: opened by the HTTP edge or a command; services never commit."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,19 +18,19 @@ from voucherpool.errors import InvalidInput, OutcomeUnknown
 
 @dataclass
 class Transaction:
-    """The present transaction: its final statement, sent with the commit, and what follows it."""
+    """An open transaction: a final statement to send with COMMIT, and calls to make after it."""
 
     final_statement: str = ""
-    final_values: dict[str, Any] = field(default_factory=dict)
+    final_values: dict[str, object] = field(default_factory=dict)
     after_commit: list[Callable[[], None]] = field(default_factory=list)
 
 
 @contextmanager
 def transaction() -> Iterator[None]:
-    """Commit all that the block writes, or roll all of it back when it raises.
+    """Commit all that the block writes, or roll it back if the block raises.
 
-    Outside of it every statement commits by itself. Raises OutcomeUnknown when the connection is
-    lost at the commit.
+    Outside of a transaction each statement commits by itself. Raises OutcomeUnknown when the
+    connection is lost at the commit.
     """
     with _present() as present, db.session.begin():
         connection = db.session.connection()
@@ -44,12 +44,12 @@ def transaction() -> Iterator[None]:
 
 @contextmanager
 def long_transaction() -> Iterator[None]:
-    """Open a transaction() whose statements may take their time, stream their rows and scan tables.
+    """Open a transaction() without a statement timeout, for commands and files.
 
-    For commands and files, not for the requests of a checkout.
+    Its statements may stream rows and scan tables.
     """
     with _present(), db.session.begin() as begun:
-        # psycopg2 allows a cursor at the server only in a transaction that it opened itself.
+        # psycopg2 allows a server-side cursor only in a transaction that it opened itself.
         connection = db.session.connection().connection.driver_connection
         connection.autocommit = False  # type: ignore[union-attr]
         lift_timeout()
@@ -61,10 +61,7 @@ def long_transaction() -> Iterator[None]:
 
 @contextmanager
 def only_statement() -> Iterator[None]:
-    """Run the one statement of a write, which commits by itself, or the commit of several.
-
-    Raises OutcomeUnknown when the connection is lost meanwhile.
-    """
+    """Run a statement that commits; raise OutcomeUnknown if the connection is lost meanwhile."""
     try:
         yield
     except DBAPIError as error:
@@ -74,15 +71,12 @@ def only_statement() -> Iterator[None]:
 
 
 def present_transaction() -> Transaction | None:
-    """Return the transaction that is open in this thread, if there is one."""
+    """Return this thread's open transaction, if any."""
     return db.session.info.get(Transaction) if db.session.registry.has() else None
 
 
 def after_commit(call: Callable[[], None]) -> None:
-    """Call it once the present transaction has committed, and never if it does not.
-
-    Outside of any the statement before has committed.
-    """
+    """Make the call once the open transaction has committed; at once if none is open."""
     present = present_transaction()
     if present is None:
         call()
@@ -91,12 +85,12 @@ def after_commit(call: Callable[[], None]) -> None:
 
 
 def lift_timeout() -> None:
-    """Let the further statements of the present transaction take their time."""
+    """Lift the timeout for the following statements of the open transaction."""
     db.session.execute(text("SET LOCAL statement_timeout = 0"))
 
 
 def require_future(expires_at: datetime) -> None:
-    """Raise InvalidInput if the moment is not in the future by PostgreSQL's clock."""
+    """Raise InvalidInput unless the moment is in the future by PostgreSQL's clock."""
     moment = literal(expires_at, DateTime(timezone=True))
     if not db.session.scalar(select(moment > func.now())):
         raise InvalidInput({"expiry": ["Must be in the future."]})
@@ -116,7 +110,7 @@ def _present() -> Iterator[Transaction]:
 def _commit(connection: Connection, present: Transaction) -> None:
     driver: Any = connection.connection.driver_connection
     if driver.info.transaction_status == TRANSACTION_STATUS_INERROR:
-        # PostgreSQL answers such a COMMIT as if all were well, and rolls back.
-        raise RuntimeError("an error of the database was passed over within the transaction")
+        # PostgreSQL would answer COMMIT without an error and roll back.
+        raise RuntimeError("the transaction swallowed a database error")
     final = f"{present.final_statement};" if present.final_statement else ""
     connection.exec_driver_sql(f"{final}COMMIT", present.final_values)

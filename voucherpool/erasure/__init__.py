@@ -1,1 +1,1 @@
-"""Erasure: forgets a person in every table that knows one."""
+"""Erasure: removes a person's e-mail and name from every table."""

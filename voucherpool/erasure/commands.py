@@ -11,12 +11,12 @@ from voucherpool.erasure import service
 
 @customers.command()
 @click.argument("email")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def erase(email: str, yes: bool) -> None:
-    """Erase a person, e-mail and name; the redemptions stay under an id without a name."""
+    """Erase a customer's e-mail and name; vouchers and redemptions stay under the id."""
     customer_id = in_long_transaction(lambda: id_of(email))
     if not yes:
-        click.confirm(f"Erase {email}? Nothing brings the person back.", abort=True)
+        click.confirm(f"Erase {email}? This cannot be undone.", abort=True)
     for step in (service.erase, service.end_holds):
         in_long_transaction(partial(step, customer_id))
     click.echo("Erased.")

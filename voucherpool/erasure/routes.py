@@ -15,9 +15,9 @@ blueprint = Blueprint("erasure", __name__, url_prefix="/customers")
 
 
 def holds_ended(view: Callable[..., Response]) -> Callable[..., Response]:
-    """End the holds of an erased customer in a transaction of its own, also when asked again.
+    """End the customer's holds in a second transaction, also when the request is repeated.
 
-    In one transaction with the erasure it would deadlock with the customer's redemptions.
+    In the transaction of the erasure it would deadlock with the customer's redemptions.
     """
 
     @wraps(view)
@@ -37,5 +37,5 @@ def holds_ended(view: Callable[..., Response]) -> Callable[..., Response]:
 @write
 @blueprint.response(204)
 def erase_customer(customer_id: int) -> None:
-    """Erase a person: e-mail and name are forgotten, redemptions stay under an id."""
+    """Erase a customer's e-mail and name; vouchers and redemptions stay under the id."""
     service.erase(customer_id)

@@ -1,4 +1,4 @@
-"""Erases customers (GDPR, article 17): what names the person goes, the books stay."""
+"""Erases customers (GDPR, article 17): removes all that names the person, keeps the ledger."""
 
 from collections.abc import Callable, Collection
 
@@ -6,29 +6,29 @@ from voucherpool.customers import service as customers
 from voucherpool.http import idempotency, redaction, throttle
 from voucherpool.vouchers import holding
 
-Forget = Callable[[Collection[str]], None]
+Eraser = Callable[[Collection[str]], None]
 
-places: tuple[Forget, ...] = (idempotency.forget_people, throttle.forget_people)
-"""What forgets e-mails outside of the customers' table; who stores one adds a line."""
+email_erasers: tuple[Eraser, ...] = (idempotency.erase_emails, throttle.erase_emails)
+"""Each erases e-mails from one table; a new table that stores e-mails needs one here."""
 
 
 def erase(customer_id: int) -> None:
-    """Leave of a customer an id without a name, which keeps its redemptions and vouchers.
+    """Remove the customer's e-mails and name; vouchers and redemptions stay under the id.
 
-    end_holds() follows in a transaction of its own. Raises CustomerNotFound.
+    Call end_holds() next, in its own transaction. Raises CustomerNotFound.
     """
-    # The lock comes first: redacted() holds it too for each e-mail that an answer shows, so that
-    # the answer is either forgotten below or finds no such customer.
+    # Lock first: redacted() takes the same lock for each e-mail that an answer shows, so that an
+    # answer is either redacted below or finds no such customer.
     emails = customers.lock(customer_id).emails()
-    for forget in places:
-        forget(emails)
+    for erase_emails in email_erasers:
+        erase_emails(emails)
     customers.make_anonymous(customer_id)
 
 
 def redacted(body: str) -> str:
-    """Return an answer as it may be stored: with null for people erased since it was written.
+    """Return the answer with null for people who were erased since it was written.
 
-    Whoever else it names can be erased only once the transaction is over.
+    The others it names cannot be erased until the transaction ends.
     """
     shown = redaction.emails_in(body)
     erased = shown - customers.pin(shown) if shown else set()
@@ -36,13 +36,13 @@ def redacted(body: str) -> str:
 
 
 def end_holds(customer_id: int) -> None:
-    """End the holds of a customer if it was erased; a repeat finds none left."""
+    """End the holds of a customer who was erased; repeating this changes nothing."""
     if customers.is_erased(customer_id):
         holding.release_all(customer_id)
 
 
 def end_holds_left() -> int:
-    """End the holds that requests made while their customers were erased; return for how many."""
+    """End holds made while their customers were being erased; return the number of customers."""
     erased = customers.erased_lately()
     for customer_id in erased:
         holding.release_all(customer_id)

@@ -1,1 +1,1 @@
-"""Files of vouchers: taken in, and given out."""
+"""Vouchers as CSV files: import and export."""

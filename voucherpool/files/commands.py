@@ -1,4 +1,4 @@
-"""`voucherpool vouchers export` and `import`: the files of the routes, from the terminal."""
+"""`voucherpool vouchers export` and `import`."""
 
 import os
 import shutil
@@ -14,6 +14,7 @@ import click
 from marshmallow import ValidationError
 
 from voucherpool.cli import vouchers
+from voucherpool.database.model import AnySelect
 from voucherpool.database.transactions import long_transaction
 from voucherpool.errors import InvalidInput
 from voucherpool.files import exporting, importing
@@ -22,11 +23,11 @@ from voucherpool.offers import service as offers
 
 
 @vouchers.command()
-@click.option("--offer", "offer_name", help="The offer whose vouchers to write.")
-@click.option("--batch", "batch_id", type=int, help="The batch whose vouchers to write.")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where to.")
+@click.option("--offer", "offer_name", help="Write this offer's vouchers.")
+@click.option("--batch", "batch_id", type=int, help="Write this batch's vouchers.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="The file.")
 def export(offer_name: str | None, batch_id: int | None, output: Path | None) -> None:
-    """Write vouchers as CSV, to standard output or a file that its owner alone may read."""
+    """Write vouchers as CSV to standard output, or to a file that only its owner can read."""
     with TemporaryFile() as file:
         with long_transaction():
             chosen = _chosen(offer_name, batch_id)
@@ -41,14 +42,14 @@ def export(offer_name: str | None, batch_id: int | None, output: Path | None) ->
 
 
 def _private(path: str, flags: int) -> int:
-    """Open a file that its owner alone may read, one that was there before, too."""
+    """Open a file that only its owner can read, even if it existed before."""
     descriptor = os.open(path, flags, 0o600)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.fchmod(descriptor, 0o600)
     return descriptor
 
 
-def _chosen(offer_name: str | None, batch_id: int | None) -> exporting.Vouchers:
+def _chosen(offer_name: str | None, batch_id: int | None) -> AnySelect:
     if offer_name is not None and batch_id is None:
         return exporting.of_offer(offers.id_of(offer_name))
     if batch_id is not None and offer_name is None:
@@ -59,7 +60,7 @@ def _chosen(offer_name: str | None, batch_id: int | None) -> exporting.Vouchers:
 @vouchers.command(name="import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--offer", "offer_name", required=True, help="The offer of the vouchers.")
-@click.option("--expiry", help="For lines without theirs: such as 2027-04-21T18:25:43-05:00.")
+@click.option("--expiry", help="For lines without one: such as 2027-04-21T18:25:43-05:00.")
 def import_(file: Path, offer_name: str, expiry: str | None) -> None:
     """Issue the vouchers of a CSV file, all of them or none."""
     terms = _terms(expiry)

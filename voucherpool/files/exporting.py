@@ -1,51 +1,47 @@
-"""Writes vouchers to a file."""
+"""Exports vouchers to a file."""
 
 import csv
 from collections.abc import Callable
 from io import TextIOWrapper
-from typing import IO, Any
+from typing import IO
 
-from sqlalchemy import ColumnElement, Select, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, case, func, literal, or_, select
 
 from voucherpool.batches import service as batches
 from voucherpool.customers.models import Customer
-from voucherpool.database.model import db
+from voucherpool.database.model import AnySelect, db
 from voucherpool.files import layout
 from voucherpool.offers import service as offers
 from voucherpool.vouchers.models import Voucher
 
 page_size = 5000
 
-Vouchers = Select[*tuple[Any, ...]]
-Progress = Callable[[int], Any]
+Progress = Callable[[int], object]
 
 
-def of_offer(offer_id: int) -> Vouchers:
+def of_offer(offer_id: int) -> AnySelect:
     """Return the query of an offer's vouchers. Raises OfferNotFound."""
     offers.read(offer_id)
     return vouchers.where(Voucher.offer_id == offer_id)
 
 
-def of_batch(batch_id: int) -> Vouchers:
+def of_batch(batch_id: int) -> AnySelect:
     """Return the query of a batch's vouchers. Raises BatchNotFound."""
     batches.read(batch_id)
     return vouchers.where(Voucher.batch_id == batch_id)
 
 
-def count(chosen: Vouchers) -> int:
-    """Return how many vouchers the query gives."""
+def count(chosen: AnySelect) -> int:
+    """Return the number of vouchers of the query."""
     rows = chosen.order_by(None).with_only_columns(func.count(), maintain_column_froms=True)
     total: int = db.session.execute(rows).scalar_one()
     return total
 
 
-def write(
-    file: IO[bytes], chosen: Vouchers, progress: Callable[[int], Any] = lambda _: None
-) -> None:
-    """Write the vouchers of the query, as they are at one moment, and go to the file's start.
+def write(file: IO[bytes], chosen: AnySelect, progress: Progress = lambda _: None) -> None:
+    """Write the vouchers of the query in one snapshot, and rewind the file.
 
-    The caller's transaction carries the cursor, and its statements may take their time. Tells
-    `progress` how many were added.
+    Call it in a long_transaction(). It passes the number of rows of each page to `progress`.
     """
     text = TextIOWrapper(file, "utf-8", newline="")
     writer = csv.writer(text)
@@ -58,18 +54,18 @@ def write(
     file.seek(0)
 
 
-def _cell(column: ColumnElement[Any]) -> ColumnElement[Any]:
+def _cell(column: ColumnElement[str]) -> ColumnElement[str]:
     is_formula = column.op("~")(literal(layout.formula))
     return case((is_formula, literal("'") + column), else_=column)
 
 
-def _moment(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Write a moment as the routes do: in UTC, its fraction without zeros at the end."""
+def _moment(column: ColumnElement[str]) -> ColumnElement[str]:
+    """Format a moment like the routes: in UTC, its fraction without trailing zeros."""
     spelt = func.to_char(func.timezone("UTC", column), 'YYYY-MM-DD"T"HH24:MI:SS.US')
     return func.rtrim(func.rtrim(spelt, "0"), ".") + "Z"
 
 
-# An erased customer's vouchers redeem for nobody; in a file they would look like the pool's.
+# Without those of erased customers: nobody can redeem them, and they would look like the pool's.
 vouchers = (
     select(
         _cell(Voucher.__table__.c.code),

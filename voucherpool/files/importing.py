@@ -1,4 +1,4 @@
-"""Issues the vouchers of a file: all of them, or none."""
+"""Imports the vouchers of a file: all of them, or none."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -14,7 +14,6 @@ from sqlalchemy import (
     Executable,
     MetaData,
     Numeric,
-    Select,
     Table,
     Text,
     bindparam,
@@ -30,8 +29,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import TypeEngine
 
 from voucherpool.customers.models import Customer
-from voucherpool.database.model import db
-from voucherpool.database.transactions import after_commit, lift_timeout
+from voucherpool.database.model import AnySelect, db
+from voucherpool.database.transactions import after_commit, lift_timeout, require_future
 from voucherpool.errors import InvalidInput
 from voucherpool.files import reading
 from voucherpool.files.layout import Row
@@ -46,7 +45,7 @@ from voucherpool.vouchers.models import Voucher
 
 page_size = 5000
 
-Progress = Callable[[int], Any]
+Progress = Callable[[int], object]
 
 
 def load(
@@ -57,15 +56,16 @@ def load(
 ) -> int:
     """Issue all vouchers of a file under an offer, or none, and return how many.
 
-    `expires_at` is for those that do not name their own. Tells `progress` how many bytes were read.
+    `expires_at` is for lines without one. It passes the number of bytes read to `progress`.
 
-    Raises OfferNotFound, and InvalidInput that names the wrong lines.
+    Raises OfferNotFound, and InvalidInput with the wrong lines.
     """
     offer = offers.read(offer_id)
     is_amount = offer.discount_type == "fixed_amount"
     readers = reading.readers(offer.currency_decimals if is_amount else None)
     lift_timeout()
-    _refuse_past(expires_at)
+    if expires_at:
+        require_future(expires_at)
     incoming.create(db.session.connection(), checkfirst=False)
     refusals = Refusals()
     with open(path, "rb") as file:
@@ -78,15 +78,10 @@ def load(
     return imported
 
 
-def _refuse_past(expires_at: datetime | None) -> None:
-    if expires_at and not db.session.scalar(select(literal(expires_at) > func.now())):
-        raise InvalidInput({"expiry": ["Must be in the future."]})
-
-
 def _fill(
     rows: Iterable[Row], file: IO[bytes], expires_at: datetime | None, progress: Progress
 ) -> None:
-    """Bring the good rows to PostgreSQL, page by page."""
+    """Send the good rows to PostgreSQL, page by page."""
     rows, at = iter(rows), 0
     while page := list(islice(rows, page_size)):
         db.session.execute(fill, _lists(page) | {"default": expires_at})
@@ -95,9 +90,9 @@ def _fill(
 
 
 def _lists(page: Sequence[Row]) -> dict[str, str]:
-    """Return each column of the rows as one text, which PostgreSQL reads fast.
+    """Return each column of the rows as one comma-separated text, which PostgreSQL reads fast.
 
-    No value has a comma in it; what is left out is empty.
+    No value has a comma; missing ones are empty.
     """
     lines, spelt, emails, *others = zip(*page, strict=True)
     keys = map(codes.normal_form, spelt)
@@ -110,7 +105,7 @@ def _lists(page: Sequence[Row]) -> dict[str, str]:
 
 
 def _refuse(refusals: Refusals) -> None:
-    """Raise InvalidInput if lines are wrong: by themselves, beside others, or by what is known."""
+    """Raise InvalidInput if any line is wrong, alone, with other lines or with the database."""
     found = db.session.execute(wrong).all()
     if found:
         refusals.add_all({line: reasons for line, reasons, _ in found}, found[0].total)
@@ -129,7 +124,7 @@ listed: dict[str, TypeEngine[Any]] = {
     "disabled_at": DateTime(timezone=True),
 }
 
-# The good rows, until the transaction ends.
+# The good rows, dropped at the end of the transaction.
 incoming = Table(
     "incoming",
     MetaData(),
@@ -151,7 +146,7 @@ def _fill_statement() -> Executable:
         "max_redemptions": func.coalesce(row.c.max_redemptions, 1),
     }
     values = {name: defaults.get(name, row.c[name]) for name in listed}
-    # Found once, so that whom an e-mail names cannot change on the way.
+    # Look each customer up only once, so that the result cannot change meanwhile.
     with_people = (
         select(*values.values(), Customer.id)
         .select_from(row)
@@ -160,14 +155,14 @@ def _fill_statement() -> Executable:
     return insert(incoming).from_select([*values, "customer_id"], with_people)
 
 
-def _twins() -> Select[Any]:
+def _twins() -> AnySelect:
     first = func.min(incoming.c.line).over(partition_by=incoming.c.code_key)
     lines = select(incoming.c.line, first.label("first")).subquery().c
     reason = literal("code: The same code as in line ") + cast(lines.first, Text) + "."
     return select(lines.line, reason).where(lines.line > lines.first)
 
 
-def _where(condition: ColumnElement[bool], reason: str) -> Select[Any]:
+def _where(condition: ColumnElement[bool], reason: str) -> AnySelect:
     return select(incoming.c.line, literal(reason)).where(condition)
 
 
@@ -182,9 +177,9 @@ def _issue_statement() -> Executable:
 
 
 def _wrong_statement() -> Executable:
-    """Build the query of the first wrong lines, each with its reasons and the number of all.
+    """Build the query of the first wrong lines with their reasons, and the number of all of them.
 
-    It sees one moment, at which a voucher is in one place, hot or archived.
+    In its one snapshot a voucher is either hot or archived.
     """
     row, exists = incoming.c, "code: A voucher with this code exists."
     nobody = row.email_key.is_not(None) & row.customer_id.is_(None)

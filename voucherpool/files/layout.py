@@ -1,4 +1,4 @@
-"""How a file of vouchers is laid out: CSV (RFC 4180) in UTF-8, its columns named in line 1."""
+"""The layout of a file of vouchers: CSV (RFC 4180) in UTF-8 with column names in line 1."""
 
 import re
 from datetime import datetime
@@ -11,17 +11,17 @@ columns = (
     *("frozen_discount", "disabled_at", "redemption_count"),
 )
 
-# A spreadsheet runs a cell that begins like this as a formula; an apostrophe before it makes it a
-# text (https://owasp.org/www-community/attacks/CSV_Injection). A text that has apostrophes there
-# gets one more, so that taking one off gives back what was. Some spreadsheets take the signs of
-# other widths for the plain ones, as Unicode's NFKC does.
+# A spreadsheet runs a cell that begins like this as a formula, unless an apostrophe precedes it
+# (https://owasp.org/www-community/attacks/CSV_Injection). A text that already begins with
+# apostrophes gets one more, so that removing one restores it. Some spreadsheets read signs of other
+# widths as plain ones, as Unicode's NFKC does.
 wide = "\u207a\u207c\u208a\u208c\u2a75\u2a76\ufb29\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20"
 formula = rf"^'*[=+@{wide}\t\r-]"
 defused = re.compile(rf"^'(?={formula[1:]})")
 
 
 class Row(NamedTuple):
-    """A voucher of a file, and the line where it begins; without an e-mail it is for the pool."""
+    """A voucher of a file and its first line; without an e-mail it is for the pool."""
 
     line: int
     code: str
@@ -33,5 +33,5 @@ class Row(NamedTuple):
 
 
 def text_of(cell: str) -> str:
-    """Return the text of a cell, without the apostrophe that kept it from being a formula."""
+    """Return the text of a cell without the apostrophe that protects from formulas."""
     return cell[1:] if defused.match(cell) else cell

@@ -18,14 +18,14 @@ from voucherpool.vouchers.schemas import VanityCode, most_redemptions
 longest_row = 10_000  # bytes
 most_named = 100
 most_wrong = 10_000
-"""After so many wrong lines no more is read: PostgreSQL ends a transaction that idles meanwhile."""
+"""Stop reading after this many wrong lines: PostgreSQL ends a transaction that is idle too long."""
 
 Reader = Callable[[str], Any]
 Readers = Mapping[str, Reader]
 
 
 class Unreadable(Exception):
-    """Nothing of the file from this line on can be read."""
+    """The file cannot be read from this line on."""
 
     def __init__(self, line: int, reason: str) -> None:
         self.line = line
@@ -33,7 +33,7 @@ class Unreadable(Exception):
 
 
 class Refusals:
-    """What is wrong with a file: how many lines, and the reasons of the first of them."""
+    """The number of a file's wrong lines, and the reasons of the first ones."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -41,25 +41,25 @@ class Refusals:
         self._reasons: dict[int, list[str]] = {}
 
     def add(self, line: int, reasons: list[str]) -> None:
-        """Add a line that follows those that were added before."""
+        """Add a line after those added before."""
         self.add_all({line: reasons} if self.count < most_named else {}, 1)
 
     def add_all(self, first: Mapping[int, list[str]], count: int) -> None:
-        """Add other lines: how many, and the reasons of the first of them."""
+        """Add other lines: their number, and the reasons of the first ones."""
         self._reasons.update(first)
         self.count += count
 
     def by_line(self) -> dict[str, list[str]]:
-        """Return the reasons under `line 7`, and under `file` how many lines are wrong."""
+        """Return the reasons under `line 7` and the like, and the number of lines under `file`."""
         first = sorted(self._reasons)[:most_named]
         wrong = "1 line is wrong" if self.count == 1 else f"{self.count} lines are wrong"
-        rest = ", and the lines that follow the last of them were not read" if self.unread else ""
+        rest = "; the lines after the last of them were not read" if self.unread else ""
         named = {f"line {line}": self._reasons[line] for line in first}
         return {**named, "file": [f"{wrong}{rest}."]}
 
 
 class _Lines:
-    """The lines of a file as text, of which no row may take more than it may have."""
+    """The lines of a file as text, with a limit for the bytes of each row."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -107,7 +107,7 @@ def rows(file: IO[bytes], readers: Readers, refusals: Refusals) -> Iterator[Row]
 
 
 def _records(file: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line where each row begins, and its cells; lines without anything are left out."""
+    """Yield the first line and the cells of each row; skip empty lines."""
     lines = _Lines(file)
     reader = csv.reader(lines, strict=True)
     while True:
@@ -128,18 +128,18 @@ def _header(line: int, cells: list[str]) -> list[str]:
     for name in names:
         if name not in layout.columns:
             known = ", ".join(layout.columns)
-            raise Unreadable(line, f"Must name columns of {known}: {name[:40]!r} is none.")
+            raise Unreadable(line, f"Unknown column {name[:40]!r}: must be one of {known}.")
     if len(set(names)) < len(names):
         raise Unreadable(line, "Must name each column once.")
     if "code" not in names:
-        raise Unreadable(line, "Must name the columns, code among them.")
+        raise Unreadable(line, "Must name the columns, including code.")
     return names
 
 
 def _row(line: int, names: list[str], cells: list[str], readers: Readers) -> Row:
-    """Return a row's values; raises ValidationError with all that is wrong about it."""
+    """Return a row's values; raise ValidationError with all reasons."""
     if len(cells) != len(names):
-        raise ValidationError(f"Must have {len(names)} cells, as line 1: has {len(cells)}.")
+        raise ValidationError(f"Must have {len(names)} cells like line 1, not {len(cells)}.")
     values, reasons = {}, []
     for name, cell in zip(names, cells, strict=True):
         if cell:
@@ -156,9 +156,9 @@ def _row(line: int, names: list[str], cells: list[str], readers: Readers) -> Row
 
 
 def readers(currency_decimals: int | None) -> Readers:
-    """Return what reads the cells of each column, as strictly as the routes.
+    """Return the reader of each column's cells, as strict as the routes.
 
-    A frozen discount is a percentage, or an amount with so many decimals.
+    A frozen discount is a percentage, or an amount if `currency_decimals` is given.
     """
     is_amount = currency_decimals is not None
     discount = _number(Amount(above_zero=True) if is_amount else Percentage())
@@ -166,7 +166,7 @@ def readers(currency_decimals: int | None) -> Readers:
     return {
         "code": VanityCode().deserialize,
         "email": Email().deserialize,
-        # Most rows say the same.
+        # Most rows have the same value.
         "expires_at": lru_cache(Timestamp().deserialize),
         "max_redemptions": lru_cache(_number(Count(most=most_redemptions))),
         "frozen_discount": lru_cache(lambda cell: with_decimals(discount(cell), most)),
@@ -186,4 +186,4 @@ def _number(field: fields.Field[Any]) -> Reader:
 
 def _no_redemptions(cell: str) -> None:
     if cell != "0":
-        raise ValidationError("Must be 0: the redemptions of a voucher are not in the file.")
+        raise ValidationError("Must be 0: a file cannot contain redemptions.")

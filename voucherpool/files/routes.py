@@ -5,15 +5,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import IO
 
 from flask import Response
 
+from voucherpool.database.model import AnySelect
 from voucherpool.database.transactions import long_transaction
 from voucherpool.errors import BatchNotFound, OfferNotFound
 from voucherpool.files import exporting, importing, layout, schemas
 from voucherpool.http.idempotency import write
-from voucherpool.http.openapi import Blueprint
+from voucherpool.http.openapi import Blueprint, Fields
 from voucherpool.http.uploads import uploaded
 
 blueprint = Blueprint("files", __name__)
@@ -29,7 +30,7 @@ body = {"required": True, "content": {layout.media_type: {"schema": csv, "exampl
 @blueprint.guarded("issue", OfferNotFound)
 @blueprint.response(200, csv, content_type=layout.media_type, headers=disposition)
 def export_offer(offer_id: int) -> Response:
-    """Get the vouchers of an offer as a file, in the order of their issue."""
+    """Export the vouchers of an offer as a file, in the order of issue."""
     with long_transaction():
         return _attachment(exporting.of_offer(offer_id), f"offer-{offer_id}.csv")
 
@@ -38,7 +39,7 @@ def export_offer(offer_id: int) -> Response:
 @blueprint.guarded("issue", BatchNotFound)
 @blueprint.response(200, csv, content_type=layout.media_type, headers=disposition)
 def export_batch(batch_id: int) -> Response:
-    """Get the vouchers of a batch as a file, in the order of their issue."""
+    """Export the vouchers of a batch as a file, in the order of issue."""
     with long_transaction():
         return _attachment(exporting.of_batch(batch_id), f"batch-{batch_id}.csv")
 
@@ -50,16 +51,15 @@ def export_batch(batch_id: int) -> Response:
 @blueprint.arguments(schemas.ImportRequest(), location="query")
 @write
 @blueprint.response(201, schemas.Imported())
-def import_vouchers(query: dict[str, Any], offer_id: int, path: Path) -> Any:
-    """Issue the vouchers of a file, all of them or none; `expiry` is for lines without theirs."""
+def import_vouchers(query: Fields, offer_id: int, path: Path) -> dict[str, int]:
+    """Issue the vouchers of a file, all of them or none; `expiry` is for lines without one."""
     return {"imported": importing.load(path, offer_id, **query)}
 
 
-def _attachment(chosen: exporting.Vouchers, name: str) -> Response:
+def _attachment(chosen: AnySelect, name: str) -> Response:
     """Write the whole file before any of it is sent.
 
-    So a client that is slow keeps no connection to the database waiting, and no failure passes
-    for a file's end.
+    So a slow client blocks no database connection, and a failure cannot look like the file's end.
     """
     with ExitStack() as undo:
         file = undo.enter_context(TemporaryFile())

@@ -1,4 +1,4 @@
-"""What the files' routes take and answer."""
+"""The files' requests and answers."""
 
 from marshmallow import Schema, fields
 
@@ -6,12 +6,12 @@ from voucherpool.input.fields import Answer, Timestamp
 
 
 class ImportRequest(Schema):
-    """What holds for the vouchers of a file that do not say otherwise."""
+    """Defaults for the vouchers of a file."""
 
     expires_at = Timestamp(data_key="expiry")
 
 
 class Imported(Answer):
-    """How many vouchers a file held; all of them were issued."""
+    """The number of vouchers issued from a file."""
 
     imported = fields.Integer()

@@ -1,1 +1,1 @@
-"""The door: who may come in, what a body may hold, and what the API says of itself."""
+"""The HTTP edge: authentication, parsing, idempotency, throttling, errors and documentation."""

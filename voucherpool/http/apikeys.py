@@ -1,4 +1,4 @@
-"""API keys: made once, shown once, kept as a digest."""
+"""API keys: shown once, stored as a digest."""
 
 import hashlib
 import secrets
@@ -53,10 +53,7 @@ class ApiKey(Model):
 
 
 def create(name: str, granted: Sequence[str]) -> str:
-    """Make a key with the granted scopes and return it; it cannot be shown again.
-
-    Raises ApiKeyExists when the name is taken.
-    """
+    """Create a key with the scopes and return it, for the only time. Raises ApiKeyExists."""
     secret = "".join(secrets.choice(alphabet) for _ in range(secret_length))
     key = prefix + secret + _checksum(secret)
     made = db.session.execute(
@@ -73,10 +70,7 @@ def create(name: str, granted: Sequence[str]) -> str:
 
 
 def revoke(name: str) -> None:
-    """End a key for ever.
-
-    Raises ApiKeyNotFound when no active key has the name.
-    """
+    """Revoke a key. Raises ApiKeyNotFound if no active key has the name."""
     revoked = db.session.execute(
         update(ApiKey)
         .where(ApiKey.name == name, ApiKey.revoked_at.is_(None))
@@ -93,23 +87,23 @@ def everyone() -> Sequence[ApiKey]:
 
 
 class Grant(NamedTuple):
-    """Whom a request comes from, and what it may do; no key at all in open mode."""
+    """The scopes of a request and the id of its API key, None in open mode."""
 
     key_id: int | None
     scopes: Sequence[str]
 
 
 @dataclass
-class Memory:
-    """What this process knows of active keys by their digest, and until when it believes it."""
+class KnownKeys:
+    """The active keys that this process has looked up, by digest, each with its end of validity."""
 
     grants: dict[bytes, tuple[Grant, float]] = field(default_factory=dict)
 
 
-def grant(key: str, memory: Memory) -> Grant | None:
-    """Return what an active key may do, or None for any other text.
+def grant(key: str, memory: KnownKeys) -> Grant | None:
+    """Return the grant of an active key, or None.
 
-    A key is looked up again after 2 seconds, so a revoked one may be taken for active so long.
+    A key is looked up again after 2 seconds, so a revoked one may work for that long.
     """
     digest, now = hashlib.sha256(key.encode()).digest(), time.monotonic()
     known, until = memory.grants.get(digest, (None, now))
@@ -125,7 +119,7 @@ def grant(key: str, memory: Memory) -> Grant | None:
 def _find(key: str, digest: bytes) -> Grant | None:
     secret, checksum = key[len(prefix) : -checksum_length], key[-checksum_length:]
     if not (key.startswith(prefix) and key.isascii() and checksum == _checksum(secret)):
-        return None  # misspelt: no query is needed
+        return None  # misspelt: save the query
     active = (ApiKey.digest == digest, ApiKey.revoked_at.is_(None))
     found = db.session.execute(
         select(ApiKey.id, ApiKey.scopes, _is_stale.label("stale")).where(*active)

@@ -1,8 +1,8 @@
-"""Who may come in: an API key with the scope that the route names, or nobody."""
+"""Authentication: a request needs an API key with the scope that its route names."""
 
 from collections.abc import Callable
 from ipaddress import ip_address
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from flask import Flask, current_app, g, request
 
@@ -11,7 +11,7 @@ from voucherpool.database.retries import retrying
 from voucherpool.errors import ApiKeyInvalid, ApiKeyRequired, ScopeMissing
 from voucherpool.http import apikeys
 
-View = TypeVar("View", bound=Callable[..., Any])
+View = TypeVar("View", bound=Callable[..., object])
 
 public = "public"
 forwarding_headers = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
@@ -19,7 +19,7 @@ local_hosts = ("127.0.0.1", "localhost", "[::1]")
 
 
 def requires(scope: str) -> Callable[[View], View]:
-    """Mark a view with the scope that an API key needs to call it, or as `public`."""
+    """Mark a view with the scope that its callers need, or as `public`."""
 
     def mark(view: View) -> View:
         view.required_scope = scope  # type: ignore[attr-defined]
@@ -29,8 +29,8 @@ def requires(scope: str) -> Callable[[View], View]:
 
 
 def init_app(app: Flask) -> None:
-    """Check every request before its body is read; a route that names no scope serves nobody."""
-    app.extensions["apikeys"] = apikeys.Memory()
+    """Check every request before its body is read; a route without a scope refuses everybody."""
+    app.extensions["apikeys"] = apikeys.KnownKeys()
     app.before_request(_check)
     if app.config["OPEN_MODE"]:
         app.logger.warning("Open mode: clients on this machine are served without an API key.")
@@ -39,7 +39,7 @@ def init_app(app: Flask) -> None:
 def _check() -> None:
     view = current_app.view_functions.get(request.endpoint or "")
     if view is None:
-        return  # an unknown address: Flask answers 404 or 405
+        return  # Flask answers 404 or 405
     scope = getattr(view, "required_scope", None)
     if scope == public:
         return
@@ -56,9 +56,9 @@ def _grant() -> apikeys.Grant:
             return apikeys.Grant(None, apikeys.scopes)
         raise ApiKeyRequired
     scheme, _, key = header.partition(" ")
-    memory: apikeys.Memory = current_app.extensions["apikeys"]
+    memory: apikeys.KnownKeys = current_app.extensions["apikeys"]
     grant = find(key.strip(), memory) if scheme.lower() == "bearer" else None
-    # The body may take its time; the connection must not wait for it.
+    # Return the connection before a slow body arrives.
     db.session.remove()
     if grant is None:
         raise ApiKeyInvalid
@@ -69,10 +69,9 @@ find = retrying(apikeys.grant)
 
 
 def _is_local() -> bool:
-    """Tell whether a program on this machine asks for itself.
+    """Tell whether the request comes from a program on this machine.
 
-    A forwarding header means a proxy in between; a foreign Host or Origin means a web page that
-    reaches for the service through somebody's browser.
+    A forwarding header means a proxy; a foreign Host or Origin means a web page in a browser.
     """
     return (
         ip_address(request.remote_addr or "0.0.0.0").is_loopback  # noqa: S104

@@ -1,4 +1,4 @@
-"""A request's body as it must come: whole, framed as HTTP says, and not too long."""
+"""Checks a request's body: whole, framed as HTTP requires, and not too long."""
 
 import io
 from functools import cached_property
@@ -17,18 +17,18 @@ badly_chunked = (
 
 
 class Request(flask.Request):
-    """A request whose body is read with all checks, whoever reads it."""
+    """A request whose body is checked on every way to read it."""
 
     @cached_property
     def stream(self) -> IO[bytes]:
-        """Return the body. Raises BodyTooLarge, and so does reading it, or MalformedBody."""
+        """Return the body. Raises BodyTooLarge; reading it raises that or MalformedBody."""
         most = cast(int, self.max_content_length)  # the configuration always names one
         body = Body(get_input_stream(self.environ), self.content_length, most)
         return cast(IO[bytes], body)
 
 
 class Body(io.RawIOBase):
-    """The bytes of a body; `announced` is its Content-Length, None where it comes in chunks."""
+    """The bytes of a body; `announced` is its Content-Length, None for a chunked one."""
 
     def __init__(self, source: IO[bytes], announced: int | None, most: int) -> None:
         self._source = source
@@ -38,7 +38,7 @@ class Body(io.RawIOBase):
         self._insist_on_size(announced or 0)
 
     def readable(self) -> bool:
-        """Return that it can be read."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]

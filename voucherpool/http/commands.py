@@ -3,21 +3,21 @@
 import click
 from marshmallow import ValidationError
 
-from voucherpool.cli import Group, commands
+from voucherpool.cli import Group, root
 from voucherpool.database.transactions import transaction
 from voucherpool.http import apikeys
 from voucherpool.input.fields import Text, rfc3339_utc
 
 
-@commands.group(name="apikeys", cls=Group)
+@root.group(name="apikeys", cls=Group)
 def api_keys() -> None:
-    """Make, list and revoke API keys."""
+    """Create, list and revoke API keys."""
 
 
 def _line(_: click.Context, __: click.Parameter, name: str) -> str:
-    """Return a name that the list can show on its line."""
+    """Return a name that fits on one line of the list."""
     try:
-        return str(Text(longest=200).deserialize(name))
+        return str(Text().deserialize(name))
     except ValidationError as error:
         raise click.BadParameter(" ".join(error.messages)) from error
 
@@ -33,7 +33,7 @@ def _line(_: click.Context, __: click.Parameter, name: str) -> str:
     help="What the key may do; give it once for each scope.",
 )
 def create(name: str, scopes: tuple[str, ...]) -> None:
-    """Make a key and print it; it is shown this once."""
+    """Create a key and print it; it cannot be shown again."""
     with transaction():
         key = apikeys.create(name, scopes)
     click.echo(key)
@@ -41,7 +41,7 @@ def create(name: str, scopes: tuple[str, ...]) -> None:
 
 @api_keys.command(name="list")
 def list_keys() -> None:
-    """Print every key's name, scopes and dates; a key itself cannot be shown again."""
+    """Print the name, scopes and dates of every key."""
     for key in apikeys.everyone():
         state = f"revoked {rfc3339_utc(key.revoked_at)}" if key.revoked_at else "active"
         used = f"used {rfc3339_utc(key.last_used_at)}" if key.last_used_at else "never used"
@@ -52,7 +52,7 @@ def list_keys() -> None:
 @api_keys.command()
 @click.argument("name")
 def revoke(name: str) -> None:
-    """End a key; it cannot be used again."""
+    """Revoke a key; within 5 seconds no worker accepts it."""
     with transaction():
         apikeys.revoke(name)
     click.echo(f"Revoked {name}.")

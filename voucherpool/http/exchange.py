@@ -1,6 +1,6 @@
-"""What surrounds each request: its id, the seconds it takes, its line in the log, its headers.
+"""Gives each request its id, its line in the log, its metrics and its X-Request-Id header.
 
-One hook before and one after, for each costs every request; the id is dropped at the very end.
+It uses one hook before and one after, because each hook costs every request.
 """
 
 import logging
@@ -10,7 +10,6 @@ import time
 
 from flask import Flask, Response, g, request
 
-from voucherpool.http import headers
 from voucherpool.observability import logs, metrics
 
 log = logging.getLogger("voucherpool.access")
@@ -21,14 +20,15 @@ known_methods = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPT
 
 
 def init_app(app: Flask) -> None:
-    """Surround the app's requests; the first to be added, so that the id is dropped last."""
+    """Add the hooks; call this before all other init_app(), so that the id is dropped last."""
     app.before_request(_begin)
     app.after_request(_end)
-    app.teardown_appcontext(_drop_id)
+    app.teardown_appcontext(_leave)
 
 
 def _begin() -> None:
     g.began = time.perf_counter()
+    metrics.in_progress.inc()
     given = request.environ.get("HTTP_X_REQUEST_ID", "")
     g.request_id = given if acceptable.fullmatch(given) else secrets.token_hex(8)
     logs.request_id.set(g.request_id)
@@ -36,7 +36,7 @@ def _begin() -> None:
 
 def _end(response: Response) -> Response:
     request_id, seconds = g.request_id, time.perf_counter() - g.began
-    # The rule, not the address: an address may carry what somebody guessed or typed.
+    # Log the rule, not the address: an address may hold guessed or personal data.
     rule, method = request.url_rule, request.environ["REQUEST_METHOD"]
     route = rule.rule if rule else "unknown"
     method = method if method in known_methods else "unknown"
@@ -54,10 +54,11 @@ def _end(response: Response) -> Response:
         )
     )
     response.headers["X-Request-Id"] = request_id
-    headers.guard(response)
     return response
 
 
-def _drop_id(_: BaseException | None) -> None:
-    # The thread's next words may be gunicorn's, about a request that came to no id.
+def _leave(_: BaseException | None) -> None:
+    if "began" in g:  # not a command
+        metrics.in_progress.dec()
+    # gunicorn may log the thread's next request before it has an id.
     logs.request_id.set(None)

@@ -1,13 +1,11 @@
-"""Headers that tell browsers and caches to keep their hands off.
-
-After the OWASP REST Security Cheat Sheet, "Security Headers".
-"""
+"""Security headers, after the OWASP REST Security Cheat Sheet, "Security Headers"."""
 
 import base64
 import hashlib
 import re
-
-from flask import Response, request
+from collections.abc import Iterable
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 strict = {
     "Cache-Control": "no-store",
@@ -20,18 +18,28 @@ strict = {
 inline_script = re.compile(r"<script>([^<]*+(?:<(?!/?script>)[^<]*+)*+)</script>")
 
 
-def guard(response: Response) -> None:
-    """Add the headers to an answer that does not know better."""
-    if response.mimetype == "text/html" and request.endpoint == "api-docs.openapi_swagger_ui":
-        policy = _policy_of_page(response.get_data(as_text=True))
-        response.headers["Content-Security-Policy"] = policy
-    for name, value in strict.items():
-        if name not in response.headers:
-            response.headers.add_header(name, value)
+class Guard:
+    """Adds the headers to every answer that does not set them itself.
+
+    It wraps the WSGI application: setting one header in Flask takes longer than all of them here.
+    """
+
+    def __init__(self, app: WSGIApplication) -> None:
+        self._app = app
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request (PEP 3333)."""
+
+        def start(status: str, given: list[tuple[str, str]], *error: Any) -> Any:
+            names = {name for name, _ in given}
+            more = [header for header in strict.items() if header[0] not in names]
+            return start_response(status, given + more, *error)
+
+        return self._app(environ, start)
 
 
-def _policy_of_page(page: str) -> str:
-    """Allow the page its own scripts and styles, and to call this service; nothing else."""
+def policy_of_page(page: str) -> str:
+    """Return a policy that allows the page its own scripts, styles and calls to this service."""
     digests = [
         base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         for script in inline_script.findall(page)

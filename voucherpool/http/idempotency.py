@@ -1,8 +1,7 @@
 """One transaction for each write, and one answer for each Idempotency-Key.
 
-The key, the work and the answer commit together
-(https://brandur.org/http-transactions), so a process killed at any instant leaves either all of
-them or nothing, and no key is ever stuck.
+The key, the work and the answer commit together (https://brandur.org/http-transactions), so a kill
+at any instant leaves all of them or nothing, and no stuck key.
 """
 
 import hashlib
@@ -13,7 +12,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from decimal import Decimal
 from functools import wraps
-from typing import Any, NamedTuple, ParamSpec
+from typing import NamedTuple, ParamSpec
 
 from flask import Flask, Response, current_app, g, request
 from psycopg2.errors import UniqueViolation
@@ -47,17 +46,17 @@ from voucherpool.input.emails import email_key
 Arguments = ParamSpec("Arguments")
 View = Callable[Arguments, Response]
 
-kept = "48 hours"
+kept_for = "48 hours"
 references = ("order_ref", "claim_ref")
-"""The fields under which a write is known for ever."""
-# The IETF's draft makes it a quoted string; most clients send it bare.
+"""These fields identify a write even without an Idempotency-Key."""
+# The IETF's draft quotes the key; most clients send it bare.
 acceptable = re.compile(r'"[!-~]{1,255}"|[!#-~][!-~]{0,254}')
 
 
 class IdempotencyKey(Model):
-    """A key, what it stands for, and the answer that its repeats get.
+    """A key, the fingerprint of its request, and the answer for repeats.
 
-    All API keys share them, so that a retry is known after its API key was replaced.
+    All API keys share the keys, so a retry works after its API key was replaced.
     `status` is NULL only inside the transaction that does the work.
     """
 
@@ -77,26 +76,23 @@ class IdempotencyKey(Model):
 
 
 def init_app(app: Flask, redacted: Callable[[str], str]) -> None:
-    """Let `redacted` take erased people out of each answer before it is stored."""
+    """Store answers as `redacted` returns them, without erased people."""
     app.extensions["redaction"] = redacted
 
 
 def write(view: View[Arguments]) -> View[Arguments]:
-    """Run a view in one transaction; with an Idempotency-Key, answer its repeats alike.
+    """Run a view in one transaction; with an Idempotency-Key, repeats get the first answer.
 
-    What returns commits, what raises rolls back: a refused or failed request is decided again.
-    When the database is lost at the commit, a request that names itself is Repeatable: it finds
-    what it wrote, or that it wrote nothing. Others raise OutcomeUnknown. Raises LostRace when a
-    concurrent request wrote the same unique key first.
+    A refusal rolls back and is not remembered. If the connection is lost at the commit, raises
+    Repeatable for a request with an Idempotency-Key or a reference, since a retry finds what it
+    wrote, and OutcomeUnknown for others. Raises LostRace if another request wrote the same unique
+    key first.
     """
     return _writer(view, transaction)
 
 
 def write_in_one_statement(view: View[Arguments]) -> View[Arguments]:
-    """Run a view as `write` does, without a transaction around it unless there is a key.
-
-    For a view that writes by one statement alone, which does all of it or nothing.
-    """
+    """Run a view that writes by a single statement; open a transaction only if there is a key."""
     return _writer(view, only_statement)
 
 
@@ -123,29 +119,29 @@ def _writer(
     return run
 
 
-def _names_itself(body: Any) -> bool:
-    return any(name in body for name in references)
+def _names_itself(body: object) -> bool:
+    return isinstance(body, dict) and any(name in body for name in references)
 
 
-def purge() -> int:
-    """Forget the keys that nobody used for 48 hours; return how many.
+def forget_old_keys() -> int:
+    """Delete the keys unused for 48 hours; return how many.
 
-    A repeat renews its key in the statement that reads it, so it finds all of it or nothing.
+    A repeat renews its key in the statement that reads it, so no key vanishes in between.
     """
-    old = IdempotencyKey.used_at < func.now() - text(f"interval '{kept}'")
+    old = IdempotencyKey.used_at < func.now() - text(f"interval '{kept_for}'")
     gone = db.session.execute(delete(IdempotencyKey).where(old).returning(IdempotencyKey.key))
     return len(gone.all())
 
 
-def forget_people(emails: Collection[str]) -> None:
-    """Put null for the e-mails, and for the names beside them, into the answers that show them."""
+def erase_emails(emails: Collection[str]) -> None:
+    """Replace the e-mails, and the names beside them, by null in stored answers."""
     people = {email_key(email) for email in emails}
-    # As JSON spells them; what it escapes is ASCII, so lower() need know no other letters.
+    # JSON escapes all but ASCII, so lower() in collation C is enough.
     spellings = {json.dumps(spelling).lower() for spelling in {*emails, *people}}
     lower_body = func.lower(IdempotencyKey.body.collate("C"))
     showing = or_(*(func.strpos(lower_body, spelling) > 0 for spelling in sorted(spellings)))
     columns = select(IdempotencyKey.key, IdempotencyKey.body)
-    # Most answers show nobody; to see that first takes a fraction of the time.
+    # Checking first for any e-mail is faster: most answers have none.
     found = columns.where(IdempotencyKey.body.contains('"email"'), showing)
     rows = db.session.execute(found.order_by("key").with_for_update()).all()
     cleared = [{"this": row.key, "text": redaction.without(row.body, people)} for row in rows]
@@ -159,15 +155,15 @@ def _answer(
     if key is None:
         return view(*args, **kwargs)
     fingerprint = _fingerprint()
-    [claimed] = claim.all({"key": key, "fingerprint": fingerprint})
-    if bytes(claimed.fingerprint) != fingerprint:
+    [known] = take_key.all({"key": key, "fingerprint": fingerprint})
+    if bytes(known.fingerprint) != fingerprint:
         raise IdempotencyKeyReused
-    if claimed.status is not None:
+    if known.status is not None:
         replayed = {"Idempotent-Replayed": "true"}
-        return Response(claimed.body, claimed.status, replayed, "application/json")
+        return Response(known.body, known.status, replayed, "application/json")
     response = view(*args, **kwargs)
     text = current_app.extensions["redaction"](response.get_data(as_text=True))
-    settle.run_with_commit({"this": key, "code": response.status_code, "text": text})
+    store_answer.run_with_commit({"this": key, "code": response.status_code, "text": text})
     return response
 
 
@@ -181,14 +177,14 @@ def _key() -> str | None:
 
 
 def _fingerprint() -> bytes:
-    """Return what tells requests apart: method, path and the body's value, not its spelling."""
+    """Return a digest of method, path and the body's value; the body's spelling does not matter."""
     canonical = json.dumps(
         [request.method, request.path, _value()], sort_keys=True, default=_canonical_number
     )
     return hashlib.sha256(canonical.encode()).digest()
 
 
-def _value() -> Any:
+def _value() -> object:
     """Return the value of a JSON body; of an uploaded file, its digest and the query."""
     if "upload_digest" in g:
         return [g.upload_digest, request.args]
@@ -207,31 +203,28 @@ _new_key = insert(IdempotencyKey.__table__).values(
 )
 
 
-class ClaimedKey(NamedTuple):
-    """What a key stands for, and its answer once there is one."""
+class KnownKey(NamedTuple):
+    """The fingerprint of a key's request, and its answer, if it has one."""
 
     fingerprint: bytes
     status: int | None
     body: str | None
 
 
-claim = Statement(
-    "claim_key",
-    ClaimedKey,
+take_key = Statement(
+    "take_key",
+    KnownKey,
     _new_key.on_conflict_do_update(
         index_elements=["key"], set_={"used_at": _new_key.excluded.used_at}
     ).returning(IdempotencyKey.fingerprint, IdempotencyKey.status, IdempotencyKey.body),
 )
 
-settle = Statement(
-    "settle_key",
+store_answer = Statement(
+    "store_answer",
     tuple,
     update(IdempotencyKey.__table__)
     .where(IdempotencyKey.key == bindparam("this"))
-    .values(
-        status=bindparam("code", type_=BigInteger),
-        body=bindparam("text", type_=Text),
-    ),
+    .values(status=bindparam("code", type_=BigInteger), body=bindparam("text", type_=Text)),
 )
 
 replace_body = (

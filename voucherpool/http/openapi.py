@@ -1,4 +1,4 @@
-"""The API's description of itself: OpenAPI 3.1 at /openapi.json and a page to try it at /docs."""
+"""The API's documentation: OpenAPI 3.1 at /openapi.json and a page to try it at /docs."""
 
 import hashlib
 import importlib.util
@@ -16,13 +16,15 @@ from werkzeug.routing import BaseConverter
 
 from voucherpool import errors
 from voucherpool.database.retries import retrying
-from voucherpool.http import problems
+from voucherpool.http import headers, problems
 from voucherpool.http.authentication import public, requires
 from voucherpool.http.idempotency import acceptable
 from voucherpool.http.parsing import Parser
-from voucherpool.input.fields import Amount, Cursor, PageSize, Percentage, Timestamp
+from voucherpool.input.fields import Amount, Cursor
 
-View = TypeVar("View", bound=Callable[..., Any])
+View = TypeVar("View", bound=Callable[..., object])
+Fields = dict[str, Any]
+"""What a schema read from a body or a query, by the names of its fields."""
 
 always_possible = (
     errors.MalformedJson,
@@ -38,26 +40,16 @@ always_possible = (
 )
 
 
-kinds = {
-    Amount: ("number", None),
-    Percentage: ("number", None),
-    Timestamp: ("string", "date-time"),
-    Cursor: ("string", None),
-    PageSize: ("integer", None),
-}
-"""What our types of fields are in the document: type and format."""
-
-
 idempotency_key = {
     "in": "header",
     "name": "Idempotency-Key",
-    "description": "A repeat under the same key gets the first answer and acts no second time.",
+    "description": "A repeat with the same key changes nothing and gets the first answer.",
     "schema": {"type": "string", "pattern": f"^(?:{acceptable.pattern})$"},
 }
 
 
 class IdConverter(BaseConverter):
-    """The number of a row in an address: 1 to 18 digits, which PostgreSQL's bigint can hold."""
+    """An id in an address: 1 to 18 digits, which PostgreSQL's bigint can hold."""
 
     regex = "[0-9]{1,18}"
     part_isolating = True
@@ -80,17 +72,17 @@ class Problem(marshmallow.Schema):
 
 
 class Api(flask_smorest.Api):
-    """The OpenAPI document; leaves the answering of errors to voucherpool.http.problems."""
+    """The OpenAPI document; voucherpool.http.problems answers the errors."""
 
     ERROR_SCHEMA = Problem
     DEFAULT_ERROR_RESPONSE_NAME = None
 
     def _register_error_handlers(self) -> None:
-        """Register none: flask-smorest's own would answer in another shape."""
+        """Register none: flask-smorest's own have another shape."""
 
     @requires(public)
     def _openapi_json(self) -> Response:
-        """Serve the OpenAPI document; caches keep it, and ask each time whether it is the same."""
+        """Serve the OpenAPI document with an ETag; caches must revalidate it."""
         response = Response(self._document, mimetype="application/json")
         response.cache_control.no_cache = True
         response.set_etag(self._etag)
@@ -106,29 +98,27 @@ class Api(flask_smorest.Api):
         return hashlib.sha256(self._document).hexdigest()
 
     @requires(public)
-    def _openapi_swagger_ui(self) -> str:
-        """Serve the page that shows the document and tries it out."""
+    def _openapi_swagger_ui(self) -> Response:
+        """Serve Swagger UI, and allow its own scripts."""
         page: str = super()._openapi_swagger_ui()
-        return page
+        policy = {"Content-Security-Policy": headers.policy_of_page(page)}
+        return Response(page, headers=policy, mimetype="text/html")
 
 
 class Blueprint(flask_smorest.Blueprint):
-    """A group of routes that say who may call them and how they refuse."""
+    """A group of routes that name their scopes and document their refusals."""
 
     ARGUMENTS_PARSER = Parser()
 
     def public(self, view: View) -> View:
-        """Let everybody in."""
+        """Let everybody call the view."""
         documented: View = requires(public)(self.doc(security=[])(view))
         return documented
 
     def guarded(
         self, scope: str, *refusals: type[errors.VoucherPoolError]
     ) -> Callable[[View], View]:
-        """Let only API keys with the scope in, and document the refusals besides the usual ones.
-
-        What lost a race, or what the database undid, is tried again.
-        """
+        """Require the scope, retry lost races, and document the refusals besides the usual ones."""
 
         def decorate(view: View) -> View:
             writes = getattr(view, "takes_idempotency_key", False)
@@ -138,8 +128,7 @@ class Blueprint(flask_smorest.Blueprint):
                 responses=_responses(*always_possible, *repeats, *refusals),
                 **({"parameters": [idempotency_key]} if writes else {}),
             )
-            again: Any = retrying(view)
-            guarded: View = requires(scope)(document(again))
+            guarded: View = requires(scope)(document(retrying(view)))
             return guarded
 
         return decorate
@@ -153,10 +142,10 @@ refusal_headers = {
         (HTTPStatus.SERVICE_UNAVAILABLE, "Retry-After", {"type": "integer", "minimum": 0}),
     )
 }
-"""What comes with a refusal, by its status."""
+"""The headers of a refusal, by its status."""
 
 
-def _responses(*refusals: type[errors.VoucherPoolError]) -> dict[str, Any]:
+def _responses(*refusals: type[errors.VoucherPoolError]) -> dict[str, object]:
     responses: dict[str, Any] = {}
     for refusal in refusals:
         response = responses.setdefault(
@@ -187,7 +176,7 @@ def _responses(*refusals: type[errors.VoucherPoolError]) -> dict[str, Any]:
 
 
 def init_app(app: Flask) -> Api:
-    """Serve the document and its page; the page's assets come from this process alone."""
+    """Serve the document and its page, with the page's assets from this process."""
     app.config.update(
         API_TITLE="voucherpool",
         API_VERSION="1",
@@ -202,8 +191,8 @@ def init_app(app: Flask) -> Api:
     )
     app.url_map.converters["id"] = IdConverter
     api = Api(app)
-    for field, (kind, form) in kinds.items():
-        api.register_field(field, kind, form)
+    api.register_field(Amount, "number", None)
+    api.register_field(Cursor, "string", None)
     api.register_converter(
         IdConverter, lambda converter: {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
     )
@@ -219,7 +208,7 @@ def init_app(app: Flask) -> Api:
 
 
 def _swagger_ui_assets() -> Path:
-    # Found, not imported: the package's own blueprint is not needed.
+    # Do not import the package: its own blueprint is not needed.
     spec = importlib.util.find_spec("flask_swagger_ui")
     if spec is None or spec.origin is None:
         raise RuntimeError("flask-swagger-ui is not installed: run `make run` again")

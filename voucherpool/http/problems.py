@@ -4,7 +4,6 @@ import logging
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
 
 from flask import Flask, Response, g, make_response
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -20,7 +19,7 @@ media_type = "application/problem+json"
 
 
 def init_app(app: Flask) -> None:
-    """Answer every error of the app in one shape."""
+    """Answer every error of the app as problem+json."""
     app.register_error_handler(VoucherPoolError, _answer)
     app.register_error_handler(HTTPException, _answer_http)
     app.register_error_handler(DBAPIError, _answer_database)
@@ -57,7 +56,7 @@ def _problem(
     status: HTTPStatus,
     code: str,
     detail: str,
-    errors: Mapping[str, Any] | None,
+    errors: Mapping[str, object] | None,
     headers: Mapping[str, str],
 ) -> Response:
     metrics.refused(code)

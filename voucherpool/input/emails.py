@@ -1,11 +1,11 @@
-"""The form in which e-mails are compared."""
+"""The normal form of e-mails."""
 
 import unicodedata
 
 
 def email_key(email: str) -> str:
-    """Return the form in which an e-mail is found: trimmed, in lower case, in Unicode's NFC.
+    """Return the form in which e-mails are compared: trimmed, lower case, Unicode's NFC.
 
-    Not casefold(), which would make one customer of straße@… and strasse@….
+    casefold() would make straße@… and strasse@… one customer.
     """
     return unicodedata.normalize("NFC", email.strip().lower())

@@ -4,13 +4,17 @@ import base64
 import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import iso4217
 from marshmallow import Schema, ValidationError, fields, validate
 
 from voucherpool.input import formats
 
+Field = fields.Field[Any]
+Value = TypeVar("Value")
+
+has_characters = "Must have {min} to {max} characters."
 largest_amount = 10**12
 largest_page = 500
 currency_decimals = {
@@ -22,28 +26,37 @@ currency_decimals = {
 
 
 class Answer(Schema):
-    """What a route answers: all of its fields are always there."""
+    """An answer, in which all fields are always present."""
 
-    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
-        """Say of a field that it is always there."""
+    def on_bind_field(self, field_name: str, field_obj: Field) -> None:
+        """Mark the field as required."""
         field_obj.required = True
 
 
-class Text(fields.String):
-    """A line of text of 1 to `longest` characters, trimmed."""
+class StopsAtFirst(fields.Field[Value]):
+    """A field that names one reason, so a costly check never sees what a cheap one refused."""
 
-    def __init__(self, *, longest: int, **options: Any) -> None:
-        self.longest = longest
-        metadata = {"minLength": 1, "maxLength": longest, "pattern": formats.line.pattern}
-        super().__init__(metadata=metadata | options.pop("metadata", {}), **options)
+    def _validate(self, value: Value) -> None:
+        for check in self.validators:
+            check(value)
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        text: str = super()._deserialize(value, *args, **kwargs)
-        if len(text) > self.longest or not text.strip():
-            raise ValidationError(f"Must have 1 to {self.longest} characters.")
-        if not formats.line.fullmatch(text):
-            raise ValidationError("Must not contain control characters.")
-        return text.strip()
+
+class Text(StopsAtFirst[str], fields.String):
+    """A line of text of 1 to `longest` characters, trimmed after the checks."""
+
+    longest = 200
+    form = formats.line
+    expected = "one line of text without control characters"
+
+    def __init__(self, *, longest: int | None = None, **options: Any) -> None:
+        length = validate.Length(1, longest or self.longest, error=has_characters)
+        form = validate.Regexp(self.form, error=f"Must be {self.expected}.")
+        super().__init__(validate=(length, form), **options)
+
+    def deserialize(self, value: object, *args: Any, **kwargs: Any) -> Any:
+        """Return the text without the blanks around it."""
+        text = super().deserialize(value, *args, **kwargs)
+        return text.strip() if isinstance(text, str) else text
 
 
 class Email(Text):
@@ -52,74 +65,51 @@ class Email(Text):
     Letters may be of any script (RFC 6531), so that its format is not `email`.
     """
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(longest=254, metadata={"pattern": formats.mailbox.pattern}, **options)
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        email = super()._deserialize(value, *args, **kwargs)
-        if not formats.mailbox.fullmatch(email):
-            raise ValidationError("Must be an e-mail address, such as ana@example.org.")
-        return email
+    longest = 254
+    form = formats.mailbox
+    expected = "an e-mail address, such as ana@example.org"
 
 
-class Percentage(fields.Field[Decimal]):
-    """A JSON number above 0 and up to 100 with at most 2 decimals, kept as a decimal."""
+class Amount(StopsAtFirst[Decimal]):
+    """A JSON number that stands for money, from 0 or above it, kept as a decimal."""
 
-    def __init__(self, **options: Any) -> None:
-        metadata = {"exclusiveMinimum": 0, "maximum": 100, "multipleOf": 0.01}
-        super().__init__(metadata=metadata, **options)
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Decimal:
-        number = decimal_of(value)
-        if not 0 < number <= 100:
-            raise ValidationError("Must be above 0 and at most 100.")
-        return with_decimals(number, 2)
-
-    def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> float | int:
-        return json_number(value)
-
-
-class Amount(fields.Field[Decimal]):
-    """A JSON number that stands for money, from 0 or above it, with at most 4 decimals."""
+    most = largest_amount
+    decimals = 4
 
     def __init__(self, *, above_zero: bool = False, **options: Any) -> None:
-        self.above_zero = above_zero
-        least = "exclusiveMinimum" if above_zero else "minimum"
-        metadata = {least: 0, "maximum": largest_amount, "multipleOf": 0.0001}
-        super().__init__(metadata=metadata | options.pop("metadata", {}), **options)
+        checks = (
+            validate.Range(Decimal(0), Decimal(self.most), min_inclusive=not above_zero),
+            lambda number: with_decimals(number, self.decimals),
+        )
+        # apispec reads limits from Range, but not that one is excluded.
+        least = {"exclusiveMinimum": 0} if above_zero else {}
+        metadata = least | {"multipleOf": 10**-self.decimals} | options.pop("metadata", {})
+        super().__init__(validate=checks, metadata=metadata, **options)
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Decimal:
-        number = decimal_of(value)
-        if not 0 <= number <= largest_amount or (self.above_zero and not number):
-            above = "above 0" if self.above_zero else "0 or more"
-            raise ValidationError(f"Must be {above} and at most {largest_amount}.")
-        return with_decimals(number, 4)
+    def _deserialize(self, value: object, *_: object, **__: object) -> Decimal:
+        return decimal_of(value)
 
-    def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> float | int | None:
+    def _serialize(self, value: Decimal | None, *_: object, **__: object) -> float | int | None:
         return None if value is None else json_number(value)
 
 
-class Currency(Text):
-    """A currency's code by ISO 4217, of those that have a minor unit."""
+class Percentage(Amount):
+    """A JSON number above 0 and up to 100 with at most 2 decimals, kept as a decimal."""
+
+    most = 100
+    decimals = 2
 
     def __init__(self, **options: Any) -> None:
-        known = [*sorted(currency_decimals), *([None] if options.get("allow_none") else [])]
-        super().__init__(longest=3, metadata={"enum": known}, **options)
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        code = super()._deserialize(value, *args, **kwargs)
-        if code not in currency_decimals:
-            raise ValidationError("Must be a currency of ISO 4217, such as EUR.")
-        return code
+        super().__init__(above_zero=True, **options)
 
 
-class Timestamp(fields.Field[datetime]):
-    """A moment from 2000 to 2199 as RFC 3339 writes it, with its offset; answered in UTC."""
+class Timestamp(fields.DateTime):
+    """A moment from 2000 to 2199 in RFC 3339 with an offset; answered in UTC."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(metadata={"pattern": formats.rfc3339.pattern}, **options)
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> datetime:
+    def _deserialize(self, value: object, *_: object, **__: object) -> datetime:
         if not (isinstance(value, str) and formats.rfc3339.fullmatch(value)):
             raise ValidationError(
                 "Must be a date and time from 2000 to 2199 with an offset, "
@@ -130,7 +120,7 @@ class Timestamp(fields.Field[datetime]):
         except ValueError as error:
             raise ValidationError("Must be a date and time that exist.") from error
 
-    def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> str | None:
+    def _serialize(self, value: datetime | None, *_: object, **__: object) -> str | None:
         return None if value is None else rfc3339_utc(value)
 
 
@@ -140,7 +130,7 @@ class Day(fields.Date):
     def __init__(self, **options: Any) -> None:
         super().__init__(metadata={"pattern": formats.day.pattern}, **options)
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> date:
+    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> date:
         if not (isinstance(value, str) and formats.day.fullmatch(value)):
             raise ValidationError("Must be a day from 2000 to 2199, such as 2026-11-22.")
         return super()._deserialize(value, *args, **kwargs)
@@ -149,23 +139,10 @@ class Day(fields.Date):
 class Flag(fields.Boolean):
     """true or false, and nothing that resembles them."""
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
+    def _deserialize(self, value: object, *_: object, **__: object) -> bool:
         if not isinstance(value, bool):
             raise ValidationError("Must be true or false.")
         return value
-
-
-class PageSize(fields.Field[int]):
-    """How many items a page may have: 1 to 500, also when it comes as text in a query."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(metadata={"minimum": 1, "maximum": largest_page}, **options)
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
-        size = whole_number(value if isinstance(value, str) else str(value))
-        if not 1 <= size <= largest_page:
-            raise ValidationError(f"Must be 1 to {largest_page}.")
-        return size
 
 
 class Count(fields.Integer):
@@ -174,46 +151,63 @@ class Count(fields.Integer):
     def __init__(self, *, most: int, least: int = 1, **options: Any) -> None:
         super().__init__(validate=validate.Range(least, most), **options)
 
-    def _validated(self, value: Any) -> int:
+    def _validated(self, value: object) -> int:
         number = decimal_of(value)
         if number != round(number):
             raise ValidationError("Must be a whole number.")
         return int(number)
 
 
-class Number(fields.Field[int]):
-    """A whole number from 1, in digits; a part of a cursor."""
+class Digits(fields.Integer):
+    """A whole number in 1 to 18 ASCII digits, as a query or a cursor holds it."""
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
-        return whole_number(value)
+    def _validated(self, value: object) -> int:
+        if not re.fullmatch("[0-9]{1,18}", str(value)):  # what PostgreSQL's bigint can hold
+            raise ValidationError("Must be a whole number.")
+        return int(str(value))
 
 
-class Cursor(fields.Field[tuple[Any, ...]]):
-    """Where the page before ended: opaque to clients, and silent about codes."""
+class Cursor(fields.Field[tuple[object, ...]]):
+    """The end of the previous page: opaque to clients, and without codes."""
 
-    def __init__(self, *parts: fields.Field[Any], **options: Any) -> None:
+    def __init__(self, *parts: Field, **options: Any) -> None:
         self.parts = parts
         super().__init__(metadata={"pattern": formats.base64url.pattern}, **options)
 
-    def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> str | None:
+    def _serialize(self, value: tuple[object, ...] | None, *_: object, **__: object) -> str | None:
         if value is None:
             return None
         pairs = zip(self.parts, value, strict=True)
         text = "~".join(str(part._serialize(item, None, None)) for part, item in pairs)
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+    def _deserialize(self, value: object, *_: object, **__: object) -> tuple[object, ...]:
         try:
-            if not formats.base64url.fullmatch(value):
+            if not (isinstance(value, str) and formats.base64url.fullmatch(value)):
                 raise ValueError
             texts = base64.urlsafe_b64decode(value + "==").decode().split("~")
             pairs = zip(self.parts, texts, strict=True)
             return tuple(part.deserialize(text) for part, text in pairs)
-        except (ValueError, TypeError, ValidationError) as error:
-            raise ValidationError("Must be a cursor that came with the page before.") from error
+        except (ValueError, ValidationError) as error:
+            raise ValidationError("Must be the cursor of the previous page.") from error
 
 
-def decimal_of(value: Any) -> Decimal:
+class PageRequest(Schema):
+    """The page of a list to return; a list in another order than by id has its own cursor."""
+
+    limit = Digits(validate=validate.Range(1, largest_page), load_default=100)
+    cursor = Cursor(Digits())
+
+
+def page_of(item: type[Schema], name: str, *place: Field) -> Schema:
+    """Return the schema of a page of items; `place` are the parts of its cursor, or an id."""
+    cursor = Cursor(*(place or (Digits(),)), allow_none=True)
+    return Answer.from_dict(
+        {"items": fields.List(fields.Nested(item)), "next": cursor}, name=name
+    )()
+
+
+def decimal_of(value: object) -> Decimal:
     """Return the number of a JSON number.
 
     Raises ValidationError for anything else, true and false included.
@@ -228,13 +222,6 @@ def with_decimals(number: Decimal, most: int) -> Decimal:
     if number != round(number, most):
         raise ValidationError(f"Must have at most {most} decimals.")
     return number
-
-
-def whole_number(digits: str) -> int:
-    """Return the number of 1 to 18 ASCII digits, which PostgreSQL's bigint can hold."""
-    if not re.fullmatch("[0-9]{1,18}", digits):
-        raise ValidationError("Must be a whole number.")
-    return int(digits)
 
 
 def json_number(number: Decimal) -> float | int:

@@ -1,6 +1,6 @@
-"""What texts must look like; checked by the fields and published in the OpenAPI document.
+"""Patterns for texts, checked by the fields and published in the OpenAPI document.
 
-Its readers speak ECMA 262, so the patterns are anchored and spell out what Python abbreviates.
+OpenAPI uses ECMA 262, so they are anchored and avoid abbreviations that only Python has.
 """
 
 import re

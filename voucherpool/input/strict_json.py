@@ -1,4 +1,4 @@
-"""JSON that every parser reads alike (I-JSON, RFC 7493) and that PostgreSQL can store."""
+"""Accepts only JSON that all parsers read the same way (I-JSON, RFC 7493) and PostgreSQL stores."""
 
 import json
 import re
@@ -18,22 +18,19 @@ unstorable = re.compile(r"[\x00\ud800-\udfff]")
 
 
 class Refused(NamedTuple):
-    """Stands in the parsed value where the text held something that cannot be accepted."""
+    """Marks the place of an unacceptable part in the parsed value."""
 
     reason: str
 
 
 def parse(body: bytes) -> Any:
-    """Return the value of a JSON text in UTF-8, its fractions as decimals.
-
-    Raises MalformedJson, which names the field where there is one to name.
-    """
+    """Return the value of a JSON text in UTF-8, fractions as decimals. Raises MalformedJson."""
     if sum(map(body.count, (b",", b"[", b"{"))) > most_values:
         raise MalformedJson(f"The body holds more than {most_values} values.")
     try:
         value = _decoder.decode(body.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise MalformedJson(f"The body is not UTF-8: see byte {error.start}.") from error
+        raise MalformedJson(f"The body is not UTF-8 at byte {error.start}.") from error
     except json.JSONDecodeError as error:
         raise MalformedJson(f"The body is not JSON: {error}.") from error
     except RecursionError as error:
@@ -42,8 +39,8 @@ def parse(body: bytes) -> Any:
     return value
 
 
-def _check(value: Any, field: str = "body", depth: int = 0) -> None:
-    """Raise MalformedJson, which names the outermost field, if a value cannot be accepted."""
+def _check(value: object, field: str = "body", depth: int = 0) -> None:
+    """Raise MalformedJson with the outermost field's name if a value is not acceptable."""
     if isinstance(value, str):
         if unstorable.search(value):
             _refuse(field, "Must not contain NUL or a lone surrogate.")
@@ -59,20 +56,22 @@ def _check(value: Any, field: str = "body", depth: int = 0) -> None:
 
 
 def _refuse(field: str, reason: str) -> NoReturn:
-    raise MalformedJson("The body holds a value that cannot be accepted.", {field: [reason]})
+    raise MalformedJson(
+        "The body has a value that is not accepted; `errors` names its field.", {field: [reason]}
+    )
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | Refused:
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object] | Refused:
     if len(pairs) > widest:
         return Refused(f"Must not have more than {widest} names.")
-    fields: dict[str, Any] = {}
+    fields: dict[str, object] = {}
     for name, value in pairs:
         fields[name] = Refused("Must not be given more than once.") if name in fields else value
     return fields
 
 
-def _number(convert: Callable[[str], Any]) -> Callable[[str], Any]:
-    def parse_number(text: str) -> Any:
+def _number(convert: Callable[[str], object]) -> Callable[[str], object]:
+    def parse_number(text: str) -> object:
         return convert(text) if len(text) <= longest_number else Refused(too_long)
 
     too_long = f"Must be a number of at most {longest_number} digits."
@@ -80,7 +79,7 @@ def _number(convert: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 def _decimal(text: str) -> Decimal | Refused:
-    # Beyond the range of a double, other parsers read infinity or nothing.
+    # Other parsers read a number beyond the range of a double as infinity or 0.
     try:
         number = Decimal(text)
     except InvalidOperation:

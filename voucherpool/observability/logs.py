@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, with the request's id, and without codes, e-mails and API keys."""
+"""Logs: one JSON object per line with the request's id; no codes, e-mails or API keys."""
 
 import json
 import logging
@@ -16,15 +16,15 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 Raised = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 longest_message = 2000
-# The first look-behind lets a match begin only where a word does; without it each letter of a long
-# word without an @ would be the start of one more search through the rest.
-personal = re.compile(
+# The first look-behind starts a match only at the start of a word. Without it, a long word without
+# an @ would be searched once from each of its letters.
+redaction = re.compile(
     r"(?<![^\s\"'=<>?&(])[^\s\"'=<>?&(]+(?:@|%40)[^\s\"'&>),]+|(?<=\?)\S+|\bvp_\w+"
 )
 
 
 class Formatter(JsonFormatter):
-    """Writes a record without what a message or an exception may quote of a request."""
+    """Formats a record as JSON, without data of the request in message or exception."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -38,14 +38,14 @@ class Formatter(JsonFormatter):
     ) -> None:
         """Add the request's id."""
         super().add_fields(log_data, record, message_dict)
-        log_data["message"] = without_personal(log_data["message"])
+        log_data["message"] = redacted(log_data["message"])
         if name := request_id.get():
             log_data["request_id"] = name
 
     def formatException(self, raised: Raised) -> str:  # noqa: N802 (named so by logging)
-        """Return where each exception was raised and its type, the first one first, no messages.
+        """Return each exception's stack and type, the first cause first.
 
-        PostgreSQL's messages, among others, quote the statement and its values.
+        Leave the messages out: PostgreSQL's, among others, quote the statement's values.
         """
         parts: list[str] = []
         error = raised[1]
@@ -60,25 +60,25 @@ class Formatter(JsonFormatter):
         return "\n\n".join(reversed(parts))
 
 
-def access_line(message: str, **fields: Any) -> str:
-    """Return the line of one request, like the Formatter writes it; nothing in it is foreign."""
+def access_line(message: str, **fields: object) -> str:
+    """Return the log line of one request in the Formatter's shape, from values safe to log."""
     moment = datetime.now(UTC).isoformat()
     named = {"level": "INFO", "logger": "voucherpool.access", "message": message}
     return json.dumps({**named, **fields, "time": moment})
 
 
-def without_personal(message: str) -> str:
-    """Return a message, or its first 2000 characters, without e-mails, queries and API keys."""
+def redacted(message: str) -> str:
+    """Return the message's first 2000 characters without e-mails, queries and API keys."""
     if len(message) > longest_message:
-        # What stands at the cut may be half of an e-mail: with an @ it is left out like a whole.
+        # The cut may halve an e-mail: with an @ the half is redacted too.
         message = f"{message[:longest_message]}@…"
-    return personal.sub("…", message)
+    return redaction.sub("…", message)
 
 
-def settings() -> dict[str, Any]:
+def settings() -> dict[str, object]:
     """Return the configuration for logging.config.dictConfig: everything to standard error.
 
-    Nothing is looked up for a record that no line shows
+    Skip collecting caller, thread and process details; the formatter never prints them
     (https://docs.python.org/3/howto/logging.html#optimization).
     """
     logging._srcfile = None
@@ -94,7 +94,7 @@ def settings() -> dict[str, Any]:
         "root": {"level": "INFO", "handlers": ["stderr"]},
         "loggers": {
             "gunicorn.error": {"handlers": [], "propagate": True},
-            # Formatted already, for one line is written for each request.
+            # Already formatted, to save time in each request.
             "voucherpool.access": {"handlers": ["access"], "propagate": False},
             "alembic": {"level": "WARNING"},
         },

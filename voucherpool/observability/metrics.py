@@ -1,6 +1,6 @@
-"""What is counted for Prometheus; voucherpool.http.request_metrics shows it.
+"""The metrics for Prometheus; voucherpool.http.request_metrics serves them.
 
-Under gunicorn the processes share the counts through files in PROMETHEUS_MULTIPROC_DIR
+Under gunicorn the processes share them through files in PROMETHEUS_MULTIPROC_DIR
 (https://prometheus.github.io/client_python/multiprocess/).
 """
 
@@ -11,21 +11,21 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 requests = Histogram(
     "voucherpool_request_seconds",
-    "Requests by method, route and status, and how long their answers took.",
+    "Seconds to answer requests, by method, route and status.",
     ["method", "route", "status"],
     buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 issued = Counter("voucherpool_vouchers_issued", "Vouchers issued by requests.")
 redeemed = Counter("voucherpool_redemptions", "Redemptions acknowledged.")
 refusals = Counter("voucherpool_refusals", "Requests refused, by the code of the error.", ["code"])
-connections_in_use = Gauge(
-    "voucherpool_pool_connections_in_use",
-    "Connections to PostgreSQL that requests hold.",
+in_progress = Gauge(
+    "voucherpool_requests_in_progress",
+    "Requests being answered.",
     multiprocess_mode="livesum",
 )
-connections = Gauge(
-    "voucherpool_pool_connections",
-    "Connections to PostgreSQL that requests may hold.",
+threads = Gauge(
+    "voucherpool_threads",
+    "Threads that can answer requests.",
     multiprocess_mode="livesum",
 )
 
@@ -36,7 +36,7 @@ def refused(code: str) -> None:
 
 
 def registry() -> CollectorRegistry:
-    """Return what to show: the sum over all processes where there are several."""
+    """Return the metrics of this process, or under gunicorn the sum of all processes."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return REGISTRY
     together = CollectorRegistry()

@@ -1,1 +1,1 @@
-"""Special offers: each has a name and one current discount."""
+"""Special offers, each with a name and one current discount."""

@@ -1,4 +1,4 @@
-"""Counts the vouchers of an offer that are issued and claimed, by day."""
+"""Counts an offer's issued and claimed vouchers by day."""
 
 from sqlalchemy import BigInteger, Date, bindparam, cast, func
 from sqlalchemy.dialects.postgresql import insert
@@ -10,7 +10,7 @@ slots = 16
 
 
 def count(offer_id: int, *, issued: int = 0, claimed: int = 0) -> None:
-    """Add to the counts of the offer and of today: the writer's last lock before its commit."""
+    """Add to the offer's counts of today; call it last, because it locks a shared row."""
     db.session.execute(add, {"offer_id": offer_id, "issued": issued, "claimed": claimed})
 
 

@@ -25,9 +25,9 @@ from voucherpool.database.model import Model
 class Offer(Model):
     """A special offer.
 
-    `discount` is a percentage with at most 2 decimals, or an amount in `currency`, as
-    `discount_type` says. `currency_decimals` is the currency's minor unit (ISO 4217), 2 without a
-    currency. It gives its discount from `starts_at` until before `ends_at`.
+    `discount` is a percentage with at most 2 decimals or an amount in `currency`, depending on
+    `discount_type`. `currency_decimals` is the currency's minor unit (ISO 4217), 2 without a
+    currency. The offer is active from `starts_at` until before `ends_at`.
     """
 
     __tablename__ = "offers"
@@ -43,7 +43,7 @@ class Offer(Model):
             "discount > 0 AND (discount <= 100 OR discount_type = 'fixed_amount')",
             name="discount_range",
         ),
-        # Not a numeric with a scale, which would round what it should refuse.
+        # A numeric with a scale would round instead of refusing.
         CheckConstraint(
             "discount = round(discount, CASE discount_type"
             " WHEN 'percentage' THEN 2 ELSE currency_decimals::integer END)",
@@ -53,7 +53,7 @@ class Offer(Model):
         CheckConstraint("max_discount_amount > 0", name="max_discount_amount"),
         CheckConstraint("starts_at < ends_at", name="window"),
         CheckConstraint("max_redemptions_per_customer > 0", name="max_redemptions_per_customer"),
-        # Tells whether any offer has a limit.
+        # Finds out whether any offer has a limit.
         Index(
             "offers_limited_idx",
             "id",
@@ -77,7 +77,7 @@ class Offer(Model):
 
     @classmethod
     def is_active(cls) -> ColumnElement[bool]:
-        """Return the condition under which the offer is in its window now."""
+        """Return the condition that the offer is active now."""
         return and_(
             or_(cls.starts_at.is_(None), cls.starts_at <= func.now()),
             or_(cls.ends_at.is_(None), cls.ends_at > func.now()),
@@ -85,9 +85,9 @@ class Offer(Model):
 
     @classmethod
     def takes_order_of(cls, amount: ColumnElement[Decimal | None]) -> ColumnElement[bool]:
-        """Return the condition under which an order of the amount is large enough.
+        """Return the condition that an order of this amount is large enough.
 
-        An order of an unknown amount is so only where the offer asks for none.
+        A NULL amount is large enough only if the offer has no minimum.
         """
         return or_(
             cls.min_order_amount.is_(None),
@@ -98,8 +98,9 @@ class Offer(Model):
     def discount_amount(
         cls, discount: ColumnElement[Decimal], order_amount: ColumnElement[Decimal | None]
     ) -> ColumnElement[Decimal | None]:
-        """Return what comes off an order: rounded half up to the minor unit, capped, and never
-        more than the order; NULL for an order of an unknown amount.
+        """Return the amount to take off an order, NULL if the order's amount is NULL.
+
+        It is rounded half up to the minor unit, capped, and never more than the order.
         """
         of_kind = case(
             (cls.discount_type == "percentage", order_amount * discount / 100), else_=discount
@@ -112,10 +113,9 @@ class Offer(Model):
 
 
 class OfferCounts(Model):
-    """How many vouchers of an offer were issued and claimed on a day in UTC.
+    """An offer's vouchers issued and claimed on a day in UTC: the sum over all `slot`s.
 
-    The rows of an offer and day add up. There are several, one for each `slot`, so that writers at
-    the same moment rarely wait for each other.
+    Several slots let concurrent writers rarely wait for each other.
     """
 
     __tablename__ = "offer_counts"

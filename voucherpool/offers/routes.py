@@ -1,11 +1,12 @@
 """The offers' routes."""
 
-from typing import Any
-
+from voucherpool.database.paging import Page
 from voucherpool.errors import OfferExists, OfferNotFound
 from voucherpool.http.idempotency import write
-from voucherpool.http.openapi import Blueprint
+from voucherpool.http.openapi import Blueprint, Fields
+from voucherpool.input.fields import PageRequest
 from voucherpool.offers import schemas, service
+from voucherpool.offers.models import Offer
 
 blueprint = Blueprint("offers", __name__, url_prefix="/offers")
 
@@ -15,24 +16,24 @@ blueprint = Blueprint("offers", __name__, url_prefix="/offers")
 @blueprint.arguments(schemas.NewOffer())
 @write
 @blueprint.response(201, schemas.Offer())
-def create_offer(body: dict[str, Any]) -> Any:
-    """Make an offer."""
+def create_offer(body: Fields) -> Offer:
+    """Create an offer."""
     return service.create(**body)
 
 
 @blueprint.get("")
 @blueprint.guarded("read")
-@blueprint.arguments(schemas.ListRequest(), location="query")
-@blueprint.response(200, schemas.Offers())
-def list_offers(query: dict[str, Any]) -> Any:
-    """List the offers in the order in which they were made."""
+@blueprint.arguments(PageRequest(), location="query")
+@blueprint.response(200, schemas.offers_page)
+def list_offers(query: Fields) -> Page:
+    """List the offers, the oldest first."""
     return service.list_offers(query["limit"], query.get("cursor"))
 
 
 @blueprint.get("/<id:offer_id>")
 @blueprint.guarded("read", OfferNotFound)
 @blueprint.response(200, schemas.Offer())
-def read_offer(offer_id: int) -> Any:
+def read_offer(offer_id: int) -> Offer:
     """Read an offer."""
     return service.read(offer_id)
 
@@ -42,6 +43,6 @@ def read_offer(offer_id: int) -> Any:
 @blueprint.arguments(schemas.OfferChanges(), required=False)
 @write
 @blueprint.response(200, schemas.Offer())
-def change_offer(body: dict[str, Any], offer_id: int) -> Any:
-    """Change some terms of an offer; its vouchers follow, but for frozen discounts."""
+def change_offer(body: Fields, offer_id: int) -> Offer:
+    """Change terms of an offer; this affects its vouchers, except frozen discounts."""
     return service.change(offer_id, **body)

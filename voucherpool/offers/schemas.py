@@ -1,4 +1,4 @@
-"""What may be said of an offer."""
+"""The offers' requests and answers."""
 
 from marshmallow import Schema, fields, validate
 
@@ -6,29 +6,28 @@ from voucherpool.input.fields import (
     Amount,
     Answer,
     Count,
-    Currency,
-    Cursor,
-    Number,
-    PageSize,
     Percentage,
     Text,
     Timestamp,
+    currency_decimals,
+    page_of,
 )
 
 discount_types = ("percentage", "fixed_amount")
+no_currency = "Must be a currency of ISO 4217, such as EUR."
 
 
 class OfferSeed(Schema):
     """An offer in a seed file."""
 
-    name = Text(longest=200, required=True)
+    name = Text(required=True)
     discount = Percentage(required=True)
 
 
 class OfferChanges(Schema):
-    """Terms of an offer that may change; null takes a limit away."""
+    """Terms of an offer to change; null removes a limit."""
 
-    name = Text(longest=200)
+    name = Text()
     discount = Amount(above_zero=True)
     min_order_amount = Amount(above_zero=True, allow_none=True)
     max_discount_amount = Amount(above_zero=True, allow_none=True)
@@ -38,14 +37,16 @@ class OfferChanges(Schema):
 
 
 class NewOffer(OfferChanges):
-    """An offer to make; its kind of discount and its currency stay for ever."""
+    """An offer to create; its discount_type and currency can never change."""
 
-    name = Text(longest=200, required=True)
+    name = Text(required=True)
     discount = Amount(above_zero=True, required=True)
     discount_type = fields.String(
         validate=validate.OneOf(discount_types), load_default="percentage"
     )
-    currency = Currency(allow_none=True)
+    currency = fields.String(
+        validate=validate.OneOf(sorted(currency_decimals), error=no_currency), allow_none=True
+    )
 
 
 class Offer(Answer):
@@ -65,15 +66,4 @@ class Offer(Answer):
     updated_at = Timestamp()
 
 
-class ListRequest(Schema):
-    """Which page of the offers to list."""
-
-    limit = PageSize(load_default=100)
-    cursor = Cursor(Number())
-
-
-class Offers(Answer):
-    """A page of offers."""
-
-    items = fields.List(fields.Nested(Offer))
-    next = Cursor(Number(), allow_none=True)
+offers_page = page_of(Offer, "Offers")

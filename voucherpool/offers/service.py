@@ -1,4 +1,4 @@
-"""What is done with offers."""
+"""Creates, reads and changes offers."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -16,10 +16,7 @@ from voucherpool.offers.models import Offer
 
 
 def ensure(name: str, discount: Decimal) -> bool:
-    """Create the offer unless the name is known; return whether it was created.
-
-    A known offer keeps its discount.
-    """
+    """Create the offer if the name is new; return whether it was created."""
     created = db.session.execute(
         insert(Offer)
         .values(name=name, discount=discount)
@@ -30,27 +27,25 @@ def ensure(name: str, discount: Decimal) -> bool:
 
 
 def at_discount(name: str, discount: Decimal | None) -> Offer:
-    """Return the offer of the name with this discount, made if the name is new.
+    """Return the offer after setting its discount, created if the name is new.
 
-    Without a discount the offer must exist and stays as it is. One that has the discount already
-    is not locked: every issue of a popular offer would wait for the one before.
+    Without a discount the offer must exist and keeps its discount. An offer that already has the
+    discount is not locked, so that issuing for a popular offer does not queue.
 
-    Raises OfferNotPercentage, and InvalidInput when a new offer lacks its discount.
+    Raises OfferNotPercentage, and InvalidInput if a new offer has no discount.
     """
     offer = db.session.scalars(select(Offer).where(Offer.name == name)).one_or_none()
     if discount is None:
         if offer is None:
-            raise InvalidInput({"discount": ["An offer of a new name needs a discount."]})
+            raise InvalidInput({"discount": ["A new offer needs a discount."]})
         return offer
     if offer is None or offer.discount != discount or offer.discount_type != "percentage":
         wanted = insert(Offer).values(name=name, discount=discount)
-        # Not now() itself, which Citus does not take here; this is the column's default.
+        # The column's default, because Citus does not allow now() here.
         changed = {"discount": wanted.excluded.discount, "updated_at": wanted.excluded.updated_at}
         offer = db.session.scalars(
             wanted.on_conflict_do_update(
-                index_elements=[Offer.name],
-                set_=changed,
-                where=Offer.discount_type == "percentage",
+                index_elements=[Offer.name], set_=changed, where=Offer.discount_type == "percentage"
             )
             .returning(Offer)
             .execution_options(populate_existing=True)
@@ -61,9 +56,9 @@ def at_discount(name: str, discount: Decimal | None) -> Offer:
 
 
 def create(**terms: Any) -> Offer:
-    """Create an offer with the terms, which are named like its columns, and return it.
+    """Create an offer and return it; the terms are named like its columns.
 
-    Raises OfferExists, and InvalidInput for terms that do not go together.
+    Raises OfferExists, and InvalidInput if the terms contradict each other.
     """
     _check(terms)
     currency = terms.get("currency")
@@ -96,14 +91,14 @@ def id_of(name: str) -> int:
 
 
 def list_offers(limit: int, after: Position | None = None) -> Page:
-    """Return up to `limit` offers in the order in which they were made."""
+    """Return up to `limit` offers, the oldest first."""
     return paging.fetch(select(*Offer.__table__.columns), (Offer.id,), limit, after)
 
 
 def change(offer_id: int, **changes: Any) -> Offer:
-    """Change some terms of an offer and return it; its vouchers follow, but for frozen discounts.
+    """Change terms of an offer and return it; this affects its vouchers, except frozen discounts.
 
-    Raises OfferNotFound, OfferExists, and InvalidInput for terms that do not go together.
+    Raises OfferNotFound, OfferExists, and InvalidInput if the terms contradict each other.
     """
     offer = db.session.get(Offer, offer_id, with_for_update=True)
     if offer is None:

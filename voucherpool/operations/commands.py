@@ -7,7 +7,7 @@ import flask_migrate.cli  # type: ignore[import-not-found]
 from flask import current_app
 from flask.cli import with_appcontext
 
-from voucherpool.cli import Command, commands, in_long_transaction
+from voucherpool.cli import Command, in_long_transaction, root
 from voucherpool.config import checkout
 from voucherpool.database import durability, server_log
 from voucherpool.database.transactions import long_transaction, transaction
@@ -15,7 +15,7 @@ from voucherpool.operations import integrity, seeding
 from voucherpool.operations import worker as background
 
 
-@commands.command()
+@root.command()
 @click.option(
     "--directory",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -29,21 +29,21 @@ def seed(directory: Path) -> None:
     click.echo(f"Added {added.customers} customers and {added.offers} offers.")
 
 
-@commands.command()
+@root.command()
 def audit() -> None:
-    """Count the breaches of the rules in the database; exit code 1 if there are any."""
+    """Check every rule of the data; exit code 1 if a row breaks one."""
     with long_transaction():
         breaches = integrity.breaches()
     for rule, count in breaches.items():
         click.echo(f"{count}\t{rule}")
     if any(breaches.values()):
-        raise click.ClickException("The database breaks the rules named above.")
+        raise click.ClickException("Rows break the rules above whose count is not 0.")
 
 
 @flask_migrate.cli.db.command(cls=Command)
 @with_appcontext
 def check_settings() -> None:
-    """Name the settings of PostgreSQL with which its log shows codes and e-mails; exit code 1."""
+    """Name the PostgreSQL settings that put codes and e-mails into its log; exit code 1."""
     leaks = server_log.leaks()
     for leak in leaks:
         click.echo(leak)
@@ -52,14 +52,14 @@ def check_settings() -> None:
     click.echo("PostgreSQL's log shows no codes and no e-mails.")
 
 
-@commands.command()
+@root.command()
 def cleanup() -> None:
-    """Forget idempotency keys unused for 48 hours, old refused attempts and counts of misses."""
+    """Delete old idempotency keys (48 hours), refused attempts (90 days) and failed attempts."""
     keys, attempts, *_ = (in_long_transaction(forget) for forget in background.forgetting)
-    click.echo(f"Forgot {keys} idempotency keys and {attempts} refused attempts.")
+    click.echo(f"Deleted {keys} idempotency keys and {attempts} refused attempts.")
 
 
-@commands.command()
+@root.command()
 def worker() -> None:
     """Do all background work until SIGTERM or Ctrl-C; any number of workers may run."""
     durability.insist(current_app.config)

@@ -1,4 +1,4 @@
-"""Counts the rows that break a rule which no single constraint can hold."""
+"""Counts the rows that break a rule that no single constraint can enforce."""
 
 from sqlalchemy import select, text
 
@@ -25,7 +25,7 @@ there = """
         UNION ALL SELECT offer_id, used_up + expired FROM archived_totals
     ) AS voucher (offer_id, number) GROUP BY 1"""
 
-rules = {
+of_vouchers = {
     "a voucher's redemption_count is not its number of live redemptions": f"""
         SELECT count(*) FROM vouchers LEFT JOIN ({live}) AS live USING (code_key)
         WHERE redemption_count <> coalesce(uses, 0)""",
@@ -45,10 +45,21 @@ rules = {
         SELECT count(*) FROM redemptions JOIN vouchers USING (code_key)
         WHERE redemptions.customer_id <> vouchers.customer_id
         AND (reversed_at IS NULL OR claimed_at IS NULL)""",
-    "a claim's voucher is not of its offer or customer": """
-        SELECT count(*) FROM claims JOIN vouchers USING (code_key, claimed_at)
-        WHERE (claims.offer_id, claims.customer_id)
-            IS DISTINCT FROM (vouchers.offer_id, vouchers.customer_id)""",
+    # A voucher that was made after the claim is another one, under the code of one that was purged.
+    "a claim's voucher is not of its offer, customer or moment": """
+        SELECT count(*) FROM claims JOIN vouchers USING (code_key)
+        WHERE (vouchers.claimed_at = claims.claimed_at OR created_at <= claims.claimed_at)
+        AND (claims.offer_id, claims.customer_id, claims.claimed_at)
+            IS DISTINCT FROM (vouchers.offer_id, vouchers.customer_id, vouchers.claimed_at)""",
+    "a code has more than one voucher": """
+        SELECT count(*) - count(DISTINCT code_key) FROM vouchers""",
+    "a redemption is not where its voucher is": """
+        SELECT count(*) FROM redemptions LEFT JOIN vouchers USING (code_key)
+        WHERE vouchers.code_key IS NULL
+        OR redemptions.archived_at IS DISTINCT FROM vouchers.archived_at""",
+}
+
+of_counts = {
     "an offer's count of issued vouchers is not their number": f"""
         SELECT count(*) FROM ({issued}) AS counted FULL JOIN ({there}) AS there USING (offer_id)
         WHERE coalesce(counted, 0) <> coalesce(there, 0)""",
@@ -72,17 +83,20 @@ rules = {
         ) AS there
         LEFT JOIN customer_totals USING (customer_id, offer_id)
         WHERE uses > coalesce(redemption_count, 0)""",
-    "a code has more than one voucher": """
-        SELECT count(*) - count(DISTINCT code_key) FROM vouchers""",
-    "a redemption is not where its voucher is": """
-        SELECT count(*) FROM redemptions LEFT JOIN vouchers USING (code_key)
-        WHERE vouchers.code_key IS NULL
-        OR redemptions.archived_at IS DISTINCT FROM vouchers.archived_at""",
+    "the archive's totals of an offer and of its customers differ": """
+        SELECT count(*) FROM
+        (SELECT offer_id, sum(redeemed - reversed) AS live FROM archived_totals GROUP BY 1) AS offer
+        FULL JOIN
+        (SELECT offer_id, sum(redemption_count) AS live FROM customer_totals GROUP BY 1) AS customer
+        USING (offer_id)
+        WHERE coalesce(offer.live, 0) <> coalesce(customer.live, 0)""",
 }
+
+rules = {**of_vouchers, **of_counts}
 
 
 def breaches() -> dict[str, int]:
-    """Return how many rows of hot tables and archive break each rule, all seen at one moment."""
+    """Return how many rows, including the archive, break each rule; in one snapshot."""
     columns = (f"({query}) AS rule_{number}" for number, query in enumerate(rules.values()))
     counts = db.session.execute(including_archive(select(*map(text, columns)))).one()
     return dict(zip(rules, counts, strict=True))

@@ -21,7 +21,7 @@ class Added(NamedTuple):
 
 
 def plant(directory: Path) -> Added:
-    """Add what customers.json and offers.json name; what exists stays as it is.
+    """Add the customers of customers.json and the offers of offers.json that do not exist.
 
     Raises InvalidInput, MalformedJson and OSError.
     """

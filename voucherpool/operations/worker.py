@@ -1,7 +1,7 @@
 """All background work, in one process; any number of them may run.
 
-It is done in pieces: functions that do a little of one kind of work, each in transactions of its
-own, and tell whether there was any to do. A piece may be killed at any instant.
+A piece is a function that does a little of one kind of work in its own transaction and returns
+whether there was work. A kill at any instant does no harm.
 """
 
 import logging.config
@@ -13,6 +13,7 @@ from datetime import timedelta
 from functools import partial
 from itertools import chain
 from threading import Event
+from types import FrameType
 from typing import Any
 
 from voucherpool.archive import moving, partitions
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 idle_seconds = 1.0
 seconds_between_rounds = 24 * 60 * 60.0
 
+Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 Pieces = Mapping[str, Callable[[], bool]]
 
 
@@ -40,7 +42,7 @@ def add_chunk_to_batch() -> bool:
 
 
 class Round:
-    """A walk over all there is of something, which each process begins once a day."""
+    """A walk over all items of one kind, once a day in each process."""
 
     def __init__(self) -> None:
         self._left: Iterator[Any] = iter(())
@@ -48,9 +50,9 @@ class Round:
 
     @contextmanager
     def next(self, begin: Callable[[], Iterable[Any]]) -> Iterator[Any]:
-        """Give the next of what `begin` returned, or None until the next round.
+        """Give the next of the items that `begin` returned, or None until the next round.
 
-        What a database that cannot be used kept from being done is given again.
+        If the database is unavailable, the item is retried next.
         """
         if (item := next(self._left, None)) is None and time.monotonic() >= self._begins_at:
             with long_transaction():
@@ -66,14 +68,16 @@ class Round:
 
 to_forget, to_archive, to_purge = Round(), Round(), Round()
 forgetting = (
-    *(idempotency.purge, support.forget_old_attempts, throttle.forget_old_misses),
+    idempotency.forget_old_keys,
+    support.forget_old_refused_attempts,
+    throttle.forget_old_failed_attempts,
     erasure.end_holds_left,
 )
-"""What forgets the keys, attempts and misses that are too old; each returns how many."""
+"""Each deletes one kind of old rows and returns how many."""
 
 
 def forget_what_is_old() -> bool:
-    """Forget one kind of what `voucherpool cleanup` forgets."""
+    """Delete one kind of the rows that `voucherpool cleanup` deletes."""
     with to_forget.next(lambda: forgetting) as forget:
         if forget is None:
             return False
@@ -83,7 +87,7 @@ def forget_what_is_old() -> bool:
 
 
 def archive_a_batch(older_than: timedelta | None) -> bool:
-    """Archive some of the vouchers that are over for so long; None archives none."""
+    """Archive some vouchers that ended longer ago than this; None archives none."""
     if older_than is None:
         return False
     with to_archive.next(moving.blocks) as first:
@@ -95,7 +99,7 @@ def archive_a_batch(older_than: timedelta | None) -> bool:
 
 
 def purge_a_month(older_than: timedelta | None) -> bool:
-    """Purge a month of the archive that is so old; None purges none."""
+    """Purge one month of the archive that is older than this; None purges none."""
     if older_than is None:
         return False
     with to_purge.next(partial(partitions.months, older_than)) as month:
@@ -107,7 +111,7 @@ def purge_a_month(older_than: timedelta | None) -> bool:
 
 
 def pieces(archive_older_than: timedelta | None, purge_older_than: timedelta | None) -> Pieces:
-    """Return all pieces of work by their names."""
+    """Return all pieces of work by name."""
     return {
         "batches": add_chunk_to_batch,
         "forgetting": forget_what_is_old,
@@ -117,32 +121,34 @@ def pieces(archive_older_than: timedelta | None, purge_older_than: timedelta | N
 
 
 def run(pieces: Pieces) -> None:
-    """Do the pieces in turn until SIGTERM or SIGINT; the one that has begun is finished."""
+    """Do the pieces in turn until SIGTERM or SIGINT; finish the one that has begun."""
     logging.config.dictConfig(logs.settings())
     stopping = Event()
-    _on_stop_signals(lambda *_: stopping.set())
+    on_stop_signals(lambda *_: stopping.set())
     log.info("The worker begins.")
     while not stopping.is_set():
-        # Every piece gets its turn: much work of one kind does not keep the others waiting.
-        did_something = [_attempt(name, piece) for name, piece in pieces.items()]
+        # Every piece gets its turn, so much work of one kind does not hold up the others.
+        did_something = [attempt(name, piece) for name, piece in pieces.items()]
         if not any(did_something):
             stopping.wait(idle_seconds)
     log.info("The worker ends.")
 
 
-def _attempt(name: str, piece: Callable[[], bool]) -> bool:
+def attempt(name: str, piece: Callable[[], bool]) -> bool:
+    """Do a piece and tell whether there was work; an error is logged, and the others go on."""
     try:
         return piece()
     except unusable as error:
         cause = type(error.orig).__name__
         log.warning("The database cannot be used (%s); trying again.", cause)
-    except Exception:  # the other pieces must go on
+    except Exception:
         log.exception("%s failed.", name)
     finally:
         db.session.remove()
     return False
 
 
-def _on_stop_signals(action: Any) -> None:
+def on_stop_signals(action: Handler) -> None:
+    """Let SIGINT and SIGTERM do this."""
     signal.signal(signal.SIGINT, action)
     signal.signal(signal.SIGTERM, action)

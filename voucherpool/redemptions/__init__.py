@@ -1,1 +1,1 @@
-"""The ledger as its readers see it: listing redemptions, and giving them back."""
+"""Redemptions: listing them, and giving them back."""

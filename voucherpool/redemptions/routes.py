@@ -1,11 +1,12 @@
 """The redemptions' routes."""
 
 import uuid
-from typing import Any
 
+from voucherpool.database.model import AnyRow
+from voucherpool.database.paging import Page
 from voucherpool.errors import CustomerNotFound, RedemptionNotFound, VoucherArchived
 from voucherpool.http.idempotency import write
-from voucherpool.http.openapi import Blueprint
+from voucherpool.http.openapi import Blueprint, Fields
 from voucherpool.redemptions import schemas, service
 from voucherpool.vouchers.schemas import Redemption
 
@@ -15,8 +16,8 @@ blueprint = Blueprint("redemptions", __name__, url_prefix="/redemptions")
 @blueprint.get("")
 @blueprint.guarded("read", CustomerNotFound)
 @blueprint.arguments(schemas.RedemptionsRequest(), location="query")
-@blueprint.response(200, schemas.Redemptions())
-def list_redemptions(query: dict[str, Any]) -> Any:
+@blueprint.response(200, schemas.redemptions_page)
+def list_redemptions(query: Fields) -> Page:
     """List the redemptions of an order, of a customer, or of both, the oldest first."""
     return service.list_redemptions(after=query.pop("cursor", None), **query)
 
@@ -26,8 +27,8 @@ def list_redemptions(query: dict[str, Any]) -> Any:
 @blueprint.arguments(schemas.Nothing(), required=False)
 @write
 @blueprint.response(200, Redemption())
-def reverse(body: dict[str, Any], redemption_id: uuid.UUID) -> Any:
-    """Give a redemption back; one that was given back stays so."""
+def reverse(body: Fields, redemption_id: uuid.UUID) -> AnyRow:
+    """Give a redemption back; a repeat changes nothing."""
     return service.reverse(redemption_id)
 
 
@@ -36,6 +37,6 @@ def reverse(body: dict[str, Any], redemption_id: uuid.UUID) -> Any:
 @blueprint.arguments(schemas.OrderRequest())
 @write
 @blueprint.response(200, schemas.OrderRedemptions())
-def reverse_order(body: dict[str, Any]) -> Any:
+def reverse_order(body: Fields) -> dict[str, service.Redemptions]:
     """Give all redemptions of an order back."""
     return {"items": service.reverse_order(**body)}

@@ -1,8 +1,8 @@
-"""What the redemptions' routes take and answer."""
+"""The redemptions' requests and answers."""
 
 from marshmallow import Schema, fields
 
-from voucherpool.input.fields import Answer, Cursor, Email, PageSize, Text, Timestamp
+from voucherpool.input.fields import Answer, Cursor, Email, PageRequest, Text, Timestamp, page_of
 from voucherpool.vouchers.schemas import Redemption
 
 
@@ -10,19 +10,18 @@ class Nothing(Schema):
     """An empty body."""
 
 
-class RedemptionsRequest(Schema):
-    """Which redemptions to list, and which page of them."""
+class RedemptionsRequest(PageRequest):
+    """The redemptions to list, and the page."""
 
     email = Email()
-    order_ref = Text(longest=200)
-    limit = PageSize(load_default=100)
+    order_ref = Text()
     cursor = Cursor(Timestamp(), fields.UUID())
 
 
 class OrderRequest(Schema):
     """An order whose redemptions to give back."""
 
-    order_ref = Text(longest=200, required=True)
+    order_ref = Text(required=True)
 
 
 class OrderRedemptions(Answer):
@@ -31,7 +30,4 @@ class OrderRedemptions(Answer):
     items = fields.List(fields.Nested(Redemption))
 
 
-class Redemptions(OrderRedemptions):
-    """A page of the ledger."""
-
-    next = Cursor(Timestamp(), fields.UUID(), allow_none=True)
+redemptions_page = page_of(Redemption, "Redemptions", Timestamp(), fields.UUID())

@@ -2,25 +2,14 @@
 
 import uuid
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import (
-    Row,
-    Text,
-    Update,
-    Uuid,
-    bindparam,
-    func,
-    null,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Text, Update, Uuid, bindparam, func, null, or_, select, update
 
 from voucherpool.customers import service as customers
 from voucherpool.customers.models import Customer
 from voucherpool.database import paging
-from voucherpool.database.model import db
+from voucherpool.database.model import AnyRow, db
 from voucherpool.database.paging import Page, Position
 from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
@@ -28,7 +17,7 @@ from voucherpool.errors import InvalidInput, RedemptionNotFound, VoucherArchived
 from voucherpool.vouchers.ledger import redemptions
 from voucherpool.vouchers.models import Redemption, Voucher
 
-Redemptions = Sequence[Row[*tuple[Any, ...]]]
+Redemptions = Sequence[AnyRow]
 
 
 def list_redemptions(
@@ -37,9 +26,9 @@ def list_redemptions(
     order_ref: str | None = None,
     after: Position | None = None,
 ) -> Page:
-    """Return up to `limit` redemptions of the customer and of the order, the oldest first.
+    """Return up to `limit` redemptions of a customer, an order or both, the oldest first.
 
-    Raises CustomerNotFound, and InvalidInput when neither is named.
+    Raises CustomerNotFound, and InvalidInput if neither is given.
     """
     if email is None and order_ref is None:
         raise InvalidInput({"email": ["Give an email, an order_ref, or both."]})
@@ -51,8 +40,8 @@ def list_redemptions(
     return paging.fetch(statement, (Redemption.redeemed_at, Redemption.id), limit, after)
 
 
-def reverse(redemption_id: uuid.UUID) -> Row[*tuple[Any, ...]]:
-    """Give a redemption back and return it; one that was given back stays so.
+def reverse(redemption_id: uuid.UUID) -> AnyRow:
+    """Give a redemption back and return it; a repeat changes nothing.
 
     Raises RedemptionNotFound, VoucherArchived and LostRace.
     """
@@ -62,30 +51,32 @@ def reverse(redemption_id: uuid.UUID) -> Row[*tuple[Any, ...]]:
 def reverse_order(order_ref: str) -> Redemptions:
     """Give all redemptions of an order back and return them.
 
-    Raises RedemptionNotFound when there is none, VoucherArchived when one that still counts is in
-    the archive: then none is given back; and LostRace.
+    Raises RedemptionNotFound if there is none, VoucherArchived if a live one is archived (none is
+    given back then), and LostRace.
     """
     return _reverse({"this": None, "order": order_ref})
 
 
-def _reverse(given: dict[str, Any]) -> Redemptions:
+def _reverse(given: dict[str, object]) -> Redemptions:
     found = db.session.execute(given_redemptions, given).all()
     if not found:
         raise RedemptionNotFound
     if all(redemption.reversed_at for redemption in found):
         return found
-    # In one order: two that lock the same vouchers in different orders can deadlock.
+    # Sorted, because two requests that lock the same vouchers in different orders can deadlock.
     for redemption in sorted(found, key=lambda redemption: redemption.code_key):
         if redemption.reversed_at is None:
             _give_back(redemption)
     return db.session.execute(given_redemptions, given).all()
 
 
-def _give_back(redemption: Row[*tuple[Any, ...]]) -> None:
-    """Give one use back under the lock of its voucher, unless another request was first."""
+def _give_back(redemption: AnyRow) -> None:
+    """Give one use back under its voucher's lock, unless another request was first."""
     this = {"key": redemption.code_key, "id": redemption.id}
     if redemption.is_archived:
-        raise VoucherArchived(f"Redemption {redemption.id} is archived: it stays as it is.")
+        raise VoucherArchived(
+            f"Redemption {redemption.id} is archived: it can no longer be given back."
+        )
     if not lock_voucher.one_or_none(this):
         raise LostRace  # it was archived meanwhile, perhaps given back before
     give_back.one_or_none(this)
@@ -99,7 +90,7 @@ _given = or_(
 given_redemptions = redemptions.where(_given).order_by(Redemption.redeemed_at, Redemption.id)
 
 
-class Code(NamedTuple):
+class CodeKey(NamedTuple):
     """A voucher's code in normal form."""
 
     code_key: str
@@ -107,13 +98,13 @@ class Code(NamedTuple):
 
 lock_voucher = Statement(
     "lock_voucher",
-    Code,
+    CodeKey,
     select(Voucher.code_key).where(Voucher.code_key == bindparam("key")).with_for_update(),
 )
 
 
 def _give_back_one() -> Update:
-    """Build the statement that marks a row of the ledger and gives its use back, once."""
+    """Build the statement that marks a redemption as reversed and gives its use back, once."""
     marked = (
         update(Redemption.__table__)
         .where(
@@ -121,7 +112,7 @@ def _give_back_one() -> Update:
             Redemption.id == bindparam("id"),
             Redemption.reversed_at.is_(None),
         )
-        # The redemption may have begun after this transaction, and was waited for.
+        # redeemed_at may be later than this transaction's now(), if its row was waited for.
         .values(reversed_at=func.greatest(func.now(), Redemption.redeemed_at))
         .returning(Redemption.code_key)
         .cte("marked")
@@ -134,4 +125,4 @@ def _give_back_one() -> Update:
     )
 
 
-give_back = Statement("give_back", Code, _give_back_one())
+give_back = Statement("give_back", CodeKey, _give_back_one())

@@ -1,1 +1,1 @@
-"""What became of an offer's vouchers, derived from the vouchers and the ledger."""
+"""Statistics of an offer's vouchers, derived from vouchers and redemptions."""

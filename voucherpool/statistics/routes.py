@@ -1,9 +1,7 @@
 """The statistics' route."""
 
-from typing import Any
-
 from voucherpool.errors import OfferNotFound
-from voucherpool.http.openapi import Blueprint
+from voucherpool.http.openapi import Blueprint, Fields
 from voucherpool.statistics import schemas, service
 
 blueprint = Blueprint("statistics", __name__)
@@ -13,6 +11,6 @@ blueprint = Blueprint("statistics", __name__)
 @blueprint.guarded("read", OfferNotFound)
 @blueprint.arguments(schemas.StatisticsRequest(), location="query")
 @blueprint.response(200, schemas.Statistics())
-def read_statistics(query: dict[str, Any], offer_id: int) -> Any:
-    """Count what became of an offer's vouchers, in all and by day, the newest day first."""
+def read_statistics(query: Fields, offer_id: int) -> service.Statistics:
+    """Count an offer's vouchers and redemptions, in total and by day, the newest day first."""
     return service.read(offer_id, **query)

@@ -1,4 +1,4 @@
-"""What the statistics take and answer."""
+"""The request and the answer of statistics."""
 
 from marshmallow import Schema, fields
 
@@ -6,14 +6,14 @@ from voucherpool.input.fields import Amount, Answer, Day
 
 
 class StatisticsRequest(Schema):
-    """Which days of an offer to count, both limits included; without them the last 90 in UTC."""
+    """The first and last day in UTC to show; by default the last 90 days."""
 
     since = Day(data_key="from")
     until = Day(data_key="to")
 
 
 class Counts(Answer):
-    """How often it happened; a redemption that was given back is in redeemed and in reversed."""
+    """Counts of events; a redemption that was given back counts as redeemed and as reversed."""
 
     issued = fields.Integer()
     claimed = fields.Integer()
@@ -22,26 +22,26 @@ class Counts(Answer):
 
 
 class DayCounts(Counts):
-    """What happened on one day in UTC."""
+    """The events of one day in UTC."""
 
     day = Day()
 
 
 class Sum(Answer):
-    """A sum of money; without a currency, of an offer that names none."""
+    """A sum of money; its currency is null if the offer has none."""
 
     currency = fields.String(allow_none=True)
     amount = Amount()
 
 
 class Statistics(Counts):
-    """What became of an offer's vouchers; days on which nothing happened are left out.
+    """Statistics of an offer; days without events are omitted.
 
-    `discounted` is what redemptions took off their orders, `given_back` what of it was reversed;
-    orders whose amount is unknown add nothing to them.
+    `discounted` is the sum that redemptions took off orders, `given_back` the part of it that was
+    reversed; orders of unknown amount count as 0.
 
-    `expired` counts vouchers with a use left that are past their expiry, `open` those with a use
-    left that are not, disabled ones included.
+    `expired` and `open` count vouchers with a use left: past their expiry, and not yet past it,
+    including disabled ones.
     """
 
     discounted = fields.List(fields.Nested(Sum))

@@ -1,14 +1,14 @@
-"""Counts what became of an offer's vouchers.
+"""Computes an offer's statistics.
 
-Redemptions are counted from the ledger's indexes, and from the totals that the archive writes; the
-offer's counts add what was issued and claimed.
+Redemptions come from the ledger's indexes and the archive's totals; issued and claimed vouchers
+from the offer's counts.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import text
 
@@ -17,12 +17,11 @@ from voucherpool.offers import service as offers
 
 shown_days = 90
 
-Statistics = Mapping[str, Any]
-Sums = dict[str | None, Decimal]
+Statistics = Mapping[str, object]
 
 
 class Event(NamedTuple):
-    """How often one kind of thing happened on a day, and to which amount of a currency."""
+    """The number of one kind of event on a day in a currency, and its amount."""
 
     kind: str
     day: date
@@ -31,8 +30,8 @@ class Event(NamedTuple):
     amount: Decimal
 
 
-class State(NamedTuple):
-    """The present day in UTC, and how many vouchers are used up and expired unused."""
+class Today(NamedTuple):
+    """Today in UTC, and how many vouchers are used up and expired unused by now."""
 
     today: date
     used_up: int
@@ -40,14 +39,13 @@ class State(NamedTuple):
 
 
 def read(offer_id: int, since: date | None = None, until: date | None = None) -> Statistics:
-    """Return what became of the offer's vouchers, in all and on each day that saw any of it.
+    """Return the offer's statistics, in total and for each day with events, the newest first.
 
-    The days are in UTC and come newest first; without limits they are the last 90. A voucher is
-    open until its uses are used up or it expires; a disabled one is. `discounted` and `given_back`
-    are sums by currency. Raises OfferNotFound.
+    Days are in UTC, by default the last 90. A voucher is open until it is used up or expired, even
+    if disabled. `discounted` and `given_back` are sums by currency. Raises OfferNotFound.
     """
     request = {"offer_id": offers.read(offer_id).id}
-    state = State(*db.session.execute(state_of, request).one())
+    state = Today(*db.session.execute(state_of, request).one())
     events = [Event(*row) for row in db.session.execute(events_of, request)]
     last = until or state.today
     first = since or last - timedelta(days=shown_days - 1)
@@ -69,8 +67,8 @@ def _counts(events: Iterable[Event]) -> dict[str, int]:
     return counts
 
 
-def _sums(events: Iterable[Event]) -> list[dict[str, Any]]:
-    """Return the sum of each currency of which there is an amount, '' standing for none."""
+def _sums(events: Iterable[Event]) -> list[dict[str, object]]:
+    """Return the sum of each currency that has an amount; events without a currency use None."""
     sums: dict[str, Decimal] = defaultdict(Decimal)
     for event in events:
         sums[event.currency or ""] += event.amount
@@ -81,7 +79,7 @@ def _sums(events: Iterable[Event]) -> list[dict[str, Any]]:
     ]
 
 
-def _days(events: Iterable[Event]) -> list[dict[str, Any]]:
+def _days(events: Iterable[Event]) -> list[dict[str, object]]:
     by_day: dict[date, list[Event]] = defaultdict(list)
     for event in events:
         by_day[event.day].append(event)
@@ -89,7 +87,7 @@ def _days(events: Iterable[Event]) -> list[dict[str, Any]]:
     return [day for day in days if any(number for name, number in day.items() if name != "day")]
 
 
-# Each is counted from an index of its own.
+# Each count uses its own index.
 state_of = text("""
     SELECT (now() AT TIME ZONE 'UTC')::date,
         (SELECT count(*) FROM vouchers WHERE offer_id = :offer_id AND used_at IS NOT NULL)
@@ -99,7 +97,7 @@ state_of = text("""
             + coalesce(sum(expired), 0)::bigint
     FROM archived_totals WHERE offer_id = :offer_id""")
 
-# date_bin, because converting each moment to a date takes three times as long as counting it.
+# date_bin, because converting each moment to a date takes three times as long.
 events_of = text("""
     WITH ledger AS (
         SELECT date_bin('1 day', redeemed_at, '2000-01-01Z') AS day, currency,

@@ -1,1 +1,1 @@
-"""Vouchers: issued under an offer, redeemed as often as they may be, and no more."""
+"""Vouchers: issued under an offer, redeemed up to their limit."""

@@ -1,9 +1,8 @@
-"""The archive's tables, and how to ask them and the hot tables at once."""
+"""The archive's tables, and queries that include the archive."""
 
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import (
     ARRAY,
@@ -12,7 +11,6 @@ from sqlalchemy import (
     DateTime,
     Index,
     PrimaryKeyConstraint,
-    Select,
     Table,
     Text,
     any_,
@@ -24,15 +22,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped
 
-from voucherpool.database.model import Model, db
+from voucherpool.database.model import AnySelect, Model, db
 from voucherpool.vouchers.models import Redemption, Voucher
 
 
 def _archive_of(table: Table, *indexes: Index) -> Table:
-    """Describe the archive of a table: its columns, and when the row came here.
+    """Describe a table's archive: the same columns, and when the row was archived.
 
-    Partitioned by month, so that a purge drops files instead of rows. Without constraints and
-    foreign keys: the rows obeyed them where they were made, and nothing changes them here.
+    It is partitioned by month, so that a purge drops tables instead of deleting rows. It needs no
+    constraints: the rows obeyed them in the hot table and never change again.
     """
     return Table(
         f"archived_{table.name}",
@@ -64,10 +62,10 @@ archived_redemptions = _archive_of(
 
 
 class ArchivedTotals(Model):
-    """What happened on a day in UTC to an offer's vouchers that were archived; a purge keeps it.
+    """An offer's daily events (UTC) of archived vouchers; a purge keeps them.
 
-    Counted on the day on which it happened: `discounted` and `given_back` in the currency, '' for
-    none, `used_up` and `expired` (unused) vouchers under ''.
+    Each event counts on its own day. `discounted` and `given_back` are in the currency, '' for
+    none; `used_up` and `expired` (unused) vouchers count under ''.
     """
 
     __tablename__ = "archived_totals"
@@ -85,9 +83,9 @@ class ArchivedTotals(Model):
 
 
 class CustomerTotals(Model):
-    """How many live redemptions of an offer a customer has in the archive; a purge keeps it.
+    """A customer's live redemptions of an offer in the archive, for the limit per customer.
 
-    They count for the limit per customer.
+    A purge keeps them.
     """
 
     __tablename__ = "customer_totals"
@@ -98,19 +96,19 @@ class CustomerTotals(Model):
     redemption_count: Mapped[int]
 
 
-def including_archive(statement: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
-    """Return the statement about vouchers and redemptions, asked of the archive as well.
+def including_archive(statement: AnySelect) -> AnySelect:
+    """Return the statement about vouchers and redemptions, including the archive.
 
-    A CTE of a table's name hides the table
-    (https://www.postgresql.org/docs/current/sql-select.html, "WITH Clause"), so the statement
-    itself stays as it is. One statement sees one moment, at which a voucher is in one place.
+    A CTE with a table's name hides the table
+    (https://www.postgresql.org/docs/current/sql-select.html, "WITH Clause"), so the statement need
+    not change. In its one snapshot a voucher is either hot or archived.
     """
     return statement.add_cte(*_whole)
 
 
 def _both(table: Table, archive: Table) -> CTE:
     hot = select(*table.columns, null().label("archived_at"))
-    # Not materialized, so that the statement's conditions reach the indexes of both.
+    # NOT MATERIALIZED lets the statement use the indexes of both tables.
     return union_all(hot, select(*archive.columns)).cte(table.name).prefix_with("NOT MATERIALIZED")
 
 
@@ -121,14 +119,14 @@ _whole = (
 
 
 def archived_codes(keys: Sequence[str]) -> set[str]:
-    """Return which of the codes, in normal form, archived vouchers have.
+    """Return those of the codes, in normal form, that archived vouchers have.
 
-    Ask after the codes were inserted, in the same transaction: an insert that waited for the
-    archiver is done when the archive has the voucher.
+    Call it in the same transaction after inserting the codes: an insert waits for an archiver that
+    is moving the same code.
     """
-    return set(db.session.scalars(_archived, {"keys": list(keys)}))
+    return set(db.session.scalars(of_archive, {"keys": list(keys)}))
 
 
-_archived = select(archived_vouchers.c.code_key).where(
+of_archive = select(archived_vouchers.c.code_key).where(
     archived_vouchers.c.code_key == any_(bindparam("keys", type_=ARRAY(Text)))
 )

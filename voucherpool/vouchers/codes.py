@@ -1,7 +1,6 @@
-"""Codes: how they are made, and the one form in which they are compared.
+"""Generates codes, and brings them into the normal form in which they are compared.
 
-The alphabet is Crockford's base 32 (https://www.crockford.com/base32.html), which leaves out
-the letters that are read as digits (I, L, O) and U.
+The alphabet is Crockford's base 32 (https://www.crockford.com/base32.html): no I, L, O and U.
 """
 
 import re
@@ -9,7 +8,7 @@ import secrets
 from struct import Struct
 
 alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-length = 12  # 60 bits: a million live codes and 10 guesses a second make one hit in 3 700 years
+length = 12  # 60 bits: with a million live codes, 10 guesses a second hit once in 3 700 years
 group = 4
 longest_spelling = 100
 
@@ -24,14 +23,14 @@ def generate() -> str:
 
 
 def random_characters(count: int) -> bytes:
-    """Return so many random characters of the alphabet, each with the 5 bits of a random byte."""
+    """Return random characters of the alphabet, 5 random bits each."""
     return secrets.token_bytes(count).translate(_by_byte)
 
 
 def of_pattern(pattern: str, count: int) -> dict[str, str]:
-    """Return new codes by their normal forms: each # of the pattern is made random.
+    """Return new codes by their normal forms, with a random character for each # of the pattern.
 
-    They are `count`, or fewer where two came out alike.
+    There are `count`, or fewer if some are equal.
     """
     literals, runs = re.split("#+", pattern), re.findall("#+", pattern)
     layout = Struct("".join(f"{len(run)}s" for run in runs))
@@ -49,7 +48,7 @@ def in_groups(characters: str) -> str:
 def normal_form(code: str) -> str:
     """Return the form in which codes are unique.
 
-    Upper case, spaces and dashes dropped, O read as 0, I and L as 1. Only ASCII letters change,
-    so a text with others equals no code.
+    Upper case, without spaces and dashes, O as 0, I and L as 1. Only ASCII letters change, so a
+    text with other letters equals no code.
     """
     return code.translate(_normal)

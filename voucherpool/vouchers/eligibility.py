@@ -1,13 +1,13 @@
-"""The one definition of what a customer may redeem now, and why not.
+"""Eligibility: the one definition of what a customer may redeem now, and of the refusals.
 
-List, check, hold, claim and redeem use it. Each condition speaks of one voucher beside its offer
-and the customer who asks, by PostgreSQL's clock.
+List, check, hold, claim and redeem use it. Each condition is about a voucher, its offer and the
+customer, by PostgreSQL's clock.
 """
 
 import uuid
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -55,31 +55,32 @@ unheld: ColumnElement[bool] = or_(
 usable_by_customer: ColumnElement[bool] = or_(
     Voucher.customer_id.is_(None), Voucher.customer_id == Customer.id
 )
-"""Bound to nobody or to the customer; another customer's voucher answers like an unknown code."""
+"""Unbound, or bound to the customer; another customer's voucher answers like an unknown code."""
 
 discount: ColumnElement[Decimal] = func.coalesce(Voucher.frozen_discount, Offer.discount)
-"""What the voucher gives now, in the offer's kind of discount."""
+"""The voucher's current discount, of the offer's type."""
 
-conditions: dict[type[VoucherPoolError], ColumnElement[bool]] = {
-    VoucherAlreadyRedeemed: Voucher.used_at.is_(None),
+conditions_by_refusal: dict[type[VoucherPoolError], ColumnElement[bool]] = {
+    # Not by used_at: on a new table PostgreSQL might then read the index of all unused vouchers.
+    VoucherAlreadyRedeemed: Voucher.redemption_count < Voucher.max_redemptions,
     VoucherExpired: Voucher.expires_at > func.now(),
     VoucherDisabled: Voucher.disabled_at.is_(None),
     OfferNotActive: Offer.is_active(),
     VoucherHeld: unheld,
 }
-"""What must hold, by the refusal that its failure means; the first that fails is the answer."""
+"""The conditions by the refusal that each failure means; the first failure decides."""
 
-redeemable: ColumnElement[bool] = and_(*conditions.values())
-"""Would redeem now, but for a limit per customer, which counts other rows (limits.reached)."""
+redeemable: ColumnElement[bool] = and_(*conditions_by_refusal.values())
+"""Would redeem now, apart from a limit per customer, which needs other rows (limits.reached)."""
 
 refusals: tuple[type[VoucherPoolError], ...] = (
     CustomerNotFound,
     VoucherNotFound,
-    *conditions,
+    *conditions_by_refusal,
     RedemptionLimitReached,
     CustomerLimitReached,
 )
-"""All that can keep a customer from redeeming a voucher now, but for what an order adds."""
+"""All reasons that refuse a redemption now, apart from those of an order."""
 
 guard: tuple[ColumnElement[bool], ...] = (
     Voucher.code_key == bindparam("key"),
@@ -88,11 +89,11 @@ guard: tuple[ColumnElement[bool], ...] = (
     usable_by_customer,
     redeemable,
 )
-"""What a write that takes or reserves a use of the voucher `key` for the customer `email` checks.
+"""The WHERE of each write that takes or reserves a use of voucher `key` for customer `email`.
 
-PostgreSQL checks it again on the newest version of the voucher's row once it has the row's lock
-(https://www.postgresql.org/docs/current/transaction-iso.html, 13.2.1), so of two that race for the
-last use the later one finds no row.
+Once PostgreSQL has the row's lock it checks this again on the row's newest version
+(https://www.postgresql.org/docs/current/transaction-iso.html, 13.2.1). So when two requests race
+for the last use, the later one finds no row.
 """
 
 order_ref = bindparam("order_ref", None, type_=Text)
@@ -101,7 +102,7 @@ discount_amount = Offer.discount_amount(discount, order_amount)
 
 
 class Seen(NamedTuple):
-    """A voucher as it is for a customer now; `earlier` is the redemption of the same order."""
+    """A voucher as a customer sees it now; `earlier` is the same order's redemption."""
 
     customer_id: int
     is_usable: bool
@@ -129,16 +130,16 @@ class Seen(NamedTuple):
     earlier_reversed_at: datetime | None
 
 
-def request(code: str, email: str, **values: Any) -> dict[str, Any]:
-    """Return the parameters that name a voucher and a customer to the statements."""
+def request(code: str, email: str, **values: object) -> dict[str, object]:
+    """Return the statements' parameters for a voucher and a customer."""
     return {"key": codes.normal_form(code), "email": email_key(email), **values}
 
 
-def look(request: dict[str, Any]) -> Seen:
+def look(request: dict[str, object]) -> Seen:
     """Return what the voucher is to the customer; raise CustomerNotFound or VoucherNotFound.
 
-    The archive is asked about what would be a failed attempt, another customer's voucher included,
-    so that its answer takes as long as that of an unknown code.
+    Every failed attempt also asks the archive, even for another customer's voucher, so that
+    response time reveals nothing.
     """
     seen = look_at_hot.one_or_none(request)
     if seen is not None and not seen.is_usable:
@@ -151,7 +152,7 @@ def look(request: dict[str, Any]) -> Seen:
 
 
 def refusal(seen: Seen, *, of_order: bool = True) -> VoucherPoolError | None:
-    """Return the error that redeeming would raise now, or that holding would if not `of_order`."""
+    """Return the error that redeeming would raise now, or holding if not `of_order`."""
     if not seen.is_unused:
         return RedemptionLimitReached() if seen.max_redemptions > 1 else VoucherAlreadyRedeemed()
     if not seen.is_unexpired:
@@ -169,11 +170,8 @@ def refusal(seen: Seen, *, of_order: bool = True) -> VoucherPoolError | None:
     return None
 
 
-def check(code: str, email: str, order_amount: Decimal | None = None) -> dict[str, Any]:
-    """Say whether the voucher would redeem for the customer now; change nothing.
-
-    `reason` is the code of the error that redeeming would raise.
-    """
+def check(code: str, email: str, order_amount: Decimal | None = None) -> dict[str, object]:
+    """Say whether the voucher would redeem now; `reason` is the code of the error if not."""
     try:
         seen = look(request(code, email, order_amount=order_amount))
         refused = refusal(seen)
@@ -197,11 +195,11 @@ _look = (
         Offer.discount_type,
         Offer.currency,
         discount_amount.label("discount_amount"),
-        conditions[VoucherAlreadyRedeemed].label("is_unused"),
-        conditions[VoucherExpired].label("is_unexpired"),
-        conditions[VoucherDisabled].label("is_enabled"),
-        conditions[OfferNotActive].label("is_offered"),
-        conditions[VoucherHeld].label("is_unheld"),
+        conditions_by_refusal[VoucherAlreadyRedeemed].label("is_unused"),
+        conditions_by_refusal[VoucherExpired].label("is_unexpired"),
+        conditions_by_refusal[VoucherDisabled].label("is_enabled"),
+        conditions_by_refusal[OfferNotActive].label("is_offered"),
+        conditions_by_refusal[VoucherHeld].label("is_unheld"),
         Offer.takes_order_of(order_amount).label("is_large_enough"),
         Redemption.id.label("earlier_id"),
         Redemption.customer_id.label("earlier_customer_id"),
@@ -216,7 +214,7 @@ _look = (
     .outerjoin(Offer, Offer.id == Voucher.offer_id)
     .outerjoin(
         Redemption,
-        # By the code itself, so that each table says on which shard to look.
+        # Compare with the parameter, so that each table names its shard.
         and_(Redemption.code_key == bindparam("key"), Redemption.order_ref == order_ref),
     )
     .where(Customer.email_key == bindparam("email"))

@@ -35,7 +35,7 @@ class Hold(NamedTuple):
 
 
 def hold(code: str, email: str, ttl_seconds: int) -> Hold:
-    """Reserve one use for so many seconds; a customer's open hold on the voucher is extended.
+    """Reserve one use for the seconds given, or extend the customer's open hold.
 
     Raises eligibility.refusals and LostRace.
     """
@@ -52,18 +52,18 @@ def hold(code: str, email: str, ttl_seconds: int) -> Hold:
 
 
 def release(hold_id: uuid.UUID) -> None:
-    """End a hold; one that is over or unknown stays so."""
+    """End a hold; do nothing if it is over or unknown."""
     db.session.execute(release_one, {"hold_id": str(hold_id)})
 
 
 def release_all(customer_id: int) -> None:
-    """End all holds of a customer; a repeat finds none left."""
+    """End all holds of a customer."""
     db.session.execute(release_all_of_customer, {"customer": customer_id})
 
 
 _own = f"{open_holds} AND (terms->>'customer')::bigint = customers.id"
 
-# Beside the open holds of others, the customer's own with the later end, or a new one.
+# The open holds of others, and the customer's own (extended) or a new one.
 _held = text(f"""
     (SELECT jsonb_object_agg(id, terms) FROM (
         SELECT id, terms FROM {of_others}
@@ -95,7 +95,7 @@ hold_one = Statement(
         ).label("held_until"),
     ),
 )
-"""Asks that whoever runs it has counted the customer's redemptions if the offer has a limit."""
+"""If the offer has a limit per customer, count the customer's redemptions before running this."""
 
 _id = bindparam("hold_id", type_=Text)
 _no_holds = literal_column("'{}'::jsonb", JSONB)
@@ -106,7 +106,7 @@ release_one = (
     .values(holds=func.nullif(Voucher.holds.op("-")(_id), _no_holds))
 )
 
-# In the order of the codes: two that lock several vouchers in different orders can deadlock.
+# Sorted, because two requests that lock the same vouchers in different orders can deadlock.
 release_all_of_customer = text("""
     WITH held AS (
         SELECT code_key FROM vouchers

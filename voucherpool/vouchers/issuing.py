@@ -15,7 +15,7 @@ from voucherpool.offers import service as offers
 from voucherpool.vouchers import archived, codes
 from voucherpool.vouchers.models import Voucher
 
-attempts = 5  # a collision of two codes of 60 bits is rare; five in a row mean a broken generator
+attempts = 5  # a collision of 60-bit codes is rare: five in a row mean a broken generator
 
 
 def issue(
@@ -28,14 +28,13 @@ def issue(
     max_redemptions: int = 1,
     freeze_discount: bool = False,
 ) -> str:
-    """Issue one voucher, bound to the customer unless the e-mail is None, and return its code.
+    """Issue one voucher and return its code; without an e-mail it is unbound.
 
-    Makes the offer if its name is new, otherwise gives it the discount (a percentage); without a
-    discount the offer stays as it is. A frozen discount is the voucher's own, whatever becomes of
-    the offer's.
+    Creates the offer if its name is new, otherwise sets its discount (a percentage) if one is
+    given. Later changes of the offer do not affect a frozen discount.
 
-    Raises CustomerNotFound, OfferNotPercentage, VoucherExists when the chosen code is taken, and
-    InvalidInput when the expiry is not in the future or a new offer lacks its discount.
+    Raises CustomerNotFound, OfferNotPercentage, VoucherExists if the chosen code is taken, and
+    InvalidInput if the expiry is not in the future or a new offer has no discount.
     """
     require_future(expires_at)
     customer_id = None if email is None else customers.id_of(email)
@@ -61,7 +60,7 @@ def _insert(chosen: str | None, **terms: object) -> str:
         voucher = insert(Voucher).values(code=code, code_key=key, **terms)
         voucher = voucher.on_conflict_do_nothing(index_elements=[Voucher.code_key])
         inserted = db.session.scalar(voucher.returning(Voucher.code_key))
-        # A generated code meets one of 100 million archived ones once in 11 thousand million.
+        # A generated code equals one of 100 million archived codes once in 11 thousand million.
         if inserted and not (chosen and archived.archived_codes([key])):
             return code
         if chosen:

@@ -1,4 +1,4 @@
-"""The ledger, including the archive, as it is shown."""
+"""The query of redemptions, including the archive, as they are shown."""
 
 from sqlalchemy import literal_column, select, true
 
@@ -7,13 +7,13 @@ from voucherpool.offers.models import Offer
 from voucherpool.vouchers.archived import including_archive
 from voucherpool.vouchers.models import Redemption, Voucher
 
-# The limit makes PostgreSQL look each voucher up: it knows too little of the union of hot table and
-# archive, and would rather read all of both.
+# The limit makes PostgreSQL look up each voucher by its index. It estimates the union of hot table
+# and archive badly and would otherwise scan both.
 _voucher = (
     select(Voucher.code).where(Voucher.code_key == Redemption.code_key).limit(1).lateral("voucher")
 )
 
-# Not joined: PostgreSQL would expect the join to leave few rows, and sort them.
+# A subquery, because PostgreSQL expects too few rows from a join and would sort them.
 _offer_name = select(Offer.name).where(Offer.id == Redemption.offer_id).scalar_subquery()
 
 redemptions = including_archive(

@@ -1,28 +1,23 @@
-"""How often a customer has redeemed an offer, for the offers that limit it.
+"""Limits per customer: counts a customer's redemptions of an offer.
 
-Counted from the ledger, and from the totals that the archive writes when it takes rows out of it.
+It adds the live rows of the ledger and the totals of the archive.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Select,
-    bindparam,
-    func,
-    or_,
-    select,
-    union_all,
-)
+from sqlalchemy import BigInteger, ColumnElement, bindparam, func, or_, select, union_all
 from sqlalchemy.orm import aliased
 
+from voucherpool.database.model import AnySelect
 from voucherpool.database.statements import Statement
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers.archived import CustomerTotals
 from voucherpool.vouchers.models import Redemption
 
 _ledger = aliased(Redemption, name="ledger")
+# Plus 0, so that PostgreSQL reads the customer's redemptions by their index and not all of the
+# offer's, between which it cannot choose before it has analyzed the table.
+_offer_of_ledger = _ledger.offer_id + 0
 _offer_id = bindparam("offer_id", type_=BigInteger)
 _customer_id = bindparam("customer_id", type_=BigInteger)
 
@@ -31,7 +26,7 @@ _hot = (
     .select_from(_ledger)
     .where(
         _ledger.customer_id == _customer_id,
-        _ledger.offer_id == _offer_id,
+        _offer_of_ledger == _offer_id,
         _ledger.reversed_at.is_(None),
     )
     .scalar_subquery()
@@ -46,23 +41,23 @@ _count: ColumnElement[int] = _hot + func.coalesce(_archived, 0)
 within_limit: ColumnElement[bool] = or_(
     Offer.max_redemptions_per_customer.is_(None), _count < Offer.max_redemptions_per_customer
 )
-"""Of the offer beside it, for the customer and the offer that the parameters name.
+"""Whether the customer's count is below the limit of the offer in the FROM list.
 
-Exact only under lock_name, which lets no other redemption of theirs commit in between.
+It is exact only under lock_name(): then no other redemption of theirs can commit meanwhile.
 """
 
 
-class Count(NamedTuple):
-    """How many live redemptions of an offer a customer has."""
+class RedemptionCount(NamedTuple):
+    """A customer's live redemptions of an offer."""
 
     redemption_count: int
 
 
-count = Statement("count_of_customer", Count, select(_count.label("redemption_count")))
+count = Statement("count_of_customer", RedemptionCount, select(_count.label("redemption_count")))
 
 
 def reached(offer_id: int | None, customer_id: int, limit: int | None) -> bool:
-    """Tell whether a customer has redeemed an offer as often as its limit allows."""
+    """Tell whether a customer has reached an offer's limit."""
     if limit is None:
         return False
     counted = count.one_or_none({"offer_id": offer_id, "customer_id": customer_id})
@@ -70,26 +65,26 @@ def reached(offer_id: int | None, customer_id: int, limit: int | None) -> bool:
 
 
 def exhausted_offers(customer_id: int) -> list[int]:
-    """Return the offers that a customer has redeemed as often as their limits allow."""
+    """Return the offers whose limit a customer has reached."""
     return [offer.id for offer in exhausted.all({"customer_id": customer_id})]
 
 
 def lock_name(offer_id: int | None, customer_id: int) -> str:
-    """Return the advisory lock under which a customer's redemptions of an offer are counted."""
+    """Return the name of the advisory lock for counting a customer's redemptions of an offer."""
     return f"limit:{offer_id}:{customer_id}"
 
 
 class ExhaustedOffer(NamedTuple):
-    """An offer that a customer can redeem no more."""
+    """An offer whose limit a customer has reached."""
 
     id: int
 
 
-def _exhausted() -> Select[*tuple[Any, ...]]:
+def _exhausted() -> AnySelect:
     hot = (
-        select(_ledger.offer_id, func.count().label("redemption_count"))
+        select(_offer_of_ledger.label("offer_id"), func.count().label("redemption_count"))
         .where(_ledger.customer_id == _customer_id, _ledger.reversed_at.is_(None))
-        .group_by(_ledger.offer_id)
+        .group_by(_offer_of_ledger)
     )
     archived = select(CustomerTotals.offer_id, CustomerTotals.redemption_count).where(
         CustomerTotals.customer_id == _customer_id

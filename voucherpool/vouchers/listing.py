@@ -20,7 +20,7 @@ before_all = ("-infinity", 0)
 
 
 class Asker(NamedTuple):
-    """A customer, and whether any offer limits its redemptions per customer."""
+    """A customer, and whether any offer has a limit per customer."""
 
     customer_id: int
     may_be_limited: bool
@@ -40,17 +40,17 @@ class Listed(NamedTuple):
 
 
 def list_redeemable(email: str, limit: int, after: Position | None = None) -> Page:
-    """Return up to `limit` vouchers that are bound to the customer and would redeem now.
+    """Return up to `limit` of the customer's vouchers that would redeem now.
 
-    Oldest expiry first, then in the order of their issue. Raises CustomerNotFound.
+    The oldest expiry comes first, then the first issued. Raises CustomerNotFound.
     """
     asker = asking.one_or_none({"email": email_key(email)})
     if asker is None:
         raise CustomerNotFound
     exhausted = limits.exhausted_offers(asker.customer_id) if asker.may_be_limited else []
-    place = dict(zip(("expires_at", "issue_number"), after or before_all, strict=True))
+    position = dict(zip(("expires_at", "issue_number"), after or before_all, strict=True))
     request = {"customer_id": asker.customer_id, "exhausted": exhausted, "count": limit + 1}
-    return paging.cut(list_some.all(request | place), limit, len(order))
+    return paging.cut(list_some.all(request | position), limit, len(order))
 
 
 order = (Voucher.expires_at, Voucher.issue_number)
@@ -86,10 +86,11 @@ list_some = Statement(
             bindparam("issue_number", type_=BigInteger),
         ),
         Offer.id != bindparam("exhausted", type_=ARRAY(BigInteger)).all_(),
+        Voucher.used_at.is_(None),  # for the index
         eligibility.redeemable,
     )
     .order_by(*order)
     .limit(bindparam("count", type_=BigInteger)),
-    # Only who knows that the customer has many vouchers reads them in order, without a sort.
+    # Planned for each customer: with many vouchers, reading an index in order avoids a sort.
     prepared=False,
 )

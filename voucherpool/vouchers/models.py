@@ -3,16 +3,8 @@
 import uuid
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
-from sqlalchemy import (
-    CheckConstraint,
-    ForeignKey,
-    Identity,
-    Index,
-    func,
-    text,
-)
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from voucherpool.customers.models import Customer
@@ -24,20 +16,20 @@ from voucherpool.offers.models import Offer
 class Voucher(Model):
     """The right to a discount, named by a code.
 
-    `code_key` is the code's normal form, `code` the spelling it was issued in. Bound to
-    `customer_id`, or unbound. `used_at` is when the last of its `max_redemptions` was taken.
-    `issue_number` orders vouchers without naming their codes. `frozen_discount` stands in for the
-    offer's discount. `claimed_at` is when it was taken out of the pool.
+    `code_key` is the code's normal form, `code` the issued spelling. Without `customer_id` it is
+    unbound. `used_at` is when the last of its `max_redemptions` was taken. `issue_number` orders
+    vouchers without showing codes. `frozen_discount` replaces the offer's discount. `claimed_at` is
+    when it left the pool.
 
-    `holds` maps each hold's id to its customer and the moment until which it reserves one use, in
-    seconds since 1970: `{"<uuid>": {"customer": 1, "until": 1808349943.25}}`. They live in the
-    voucher's row because only conditions on that row are checked again when two writers race.
+    `holds` maps each hold's id to its customer and its end in seconds since 1970:
+    `{"<uuid>": {"customer": 1, "until": 1808349943.25}}`. They are in the voucher's row because
+    PostgreSQL checks only that row's conditions again when two writers race.
     """
 
     __tablename__ = "vouchers"
     __table_args__ = (
-        # PostgreSQL evaluates every CHECK on every UPDATE, so only the two that no domain can
-        # express, and that money depends on, stand here.
+        # PostgreSQL evaluates every CHECK on every UPDATE, so here are only the two that no domain
+        # can express and that money depends on.
         CheckConstraint(
             "redemption_count BETWEEN 0 AND max_redemptions"
             " AND (used_at IS NOT NULL) = (redemption_count = max_redemptions)"
@@ -45,11 +37,11 @@ class Voucher(Model):
             name="uses",
         ),
         CheckConstraint(
-            # Not the database's collation: in Turkish, upper('i') is İ.
+            # Collation C, because in Turkish upper('i') is İ.
             "code_key = translate(upper(translate(code, ' -', '') COLLATE \"C\"), 'OIL', '011')",
             name="code",
         ),
-        # Serves a customer's list, oldest expiry first, without the vouchers that are used up.
+        # For a customer's list: not used up, oldest expiry first.
         Index(
             "vouchers_redeemable_idx",
             "customer_id",
@@ -57,7 +49,7 @@ class Voucher(Model):
             "issue_number",
             postgresql_where=text("used_at IS NULL"),
         ),
-        # Serves claims, in their order.
+        # For claims, in their order.
         Index(
             "vouchers_pool_idx",
             "offer_id",
@@ -65,7 +57,7 @@ class Voucher(Model):
             "issue_number",
             postgresql_where=text("customer_id IS NULL AND used_at IS NULL"),
         ),
-        # Counts an offer's vouchers that expired unused, and below it those that are used up.
+        # Two indexes for statistics: an offer's vouchers that expired unused or are used up.
         Index(
             "vouchers_unused_idx",
             "offer_id",
@@ -73,23 +65,23 @@ class Voucher(Model):
             postgresql_where=text("used_at IS NULL"),
         ),
         Index("vouchers_used_up_idx", "offer_id", postgresql_where=text("used_at IS NOT NULL")),
-        # Finds the voucher of a hold's id, and the vouchers that a customer holds.
+        # Finds a hold by its id, and the holds of a customer.
         Index(
             "vouchers_holds_idx",
             "holds",
             postgresql_using="gin",
             postgresql_where=text("holds IS NOT NULL"),
         ),
-        # Reads a batch's vouchers in the order of their issue.
+        # For exporting a batch, in the order of issue.
         Index(
             "vouchers_batch_idx",
             "batch_id",
             "issue_number",
             postgresql_where=text("batch_id IS NOT NULL"),
         ),
-        # The oldest vouchers go first, so claims and lists begin where the indexes are full of
-        # entries of those that are gone, until a vacuum. PostgreSQL's 0.2 would let a fifth of a
-        # large table pile up there.
+        # The oldest vouchers go first, so claims and lists start where the indexes hold dead
+        # entries until a vacuum. PostgreSQL's default 0.2 would let them grow to a fifth of the
+        # table.
         {"postgresql_with": {"autovacuum_vacuum_scale_factor": 0.02}},
     )
 
@@ -104,24 +96,24 @@ class Voucher(Model):
     used_at: Mapped[datetime | None]
     frozen_discount: Mapped[Decimal | None] = mapped_column(domains.positive_amount)
     disabled_at: Mapped[datetime | None]
-    holds: Mapped[dict[str, Any] | None] = mapped_column(domains.open_holds)
+    holds: Mapped[dict[str, object] | None] = mapped_column(domains.open_holds)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     claimed_at: Mapped[datetime | None]
-    # No foreign key, which would slow bulk generation by a third: whoever writes it holds the row.
+    # A foreign key would slow bulk generation by a third; the writer holds the batch's lock.
     batch_id: Mapped[int | None]
 
 
 open_holds = """
     jsonb_each(vouchers.holds) AS hold(id, terms)
     WHERE (terms->>'until')::numeric > extract(epoch FROM now())"""
-"""The one definition of an open hold: the FROM and WHERE of a subquery beside a voucher."""
+"""The one definition of an open hold: FROM and WHERE of a subquery on a row of vouchers."""
 
 
 class Redemption(Model):
-    """One use taken of a voucher, with the discount that it gave at that moment.
+    """One use of a voucher, with the discount that it gave.
 
-    `order_amount` and `discount_amount` are in `currency`; both are there, or neither. The offer
-    is named without a foreign key, which would lock its row once for each redemption.
+    `order_amount` and `discount_amount` are in `currency`; both are set, or neither. A foreign key
+    to the offer would lock the offer's row in each redemption, so there is none.
     """
 
     __tablename__ = "redemptions"
@@ -132,7 +124,7 @@ class Redemption(Model):
         ),
         CheckConstraint("reversed_at >= redeemed_at", name="reversed_at"),
         Index("redemptions_id_idx", "id"),
-        # Both count an offer's redemptions without reading their rows.
+        # Both count an offer's redemptions without reading the table.
         Index(
             "redemptions_offer_id_redeemed_at_idx",
             "offer_id",
@@ -172,10 +164,10 @@ class Redemption(Model):
 
 
 class RefusedAttempt(Model):
-    """An attempt on a voucher that was refused, kept a while for support.
+    """A refused attempt on a voucher, kept for support.
 
-    Attempts on codes that no voucher has are kept too, a few of them under no code at all: so that
-    nobody can tell by the time an answer takes whether a code exists. Hence no foreign key.
+    Unknown codes are recorded too, so that response time reveals nothing: the last few are kept
+    under an empty code, so there is no foreign key.
     """
 
     __tablename__ = "refused_attempts"

@@ -1,4 +1,4 @@
-"""Redeems vouchers: one statement takes a use and writes it into the ledger."""
+"""Redeems vouchers: one statement takes a use and writes the redemption."""
 
 import uuid
 from datetime import datetime
@@ -22,7 +22,7 @@ from voucherpool.vouchers.models import Redemption, Voucher
 
 
 class Redeemed(NamedTuple):
-    """A redemption as its customer sees it; amounts are in the currency."""
+    """A redemption as its customer sees it; amounts are in `currency`."""
 
     id: uuid.UUID
     redeemed_at: datetime
@@ -37,11 +37,10 @@ def redeem(
 ) -> Redeemed:
     """Take one use of a voucher and return its redemption.
 
-    The customer's own hold becomes the use. With an `order_ref`, the same order, customer and
-    amount get the redemption that they have.
+    The customer's own hold becomes the use. A repeat with the same order, customer and amount gets
+    the first redemption.
 
-    Raises eligibility.refusals (VoucherNotFound also for another customer's voucher),
-    OrderBelowMinimum, OrderMismatch, RedemptionReversed, and LostRace.
+    Raises eligibility.refusals, OrderBelowMinimum, OrderMismatch, RedemptionReversed and LostRace.
     """
     request = eligibility.request(code, email, order_ref=order_ref, order_amount=order_amount)
     redeemed = take_free.one_or_none(request)
@@ -57,7 +56,7 @@ def redeem(
 
 
 def _repeated(seen: Seen, order_amount: Decimal | None) -> Redeemed:
-    """Return the redemption that the order has, if customer and amount are the same."""
+    """Return the order's redemption if customer and amount are the same."""
     earlier = (seen.earlier_customer_id, seen.earlier_order_amount)
     if earlier != (seen.customer_id, order_amount):
         raise OrderMismatch
@@ -74,7 +73,7 @@ def _repeated(seen: Seen, order_amount: Decimal | None) -> Redeemed:
 
 
 def _take_with_holds_and_limit(request: dict[str, object], seen: Seen) -> Redeemed:
-    """Take a use although the voucher has holds or its offer a limit per customer."""
+    """Take a use of a voucher with holds or of an offer with a limit per customer."""
     lock = None
     if seen.customer_limit is not None:
         lock = limits.lock_name(seen.offer_id, seen.customer_id)
@@ -86,14 +85,14 @@ def _take_with_holds_and_limit(request: dict[str, object], seen: Seen) -> Redeem
 
 
 def _take(*conditions: ColumnElement[bool], holds: ColumnElement[object] | None = None) -> Insert:
-    """Build the statement that takes a use and writes it into the ledger; it writes both or none.
+    """Build the statement that takes a use and inserts the redemption; it does both or neither.
 
-    It returns no row when a condition does not hold. It fails as a whole when a concurrent
-    redemption of the same order was first, by the ledger's unique index.
+    It returns no row if a condition fails, and breaks the ledger's unique index if a concurrent
+    request redeemed the same order first.
     """
     values = {
         "redemption_count": Voucher.redemption_count + 1,
-        # Not a CASE, in which a distributed PostgreSQL takes no now().
+        # Not a CASE: Citus does not allow now() in one.
         "used_at": select(func.now())
         .where(Voucher.redemption_count + 1 == Voucher.max_redemptions)
         .correlate(Voucher)
@@ -135,13 +134,11 @@ _holds_of_others = literal_column(
 )
 
 take_free = Statement(
-    "redeem",
-    Redeemed,
-    _take(Voucher.holds.is_(None), Offer.max_redemptions_per_customer.is_(None)),
+    "redeem", Redeemed, _take(Voucher.holds.is_(None), Offer.max_redemptions_per_customer.is_(None))
 )
-"""Nearly every redemption: of a voucher that nobody holds, of an offer without a limit."""
+"""For a voucher without holds, of an offer without a limit: nearly every redemption."""
 
 take_counting = Statement(
     "redeem_counting", Redeemed, _take(limits.within_limit, holds=_holds_of_others)
 )
-"""The same where holds and the customer's redemptions of the offer must be counted."""
+"""For all others: also counts holds and the customer's redemptions of the offer."""

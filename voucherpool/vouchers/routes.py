@@ -1,9 +1,8 @@
 """The vouchers' routes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import wraps
-from typing import Any
 
 from flask import Response, url_for
 
@@ -25,48 +24,50 @@ from voucherpool.errors import (
 )
 from voucherpool.http import throttle
 from voucherpool.http.idempotency import write, write_in_one_statement
-from voucherpool.http.openapi import Blueprint
+from voucherpool.http.openapi import Blueprint, Fields
 from voucherpool.input.emails import email_key
 from voucherpool.vouchers import eligibility, holding, issuing, listing, redeeming, schemas, support
 
 blueprint = Blueprint("vouchers", __name__, url_prefix="/vouchers")
 
 next_page = {
-    "description": 'The next page (RFC 8288, rel="next"); there is none without it.',
+    "description": 'The next page (RFC 8288, rel="next"); absent on the last page.',
     "schema": {"type": "string", "pattern": '^<.+>; rel="next"$'},
 }
 
-Errors = tuple[type[VoucherPoolError], ...]
-
-refusals: Errors = eligibility.refusals
-refusals_of_orders: Errors = (OrderBelowMinimum, OrderMismatch, RedemptionReversed)
+refusals = eligibility.refusals
+refusals_of_orders: tuple[type[VoucherPoolError], ...] = (
+    OrderBelowMinimum,
+    OrderMismatch,
+    RedemptionReversed,
+)
 
 
 def watched(view: Callable[..., Response]) -> Callable[..., Response]:
-    """Keep each refused attempt for support, and slow down who guesses codes.
+    """Record each refused attempt for support, and count failed attempts.
 
-    Both are written once the transaction that refused is over.
+    Both happen in a new transaction after the refusal's.
     """
 
     @wraps(view)
-    def run(body: dict[str, Any]) -> Response:
+    def run(body: Fields) -> Response:
         with throttle.guess(body["email"]):
             try:
                 return view(body)
             except (*refusals, *refusals_of_orders) as refusal:
-                # Whether the attempt was kept does not change the answer.
+                # The answer is the same if the record is lost.
                 with suppress(OutcomeUnknown), transaction():
                     support.remember(refusal, body["code"], body["email"])
                     if isinstance(refusal, VoucherNotFound):
-                        _count_miss(body["email"])
+                        _count_failed_attempt(body["email"])
                 raise
 
     return run
 
 
-def _count_miss(email: str) -> None:
-    """Count a wrong guess, without a trace of a customer who was erased since."""
-    throttle.count_miss(email if customers.pin({email_key(email)}) else None)
+def _count_failed_attempt(email: str) -> None:
+    """Count a failed attempt, but not for the e-mail of a customer who has been erased."""
+    throttle.count_failed_attempt(email if customers.pin({email_key(email)}) else None)
 
 
 @blueprint.post("/generate")
@@ -74,11 +75,11 @@ def _count_miss(email: str) -> None:
 @blueprint.arguments(schemas.GenerateRequest())
 @write
 @blueprint.response(201, schemas.Code())
-def generate(body: dict[str, Any]) -> dict[str, str]:
+def generate(body: Fields) -> dict[str, str]:
     """Issue a voucher.
 
-    Makes the offer if its name is new, otherwise gives it the discount, which then holds for
-    all vouchers of the offer that have none of their own.
+    Creates the offer if its name is new, otherwise sets its discount, which applies to all its
+    vouchers without a frozen discount.
     """
     return {"code": issuing.issue(**body)}
 
@@ -89,9 +90,9 @@ def generate(body: dict[str, Any]) -> dict[str, str]:
 @watched
 @write_in_one_statement
 @blueprint.response(201, schemas.Redeemed())
-def validate(body: dict[str, Any]) -> Any:
+def validate(body: Fields) -> redeeming.Redeemed:
     """Redeem a voucher: take one use of it, the customer's held one if there is one."""
-    # The customer's own open hold is found without its id, and one that is over forbids nothing.
+    # The customer's open hold is found without its id.
     body.pop("hold_id", None)
     return redeeming.redeem(**body)
 
@@ -100,13 +101,13 @@ def validate(body: dict[str, Any]) -> Any:
 @blueprint.guarded("read", TooManyFailedAttempts)
 @blueprint.arguments(schemas.RedeemRequest())
 @blueprint.response(200, schemas.Checked())
-def check(body: dict[str, Any]) -> Any:
+def check(body: Fields) -> dict[str, object]:
     """Say whether a voucher would redeem now; change nothing."""
     with throttle.guess(body["email"]):
         checked = eligibility.check(body["code"], body["email"], body.get("order_amount"))
         if checked.get("reason") == VoucherNotFound.code():
             with transaction():
-                _count_miss(body["email"])
+                _count_failed_attempt(body["email"])
     return checked
 
 
@@ -116,8 +117,8 @@ def check(body: dict[str, Any]) -> Any:
 @watched
 @write_in_one_statement
 @blueprint.response(201, schemas.Held())
-def hold(body: dict[str, Any]) -> Any:
-    """Reserve one use of a voucher; the customer's open hold on it is extended."""
+def hold(body: Fields) -> holding.Hold:
+    """Reserve one use of a voucher, or extend the customer's open hold."""
     return holding.hold(**body)
 
 
@@ -126,8 +127,8 @@ def hold(body: dict[str, Any]) -> Any:
 @blueprint.arguments(schemas.ReleaseRequest())
 @write
 @blueprint.response(204)
-def release(body: dict[str, Any]) -> None:
-    """End a hold; one that is over stays so."""
+def release(body: Fields) -> None:
+    """End a hold; succeeds also if it is over."""
     holding.release(**body)
 
 
@@ -135,14 +136,14 @@ def release(body: dict[str, Any]) -> None:
 @blueprint.guarded("read", CustomerNotFound)
 @blueprint.arguments(schemas.ListRequest(), location="query")
 @blueprint.response(200, schemas.ListedVoucher(many=True), headers={"Link": next_page})
-def list_vouchers(query: dict[str, Any]) -> Any:
+def list_vouchers(query: Fields) -> tuple[Sequence[object], dict[str, str]]:
     """List the vouchers of a customer that would redeem now, oldest expiry first."""
     page = listing.list_redeemable(query["email"], query["limit"], query.get("cursor"))
     return page.items, _link_to_next(query, page)
 
 
-def _link_to_next(query: dict[str, Any], page: Page) -> dict[str, str]:
-    """Return the header that leads to the next page (RFC 8288), if there is one."""
+def _link_to_next(query: Fields, page: Page) -> dict[str, str]:
+    """Return the Link header of the next page (RFC 8288), if there is one."""
     if page.next is None:
         return {}
     parameters = schemas.ListRequest().dump(query | {"cursor": page.next})
@@ -153,8 +154,8 @@ def _link_to_next(query: dict[str, Any], page: Page) -> dict[str, str]:
 @blueprint.guarded("admin", VoucherNotFound)
 @blueprint.arguments(schemas.CodeRequest())
 @blueprint.response(200, schemas.VoucherRecord())
-def lookup(body: dict[str, Any]) -> Any:
-    """Show all there is to know of a voucher."""
+def lookup(body: Fields) -> support.Record:
+    """Show a voucher's whole record."""
     return support.lookup(**body)
 
 
@@ -163,8 +164,8 @@ def lookup(body: dict[str, Any]) -> Any:
 @blueprint.arguments(schemas.CodeRequest())
 @write
 @blueprint.response(200, schemas.VoucherRecord())
-def disable(body: dict[str, Any]) -> Any:
-    """Refuse a voucher from now on, until it is enabled."""
+def disable(body: Fields) -> support.Record:
+    """Disable a voucher until it is enabled."""
     return support.disable(**body)
 
 
@@ -173,6 +174,6 @@ def disable(body: dict[str, Any]) -> Any:
 @blueprint.arguments(schemas.CodeRequest())
 @write
 @blueprint.response(200, schemas.VoucherRecord())
-def enable(body: dict[str, Any]) -> Any:
-    """Let a disabled voucher be redeemed again."""
+def enable(body: Fields) -> support.Record:
+    """Enable a disabled voucher."""
     return support.enable(**body)

@@ -1,8 +1,6 @@
-"""What the vouchers' routes take and answer."""
+"""The vouchers' requests and answers."""
 
-from typing import Any
-
-from marshmallow import Schema, ValidationError, fields, post_dump
+from marshmallow import Schema, fields, post_dump
 
 from voucherpool.input import formats
 from voucherpool.input.fields import (
@@ -10,10 +8,10 @@ from voucherpool.input.fields import (
     Answer,
     Count,
     Cursor,
+    Digits,
     Email,
     Flag,
-    Number,
-    PageSize,
+    PageRequest,
     Percentage,
     Text,
     Timestamp,
@@ -25,38 +23,35 @@ longest_hold_seconds = 86400
 
 
 class Sparse(Schema):
-    """An answer that leaves out what does not apply."""
+    """An answer that omits fields without a value."""
 
     @post_dump
-    def without_nulls(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def without_nulls(self, data: dict[str, object], **_: object) -> dict[str, object]:
         """Drop the fields without a value."""
         return {name: value for name, value in data.items() if value is not None}
 
 
-class VanityCode(Text):
+class AnyCode(Text):
+    """A code in any spelling."""
+
+    longest = codes.longest_spelling
+
+
+class VanityCode(AnyCode):
     """A code that the issuer chose: letters, digits, spaces and dashes, 4 to 64 that count."""
 
-    def __init__(self, **options: Any) -> None:
-        metadata = {"pattern": formats.issuable_code.pattern}
-        super().__init__(longest=codes.longest_spelling, metadata=metadata, **options)
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        code = super()._deserialize(value, *args, **kwargs)
-        if not formats.issuable_code.fullmatch(code):
-            raise ValidationError(
-                "Must be 4 to 64 ASCII letters and digits; spaces and dashes may stand between."
-            )
-        return code
+    form = formats.issuable_code
+    expected = "4 to 64 ASCII letters and digits; spaces and dashes may stand between"
 
 
 class GenerateRequest(Schema):
-    """A voucher to issue; without a customer (null) it is unbound.
+    """A voucher to issue; with a null e-mail it is unbound.
 
-    Without a discount the offer must exist and stays as it is.
+    Without a discount the offer must exist and keeps its discount.
     """
 
     email = Email(required=True, allow_none=True)
-    offer_name = Text(longest=200, required=True)
+    offer_name = Text(required=True)
     discount = Percentage()
     expires_at = Timestamp(required=True, data_key="expiry")
     code = VanityCode()
@@ -65,31 +60,36 @@ class GenerateRequest(Schema):
 
 
 class Code(Answer):
-    """A voucher's code, in the spelling to show to people."""
+    """A voucher's code as it is shown to people."""
 
     code = fields.String(required=True)
 
 
-class VoucherRequest(Schema):
+class CodeRequest(Schema):
+    """A voucher, in any spelling of its code."""
+
+    code = AnyCode(required=True)
+
+
+class VoucherRequest(CodeRequest):
     """A voucher, in any spelling of its code, and the customer who asks."""
 
-    code = Text(longest=codes.longest_spelling, required=True)
     email = Email(required=True)
 
 
 class RedeemRequest(VoucherRequest):
-    """A voucher to redeem; `order_ref` makes the order redeem it once, for ever.
+    """A voucher to redeem; with an `order_ref` the order redeems it only once.
 
-    `hold_id` may be sent and is not needed: the customer's own open hold becomes the use.
+    `hold_id` is optional: the customer's open hold is used without it.
     """
 
-    order_ref = Text(longest=200)
+    order_ref = Text()
     order_amount = Amount()
     hold_id = fields.UUID()
 
 
 class HoldRequest(VoucherRequest):
-    """A voucher of which to reserve one use."""
+    """A voucher to reserve one use of."""
 
     ttl_seconds = Count(most=longest_hold_seconds, load_default=900)
 
@@ -100,23 +100,17 @@ class ReleaseRequest(Schema):
     hold_id = fields.UUID(required=True)
 
 
-class CodeRequest(Schema):
-    """A voucher, in any spelling of its code."""
-
-    code = Text(longest=codes.longest_spelling, required=True)
-
-
 class Discount(Sparse):
-    """What a voucher gives: a percentage, or an amount in a currency."""
+    """A voucher's discount: a percentage, or an amount in a currency."""
 
     discount = Amount(required=True)
     discount_type = fields.String()
     currency = fields.String()
-    discount_amount = Amount(metadata={"description": "What comes off the order."})
+    discount_amount = Amount(metadata={"description": "The amount to take off the order."})
 
 
 class Redeemed(Discount):
-    """A redemption; `discount` is what it gave."""
+    """A redemption with the discount that it gave."""
 
     redemption_id = fields.UUID(required=True, attribute="id")
     redeemed_at = Timestamp(required=True)
@@ -139,12 +133,11 @@ class Held(Answer):
     held_until = Timestamp(required=True)
 
 
-class ListRequest(Schema):
-    """Whose vouchers to list, and which page of them."""
+class ListRequest(PageRequest):
+    """The customer whose vouchers to list, and the page."""
 
     email = Email(required=True)
-    limit = PageSize(load_default=100)
-    cursor = Cursor(Timestamp(), Number())
+    cursor = Cursor(Timestamp(), Digits())
 
 
 class ListedVoucher(Discount):
@@ -173,7 +166,7 @@ class Redemption(Answer):
 
 
 class VoucherHold(Answer):
-    """A hold, as support sees it."""
+    """An open hold of a voucher."""
 
     hold_id = fields.String()
     email = fields.String()
@@ -181,7 +174,7 @@ class VoucherHold(Answer):
 
 
 class Attempt(Answer):
-    """An attempt that was refused; `reason` says why."""
+    """A refused attempt and its reason."""
 
     email = fields.String(allow_none=True)
     reason = fields.String()
@@ -189,7 +182,7 @@ class Attempt(Answer):
 
 
 class VoucherRecord(Answer):
-    """All there is to know of a voucher."""
+    """A voucher's whole record."""
 
     code = fields.String()
     email = fields.String(allow_none=True)

@@ -1,7 +1,6 @@
-"""What support staff see of a voucher and do with it."""
+"""Support: a voucher's whole record, disabling, enabling, and refused attempts."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from sqlalchemy import (
     Text,
@@ -12,7 +11,6 @@ from sqlalchemy import (
     func,
     insert,
     literal_column,
-    null,
     select,
     text,
 )
@@ -26,20 +24,22 @@ from voucherpool.vouchers import codes, eligibility, ledger
 from voucherpool.vouchers.archived import archived_vouchers, including_archive
 from voucherpool.vouchers.models import Redemption, RefusedAttempt, Voucher, open_holds
 
+Record = Mapping[str, object]
+
 attempts_kept = 20
-"""How many refused attempts of one voucher are kept, the newest."""
+"""The number of newest refused attempts kept for each voucher."""
 
 no_code = ""
-"""Where the attempts on codes are kept that no voucher has; no code's normal form is empty."""
+"""Attempts on unknown codes are kept under this key; no code's normal form is empty."""
 
 attempts_kept_for = "90 days"
 
 history_shown = 100
-"""How many redemptions of one voucher are shown, the newest."""
+"""The number of a voucher's newest redemptions shown."""
 
 
-def lookup(code: str) -> Mapping[str, Any]:
-    """Return the whole record of a voucher with its holds, redemptions and refused attempts.
+def lookup(code: str) -> Record:
+    """Return a voucher with its holds, redemptions and refused attempts.
 
     Raises VoucherNotFound.
     """
@@ -50,55 +50,51 @@ def lookup(code: str) -> Mapping[str, Any]:
     return {
         **voucher,
         "holds": db.session.execute(_holds, key).all(),
-        "redemptions": db.session.execute(_redemptions, key).all(),
+        "redemptions": db.session.execute(shown_redemptions, key).all(),
         "refused_attempts": db.session.execute(_attempts, key).all(),
     }
 
 
-def disable(code: str) -> Mapping[str, Any]:
-    """Refuse a voucher from now on, until it is enabled; return its record.
+def disable(code: str) -> Record:
+    """Disable a voucher until it is enabled; return its record.
 
     Raises VoucherNotFound and VoucherArchived.
     """
-    _change(code, func.coalesce(Voucher.disabled_at, func.now()))
+    voucher = _locked(code)
+    # Not a COALESCE, in which a distributed PostgreSQL takes no now().
+    voucher.disabled_at = voucher.disabled_at or func.now()
     return lookup(code)
 
 
-def enable(code: str) -> Mapping[str, Any]:
-    """Let a disabled voucher be redeemed again; return its record.
+def enable(code: str) -> Record:
+    """Enable a disabled voucher; return its record.
 
     Raises VoucherNotFound and VoucherArchived.
     """
-    _change(code, null())
+    _locked(code).disabled_at = None
     return lookup(code)
 
 
-def _change(code: str, disabled_at: Any) -> None:
+def _locked(code: str) -> Voucher:
     voucher = db.session.get(Voucher, codes.normal_form(code), with_for_update=True)
     if voucher is None:
         lookup(code)
         raise VoucherArchived
-    voucher.disabled_at = disabled_at
-    db.session.flush()
+    return voucher
 
 
 def remember(refusal: VoucherPoolError, code: str, email: str) -> None:
-    """Keep a refused attempt on a voucher; all codes that no voucher has share one place.
+    """Record a refused attempt with its true reason, which the customer may not know.
 
-    The reason of an attempt on a stranger's voucher is the true one, which the customer was not
-    told. Nor does the time it takes tell, so that of an unknown code is kept as well.
+    Unknown codes are recorded too, so that response time reveals nothing.
     """
-    attempt = {
-        "key": codes.normal_form(code),
-        "email": email_key(email),
-        "reason": refusal.code(),
-    }
+    attempt = {"key": codes.normal_form(code), "email": email_key(email), "reason": refusal.code()}
     kept_under = db.session.scalar(remember_one, attempt)
     db.session.execute(forget_surplus, {"key": kept_under})
 
 
-def forget_old_attempts() -> int:
-    """Forget the refused attempts of more than 90 days ago; return how many."""
+def forget_old_refused_attempts() -> int:
+    """Delete the refused attempts older than 90 days; return how many."""
     old = RefusedAttempt.attempted_at < func.now() - text(f"interval '{attempts_kept_for}'")
     gone = db.session.execute(delete(RefusedAttempt).where(old).returning(RefusedAttempt.id))
     return len(gone.all())
@@ -136,7 +132,7 @@ _holds = text(f"""
     WHERE code_key = :key
     ORDER BY until""")
 
-_redemptions = (
+shown_redemptions = (
     ledger.redemptions.where(Redemption.code_key == bindparam("key"))
     .order_by(Redemption.redeemed_at.desc())
     .limit(history_shown)
@@ -149,7 +145,7 @@ _attempts = (
     .order_by(RefusedAttempt.attempted_at.desc())
 )
 
-# What another request is forgetting is left to it: two that wait for each other would deadlock.
+# Skip rows that another request is deleting: two requests that wait for each other deadlock.
 _surplus = (
     select(RefusedAttempt.id)
     .where(RefusedAttempt.code_key == bindparam("key"))

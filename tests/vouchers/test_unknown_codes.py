@@ -13,8 +13,8 @@ rounds = 600
 @pytest.fixture
 def codes(app, make, monkeypatch):
     """Return codes that ben may not have: another customer's, an unknown one and no code at all."""
-    monkeypatch.setitem(app.config, "MISSES_PER_KEY", 10**9)
-    monkeypatch.setitem(app.config, "MISSES_PER_EMAIL", 10**9)
+    monkeypatch.setitem(app.config, "FAILED_ATTEMPTS_PER_KEY", 10**9)
+    monkeypatch.setitem(app.config, "FAILED_ATTEMPTS_PER_EMAIL", 10**9)
     make.customer(ben)
     return {"foreign": make.voucher(ana), "unknown": "0000-0000-0000", "misspelt": "not a code!"}
 
@@ -28,7 +28,7 @@ def ask(client, path, code):
 
 
 @pytest.mark.parametrize("path", ["/vouchers/validate", "/vouchers/hold", "/vouchers/check"])
-def test_the_answers_are_alike_byte_for_byte(client, codes, path):
+def test_the_answers_are_the_same_byte_for_byte(client, codes, path):
     answers = {name: ask(client, path, code)[1] for name, code in codes.items()}
     assert answers["foreign"] == answers["unknown"] == answers["misspelt"]
 

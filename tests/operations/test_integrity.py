@@ -1,0 +1,112 @@
+"""`voucherpool audit` names each breach that SQL can still make."""
+
+import pytest
+
+from tests.archive.test_archiving import moves
+from tests.builders import ana, ben
+from voucherpool.operations import integrity
+
+hold = "jsonb_build_object('customer', {customer}, 'until', extract(epoch FROM now()) + 900)"
+
+
+def held_by(first, second):
+    return f"""UPDATE vouchers SET holds = jsonb_build_object('a', {hold.format(customer=first)},
+        'b', {hold.format(customer=second)}) WHERE used_at IS NULL AND customer_id IS NOT NULL"""
+
+
+def less(table, column):
+    return f"UPDATE {table} SET {column} = {column} - 1 WHERE {column} > 0"
+
+
+totals = "the archive holds more of an offer, day and currency than its totals"
+uses = "the archive holds more live redemptions of a customer than the totals"
+claimed = "a claim's voucher is not of its offer, customer or moment"
+issued = "an offer's count of issued vouchers is not their number"
+offer = "a redemption is not of its voucher's offer"
+terms = "a redemption is not in its offer's kind of discount or currency"
+customer = "a redemption is not by the customer to whom its voucher is bound"
+count = "a voucher's redemption_count is not its number of live redemptions"
+
+breaches = {
+    "UPDATE vouchers SET redemption_count = 1 WHERE max_redemptions = 3": count,
+    "UPDATE redemptions SET reversed_at = now()": count,
+    "DELETE FROM redemptions": count,
+    "UPDATE archived_vouchers SET redemption_count = 0 WHERE redemption_count = 1": count,
+    "UPDATE archived_redemptions SET reversed_at = now() WHERE reversed_at IS NULL": count,
+    held_by(1, 2): "a voucher has more redemptions and open holds than it may have",
+    held_by(1, 1): "a customer has more than one open hold on a voucher",
+    "UPDATE redemptions SET offer_id = 2": offer,
+    "UPDATE redemptions SET offer_id = 77": offer,
+    "UPDATE archived_redemptions SET offer_id = 2": offer,
+    "UPDATE redemptions SET discount_type = 'fixed_amount'": terms,
+    "UPDATE redemptions SET currency = 'EUR'": terms,
+    "UPDATE redemptions SET customer_id = 2": customer,
+    "UPDATE vouchers SET customer_id = 2 WHERE used_at IS NOT NULL": customer,
+    "UPDATE claims SET customer_id = 2": claimed,
+    "UPDATE claims SET offer_id = 2": claimed,
+    "UPDATE claims SET claimed_at = claimed_at + interval '1 second'": claimed,
+    "UPDATE vouchers SET customer_id = 2 WHERE claimed_at IS NOT NULL": claimed,
+    less("offer_counts", "issued"): issued,
+    "DELETE FROM offer_counts": issued,
+    "DELETE FROM vouchers WHERE used_at IS NULL": issued,
+    "UPDATE offer_counts SET claimed = 0": (
+        "an offer's count of claimed vouchers is less than their number"
+    ),
+    **{
+        less("archived_totals", column): totals
+        for column in (*("redeemed", "discounted", "reversed", "given_back", "used_up", "expired"),)
+    },
+    "DELETE FROM archived_totals": totals,
+    less("customer_totals", "redemption_count"): uses,
+    "DELETE FROM customer_totals": uses,
+    "UPDATE customer_totals SET redemption_count = redemption_count + 1": (
+        "the archive's totals of an offer and of its customers differ"
+    ),
+    "INSERT INTO archived_vouchers SELECT * FROM archived_vouchers": (
+        "a code has more than one voucher"
+    ),
+    "DELETE FROM archived_vouchers WHERE used_at IS NOT NULL": (
+        "a redemption is not where its voucher is"
+    ),
+}
+
+
+@pytest.fixture
+def books(client, make, sql, app):
+    """Fill all tables that the audit reads: what is archived, redeemed, given back and claimed."""
+
+    def redeem(code, **more):
+        body = {"code": code, "email": ana, "order_amount": 80} | more
+        assert client.post("/vouchers/validate", json=body).status_code == 201
+
+    make.customer(ana), make.customer(ben)
+    make.voucher()
+    redeem(make.voucher())
+    redeem(make.voucher(max_redemptions=3), order_ref="back")
+    assert client.post("/redemptions/reverse", json={"order_ref": "back"}).status_code == 200
+    make.older(130)
+    assert app.test_cli_runner().invoke(args=["vouchers", *moves]).exit_code == 0
+    make.voucher(offer="other", email=ben, customer_id=None, offer_id=2)
+    redeem(make.voucher())
+    make.voucher()
+    make.voucher(max_redemptions=3)
+    make.voucher(customer_id=None)
+    body = {"email": ana, "offer_name": "KOI", "claim_ref": "c"}
+    assert client.post("/vouchers/claim", json=body).status_code == 201
+
+
+def found(app):
+    with app.app_context():
+        return {rule for rule, number in integrity.breaches().items() if number}
+
+
+@pytest.mark.usefixtures("books")
+@pytest.mark.parametrize("breach", breaches)
+def test_the_audit_names_what_sql_breaks(breach, app, sql):
+    assert found(app) == set()
+    sql(breach)
+    assert breaches[breach] in found(app)
+
+
+def test_each_rule_of_the_audit_is_broken_once():
+    assert set(breaches.values()) == set(integrity.rules)

@@ -1,0 +1,32 @@
+"""The pages name files, links and headings that exist."""
+
+import re
+
+import pytest
+
+from voucherpool.config import checkout
+
+pages = [checkout / "README.md", checkout / "CHANGELOG.md", *sorted(checkout.glob("docs/*.md"))]
+
+
+def anchors(page):
+    for heading in re.findall("^#+ (.*)", page.read_text(), re.MULTILINE):
+        yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", pages, ids=lambda page: page.name)
+def test_links_lead_to_a_file_and_a_heading(page):
+    for link in re.findall(r"\]\((?!http)([^)]+)\)", page.read_text()):
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", pages, ids=lambda page: page.name)
+def test_modules_that_are_named_exist(page):
+    for name in re.findall(r"`([\w/]+/\w+\.py)`", page.read_text()):
+        folder = (
+            checkout if name.startswith(("tests/", "bench/", "docs/")) else checkout / "voucherpool"
+        )
+        assert (folder / name).exists(), name
