@@ -74,7 +74,7 @@ def test_who_is_erased_in_a_storm_leaves_nothing_and_blocks_nobody(
         answers = rage(clients, seconds)
     record_property("answers", sorted(answers.items(), key=str))
     record_property("holds that slipped in", len(sql(held_by_erased)))
-    assert len(Eraser.erased) > seconds
+    assert len(Eraser.erased) > 2
     assert {answer for _, answer in answers} < {
         *(200, 201, 204, "customer_not_found", "voucher_not_found", "redemption_not_found"),
         *("voucher_already_redeemed", "redemption_limit_reached", "voucher_held"),

@@ -53,7 +53,7 @@ def agree(storm, sql):
     agreed = []
 
     def run(is_reached):
-        fill(sql, 1, first=10_000 + len(agreed))
+        fill(sql, 1, first=100_000 + len(agreed))
         agreed.append(is_reached)
         [(free,)] = sql("SELECT code FROM vouchers ORDER BY issue_number DESC LIMIT 1")
         _, checked = storm.post("/vouchers/check", {"code": free, "email": ana})
