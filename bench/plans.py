@@ -21,6 +21,7 @@ from voucherpool.vouchers import redeeming
 customers = 10_000
 most_ratio = 1.2
 empty = "empty"
+settling_seconds = 0.2
 counts_reported_after = 1.1
 """Seconds; a statement reports the pages of those before it if the last report is 1 s old."""
 
@@ -137,6 +138,7 @@ def spent(database: URL, server: int) -> Cost:
         database,
         "SELECT blks_hit + blks_read FROM pg_stat_database WHERE datname = current_database()",
     )
+    time.sleep(settling_seconds)  # for what ends to be counted by its parent
     return Cost(processes.cpu_seconds(server) * 1e6, float(pages))
 
 
