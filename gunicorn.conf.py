@@ -44,7 +44,8 @@ if f"{prefix}{os.getpid()}-" not in os.environ.get("PROMETHEUS_MULTIPROC_DIR", "
 def remove_counts(master: int = os.getpid()) -> None:
     """Remove the metrics at exit, also after a failed start."""
     if os.getpid() == master:  # workers inherit this exit handler
-        shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
+        for _ in range(2):  # a worker that ends may write once more during the first
+            shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
 
 
 atexit.register(remove_counts)
