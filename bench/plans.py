@@ -68,7 +68,7 @@ loads = (
 
 
 class Cost(NamedTuple):
-    """What one redemption costs PostgreSQL: CPU time, and pages that it looks at."""
+    """PostgreSQL's cost of one redemption: CPU time and pages read."""
 
     microseconds: float
     pages: float

@@ -37,8 +37,8 @@ class Gate:
     ) -> list[Any]:
         """Return the results of ten calls that all wait for the lock before any gets it.
 
-        What the statement changes besides is committed before they go on. Calls that poll pass a
-        lock and try again, instead of waiting for it.
+        They continue only after the statement has committed. Pass `polls` for calls that do not
+        wait for a lock but retry.
         """
         with ThreadPoolExecutor(senders) as pool:
             with self.closed(lock):

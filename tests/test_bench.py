@@ -1,4 +1,4 @@
-"""What the benchmark reads is what was there."""
+"""The benchmark reports true figures."""
 
 import os
 import subprocess

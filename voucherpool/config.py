@@ -83,7 +83,7 @@ class Config:
         return {
             "SQLALCHEMY_DATABASE_URI": self.database_url,
             "SQLALCHEMY_ENGINE_OPTIONS": {
-                # A read is one statement and needs no BEGIN; db.transaction() opens the writes.
+                # A read is one statement and needs no BEGIN; transaction() opens the writes.
                 "isolation_level": "AUTOCOMMIT",
                 # A thread holds at most one connection, so no request waits for another's.
                 "pool_size": self.threads,

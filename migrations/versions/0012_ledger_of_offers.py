@@ -58,7 +58,7 @@ def upgrade() -> None:
         for month in op.get_bind().scalars(sa.text(months)).all():
             fill(f"archived_redemptions{month}", f"archived_vouchers{month}")
         for name, definition in indexes.items():
-            # What an interrupted run left behind would not be valid.
+            # An interrupted run leaves an invalid index behind.
             op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
             op.execute(f"CREATE INDEX CONCURRENTLY {name} {definition}")
         op.execute("SET statement_timeout = '60s'; SET lock_timeout = '2s'")

@@ -1,6 +1,6 @@
 """Redemptions write the voucher and the ledger alone; the archive keeps totals; domains.
 
-The service and its workers must be stopped for it. What 0012 did not fill is filled here.
+The service and its workers must be stopped for it. It fills the rows that 0012 left empty.
 """
 
 import sqlalchemy as sa
@@ -314,7 +314,7 @@ convert_holds_back = """
         FROM jsonb_each(holds) AS hold(id, terms)
     ) WHERE holds IS NOT NULL"""
 
-# What the counts and the totals have and the tables have not was purged.
+# A purged voucher is in the counts and the totals but in no table.
 purged_vouchers_again = """
     INSERT INTO purged_vouchers
     SELECT offer_id, (moment AT TIME ZONE 'UTC')::date, sum(issued), sum(claimed), sum(redeemed),

@@ -1,4 +1,4 @@
-"""What `voucherpool vouchers issue` takes and refuses."""
+"""`voucherpool vouchers issue`: the options that it takes and refuses."""
 
 import pytest
 

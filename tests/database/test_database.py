@@ -1,4 +1,4 @@
-"""What the database undid, and what it may have done."""
+"""Transactions that the database undid, and those that it may have committed."""
 
 from contextlib import contextmanager, suppress
 

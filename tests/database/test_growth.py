@@ -1,4 +1,4 @@
-"""What is updated often is updated in place (HOT): no index grows with it.
+"""Rows that are updated often are updated in place (HOT): no index grows with them.
 
 https://www.postgresql.org/docs/current/storage-hot.html
 """

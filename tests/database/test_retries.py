@@ -1,4 +1,4 @@
-"""What is tried again, and how often in all."""
+"""Which failures are retried, and how often."""
 
 import pytest
 from psycopg2.errors import DeadlockDetected, LockNotAvailable, SerializationFailure

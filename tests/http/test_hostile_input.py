@@ -57,7 +57,7 @@ wrong_for_one_field = {
         "20270421T182543Z",
     ],
 }
-# What stands in the place of a field's value in a text that json.dumps would not write.
+# Placeholder of a field's value in a text that json.dumps would not write.
 wrong_texts = {
     "NaN": "NaN",
     "infinity": "-Infinity",

@@ -90,7 +90,7 @@ varies = re.compile(
     r"|SPR(-[0-9A-Z]{2,4}){3}|[0-9A-Z]{4}(-[0-9A-Z]{4}){2}"  # codes
     r'|[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:.]+Z)?|(?<=id":)[0-9]+'
 )
-"""What differs in the answers of two runs."""
+"""The parts of an answer that differ between two runs."""
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the calls are made with curl")

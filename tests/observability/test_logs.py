@@ -1,4 +1,4 @@
-"""What stands in the logs, and what must not."""
+"""The contents of the logs, and what must not appear in them."""
 
 import io
 import json

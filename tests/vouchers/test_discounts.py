@@ -1,4 +1,4 @@
-"""What vouchers give: kinds of discount, rounding, limits, windows and frozen discounts."""
+"""Discounts: their kinds, rounding, limits, windows and frozen discounts."""
 
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import product

@@ -1,4 +1,4 @@
-"""What POST /vouchers/generate takes besides the usual: own codes, uses, no customer, freezing."""
+"""The options of POST /vouchers/generate: own codes, uses, no customer, freezing."""
 
 from tests.builders import ana, ben, in_days
 

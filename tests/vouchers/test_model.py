@@ -43,7 +43,7 @@ class Redemption:
 
 @dataclass
 class Voucher:
-    """What a voucher must be."""
+    """The expected state of a voucher."""
 
     code: str
     owner: str | None

@@ -24,7 +24,7 @@ from voucherpool.input.fields import Amount, Cursor
 
 View = TypeVar("View", bound=Callable[..., object])
 Fields = dict[str, Any]
-"""What a schema read from a body or a query, by the names of its fields."""
+"""The values that a schema read from a body or a query, by field name."""
 
 always_possible = (
     errors.MalformedJson,

@@ -71,7 +71,7 @@ class Email(Text):
 
 
 class Amount(StopsAtFirst[Decimal]):
-    """A JSON number that stands for money, from 0 or above it, kept as a decimal."""
+    """An amount of money as a JSON number, 0 or more, kept as a decimal."""
 
     most = largest_amount
     decimals = 4
@@ -137,7 +137,7 @@ class Day(fields.Date):
 
 
 class Flag(fields.Boolean):
-    """true or false, and nothing that resembles them."""
+    """true or false; 0, 1 and texts are refused."""
 
     def _deserialize(self, value: object, *_: object, **__: object) -> bool:
         if not isinstance(value, bool):
