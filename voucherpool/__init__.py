@@ -34,8 +34,10 @@ from voucherpool.http import (
     request_metrics,
     throttle,
 )
+from voucherpool.notifications import routes as notifications
 from voucherpool.offers import routes as offers
 from voucherpool.redemptions import routes as redemptions
+from voucherpool.schedules import models as _schedules  # noqa: F401
 from voucherpool.statistics import routes as statistics
 from voucherpool.vouchers import routes as vouchers
 
@@ -71,7 +73,7 @@ def create_app(config: Config | None = None) -> Flask:
     api = openapi.init_app(app)
     for part in (
         *(vouchers, claims, redemptions, offers, statistics, customers, erasing, batches, files),
-        *(probes, request_metrics),
+        *(notifications, probes, request_metrics),
     ):
         api.register_blueprint(part.blueprint)
     problems.init_app(app)

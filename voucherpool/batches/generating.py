@@ -5,7 +5,7 @@ instant leaves whole chunks, and any number of processes may work at once.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain, islice, repeat
 
 import psycopg2
@@ -33,7 +33,7 @@ from voucherpool.database.model import AnyRow, db
 from voucherpool.database.retries import unusable
 from voucherpool.database.transactions import after_commit
 from voucherpool.offers import counts
-from voucherpool.vouchers import archived, codes
+from voucherpool.vouchers import archived, codes, event_types, events
 from voucherpool.vouchers.models import Voucher
 
 log = logging.getLogger(__name__)
@@ -68,12 +68,17 @@ def advance(batch_id: int | None = None) -> bool:
 
 def _add_chunk(batch: AnyRow) -> None:
     people = _next_people(batch)
-    _issue(batch, people)
+    issued = _issue(batch, people)
+    if batch.announced:
+        events.record_announced(issued)
     _count(batch, len(people))
 
 
-def _issue(batch: AnyRow, people: People) -> None:
-    """Add a voucher for each of the people; generate new codes for those that are taken."""
+def _issue(batch: AnyRow, people: People) -> Collection[str]:
+    """Add a voucher for each of the people, and return their codes in normal form.
+
+    Generate new codes for those that are taken.
+    """
     made: dict[str, str] = {}
     for _ in range(most_rounds):
         made |= codes.of_pattern(batch.pattern, len(people) - len(made))
@@ -85,7 +90,7 @@ def _issue(batch: AnyRow, people: People) -> None:
         try:
             with db.session.begin_nested():
                 db.session.execute(add, _vouchers(batch, people, made))
-            return
+            return made
         except IntegrityError as error:
             if not isinstance(error.orig, UniqueViolation):
                 raise
@@ -106,6 +111,7 @@ def _count(batch: AnyRow, issued: int) -> None:
     state = db.session.scalar(progress, {"this": batch.id, "added": issued})
     counts.count(batch.offer_id, issued=issued)
     if state == "done":
+        _record_end(batch, state)
         after_commit(lambda: log.info("Batch %s is done: %s vouchers.", batch.id, batch.requested))
 
 
@@ -125,7 +131,13 @@ def _next_people(batch: AnyRow) -> People:
 
 def _fail(batch: AnyRow, reason: str) -> None:
     db.session.execute(fail, {"this": batch.id, "reason": reason})
+    _record_end(batch, "failed")
     log.error("Batch %s failed: %s", batch.id, reason)
+
+
+def _record_end(batch: AnyRow, state: str) -> None:
+    ended = {"id": batch.id, "offer_id": batch.offer_id, "requested": batch.requested}
+    events.record_fact(event_types.batch_finished, {"batch": {**ended, "state": state}})
 
 
 def _reason(error: Exception) -> str:

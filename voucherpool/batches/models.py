@@ -17,6 +17,7 @@ class Batch(Model):
 
     `created` of the `requested` vouchers exist. Each # of `pattern` becomes a random character.
     `per_customer` is the number of vouchers for each customer, NULL for the offer's pool.
+    Each voucher of an `announced` batch has an event, and its customer gets an e-mail.
     """
 
     __tablename__ = "batches"
@@ -50,6 +51,7 @@ class Batch(Model):
     pattern: Mapped[str]
     frozen_discount: Mapped[Decimal | None]
     per_customer: Mapped[int | None]
+    announced: Mapped[bool] = mapped_column(server_default=text("false"))
     state: Mapped[str] = mapped_column(server_default="pending")
     error: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -36,7 +36,7 @@ from voucherpool.errors import (
 from voucherpool.input.emails import email_key
 from voucherpool.offers import counts
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import eligibility, limits
+from voucherpool.vouchers import eligibility, event_types, events, limits
 from voucherpool.vouchers.archived import including_archive
 from voucherpool.vouchers.models import Redemption, Voucher, open_holds
 
@@ -93,6 +93,7 @@ def claim(email: str, offer_name: str, claim_ref: str | None = None) -> Claimed:
     if claim_ref is not None:
         settled = {"offer": asked.offer_id, "ref": claim_ref, "key": taken.code_key}
         db.session.execute(settle, settled)
+    events.record(event_types.claimed, taken.code_key)
     counts.count(asked.offer_id, claimed=1)
     return Claimed(taken.code, taken.expires_at, offer_name)
 

@@ -12,6 +12,7 @@ class Customer(Model):
     """A person, known by e-mail: `email` as given, `email_key` in normal form.
 
     After `erased_at` the row has no e-mail and no name; it remains for vouchers and redemptions.
+    `language` is that of e-mails to them (ISO 639-1), NULL for the shop's.
     `former_emails` are earlier e-mails as given, which an erasure must find too.
     """
 
@@ -19,6 +20,7 @@ class Customer(Model):
     __table_args__ = (
         CheckConstraint("email <> '' AND email_key <> ''", name="email"),
         CheckConstraint("name <> ''", name="name"),
+        CheckConstraint("language ~ '^[a-z]{2}$'", name="language"),
         CheckConstraint(
             "CASE WHEN erased_at IS NULL THEN num_nulls(email, email_key) = 0"
             " ELSE num_nonnulls(email, email_key, name) = 0 AND former_emails = '{}' END",
@@ -30,6 +32,7 @@ class Customer(Model):
     email: Mapped[str | None]
     email_key: Mapped[str | None] = mapped_column(unique=True)
     name: Mapped[str | None]
+    language: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     former_emails: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     erased_at: Mapped[datetime | None]

@@ -1,7 +1,7 @@
 """Prepared statements: built once, prepared once per connection, run on psycopg2's cursor."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import psycopg2
@@ -53,8 +53,8 @@ class Statement(Generic[Row]):
         self.sql = placeholder.sub(lambda it: constants.get(it[1], it[0]), compiled.string)
         numbered = placeholder.sub(lambda it: numbers[it[1]], self.sql).replace("%%", "%")
         self.name, self._row, self._is_prepared = name, row, prepared
-        self.preparation = f"PREPARE {name} ({', '.join(types.values())}) AS {numbered}"
-        self.execution = f"EXECUTE {name} ({', '.join(f'%({key})s' for key in types)})"
+        self.preparation = f"PREPARE {name} {_listed(types.values())} AS {numbered}"
+        self.execution = f"EXECUTE {name} {_listed(f'%({key})s' for key in types)}"
         self.parameters = dict.fromkeys(types)
         columns = tuple(statement.exported_columns.keys())
         if columns != getattr(row, "_fields", ()):
@@ -85,12 +85,13 @@ class Statement(Generic[Row]):
             raise _as_raised_by_sqlalchemy(error, self.sql, connection) from error
 
     def run_with_commit(self, values: Mapping[str, object]) -> None:
-        """Run the statement last in the open transaction, in the commit's round trip."""
+        """Run the statement at the end of the open transaction, in the commit's round trip."""
         present = present_transaction()
         if present is None:
             raise RuntimeError("there is no transaction to commit")
-        present.final_statement = self.text_for(db.session.connection().connection)
-        present.final_values = {**self.parameters, **values}
+        connection = db.session.connection().connection
+        text = connection.cursor().mogrify(self.text_for(connection), {**self.parameters, **values})
+        present.final_statements.append(text.decode())
 
     def text_for(self, connection: PoolProxiedConnection) -> str:
         """Return the SQL that runs the statement; prepare it on the connection if needed."""
@@ -101,6 +102,12 @@ class Statement(Generic[Row]):
             connection.cursor().execute(self.preparation)
             prepared.add(self.name)
         return self.execution
+
+
+def _listed(parts: Iterable[str]) -> str:
+    """Return the parts in parentheses; SQL allows no empty ones."""
+    inner = ", ".join(parts)
+    return f"({inner})" if inner else ""
 
 
 def _present_connection() -> PoolProxiedConnection:

@@ -18,10 +18,9 @@ from voucherpool.errors import InvalidInput, OutcomeUnknown
 
 @dataclass
 class Transaction:
-    """An open transaction: a final statement to send with COMMIT, and calls to make after it."""
+    """An open transaction: final statements to send with COMMIT, and calls to make after it."""
 
-    final_statement: str = ""
-    final_values: dict[str, object] = field(default_factory=dict)
+    final_statements: list[str] = field(default_factory=list)
     after_commit: list[Callable[[], None]] = field(default_factory=list)
 
 
@@ -48,13 +47,15 @@ def long_transaction() -> Iterator[None]:
 
     Its statements may stream rows and scan tables.
     """
-    with _present(), db.session.begin() as begun:
+    with _present() as present, db.session.begin() as begun:
         # psycopg2 allows a server-side cursor only in a transaction that it opened itself.
         connection = db.session.connection().connection.driver_connection
         connection.autocommit = False  # type: ignore[union-attr]
         lift_timeout()
         db.session.execute(text("SET LOCAL enable_seqscan = on"))
         yield
+        for statement in present.final_statements:
+            connection.cursor().execute(statement)  # type: ignore[union-attr]
         with only_statement():
             begun.commit()
 
@@ -112,5 +113,6 @@ def _commit(connection: Connection, present: Transaction) -> None:
     if driver.info.transaction_status == TRANSACTION_STATUS_INERROR:
         # PostgreSQL would answer COMMIT without an error and roll back.
         raise RuntimeError("the transaction swallowed a database error")
-    final = f"{present.final_statement};" if present.final_statement else ""
-    connection.exec_driver_sql(f"{final}COMMIT", present.final_values)
+    connection.exec_driver_sql(
+        ";".join((*present.final_statements, "COMMIT")), execution_options={"no_parameters": True}
+    )

@@ -8,7 +8,6 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
 from datetime import datetime
 from decimal import Decimal
 from functools import wraps
@@ -88,21 +87,24 @@ def write(view: View[Arguments]) -> View[Arguments]:
     wrote, and OutcomeUnknown for others. Raises LostRace if another request wrote the same unique
     key first.
     """
-    return _writer(view, transaction)
+    return _writer(view, lambda: True)
 
 
-def write_in_one_statement(view: View[Arguments]) -> View[Arguments]:
-    """Run a view that writes by a single statement; open a transaction only if there is a key."""
-    return _writer(view, only_statement)
+def write_in_one_statement(
+    unless: Callable[[], bool] = lambda: False,
+) -> Callable[[View[Arguments]], View[Arguments]]:
+    """Return a decorator for a view that writes by a single statement, which needs no transaction.
+
+    It opens one if there is a key, or if `unless` says that the view writes more.
+    """
+    return lambda view: _writer(view, unless)
 
 
-def _writer(
-    view: View[Arguments], without_key: Callable[[], AbstractContextManager[None]]
-) -> View[Arguments]:
+def _writer(view: View[Arguments], writes_more: Callable[[], bool]) -> View[Arguments]:
     @wraps(view)
     def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Response:
         key = _key()
-        opened = without_key if key is None else transaction
+        opened = transaction if key is not None or writes_more() else only_statement
         try:
             with opened():
                 return _answer(key, view, *args, **kwargs)

@@ -4,6 +4,8 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from sqlalchemy import (
+    ARRAY,
+    BigInteger,
     CheckConstraint,
     ColumnElement,
     ForeignKey,
@@ -27,7 +29,8 @@ class Offer(Model):
 
     `discount` is a percentage with at most 2 decimals or an amount in `currency`, depending on
     `discount_type`. `currency_decimals` is the currency's minor unit (ISO 4217), 2 without a
-    currency. The offer is active from `starts_at` until before `ends_at`.
+    currency. The offer is active from `starts_at` until before `ends_at`. Customers are reminded
+    `reminder_days` before their vouchers expire. The pool is low below `pool_low_at` vouchers.
     """
 
     __tablename__ = "offers"
@@ -53,6 +56,10 @@ class Offer(Model):
         CheckConstraint("max_discount_amount > 0", name="max_discount_amount"),
         CheckConstraint("starts_at < ends_at", name="window"),
         CheckConstraint("max_redemptions_per_customer > 0", name="max_redemptions_per_customer"),
+        CheckConstraint(
+            "cardinality(reminder_days) > 0 AND 0 < ALL(reminder_days)", name="reminder_days"
+        ),
+        CheckConstraint("pool_low_at > 0", name="pool_low_at"),
         # Finds out whether any offer has a limit.
         Index(
             "offers_limited_idx",
@@ -72,6 +79,9 @@ class Offer(Model):
     starts_at: Mapped[datetime | None]
     ends_at: Mapped[datetime | None]
     max_redemptions_per_customer: Mapped[int | None]
+    reminder_days: Mapped[list[int] | None] = mapped_column(ARRAY(BigInteger))
+    pool_low_at: Mapped[int | None]
+    pool_is_low: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

@@ -14,6 +14,7 @@ from voucherpool.database.paging import Page, Position
 from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
 from voucherpool.errors import InvalidInput, RedemptionNotFound, VoucherArchived
+from voucherpool.vouchers import event_types, events
 from voucherpool.vouchers.ledger import redemptions
 from voucherpool.vouchers.models import Redemption, Voucher
 
@@ -79,7 +80,8 @@ def _give_back(redemption: AnyRow) -> None:
         )
     if not lock_voucher.one_or_none(this):
         raise LostRace  # it was archived meanwhile, perhaps given back before
-    give_back.one_or_none(this)
+    if give_back.one_or_none(this):
+        events.record_redemption(event_types.reversed_, redemption.code_key, redemption.id)
 
 
 _given = or_(

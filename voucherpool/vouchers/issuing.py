@@ -12,7 +12,7 @@ from voucherpool.errors import VoucherExists
 from voucherpool.observability import metrics
 from voucherpool.offers import counts
 from voucherpool.offers import service as offers
-from voucherpool.vouchers import archived, codes
+from voucherpool.vouchers import archived, codes, event_types, events
 from voucherpool.vouchers.models import Voucher
 
 attempts = 5  # a collision of 60-bit codes is rare: five in a row mean a broken generator
@@ -27,11 +27,13 @@ def issue(
     code: str | None = None,
     max_redemptions: int = 1,
     freeze_discount: bool = False,
+    notify: bool = False,
 ) -> str:
     """Issue one voucher and return its code; without an e-mail it is unbound.
 
     Creates the offer if its name is new, otherwise sets its discount (a percentage) if one is
-    given. Later changes of the offer do not affect a frozen discount.
+    given. Later changes of the offer do not affect a frozen discount. With `notify` the customer
+    gets an e-mail.
 
     Raises CustomerNotFound, OfferNotPercentage, VoucherExists if the chosen code is taken, and
     InvalidInput if the expiry is not in the future or a new offer has no discount.
@@ -47,6 +49,7 @@ def issue(
         max_redemptions=max_redemptions,
         frozen_discount=offer.discount if freeze_discount else None,
     )
+    events.record(event_types.issued, codes.normal_form(issued), announced=notify)
     counts.count(offer.id, issued=1)
     after_commit(metrics.issued.inc)
     return issued

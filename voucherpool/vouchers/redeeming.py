@@ -5,18 +5,30 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Insert, exists, func, insert, literal_column, select, update
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    Insert,
+    bindparam,
+    exists,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import aliased
 
 from voucherpool.customers.models import Customer
 from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
-from voucherpool.database.transactions import after_commit
+from voucherpool.database.transactions import after_commit, present_transaction
 from voucherpool.errors import OrderMismatch, RedemptionReversed
 from voucherpool.observability import metrics
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import eligibility, limits
+from voucherpool.vouchers import codes, eligibility, event_types, events, limits
 from voucherpool.vouchers.eligibility import Seen, order_amount, order_ref
 from voucherpool.vouchers.models import Redemption, Voucher
 
@@ -42,7 +54,11 @@ def redeem(
 
     Raises eligibility.refusals, OrderBelowMinimum, OrderMismatch, RedemptionReversed and LostRace.
     """
-    request = eligibility.request(code, email, order_ref=order_ref, order_amount=order_amount)
+    # An event needs a transaction: without one, nothing is taken once somebody listens.
+    heard = present_transaction() is not None and are_heard()
+    unheard_until = None if heard else events.unheard_until(event_types.redeemed)
+    order = {"order_ref": order_ref, "order_amount": order_amount}
+    request = eligibility.request(code, email, **order, unheard_until=unheard_until)
     redeemed = take_free.one_or_none(request)
     if redeemed is None:
         seen = eligibility.look(request)
@@ -51,8 +67,15 @@ def redeem(
         if refused := eligibility.refusal(seen):
             raise refused
         redeemed = _take_with_holds_and_limit(request, seen)
+    if heard:
+        events.record_redemption(event_types.redeemed, codes.normal_form(code), redeemed.id)
     after_commit(metrics.redeemed.inc)
     return redeemed
+
+
+def are_heard() -> bool:
+    """Tell whether somebody listens for redemptions, so that one writes an event, too."""
+    return events.are_heard(event_types.redeemed)
 
 
 def _repeated(seen: Seen, order_amount: Decimal | None) -> Redeemed:
@@ -102,7 +125,13 @@ def _take(*conditions: ColumnElement[bool], holds: ColumnElement[object] | None 
         values["holds"] = holds
     taken = (
         update(Voucher.__table__)
-        .where(*eligibility.guard, Offer.takes_order_of(order_amount), _is_new_order, *conditions)
+        .where(
+            *eligibility.guard,
+            Offer.takes_order_of(order_amount),
+            _is_new_order,
+            _needs_no_event,
+            *conditions,
+        )
         .values(values)
         .returning(
             Voucher.code_key,
@@ -128,6 +157,9 @@ _ledger = aliased(Redemption, name="ledger")
 _is_new_order = ~exists().where(
     _ledger.code_key == Voucher.code_key, _ledger.order_ref == order_ref
 ).correlate(Voucher)
+
+_unheard_until = bindparam("unheard_until", None, type_=DateTime(timezone=True))
+_needs_no_event = or_(_unheard_until.is_(None), func.statement_timestamp() < _unheard_until)
 
 _holds_of_others = literal_column(
     f"(SELECT jsonb_object_agg(id, terms) FROM {eligibility.of_others})", JSONB

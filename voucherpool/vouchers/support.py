@@ -20,7 +20,7 @@ from voucherpool.database.model import db
 from voucherpool.errors import VoucherArchived, VoucherNotFound, VoucherPoolError
 from voucherpool.input.emails import email_key
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import codes, eligibility, ledger
+from voucherpool.vouchers import codes, eligibility, event_types, events, ledger
 from voucherpool.vouchers.archived import archived_vouchers, including_archive
 from voucherpool.vouchers.models import Redemption, RefusedAttempt, Voucher, open_holds
 
@@ -61,8 +61,9 @@ def disable(code: str) -> Record:
     Raises VoucherNotFound and VoucherArchived.
     """
     voucher = _locked(code)
-    # Not a COALESCE, in which a distributed PostgreSQL takes no now().
-    voucher.disabled_at = voucher.disabled_at or func.now()
+    if voucher.disabled_at is None:
+        voucher.disabled_at = func.now()
+        events.record(event_types.disabled, voucher.code_key)
     return lookup(code)
 
 

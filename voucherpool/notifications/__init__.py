@@ -1,0 +1,1 @@
+"""Notifications: events in the order of their numbers, webhooks, e-mail and reminders."""

@@ -1,0 +1,110 @@
+"""Numbers committed events, lets them wait for their receivers, and lists them."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import delete, func, select, text, tuple_
+
+from voucherpool.customers.models import Customer
+from voucherpool.database.model import AnyRow, db
+from voucherpool.notifications.models import Delivery, Message, NumberedEvent, Reminder
+from voucherpool.vouchers.events import Event
+
+events_at_once = 500
+lock = "SELECT pg_try_advisory_xact_lock(hashtextextended('events', 0))"
+
+
+class Numbered(NamedTuple):
+    """An event as its receivers see it."""
+
+    number: int
+    id: uuid.UUID
+    type: str
+    created_at: datetime
+    data: dict[str, object]
+
+
+class Events(NamedTuple):
+    """Some events, and the number after which to go on."""
+
+    items: Sequence[Numbered]
+    next: int
+
+
+def list_events(after: int, limit: int) -> Events:
+    """Return up to `limit` events after a number, in the order of their numbers."""
+    later = numbered.where(NumberedEvent.number > after).order_by(NumberedEvent.number)
+    items = [shown(row) for row in db.session.execute(later.limit(limit))]
+    return Events(items, items[-1].number if items else after)
+
+
+def shown(row: AnyRow) -> Numbered:
+    """Return the event of a row of `numbered`, with the customer's e-mail."""
+    data = {**row.data, "email": row.email}
+    return Numbered(row.number, row.id, row.type, row.created_at, data)
+
+
+def number() -> Sequence[tuple[str, uuid.UUID]]:
+    """Copy some committed events under numbers, and return the keys of the originals.
+
+    A webhook's deliveries and a customer's e-mails are made in the same statement. One process
+    numbers at a time, so that a number is seen only after all smaller ones. Call forget() in a
+    later transaction: on a distributed PostgreSQL the two tables do not commit as one.
+    """
+    if not db.session.scalar(text(lock)):
+        return ()
+    return [
+        (row.code_key, row.id) for row in db.session.execute(number_some, {"most": events_at_once})
+    ]
+
+
+def forget(keys: Sequence[tuple[str, uuid.UUID]]) -> None:
+    """Delete the originals of numbered events."""
+    db.session.execute(delete(Event).where(tuple_(Event.code_key, Event.id).in_(keys)))
+
+
+def forget_old_events() -> int:
+    """Delete what is older than 30 days; return the number of events."""
+    for moment in (Delivery.finished_at, Message.finished_at, Reminder.expires_at):
+        db.session.execute(delete(moment.class_).where(moment < _month_ago))
+    old = delete(NumberedEvent).where(NumberedEvent.numbered_at < _month_ago)
+    return len(db.session.execute(old.returning(NumberedEvent.number)).all())
+
+
+numbered = select(
+    NumberedEvent.number,
+    NumberedEvent.id,
+    NumberedEvent.type,
+    NumberedEvent.created_at,
+    NumberedEvent.data,
+    Customer.email,
+).outerjoin(Customer, Customer.id == NumberedEvent.customer_id)
+
+number_some = text("""
+    WITH waiting AS (
+        SELECT * FROM events ORDER BY created_at LIMIT :most
+    ),
+    numbered AS (
+        INSERT INTO numbered_events (id, type, customer_id, data, created_at)
+        SELECT id, type, customer_id, data, created_at FROM waiting ORDER BY created_at
+        ON CONFLICT (id) DO NOTHING
+        RETURNING number, id, type
+    ),
+    delivery AS (
+        INSERT INTO deliveries (webhook_id, event_number)
+        SELECT webhooks.id, number FROM numbered JOIN webhooks ON type = ANY(event_types)
+        WHERE disabled_at IS NULL
+    ),
+    message AS (
+        INSERT INTO messages (kind, customer_id, batch_id, code_key)
+        SELECT 'issued', customer_id, batch_id, CASE WHEN batch_id IS NULL THEN code_key END
+        FROM numbered JOIN waiting USING (id),
+            CAST(data->'voucher'->>'batch_id' AS bigint) AS batch_id
+        WHERE announced AND customer_id IS NOT NULL
+        ON CONFLICT DO NOTHING
+    )
+    SELECT code_key, id FROM waiting""")
+
+_month_ago = func.now() - text("interval '30 days'")

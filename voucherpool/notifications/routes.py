@@ -1,0 +1,18 @@
+"""The route of events."""
+
+from voucherpool.http.openapi import Blueprint, Fields
+from voucherpool.notifications import feed, schemas
+
+blueprint = Blueprint("events", __name__)
+
+
+@blueprint.get("/events")
+@blueprint.guarded("admin")
+@blueprint.arguments(schemas.EventsRequest(), location="query")
+@blueprint.response(200, schemas.Events())
+def list_events(query: Fields) -> feed.Events:
+    """List what happened, in an order in which nothing ever appears before what was listed.
+
+    Events are recorded while a webhook listens for their type, and kept for 30 days.
+    """
+    return feed.list_events(query["after"], query["limit"])

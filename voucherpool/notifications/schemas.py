@@ -1,0 +1,30 @@
+"""The requests and answers about events."""
+
+from marshmallow import Schema, fields, validate
+
+from voucherpool.input.fields import Answer, Digits, Timestamp, largest_page
+from voucherpool.vouchers.event_types import all_types
+
+
+class EventsRequest(Schema):
+    """The events to return: those after a number."""
+
+    after = Digits(load_default=0)
+    limit = Digits(validate=validate.Range(1, largest_page), load_default=100)
+
+
+class Event(Answer):
+    """What happened; `data` is the state at that moment, with the customer's e-mail of today."""
+
+    number = fields.Integer()
+    id = fields.UUID()
+    type = fields.String(validate=validate.OneOf(all_types))
+    created_at = Timestamp()
+    data = fields.Dict()
+
+
+class Events(Answer):
+    """Events in the order of their numbers; ask for those after `next` to continue."""
+
+    items = fields.List(fields.Nested(Event))
+    next = fields.Integer()

@@ -1,0 +1,1 @@
+"""Schedules: vouchers issued again and again, by cron expressions."""

@@ -1,0 +1,16 @@
+"""The types of events, by the names that webhooks ask for."""
+
+issued = "voucher.issued"
+claimed = "voucher.claimed"
+redeemed = "voucher.redeemed"
+disabled = "voucher.disabled"
+expiring = "voucher.expiring"
+reversed_ = "redemption.reversed"
+batch_finished = "batch.finished"
+pool_low = "pool.low"
+webhook_disabled = "webhook.disabled"
+
+all_types = (
+    *(issued, claimed, redeemed, disabled, expiring),
+    *(reversed_, batch_finished, pool_low, webhook_disabled),
+)
