@@ -34,7 +34,7 @@ from voucherpool.database.statements import Statement
 from voucherpool.http import apikeys, probes, throttle
 from voucherpool.local.postgres import LocalPostgres
 from voucherpool.operations import integrity
-from voucherpool.vouchers import events
+from voucherpool.vouchers import listeners
 
 # Fast instead of durable: what the tests write is thrown away.
 fast = {
@@ -140,7 +140,7 @@ def app(shared_app: Flask, database_url: URL) -> Flask:
     shared_app.testing = True
     for part in (throttle, probes):
         part.init_app(shared_app)  # nothing is remembered from the test before
-    events.forget_listeners()
+    listeners.forget()
     return shared_app
 
 

@@ -1,23 +1,14 @@
-"""Records what happened, in the transaction that causes it, if somebody listens for it.
+"""Records what happened, in the transaction that causes it, if somebody listens for it."""
 
-Each process remembers for a second which types webhooks listen for. No event is missed by that: a
-webhook is active `activation_seconds` after it was made, which is as long as the memory may be old,
-a statement may take and a transaction may pause before its commit, together.
-"""
-
-import time
 import uuid
 from collections.abc import Collection
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     ColumnElement,
-    Engine,
     Index,
     Insert,
     SQLColumnExpression,
@@ -29,26 +20,21 @@ from sqlalchemy import (
     func,
     insert,
     literal,
-    literal_column,
     select,
     text,
     true,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from voucherpool.database.model import AnySelect, Model, db
 from voucherpool.database.statements import Statement
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import event_types
+from voucherpool.vouchers import event_types, listeners
 from voucherpool.vouchers.models import Redemption, Voucher
 
 no_code = ""
 """The code of events that are about no single voucher."""
-
-activation_seconds = 10  # memory 2, statement 3, pause in a transaction 5
-renewed_after_seconds = 1.0
-long_ago = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Event(Model):
@@ -70,62 +56,19 @@ class Event(Model):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
-class Listeners(NamedTuple):
-    """The types that webhooks listen for; nobody else does until `until`, by PostgreSQL's clock."""
-
-    types: Collection[str]
-    until: datetime
-
-
-@dataclass
-class Known:
-    """The listeners that this process knows, and when to ask again by time.monotonic()."""
-
-    listeners: Listeners
-    renewed_from: float
-
-
-_known: WeakKeyDictionary[Engine, Known] = WeakKeyDictionary()
-
-
-def listeners() -> Listeners:
-    """Return who listens, at most a second old."""
-    now, known = time.monotonic(), _known.get(db.engine)
-    if known is None or now >= known.renewed_from:
-        [found] = ask_listeners.all({})
-        known = _known[db.engine] = Known(found, now + renewed_after_seconds)
-    return known.listeners
-
-
-def forget_listeners() -> None:
-    """Ask again at the next event."""
-    _known.clear()
-
-
-def are_heard(type_: str) -> bool:
-    """Tell whether somebody listens for the type."""
-    return type_ in listeners().types
-
-
-def unheard_until(type_: str) -> datetime:
-    """Return until when nobody listens for the type; it is long ago if somebody does."""
-    known = listeners()
-    return long_ago if type_ in known.types else known.until
-
-
 def record(type_: str, code_key: str, *, announced: bool = False) -> None:
     """Record an event of a voucher with the open transaction's commit, if somebody listens.
 
     The customer of an `announced` one gets an e-mail, so that it is always recorded.
     """
-    if announced or are_heard(type_):
+    if announced or listeners.hear(type_):
         this = {"type": type_, "key": code_key, "announced": announced}
         record_one.run_with_commit(this)
 
 
 def record_redemption(type_: str, code_key: str, redemption_id: uuid.UUID) -> None:
     """Record an event of a redemption with the open transaction's commit, if somebody listens."""
-    if are_heard(type_):
+    if listeners.hear(type_):
         this = {"type": type_, "key": code_key, "redemption": redemption_id}
         record_of_redemption.run_with_commit(this)
 
@@ -137,14 +80,14 @@ def record_announced(code_keys: Collection[str]) -> None:
 
 def record_expiring(code_keys: Collection[str], days_before: int) -> None:
     """Record that vouchers expire in so many days, if somebody listens."""
-    if are_heard(event_types.expiring):
+    if listeners.hear(event_types.expiring):
         these = {"keys": ",".join(code_keys), "days": days_before}
         db.session.execute(record_reminders, these)
 
 
 def record_fact(type_: str, data: dict[str, object]) -> None:
     """Record an event about no single voucher, if somebody listens."""
-    if are_heard(type_):
+    if listeners.hear(type_):
         db.session.execute(insert(Event.__table__).values(code_key=no_code, type=type_, data=data))
 
 
@@ -235,20 +178,3 @@ record_reminders = _insert(
         days_before=bindparam("days", type_=BigInteger),
     ).where(_is_listed)
 )
-
-_listened_for = (
-    select(func.array_agg(literal_column("DISTINCT type", Text)))
-    .select_from(text("webhooks, unnest(event_types) AS type"))
-    .where(text("disabled_at IS NULL"))
-    .scalar_subquery()
-)
-
-ask_listeners = Statement(
-    "listeners",
-    Listeners,
-    select(
-        func.coalesce(_listened_for, literal_column("'{}'::text[]", ARRAY(Text))).label("types"),
-        (func.statement_timestamp() + literal_column("interval '2 seconds'")).label("until"),
-    ),
-)
-"""Names the table, because its model, in the room of notifications, stands on this one."""

@@ -28,7 +28,7 @@ from voucherpool.database.transactions import after_commit, present_transaction
 from voucherpool.errors import OrderMismatch, RedemptionReversed
 from voucherpool.observability import metrics
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import codes, eligibility, event_types, events, limits
+from voucherpool.vouchers import codes, eligibility, event_types, events, limits, listeners
 from voucherpool.vouchers.eligibility import Seen, order_amount, order_ref
 from voucherpool.vouchers.models import Redemption, Voucher
 
@@ -56,7 +56,7 @@ def redeem(
     """
     # An event needs a transaction: without one, nothing is taken once somebody listens.
     heard = present_transaction() is not None and are_heard()
-    unheard_until = None if heard else events.unheard_until(event_types.redeemed)
+    unheard_until = None if heard else listeners.unheard_until(event_types.redeemed)
     order = {"order_ref": order_ref, "order_amount": order_amount}
     request = eligibility.request(code, email, **order, unheard_until=unheard_until)
     redeemed = take_free.one_or_none(request)
@@ -75,7 +75,7 @@ def redeem(
 
 def are_heard() -> bool:
     """Tell whether somebody listens for redemptions, so that one writes an event, too."""
-    return events.are_heard(event_types.redeemed)
+    return listeners.hear(event_types.redeemed)
 
 
 def _repeated(seen: Seen, order_amount: Decimal | None) -> Redeemed:
@@ -113,14 +113,7 @@ def _take(*conditions: ColumnElement[bool], holds: ColumnElement[object] | None 
     It returns no row if a condition fails, and breaks the ledger's unique index if a concurrent
     request redeemed the same order first.
     """
-    values = {
-        "redemption_count": Voucher.redemption_count + 1,
-        # Not a CASE: Citus does not allow now() in one.
-        "used_at": select(func.now())
-        .where(Voucher.redemption_count + 1 == Voucher.max_redemptions)
-        .correlate(Voucher)
-        .scalar_subquery(),
-    }
+    values = {"redemption_count": Voucher.redemption_count + 1, "used_at": _now_if_last}
     if holds is not None:
         values["holds"] = holds
     taken = (
@@ -152,6 +145,14 @@ def _take(*conditions: ColumnElement[bool], holds: ColumnElement[object] | None 
         .returning(*(Redemption.__table__.c[name] for name in Redeemed._fields))
     )
 
+
+# Not a CASE: Citus does not allow now() in one.
+_now_if_last = (
+    select(func.now())
+    .where(Voucher.redemption_count + 1 == Voucher.max_redemptions)
+    .correlate(Voucher)
+    .scalar_subquery()
+)
 
 _ledger = aliased(Redemption, name="ledger")
 _is_new_order = ~exists().where(
