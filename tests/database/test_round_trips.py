@@ -36,9 +36,23 @@ def asked(database_url, key, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("round_trips", "headers"), [(1, {}), (3, {"Idempotency-Key": "{number}"})], ids=str
+    ("types", "round_trips", "headers"),
+    [
+        ("voucher.issued", 1, {}),
+        ("voucher.redeemed", 2, {}),
+        ("voucher.redeemed", 3, {"Idempotency-Key": "{number}"}),
+        ("voucher.issued", 3, {"Idempotency-Key": "{number}"}),
+    ],
+    ids=str,
 )
-def test_a_redemption_takes_one_round_trip_and_with_a_key_three(asked, make, round_trips, headers):
+def test_a_redemption_takes_one_round_trip_two_with_a_listener_and_three_with_a_key(
+    asked, make, sql, types, round_trips, headers
+):
+    sql(
+        "INSERT INTO webhooks (url, event_types, secret, active_from)"
+        " VALUES ('http://example.org', ARRAY[:types], '', now())",
+        types=types,
+    )
     seen = []
     for number in range(4):
         body = {"code": make.voucher(), "email": ana}

@@ -34,6 +34,7 @@ class OfferChanges(Schema):
     starts_at = Timestamp(allow_none=True)
     ends_at = Timestamp(allow_none=True)
     max_redemptions_per_customer = Count(most=1_000_000_000, allow_none=True)
+    pool_low_at = Count(most=1_000_000, allow_none=True)
 
 
 class NewOffer(OfferChanges):
@@ -62,6 +63,7 @@ class Offer(Answer):
     starts_at = Timestamp(allow_none=True)
     ends_at = Timestamp(allow_none=True)
     max_redemptions_per_customer = fields.Integer(allow_none=True)
+    pool_low_at = fields.Integer(allow_none=True)
     created_at = Timestamp()
     updated_at = Timestamp()
 

@@ -64,4 +64,4 @@ def worker() -> None:
     """Do all background work until SIGTERM or Ctrl-C; any number of workers may run."""
     durability.insist(current_app.config)
     ages = (current_app.config[name] for name in ("ARCHIVE_OLDER_THAN", "PURGE_OLDER_THAN"))
-    background.run(background.pieces(*ages))
+    background.run(background.groups(*ages), current_app.app_context)

@@ -1,18 +1,19 @@
 """All background work, in one process; any number of them may run.
 
 A piece is a function that does a little of one kind of work in its own transaction and returns
-whether there was work. A kill at any instant does no harm.
+whether there was work. A kill at any instant does no harm. Each group of pieces has a thread, so
+that a large batch holds up no notification, and a slow mail server nothing else.
 """
 
 import logging.config
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from functools import partial
 from itertools import chain
-from threading import Event
+from threading import Event, Thread
 from types import FrameType
 from typing import Any
 
@@ -20,9 +21,10 @@ from voucherpool.archive import moving, partitions
 from voucherpool.batches import generating
 from voucherpool.database.model import db
 from voucherpool.database.retries import unusable
-from voucherpool.database.transactions import long_transaction
+from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.erasure import service as erasure
 from voucherpool.http import idempotency, throttle
+from voucherpool.notifications import feed, pools
 from voucherpool.observability import logs
 from voucherpool.vouchers import support
 
@@ -33,6 +35,8 @@ seconds_between_rounds = 24 * 60 * 60.0
 
 Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 Pieces = Mapping[str, Callable[[], bool]]
+Context = Callable[[], AbstractContextManager[object]]
+"""Opens the application's context, which each thread needs for its own database session."""
 
 
 def add_chunk_to_batch() -> bool:
@@ -72,6 +76,7 @@ forgetting = (
     support.forget_old_refused_attempts,
     throttle.forget_old_failed_attempts,
     erasure.end_holds_left,
+    feed.forget_old_events,
 )
 """Each deletes one kind of old rows and returns how many."""
 
@@ -110,28 +115,57 @@ def purge_a_month(older_than: timedelta | None) -> bool:
     return True
 
 
-def pieces(archive_older_than: timedelta | None, purge_older_than: timedelta | None) -> Pieces:
-    """Return all pieces of work by name."""
+def number_events() -> bool:
+    """Number some committed events for their readers."""
+    with transaction():
+        numbered = feed.number()
+    if numbered:
+        with transaction():
+            feed.forget(numbered)
+    return bool(numbered)
+
+
+def groups(
+    archive_older_than: timedelta | None, purge_older_than: timedelta | None
+) -> Mapping[str, Pieces]:
+    """Return all pieces of work by group and name."""
     return {
-        "batches": add_chunk_to_batch,
-        "forgetting": forget_what_is_old,
-        "archiving": partial(archive_a_batch, archive_older_than),
-        "purging": partial(purge_a_month, purge_older_than),
+        "background": {
+            "batches": add_chunk_to_batch,
+            "pools": pools.watch,
+            "forgetting": forget_what_is_old,
+            "archiving": partial(archive_a_batch, archive_older_than),
+            "purging": partial(purge_a_month, purge_older_than),
+        },
+        "notifications": {"events": number_events},
     }
 
 
-def run(pieces: Pieces) -> None:
-    """Do the pieces in turn until SIGTERM or SIGINT; finish the one that has begun."""
+def run(groups: Mapping[str, Pieces], context: Context) -> None:
+    """Do the pieces until SIGTERM or SIGINT; finish those that have begun."""
     logging.config.dictConfig(logs.settings())
     stopping = Event()
     on_stop_signals(lambda *_: stopping.set())
     log.info("The worker begins.")
-    while not stopping.is_set():
-        # Every piece gets its turn, so much work of one kind does not hold up the others.
-        did_something = [attempt(name, piece) for name, piece in pieces.items()]
-        if not any(did_something):
-            stopping.wait(idle_seconds)
+    threads = [
+        Thread(target=keep_doing, args=(pieces, context, stopping), name=name)
+        for name, pieces in groups.items()
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     log.info("The worker ends.")
+
+
+def keep_doing(pieces: Pieces, context: Context, stopping: Event) -> None:
+    """Do the pieces in turn until told to stop."""
+    with context():
+        while not stopping.is_set():
+            # Every piece gets its turn, so much work of one kind does not hold up the others.
+            did_something = [attempt(name, piece) for name, piece in pieces.items()]
+            if not any(did_something):
+                stopping.wait(idle_seconds)
 
 
 def attempt(name: str, piece: Callable[[], bool]) -> bool:
