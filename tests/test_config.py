@@ -36,6 +36,8 @@ def test_psycopg2_is_the_driver_whatever_spelling_the_url_has(scheme):
         ("VOUCHERPOOL_TIMEOUTS", "none"),
         ("VOUCHERPOOL_ARCHIVE_OLDER_THAN", "90"),
         ("VOUCHERPOOL_PURGE_OLDER_THAN", "0y"),
+        ("VOUCHERPOOL_WORKER_METRICS", "9100"),
+        ("VOUCHERPOOL_WORKER_METRICS", "localhost:0"),
     ],
 )
 def test_nonsense_is_refused_with_the_variables_name_and_no_password(variable, value):

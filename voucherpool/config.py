@@ -42,7 +42,8 @@ class Config:
     `failed_attempts_per_key` and `failed_attempts_per_email` are limits per minute.
     `timeouts` are set by each `connection`, or by the database's `role` behind pgbouncer, which
     does not pass them on. `tolerate_off`, for tests only, names settings of `durability` that
-    PostgreSQL may have off. `archive_older_than` and `purge_older_than` are the worker's ages.
+    PostgreSQL may have off. `archive_older_than` and `purge_older_than` are the worker's ages, and
+    `worker_metrics` is the host and port where it shows its metrics.
     """
 
     database_url: URL
@@ -56,6 +57,7 @@ class Config:
     tolerate_off: frozenset[str] = frozenset()
     archive_older_than: timedelta | None = None
     purge_older_than: timedelta | None = None
+    worker_metrics: tuple[str, int] | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Config":
@@ -76,6 +78,7 @@ class Config:
             tolerate_off=_tolerate_off(environ),
             archive_older_than=_age(environ, "VOUCHERPOOL_ARCHIVE_OLDER_THAN"),
             purge_older_than=_age(environ, "VOUCHERPOOL_PURGE_OLDER_THAN"),
+            worker_metrics=_host_and_port(environ, "VOUCHERPOOL_WORKER_METRICS"),
         )
 
     def for_flask(self) -> dict[str, object]:
@@ -104,6 +107,7 @@ class Config:
             "TOLERATE_OFF": self.tolerate_off,
             "ARCHIVE_OLDER_THAN": self.archive_older_than,
             "PURGE_OLDER_THAN": self.purge_older_than,
+            "WORKER_METRICS": self.worker_metrics,
             "MAX_CONTENT_LENGTH": 1024 * 1024,
         }
 
@@ -152,6 +156,14 @@ def _age(environ: Mapping[str, str], variable: str) -> timedelta | None:
     if given and age(given) is None:
         raise ConfigurationError(variable, f"{an_age}, not {given!r}")
     return age(given)
+
+
+def _host_and_port(environ: Mapping[str, str], variable: str) -> tuple[str, int] | None:
+    given = environ.get(variable, "").strip()
+    host, _, port = given.rpartition(":")
+    if given and not (host and port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        raise ConfigurationError(variable, f"host:port such as 127.0.0.1:9100, not {given!r}")
+    return (host.strip("[]"), int(port)) if given else None
 
 
 def _database_url(environ: Mapping[str, str]) -> URL:

@@ -110,9 +110,8 @@ def test_an_event_rolls_back_with_what_caused_it(app, make, listening, sql):
             support.disable(code)
             raise ZeroDivisionError
 
-    with app.app_context():
-        with pytest.raises(ZeroDivisionError):
-            fail()
+    with app.app_context(), pytest.raises(ZeroDivisionError):
+        fail()
     assert sql("SELECT type FROM events") == [("voucher.issued",)]
 
 
@@ -196,7 +195,7 @@ def test_a_pool_that_falls_below_its_mark_is_one_event(app, client, listening, h
     for step in (issue, issue, claim, claim, issue, issue, claim):
         step()
         with app.app_context(), transaction():
-            pools.look()
+            pools.watch()
         seen.append(len(happened()["items"]))
     # It begins below its mark.
     assert seen == [1, 1, 2, 2, 2, 2, 3]

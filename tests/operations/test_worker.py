@@ -2,11 +2,14 @@
 
 import signal
 import time
+from contextlib import suppress
+from urllib.request import urlopen
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from tests.builders import in_days
+from tests.server import free_port
 from voucherpool.operations import worker as background
 
 
@@ -109,6 +112,27 @@ def test_what_a_lost_database_kept_from_being_done_is_done_again(app):
         for expected in ("first", "second", None):
             with round_.next(list) as item:
                 assert item == expected
+
+
+def test_a_worker_shows_its_metrics_and_a_second_on_the_same_port_says_what_to_do(
+    voucherpool, make, sql
+):
+    address = f"127.0.0.1:{free_port()}"
+    sql("INSERT INTO events (code_key, type, data, created_at) VALUES ('', 'x', '{}', now())")
+    worker = voucherpool("worker", VOUCHERPOOL_WORKER_METRICS=address)
+
+    def shown():
+        with suppress(OSError), urlopen(f"http://{address}/metrics", timeout=5) as answer:
+            return answer.read().decode()
+        return ""
+
+    until(lambda: 'voucherpool_queue_length{queue="deliveries"} 0.0' in shown())
+    second = voucherpool("worker", VOUCHERPOOL_WORKER_METRICS=address)
+    _, errors = second.communicate(timeout=20)
+    assert second.returncode == 1
+    assert f"VOUCHERPOOL_WORKER_METRICS: {address} cannot be used (Address already" in errors
+    worker.terminate()
+    assert worker.wait(10) == 0
 
 
 @pytest.mark.fault

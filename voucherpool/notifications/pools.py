@@ -1,43 +1,13 @@
 """Watches the pools of offers: an event says when one falls below its mark."""
 
-import time
-
 from sqlalchemy import text
 
 from voucherpool.database.model import db
-from voucherpool.database.transactions import transaction
 from voucherpool.vouchers import event_types, events
 
-seconds_between_looks = 5.0
 
-
-class Clock:
-    """Tells whether it is time to look again in this process."""
-
-    def __init__(self) -> None:
-        self._next = 0.0
-
-    def strikes(self) -> bool:
-        """Return whether the seconds since the last strike have passed."""
-        if time.monotonic() < self._next:
-            return False
-        self._next = time.monotonic() + seconds_between_looks
-        return True
-
-
-clock = Clock()
-
-
-def watch() -> bool:
-    """Look at the pools, every few seconds."""
-    if clock.strikes():
-        with transaction():
-            look()
-    return False
-
-
-def look() -> None:
-    """Mark the pools that fell below their mark or rose again, and record those that fell."""
+def watch() -> None:
+    """Note which pools fell below their mark or rose above it; record those that fell."""
     for offer in db.session.execute(mark):
         if offer.pool_is_low:
             low = {"id": offer.id, "name": offer.name, "pool_low_at": offer.pool_low_at}

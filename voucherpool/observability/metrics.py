@@ -29,6 +29,15 @@ threads = Gauge(
     multiprocess_mode="livesum",
 )
 
+queue_length = Gauge(
+    "voucherpool_queue_length", "Events, deliveries or messages that wait.", ["queue"]
+)
+queue_age = Gauge(
+    "voucherpool_queue_age_seconds",
+    "Seconds that the oldest in a queue has waited.",
+    ["queue"],
+)
+
 
 def refused(code: str) -> None:
     """Count a refusal."""

@@ -6,6 +6,7 @@ import click
 import flask_migrate.cli  # type: ignore[import-not-found]
 from flask import current_app
 from flask.cli import with_appcontext
+from prometheus_client import start_http_server
 
 from voucherpool.cli import Command, in_long_transaction, root
 from voucherpool.config import checkout
@@ -64,4 +65,16 @@ def worker() -> None:
     """Do all background work until SIGTERM or Ctrl-C; any number of workers may run."""
     durability.insist(current_app.config)
     ages = (current_app.config[name] for name in ("ARCHIVE_OLDER_THAN", "PURGE_OLDER_THAN"))
+    if address := current_app.config["WORKER_METRICS"]:
+        _show_metrics(*address)
     background.run(background.groups(*ages), current_app.app_context)
+
+
+def _show_metrics(host: str, port: int) -> None:
+    try:
+        start_http_server(port, host)
+    except OSError as error:
+        raise click.ClickException(
+            f"VOUCHERPOOL_WORKER_METRICS: {host}:{port} cannot be used ({error.strerror}):"
+            " choose another port."
+        ) from error

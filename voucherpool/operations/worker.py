@@ -24,7 +24,7 @@ from voucherpool.database.retries import unusable
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.erasure import service as erasure
 from voucherpool.http import idempotency, throttle
-from voucherpool.notifications import feed, pools
+from voucherpool.notifications import feed, pools, queues
 from voucherpool.observability import logs
 from voucherpool.vouchers import support
 
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 idle_seconds = 1.0
 seconds_between_rounds = 24 * 60 * 60.0
+seconds_between_looks = 5.0
 
 Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 Pieces = Mapping[str, Callable[[], bool]]
@@ -68,6 +69,21 @@ class Round:
         except unusable:
             self._left = chain([item], self._left)
             raise
+
+
+class Every:
+    """A piece that does its work in a transaction every so many seconds."""
+
+    def __init__(self, seconds: float, work: Callable[[], None]) -> None:
+        self._seconds, self._work, self._begins_at = seconds, work, 0.0
+
+    def __call__(self) -> bool:
+        """Do the work if it is time; there is never more to do at once."""
+        if time.monotonic() >= self._begins_at:
+            self._begins_at = time.monotonic() + self._seconds
+            with transaction():
+                self._work()
+        return False
 
 
 to_forget, to_archive, to_purge = Round(), Round(), Round()
@@ -132,12 +148,15 @@ def groups(
     return {
         "background": {
             "batches": add_chunk_to_batch,
-            "pools": pools.watch,
+            "pools": Every(seconds_between_looks, pools.watch),
             "forgetting": forget_what_is_old,
             "archiving": partial(archive_a_batch, archive_older_than),
             "purging": partial(purge_a_month, purge_older_than),
         },
-        "notifications": {"events": number_events},
+        "notifications": {
+            "events": number_events,
+            "queues": Every(seconds_between_looks, queues.measure),
+        },
     }
 
 
