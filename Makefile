@@ -6,7 +6,7 @@ uv_compile = $(python) -m uv pip compile setup.cfg --quiet --universal --python-
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults fuzz mutants page drawing bench bench-scale bench-bulk bench-plans bench-csv check lock clean
+.PHONY: help run test faults fuzz mutants page drawing bench bench-scale bench-bulk bench-plans bench-events bench-csv check lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -37,6 +37,9 @@ bench-bulk: .venv/dev.ready ## measure bulk generation against a plain COPY
 
 bench-plans: .venv/dev.ready ## compare the first with the last of 100 000 redemptions on a new database
 	@exec $(python) -m bench.plans $(ARGS)
+
+bench-events: .venv/dev.ready ## compare redemptions with and without waiting events
+	@exec $(python) -m bench.events $(ARGS)
 
 bench-csv: .venv/dev.ready ## measure the import and the export of 1 000 000 vouchers
 	@exec $(python) -m bench.csv_files
