@@ -32,6 +32,7 @@ from voucherpool.offers import service as offers
     multiple=True,
     help=f"{pool} (default), {all_customers}, or an e-mail, once for each customer.",
 )
+@click.option("--notify", is_flag=True, default=None, help="Send the customers an e-mail.")
 @click.option("--resume", "batch_id", type=int, help="Finish this batch instead.")
 def issue(offer_name: str | None, batch_id: int | None, **terms: Any) -> None:
     """Issue vouchers of an offer in bulk; after an interruption, continue with --resume."""

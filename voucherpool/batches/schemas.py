@@ -54,16 +54,23 @@ class Codes(Schema):
 
 
 class Audience(fields.Field[str | list[str]]):
-    """The receivers of the vouchers: the offer's pool, all customers, or a list of e-mails."""
+    """The receivers of the vouchers: the offer's pool, all customers, or a list of e-mails.
 
-    def __init__(self, **options: Any) -> None:
+    The list has at most so many e-mails as `most` says.
+    """
+
+    def __init__(self, *, most: int | None = None, **options: Any) -> None:
         item = {"type": "string", "maxLength": 254, "pattern": formats.mailbox.pattern}
         people = {"type": "array", "items": item, "minItems": 1}
+        people |= {"maxItems": most} if most else {}
+        self.most = most
         words = {"type": "string", "enum": [pool, all_customers]}
         super().__init__(metadata={"oneOf": [words, people]}, **options)
 
     def _deserialize(self, value: object, *_: object, **__: object) -> str | list[str]:
         if isinstance(value, list) and value:
+            if self.most and len(value) > self.most:
+                raise ValidationError(f"Must have at most {self.most} e-mails.")
             return _emails(value)
         if not isinstance(value, str) or value not in (pool, all_customers):
             raise ValidationError(f"Must be {pool}, {all_customers}, or a list of e-mails.")
@@ -89,7 +96,8 @@ class NewBatch(Schema):
     """Vouchers to issue in bulk.
 
     `count` is the total for the pool, or the number for each customer (default 1). A batch has at
-    most 5 000 000 vouchers.
+    most 5 000 000 vouchers. With `notify` each voucher is an event, and its customer gets an
+    e-mail.
     """
 
     count = Count(most=most_vouchers)
@@ -98,6 +106,7 @@ class NewBatch(Schema):
     max_redemptions = Count(most=most_redemptions, load_default=1)
     freeze_discount = Flag(load_default=False)
     audience = Audience(load_default=pool)
+    notify = Flag(load_default=False)
 
     @validates_schema(skip_on_field_errors=True)
     def pool_needs_a_count(self, data: dict[str, Any], **_: object) -> None:
@@ -120,6 +129,7 @@ class Batch(Answer):
     requested = fields.Integer()
     created = fields.Integer()
     rate = fields.Integer(allow_none=True)
+    notify = fields.Boolean(attribute="announced")
     created_at = Timestamp()
     started_at = Timestamp(allow_none=True)
     finished_at = Timestamp(allow_none=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from sqlalchemy import (
     BigInteger,
@@ -45,15 +46,44 @@ def create(
     max_redemptions: int = 1,
     freeze_discount: bool = False,
     audience: str | Sequence[str] = pool,
+    notify: bool = False,
 ) -> AnyRow:
     """Create a batch and return it; a worker generates its vouchers.
 
     `audience` is "pool", "all_customers", or e-mails; `count` is the number of vouchers for the
-    pool or for each customer. A frozen discount is the offer's current one.
+    pool or for each customer. A frozen discount is the offer's current one. With `notify` each
+    voucher is an event, and its customer gets an e-mail.
 
     Raises OfferNotFound and InvalidInput.
     """
     discount = offers.read(offer_id).discount
+    return create_for(
+        audience if isinstance(audience, str) else ids_of(audience),
+        offer_id,
+        expires_at,
+        pattern,
+        count=count,
+        max_redemptions=max_redemptions,
+        frozen_discount=discount if freeze_discount else None,
+        notify=notify,
+    )
+
+
+def create_for(
+    audience: str | Sequence[int],
+    offer_id: int,
+    expires_at: datetime,
+    pattern: str,
+    *,
+    count: int = 1,
+    max_redemptions: int = 1,
+    frozen_discount: Decimal | None = None,
+    notify: bool = False,
+) -> AnyRow:
+    """Create a batch for "pool", "all_customers", or the customers with these ids.
+
+    Those who were erased get nothing. Raises InvalidInput.
+    """
     require_future(expires_at)
     terms = {
         "offer_id": offer_id,
@@ -61,13 +91,13 @@ def create(
         "expires_at": expires_at,
         "max_redemptions": max_redemptions,
         "pattern": pattern,
-        "frozen_discount": discount if freeze_discount else None,
+        "frozen_discount": frozen_discount,
         "per_customer": None if audience == pool else count,
+        "announced": notify,
     }
-    wanted = None if isinstance(audience, str) else _ids_of(audience)
     batch_id = db.session.execute(insert(Batch).values(**terms).returning(Batch.id)).scalar_one()
     if audience != pool:
-        _keep_customers(batch_id, count, wanted)
+        _keep_customers(batch_id, count, None if isinstance(audience, str) else audience)
     return read(batch_id)
 
 
@@ -93,7 +123,8 @@ def resume(batch_id: int) -> AnyRow:
     return read(batch_id)
 
 
-def _ids_of(emails: Sequence[str]) -> list[int]:
+def ids_of(emails: Sequence[str]) -> list[int]:
+    """Return the ids of the customers. Raises InvalidInput that names the unknown ones."""
     spelt = {email_key(email): email for email in emails}
     found = db.session.execute(customers_of, {"keys": list(spelt)}).all()
     unknown = spelt.keys() - {customer.email_key for customer in found}
@@ -105,11 +136,11 @@ def _ids_of(emails: Sequence[str]) -> list[int]:
     return [customer.id for customer in found]
 
 
-def _keep_customers(batch_id: int, each: int, wanted: list[int] | None) -> None:
+def _keep_customers(batch_id: int, each: int, wanted: Sequence[int] | None) -> None:
     # Millions of customers take longer than a request's usual timeout.
     db.session.execute(text("SET LOCAL statement_timeout = '20s'"))
     chosen = Customer.id == func.any(literal(wanted, ARRAY(BigInteger)))
-    sizes = db.session.scalars(keep(chosen if wanted else true()), {"batch": batch_id})
+    sizes = db.session.scalars(keep(true() if wanted is None else chosen), {"batch": batch_id})
     requested = each * sum(sizes)
     if not 1 <= requested <= most_vouchers:
         reason = f"Must result in 1 to {most_vouchers} vouchers, not {requested}."

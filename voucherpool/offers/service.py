@@ -112,6 +112,12 @@ def change(offer_id: int, **changes: Any) -> Offer:
     return db.session.scalars(statement.values(updated_at=func.now(), **changes)).one()
 
 
+def require_fitting(offer: Offer, discount: Decimal) -> None:
+    """Raise InvalidInput unless the offer could have the discount."""
+    terms = {name: getattr(offer, name) for name in term_names}
+    _check(terms | {"discount": discount})
+
+
 term_names = (
     "discount",
     "discount_type",
