@@ -144,7 +144,8 @@ def erase_emails(emails: Collection[str]) -> None:
     showing = or_(*(func.strpos(lower_body, spelling) > 0 for spelling in sorted(spellings)))
     columns = select(IdempotencyKey.key, IdempotencyKey.body)
     # Checking first for any e-mail is faster: most answers have none.
-    found = columns.where(IdempotencyKey.body.contains('"email"'), showing)
+    shows_any = or_(*(IdempotencyKey.body.contains(f'"{name}"') for name in redaction.fields))
+    found = columns.where(shows_any, showing)
     rows = db.session.execute(found.order_by("key").with_for_update()).all()
     cleared = [{"this": row.key, "text": redaction.without(row.body, people)} for row in rows]
     if cleared:
