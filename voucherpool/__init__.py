@@ -12,7 +12,8 @@ import voucherpool.batches.commands
 import voucherpool.erasure.commands
 import voucherpool.files.commands
 import voucherpool.http.commands
-import voucherpool.operations.commands  # noqa: F401 (each adds its commands to voucherpool.cli)
+import voucherpool.operations.commands
+import voucherpool.schedules.commands  # noqa: F401 (each adds its commands to voucherpool.cli)
 from voucherpool import cli
 from voucherpool.batches import routes as batches
 from voucherpool.claims import routes as claims
@@ -37,7 +38,7 @@ from voucherpool.http import (
 from voucherpool.notifications import routes as notifications
 from voucherpool.offers import routes as offers
 from voucherpool.redemptions import routes as redemptions
-from voucherpool.schedules import models as _schedules  # noqa: F401
+from voucherpool.schedules import routes as schedules
 from voucherpool.statistics import routes as statistics
 from voucherpool.vouchers import routes as vouchers
 
@@ -73,7 +74,7 @@ def create_app(config: Config | None = None) -> Flask:
     api = openapi.init_app(app)
     for part in (
         *(vouchers, claims, redemptions, offers, statistics, customers, erasing, batches, files),
-        *(notifications, probes, request_metrics),
+        *(schedules, notifications, probes, request_metrics),
     ):
         api.register_blueprint(part.blueprint)
     problems.init_app(app)

@@ -84,6 +84,10 @@ class BatchNotFound(NotFound):
     detail = "No batch has this id."
 
 
+class ScheduleNotFound(NotFound):
+    detail = "No schedule has this id."
+
+
 class ApiKeyNotFound(NotFound):
     detail = "No active API key has this name: `voucherpool apikeys list` shows all of them."
 
@@ -94,6 +98,10 @@ class CustomerExists(Conflict):
 
 class OfferExists(Conflict):
     detail = "An offer with this name exists."
+
+
+class ScheduleExists(Conflict):
+    detail = "A schedule with this name exists."
 
 
 class OfferNotPercentage(Conflict):

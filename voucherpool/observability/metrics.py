@@ -18,6 +18,9 @@ requests = Histogram(
 issued = Counter("voucherpool_vouchers_issued", "Vouchers issued by requests.")
 redeemed = Counter("voucherpool_redemptions", "Redemptions acknowledged.")
 refusals = Counter("voucherpool_refusals", "Requests refused, by the code of the error.", ["code"])
+schedule_runs = Counter(
+    "voucherpool_schedule_runs", "Runs of schedules: done, skipped, failed.", ["state"]
+)
 in_progress = Gauge(
     "voucherpool_requests_in_progress",
     "Requests being answered.",

@@ -26,6 +26,7 @@ from voucherpool.erasure import service as erasure
 from voucherpool.http import idempotency, throttle
 from voucherpool.notifications import feed, pools, queues
 from voucherpool.observability import logs
+from voucherpool.schedules import running
 from voucherpool.vouchers import support
 
 log = logging.getLogger(__name__)
@@ -148,6 +149,7 @@ def groups(
     return {
         "background": {
             "batches": add_chunk_to_batch,
+            "schedules": running.run_due,
             "pools": Every(seconds_between_looks, pools.watch),
             "forgetting": forget_what_is_old,
             "archiving": partial(archive_a_batch, archive_older_than),

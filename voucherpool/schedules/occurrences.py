@@ -1,0 +1,80 @@
+"""When a cron expression happens in a time zone.
+
+Cron speaks of local times, and each of them happens once. One that exists twice, in autumn, happens
+the first time. One that does not exist, in spring, happens at the first moment after the gap.
+Those that fall on the same moment are one occurrence. cronsim has other rules for such times, so it
+only counts local times here, without a time zone.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from importlib.resources import files
+from itertools import dropwhile, groupby
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+longest_turning_back = timedelta(days=1)
+"""No clock was ever turned back by more than this."""
+
+
+@cache
+def timezones() -> frozenset[str]:
+    """Return the names of the IANA time zones."""
+    return frozenset(files("tzdata").joinpath("zones").read_text().split())
+
+
+def happens(cron: str) -> bool:
+    """Tell whether this is a cron expression of five fields that happens within 50 years."""
+    if len(cron.split()) != 5:
+        return False
+    try:
+        return next(CronSim(cron, datetime(2000, 1, 1)), None) is not None  # noqa: DTZ001
+    except CronSimError:
+        return False
+
+
+def after(moment: datetime, cron: str, timezone: str) -> Iterator[datetime]:
+    """Yield the occurrences after a moment, in UTC; they end if none follows for 50 years."""
+    zone = ZoneInfo(timezone)
+    local_times = CronSim(cron, _local(moment, zone))
+    occurrences = _distinct(_moment(time, zone) for time in local_times)
+    return dropwhile(lambda occurrence: occurrence <= moment, occurrences)
+
+
+def until(moment: datetime, cron: str, timezone: str) -> Iterator[datetime]:
+    """Yield the occurrences at and before a moment, in UTC, the newest first."""
+    zone = ZoneInfo(timezone)
+    # A local time later than that of the moment may have happened before the clock was turned back.
+    begin = _local(moment, zone).replace(microsecond=0) + longest_turning_back
+    local_times = CronSim(cron, begin, reverse=True)
+    occurrences = _distinct(_moment(time, zone) for time in local_times)
+    return dropwhile(lambda occurrence: occurrence > moment, occurrences)
+
+
+def _local(moment: datetime, zone: ZoneInfo) -> datetime:
+    return moment.astimezone(zone).replace(tzinfo=None)
+
+
+def _distinct(moments: Iterable[datetime]) -> Iterator[datetime]:
+    return (moment for moment, _ in groupby(moments))
+
+
+def _moment(local: datetime, zone: ZoneInfo) -> datetime:
+    """Return when a local time happens, in UTC."""
+    # By the offset before a change of the clock, and by the offset after it (PEP 495).
+    first, second = (local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    return first if first <= second else _end_of_gap(second, first, zone)
+
+
+def _end_of_gap(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
+    """Return the moment between two others, to the second, at which the clock is put forward."""
+
+    def is_changed(seconds: int) -> bool:
+        moment = before + timedelta(seconds=seconds)
+        return moment.astimezone(zone).utcoffset() != before.astimezone(zone).utcoffset()
+
+    span = range(int((after - before).total_seconds()) + 1)
+    return before + timedelta(seconds=bisect_left(span, True, key=is_changed))

@@ -1,0 +1,78 @@
+"""The schedules' routes."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from voucherpool.database.model import AnyRow
+from voucherpool.database.paging import Page
+from voucherpool.errors import OfferNotFound, ScheduleExists, ScheduleNotFound
+from voucherpool.http.idempotency import write
+from voucherpool.http.openapi import Blueprint, Fields
+from voucherpool.input.fields import PageRequest
+from voucherpool.schedules import schemas, service
+
+blueprint = Blueprint("schedules", __name__, url_prefix="/schedules")
+
+
+@blueprint.post("")
+@blueprint.guarded("admin", OfferNotFound, ScheduleExists)
+@blueprint.arguments(schemas.NewSchedule())
+@write
+@blueprint.response(201, schemas.Schedule())
+def create_schedule(body: Fields) -> AnyRow:
+    """Create a schedule, which issues vouchers of an offer again and again."""
+    return service.create(**body)
+
+
+@blueprint.get("")
+@blueprint.guarded("admin")
+@blueprint.arguments(PageRequest(), location="query")
+@blueprint.response(200, schemas.schedules_page)
+def list_schedules(query: Fields) -> Page:
+    """List the schedules, the oldest first."""
+    return service.list_schedules(query["limit"], query.get("cursor"))
+
+
+@blueprint.get("/<id:schedule_id>")
+@blueprint.guarded("admin", ScheduleNotFound)
+@blueprint.response(200, schemas.Schedule())
+def read_schedule(schedule_id: int) -> AnyRow:
+    """Read a schedule."""
+    return service.read(schedule_id)
+
+
+@blueprint.patch("/<id:schedule_id>")
+@blueprint.guarded("admin", ScheduleNotFound, OfferNotFound, ScheduleExists)
+@blueprint.arguments(schemas.ScheduleChanges(), required=False)
+@write
+@blueprint.response(200, schemas.Schedule())
+def change_schedule(body: Fields, schedule_id: int) -> AnyRow:
+    """Change a schedule; the vouchers that it issued stay as they are."""
+    return service.change(schedule_id, **body)
+
+
+@blueprint.delete("/<id:schedule_id>")
+@blueprint.guarded("admin", ScheduleNotFound)
+@write
+@blueprint.response(204)
+def delete_schedule(schedule_id: int) -> None:
+    """Delete a schedule and its runs; the batches and vouchers stay."""
+    service.remove(schedule_id)
+
+
+@blueprint.get("/<id:schedule_id>/runs")
+@blueprint.guarded("admin", ScheduleNotFound)
+@blueprint.arguments(schemas.RunsRequest(), location="query")
+@blueprint.response(200, schemas.runs_page)
+def list_schedule_runs(query: Fields, schedule_id: int) -> Page:
+    """List what became of a schedule's occurrences, the newest first."""
+    return service.list_runs(schedule_id, query["limit"], query.get("cursor"))
+
+
+@blueprint.post("/preview")
+@blueprint.guarded("admin")
+@blueprint.arguments(schemas.PreviewRequest())
+@blueprint.response(200, schemas.Preview())
+def preview_schedule(body: Fields) -> dict[str, Sequence[datetime]]:
+    """Return the next ten occurrences of a cron expression in a time zone; changes nothing."""
+    return {"occurrences": service.preview(**body)}

@@ -1,0 +1,157 @@
+"""Creates, reads, changes and deletes schedules, and previews their occurrences."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import delete, exists, func, literal, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from voucherpool.batches import service as batches
+from voucherpool.customers.models import Customer
+from voucherpool.database import paging
+from voucherpool.database.model import AnyRow, db
+from voucherpool.database.paging import Page, Position
+from voucherpool.errors import ScheduleExists, ScheduleNotFound
+from voucherpool.offers import service as offers
+from voucherpool.offers.models import Offer
+from voucherpool.schedules import occurrences
+from voucherpool.schedules.models import Schedule, ScheduleRun
+from voucherpool.schedules.schemas import customers
+
+previewed = 10
+decide_next = ("cron", "timezone", "paused")
+
+
+def create(**terms: Any) -> AnyRow:
+    """Create a schedule and return it; the terms are named like the fields of a request.
+
+    Raises OfferNotFound, ScheduleExists, and InvalidInput if the discount does not fit the offer
+    or a customer is unknown.
+    """
+    columns = {"count": 1, "discount": None, **_columns(terms)}
+    _check_discount(columns)
+    columns["next_at"] = _next(columns)
+    created = db.session.scalar(
+        insert(Schedule)
+        .values(**columns)
+        .on_conflict_do_nothing(index_elements=[Schedule.name])
+        .returning(Schedule.id)
+    )
+    if created is None:
+        raise ScheduleExists
+    return read(created)
+
+
+def read(schedule_id: int) -> AnyRow:
+    """Return a schedule. Raises ScheduleNotFound."""
+    schedule = db.session.execute(schedules.where(Schedule.id == schedule_id)).one_or_none()
+    if schedule is None:
+        raise ScheduleNotFound
+    return schedule
+
+
+def list_schedules(limit: int, after: Position | None = None) -> Page:
+    """Return up to `limit` schedules, the oldest first."""
+    return paging.fetch(schedules, (Schedule.id,), limit, after)
+
+
+def all_schedules() -> Sequence[AnyRow]:
+    """Return all schedules, the oldest first."""
+    return db.session.execute(schedules.order_by(Schedule.id)).all()
+
+
+def change(schedule_id: int, **changes: Any) -> AnyRow:
+    """Change a schedule and return it; a new expression, time zone or pause counts from now.
+
+    Raises ScheduleNotFound, OfferNotFound, ScheduleExists, and InvalidInput like create().
+    """
+    columns = select(*Schedule.__table__.columns).where(Schedule.id == schedule_id)
+    schedule = db.session.execute(columns.with_for_update()).one_or_none()
+    if schedule is None:
+        raise ScheduleNotFound
+    changed = _columns(changes)
+    then = {**schedule._mapping, **changed}
+    _check_discount(then)
+    taken = exists().where(Schedule.name == then["name"], Schedule.id != schedule_id)
+    if db.session.scalar(select(taken)):
+        raise ScheduleExists
+    if any(then[name] != getattr(schedule, name) for name in decide_next):
+        changed["next_at"] = _next(then)
+    this = update(Schedule).where(Schedule.id == schedule_id)
+    db.session.execute(this.values(updated_at=func.now(), **changed))
+    return read(schedule_id)
+
+
+def remove(schedule_id: int) -> None:
+    """Delete a schedule and its runs; their batches stay. Raises ScheduleNotFound."""
+    this = delete(Schedule).where(Schedule.id == schedule_id).returning(Schedule.id)
+    if db.session.scalar(this) is None:
+        raise ScheduleNotFound
+
+
+def list_runs(schedule_id: int, limit: int, after: Position | None = None) -> Page:
+    """Return up to `limit` runs of a schedule, the newest first. Raises ScheduleNotFound."""
+    read(schedule_id)
+    of_schedule = runs.where(ScheduleRun.schedule_id == schedule_id)
+    if after is not None:
+        [last] = after
+        of_schedule = of_schedule.where(ScheduleRun.occurrence < last)
+    newest = of_schedule.order_by(ScheduleRun.occurrence.desc()).limit(limit + 1)
+    return paging.cut(db.session.execute(newest).all(), limit, 1)
+
+
+def preview(cron: str, timezone: str, after: datetime | None = None) -> Sequence[datetime]:
+    """Return the next ten occurrences after a moment, or after now."""
+    return list(islice(occurrences.after(after or _now(), cron, timezone), previewed))
+
+
+def forget(customer_id: int) -> None:
+    """Take a customer out of all schedules."""
+    remaining = func.array_remove(Schedule.customer_ids, customer_id)
+    named = update(Schedule).where(literal(customer_id) == func.any(Schedule.customer_ids))
+    db.session.execute(named.values(customer_ids=remaining))
+
+
+def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that the fields of a request set."""
+    columns = dict(fields)
+    if "offer_name" in columns:
+        columns["offer_id"] = offers.id_of(columns.pop("offer_name"))
+    if "audience" in columns:
+        emails = columns["audience"]
+        is_word = isinstance(emails, str)
+        columns["customer_ids"] = [] if is_word else sorted(batches.ids_of(emails))
+        columns["audience"] = emails if is_word else customers
+    return columns
+
+
+def _check_discount(columns: Mapping[str, Any]) -> None:
+    if columns["discount"] is not None:
+        offers.require_fitting(offers.read(columns["offer_id"]), columns["discount"])
+
+
+def _next(columns: Mapping[str, Any]) -> datetime | None:
+    if columns["paused"]:
+        return None
+    return next(occurrences.after(_now(), columns["cron"], columns["timezone"]), None)
+
+
+def _now() -> datetime:
+    return db.session.execute(select(func.now())).scalar_one()
+
+
+_emails = (
+    select(Customer.email)
+    .where(Customer.id == func.any(Schedule.customer_ids), Customer.email.is_not(None))
+    .order_by(Customer.id)
+    .correlate(Schedule)
+    .scalar_subquery()
+)
+
+schedules = select(
+    *Schedule.__table__.columns, Offer.name.label("offer_name"), func.array(_emails).label("emails")
+).join(Offer, Offer.id == Schedule.offer_id)
+
+runs = select(*ScheduleRun.__table__.columns, ScheduleRun.occurrence.label("at"))
