@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
+second = timedelta(seconds=1)
 longest_turning_back = timedelta(days=1)
 """No clock was ever turned back by more than this."""
 
@@ -47,8 +48,9 @@ def after(moment: datetime, cron: str, timezone: str) -> Iterator[datetime]:
 def until(moment: datetime, cron: str, timezone: str) -> Iterator[datetime]:
     """Yield the occurrences at and before a moment, in UTC, the newest first."""
     zone = ZoneInfo(timezone)
-    # A local time later than that of the moment may have happened before the clock was turned back.
-    begin = _local(moment, zone).replace(microsecond=0) + longest_turning_back
+    local = _local(moment, zone)
+    # In a repeated hour, local times later than now have happened already.
+    begin = local.replace(microsecond=0) + second + local.fold * longest_turning_back
     local_times = CronSim(cron, begin, reverse=True)
     occurrences = _distinct(_moment(time, zone) for time in local_times)
     return dropwhile(lambda occurrence: occurrence > moment, occurrences)
@@ -65,16 +67,16 @@ def _distinct(moments: Iterable[datetime]) -> Iterator[datetime]:
 def _moment(local: datetime, zone: ZoneInfo) -> datetime:
     """Return when a local time happens, in UTC."""
     # By the offset before a change of the clock, and by the offset after it (PEP 495).
-    first, second = (local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
-    return first if first <= second else _end_of_gap(second, first, zone)
+    by_old, by_new = (local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    return by_old if by_old <= by_new else _end_of_gap(by_new, by_old, zone)
 
 
 def _end_of_gap(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
     """Return the moment between two others, to the second, at which the clock is put forward."""
 
     def is_changed(seconds: int) -> bool:
-        moment = before + timedelta(seconds=seconds)
+        moment = before + seconds * second
         return moment.astimezone(zone).utcoffset() != before.astimezone(zone).utcoffset()
 
-    span = range(int((after - before).total_seconds()) + 1)
-    return before + timedelta(seconds=bisect_left(span, True, key=is_changed))
+    span = range((after - before) // second + 1)
+    return before + bisect_left(span, True, key=is_changed) * second
