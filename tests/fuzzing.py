@@ -24,6 +24,9 @@ reasons_by_state = {
     "Must not be given with length or prefix.",
     "The pool needs a count.",
     "Must result in 1 to 5000000 vouchers",
+    "Must be a cron expression that happens, such as 0 9 * * 1.",
+    "Must be a time zone of IANA, such as Europe/Berlin.",
+    *("Must be at most 31d.", "Must be at most 3650d."),
     "No customers",  # the unknown ones are named after a colon
     *(f"Must have at most {decimals} decimals." for decimals in range(5)),  # by the currency
 }

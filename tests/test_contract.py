@@ -28,6 +28,9 @@ def known(app, client, make, sql, monkeypatch):
     redemption = client.post("/vouchers/validate", json=order).json["redemption_id"]
     batch = {"count": 1, "expiry": in_days(30)}
     batch_id = client.post("/offers/1/batches", json=batch).json["id"]
+    schedule = {"name": "1", "offer_name": "KOI", "cron": "0 9 * * 1", "timezone": "UTC"}
+    schedule |= {"audience": "all_customers", "valid_for": "7d"}
+    made = [client.post("/schedules", json=schedule | {"name": f"{n}"}) for n in range(20)]
     # Met as a server meets it: an unexpected error is a 500. Nobody is slowed down.
     monkeypatch.setattr(app, "testing", False)
     for limit in ("FAILED_ATTEMPTS_PER_KEY", "FAILED_ATTEMPTS_PER_EMAIL"):
@@ -47,6 +50,11 @@ def known(app, client, make, sql, monkeypatch):
         "path.offer_id": [1],
         "path.batch_id": [batch_id],
         "path.customer_id": strangers,
+        "path.schedule_id": [answer.json["id"] for answer in made],
+        "body.cron": ["0 9 * * 1", "30 2 29 2 *"],
+        "body.timezone": ["UTC", "Europe/Berlin"],
+        "body.valid_for": ["7d", "90m"],
+        "body.catch_up": ["24h", "31d"],
     }
 
 
