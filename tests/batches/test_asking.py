@@ -1,8 +1,13 @@
 """POST /offers/{id}/batches and what is read of batches."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from tests.builders import ana, ben, in_days
+from voucherpool.batches import service
+from voucherpool.database.transactions import transaction
+from voucherpool.errors import InvalidInput
 
 
 @pytest.fixture
@@ -153,6 +158,23 @@ def test_more_than_five_million_vouchers_in_all_are_refused(ask, make):
 def test_a_batch_for_all_of_no_customers_is_refused(ask, sql):
     assert list(refused(ask(audience="all_customers"))) == ["count"]
     assert sql("SELECT * FROM batches") == []
+
+
+def test_a_batch_for_none_of_the_customers_is_not_for_all_of_them(app, offer, make, sql):
+    make.customer(ana)
+    expiry = datetime.now(UTC) + timedelta(days=1)
+    with app.app_context(), pytest.raises(InvalidInput), transaction():
+        service.create_for([], offer, expiry, "####-####-####")
+    assert sql("SELECT * FROM batches") == []
+
+
+def test_a_batch_that_is_to_be_announced_says_so(client, ask, sql):
+    assert [ask(notify=wanted).json["notify"] for wanted in (True, False, None)] == [
+        True,
+        False,
+        False,
+    ]
+    assert sql("SELECT announced FROM batches ORDER BY id") == [(True,), (False,), (False,)]
 
 
 def test_a_batch_keeps_no_email(ask, make, sql):

@@ -150,6 +150,14 @@ def test_half_an_hour_of_lord_howe_is_a_gap_of_half_an_hour():
     assert found == ["10-04 02:30 +1100", "10-04 02:40 +1100", "10-05 02:00 +1100"]
 
 
+def test_an_occurrence_is_not_after_itself_and_is_until_itself():
+    nine, next_day = in_utc(2026, 1, 1, 9), in_utc(2026, 1, 2, 9)
+    assert next(occurrences.after(nine, "0 9 * * *", "UTC")) == next_day
+    assert next(occurrences.after(nine - minute / 120, "0 9 * * *", "UTC")) == nine
+    assert next(occurrences.until(nine, "0 9 * * *", "UTC")) == nine
+    assert next(occurrences.until(next_day - minute / 120, "0 9 * * *", "UTC")) == nine
+
+
 def test_the_31st_and_leap_day_happen_where_they_exist():
     thirty_first = local("Europe/Berlin", "0 9 31 * *", in_utc(2026, 1, 1), 4)
     assert [each[:5] for each in thirty_first] == ["01-31", "03-31", "05-31", "07-31"]
