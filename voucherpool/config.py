@@ -1,9 +1,11 @@
 """The configuration, read once from the environment; a wrong value stops the start."""
 
+import base64
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from psycopg2 import ProgrammingError
 from psycopg2.extensions import make_dsn
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
+
+Network = IPv4Network | IPv6Network
 
 an_age = "days or years such as 90d or 2y, at most 9999d or 99y"
 checkout = Path(__file__).resolve().parent.parent
@@ -44,6 +48,8 @@ class Config:
     does not pass them on. `tolerate_off`, for tests only, names settings of `durability` that
     PostgreSQL may have off. `archive_older_than` and `purge_older_than` are the worker's ages, and
     `worker_metrics` is the host and port where it shows its metrics.
+    `secret_keys` are Fernet keys: the first encrypts, all decrypt. `webhooks_allow` are networks
+    that webhooks may lead to although they are not public.
     """
 
     database_url: URL
@@ -58,6 +64,8 @@ class Config:
     archive_older_than: timedelta | None = None
     purge_older_than: timedelta | None = None
     worker_metrics: tuple[str, int] | None = None
+    secret_keys: tuple[str, ...] = field(default=(), repr=False)
+    webhooks_allow: tuple[Network, ...] = ()
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Config":
@@ -79,6 +87,8 @@ class Config:
             archive_older_than=_age(environ, "VOUCHERPOOL_ARCHIVE_OLDER_THAN"),
             purge_older_than=_age(environ, "VOUCHERPOOL_PURGE_OLDER_THAN"),
             worker_metrics=_host_and_port(environ, "VOUCHERPOOL_WORKER_METRICS"),
+            secret_keys=_secret_keys(environ),
+            webhooks_allow=_networks(environ, "VOUCHERPOOL_WEBHOOKS_ALLOW"),
         )
 
     def for_flask(self) -> dict[str, object]:
@@ -108,6 +118,8 @@ class Config:
             "ARCHIVE_OLDER_THAN": self.archive_older_than,
             "PURGE_OLDER_THAN": self.purge_older_than,
             "WORKER_METRICS": self.worker_metrics,
+            "SECRET_KEYS": self.secret_keys,
+            "WEBHOOKS_ALLOW": self.webhooks_allow,
             "MAX_CONTENT_LENGTH": 1024 * 1024,
         }
 
@@ -196,6 +208,32 @@ def _insist_on_readable_parameters(url: URL) -> None:
         raise ConfigurationError("DATABASE_URL", f"{readable} ({reason})") from None
     if twice := [name for name, value in parameters.items() if isinstance(value, tuple)]:
         raise ConfigurationError("DATABASE_URL", f"{readable} ({twice[0]} is given twice)")
+
+
+def _secret_keys(environ: Mapping[str, str]) -> tuple[str, ...]:
+    keys = _listed(environ, "VOUCHERPOOL_SECRET_KEY")
+    for key in keys:
+        # 32 bytes in URL-safe Base64 (https://github.com/fernet/spec).
+        if not re.fullmatch("[0-9A-Za-z_-]{43}=", key) or len(base64.urlsafe_b64decode(key)) != 32:
+            raise ConfigurationError(
+                "VOUCHERPOOL_SECRET_KEY",
+                "keys that `voucherpool secret-key` prints, separated by commas",
+            )
+    return keys
+
+
+def _networks(environ: Mapping[str, str], variable: str) -> tuple[Network, ...]:
+    given = _listed(environ, variable)
+    try:
+        return tuple(ip_network(text) for text in given)
+    except ValueError as error:
+        expected = "networks such as 127.0.0.0/8,10.1.0.0/16"
+        raise ConfigurationError(variable, f"{expected} ({error})") from None
+
+
+def _listed(environ: Mapping[str, str], variable: str) -> tuple[str, ...]:
+    parts = environ.get(variable, "").split(",")
+    return tuple(part.strip() for part in parts if part.strip())
 
 
 def _tolerate_off(environ: Mapping[str, str]) -> frozenset[str]:

@@ -88,6 +88,10 @@ class ScheduleNotFound(NotFound):
     detail = "No schedule has this id."
 
 
+class WebhookNotFound(NotFound):
+    detail = "No webhook has this id."
+
+
 class ApiKeyNotFound(NotFound):
     detail = "No active API key has this name: `voucherpool apikeys list` shows all of them."
 
@@ -158,6 +162,17 @@ class VoucherArchived(Conflict):
 
 class RedemptionReversed(Conflict):
     detail = "This order redeemed the voucher and gave it back: use another order_ref."
+
+
+class WebhookDisabled(Conflict):
+    detail = "This webhook is switched off: enable it first."
+
+
+class SecretKeyNotConfigured(Conflict):
+    detail = (
+        "This needs a key: set VOUCHERPOOL_SECRET_KEY to what `voucherpool secret-key` prints,"
+        " for the service and its workers."
+    )
 
 
 class VoucherExpired(VoucherPoolError, status=HTTPStatus.GONE):

@@ -17,12 +17,21 @@ class Page(NamedTuple):
     next: Position | None
 
 
-def fetch(statement: AnySelect, order: Sequence[Any], limit: int, after: Position | None) -> Page:
+def fetch(
+    statement: AnySelect,
+    order: Sequence[Any],
+    limit: int,
+    after: Position | None,
+    *,
+    newest_first: bool = False,
+) -> Page:
     """Return up to `limit` rows that follow the position; `order` must end in a unique column."""
     if after is not None:
-        statement = statement.where(tuple_(*order) > tuple_(*after))
+        here, there = tuple_(*order), tuple_(*after)
+        statement = statement.where(here < there if newest_first else here > there)
     marked = statement.add_columns(*(column.label(f"at_{n}") for n, column in enumerate(order)))
-    rows = db.session.execute(marked.order_by(*order).limit(limit + 1)).all()
+    directed = [column.desc() for column in order] if newest_first else order
+    rows = db.session.execute(marked.order_by(*directed).limit(limit + 1)).all()
     return cut(rows, limit, len(order))
 
 

@@ -75,7 +75,7 @@ class IdempotencyKey(Model):
 
 
 def init_app(app: Flask, redacted: Callable[[str], str]) -> None:
-    """Store answers as `redacted` returns them, without erased people."""
+    """Store answers as `redacted` returns them, without erased people, and without secrets."""
     app.extensions["redaction"] = redacted
 
 
@@ -165,7 +165,8 @@ def _answer(
         replayed = {"Idempotent-Replayed": "true"}
         return Response(known.body, known.status, replayed, "application/json")
     response = view(*args, **kwargs)
-    text = current_app.extensions["redaction"](response.get_data(as_text=True))
+    shown = redaction.without_secret(response.get_data(as_text=True))
+    text = current_app.extensions["redaction"](shown)
     store_answer.run_with_commit({"this": key, "code": response.status_code, "text": text})
     return response
 

@@ -1,4 +1,4 @@
-"""Finds e-mails in stored answers, and removes them with the names beside them."""
+"""Finds e-mails in stored answers and removes them with the names beside them; and secrets."""
 
 import json
 from collections.abc import Collection, Iterator
@@ -25,6 +25,17 @@ def without(body: str, people: Collection[str]) -> str:
     """
     cleared: str = current_app.json.dumps(_cleared(json.loads(body), people))
     return cleared + "\n"
+
+
+def without_secret(body: str) -> str:
+    """Return the answer with null for its secret, if it shows one."""
+    if '"secret"' not in body:
+        return body
+    answer = json.loads(body)
+    if "secret" not in answer:
+        return body
+    kept: str = current_app.json.dumps({**answer, "secret": None})
+    return kept + "\n"
 
 
 def _emails(value: object) -> Iterator[str]:

@@ -29,3 +29,8 @@ code_prefix = re.compile(f"^[{blank}]*[ -]*(?:[0-9A-Za-z][ -]*)+[{blank}]*$")
 code_pattern = re.compile(f"^[{blank}]*[0-9A-Za-z -]*(?:#[0-9A-Za-z -]*){{10,32}}[{blank}]*$")
 cron = re.compile(r"^[0-9A-Za-z*,/#-]+(?: +[0-9A-Za-z*,/#-]+){4}$")
 duration = re.compile("^[1-9][0-9]{0,6}[dhm]$")
+name = r"[0-9A-Za-z](?:[0-9A-Za-z._-]{0,251}[0-9A-Za-z])?"
+port = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
+# No user, no fragment. One pattern checks an address and takes it apart, so both see the same host.
+host = rf"{name}|\[[0-9A-Fa-f:.]{{2,45}}\]"
+http_url = re.compile(rf'^[{blank}]*(https?)://({host})(?::({port}))?([/?][!"$-~]*)?[{blank}]*$')

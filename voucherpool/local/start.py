@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 import flask_migrate
+from cryptography.fernet import Fernet
 
 from voucherpool.config import Config, checkout
 from voucherpool.database.transactions import transaction
@@ -32,7 +33,7 @@ slowest_stop_seconds = 10
     "--directory",
     type=click.Path(file_okay=False, path_type=Path),
     default=checkout / "var",
-    help="The directory of PostgreSQL's data.",
+    help="The directory of PostgreSQL's data and of the secret key.",
 )
 def start(directory: Path) -> None:
     """Start PostgreSQL, migrate it, and serve on 127.0.0.1 until Ctrl-C.
@@ -67,6 +68,8 @@ def _serve(running: ExitStack, directory: Path, environ: Mapping[str, str]) -> N
     port = Config.from_environment({"DATABASE_URL": "postgresql:///", **environ}).port
     _check_port(port)
     environment = {**environ, "PORT": str(port)}
+    if not environ.get("VOUCHERPOOL_SECRET_KEY"):
+        environment["VOUCHERPOOL_SECRET_KEY"] = _kept_key(directory / "secret.key")
     alive: list[Callable[[], bool]] = []
     if own_database:
         postgres = running.enter_context(_postgres(directory / "postgres"))
@@ -100,6 +103,18 @@ def _only_one(lock: Path) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _kept_key(file: Path) -> str:
+    """Return the key of the file, which is made if it is new and which only its owner may read."""
+    if not file.exists():
+        # Renamed at the end, so that an interrupted start leaves no half of a key.
+        new = file.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        new.touch(mode=0o600)
+        new.write_text(Fernet.generate_key().decode())
+        new.rename(file)
+    return file.read_text()
 
 
 def _check_port(port: int) -> None:

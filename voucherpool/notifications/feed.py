@@ -49,7 +49,8 @@ def shown(row: AnyRow) -> Numbered:
 def number() -> Sequence[tuple[str, uuid.UUID]]:
     """Copy some committed events under numbers, and return the keys of the originals.
 
-    A webhook's deliveries and a customer's e-mails are made in the same statement. One process
+    A webhook's deliveries and a customer's e-mails are made in the same statement, which locks the
+    webhooks, so that none is switched off or deleted while it gets deliveries. One process
     numbers at a time, so that a number is seen only after all smaller ones. Call forget() in a
     later transaction: on a distributed PostgreSQL the two tables do not commit as one.
     """
@@ -92,10 +93,12 @@ number_some = text("""
         ON CONFLICT (id) DO NOTHING
         RETURNING number, id, type
     ),
+    listening AS (
+        SELECT id, event_types FROM webhooks WHERE disabled_at IS NULL FOR SHARE
+    ),
     delivery AS (
         INSERT INTO deliveries (webhook_id, event_number)
-        SELECT webhooks.id, number FROM numbered JOIN webhooks ON type = ANY(event_types)
-        WHERE disabled_at IS NULL
+        SELECT listening.id, number FROM numbered JOIN listening ON type = ANY(event_types)
     ),
     message AS (
         INSERT INTO messages (kind, customer_id, batch_id, code_key)

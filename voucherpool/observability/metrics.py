@@ -21,6 +21,14 @@ refusals = Counter("voucherpool_refusals", "Requests refused, by the code of the
 schedule_runs = Counter(
     "voucherpool_schedule_runs", "Runs of schedules: done, skipped, failed.", ["state"]
 )
+deliveries = Counter(
+    "voucherpool_webhook_deliveries",
+    "Attempts to deliver events, by the webhook's id and the outcome.",
+    ["webhook", "outcome"],
+)
+webhooks_disabled = Counter(
+    "voucherpool_webhooks_disabled", "Webhooks switched off, by the reason.", ["reason"]
+)
 in_progress = Gauge(
     "voucherpool_requests_in_progress",
     "Requests being answered.",

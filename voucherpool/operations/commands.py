@@ -1,4 +1,4 @@
-"""`voucherpool seed`, `audit`, `cleanup`, `worker`, and `db check-settings`."""
+"""`voucherpool seed`, `audit`, `cleanup`, `secret-key`, `worker`, and `db check-settings`."""
 
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from voucherpool.cli import Command, in_long_transaction, root
 from voucherpool.config import checkout
 from voucherpool.database import durability, server_log
 from voucherpool.database.transactions import long_transaction, transaction
+from voucherpool.notifications.webhooks.addresses import Policy
+from voucherpool.notifications.webhooks.delivering import Deliverer
 from voucherpool.operations import integrity, seeding
 from voucherpool.operations import worker as background
 
@@ -60,14 +62,27 @@ def cleanup() -> None:
     click.echo(f"Deleted {keys} idempotency keys and {attempts} refused attempts.")
 
 
+@root.command(with_appcontext=False)
+def secret_key() -> None:
+    """Print a new key for VOUCHERPOOL_SECRET_KEY."""
+    from cryptography.fernet import Fernet
+
+    click.echo(Fernet.generate_key().decode())
+
+
 @root.command()
 def worker() -> None:
     """Do all background work until SIGTERM or Ctrl-C; any number of workers may run."""
-    durability.insist(current_app.config)
-    ages = (current_app.config[name] for name in ("ARCHIVE_OLDER_THAN", "PURGE_OLDER_THAN"))
-    if address := current_app.config["WORKER_METRICS"]:
+    config, context = current_app.config, current_app.app_context
+    durability.insist(config)
+    if address := config["WORKER_METRICS"]:
         _show_metrics(*address)
-    background.run(background.groups(*ages), current_app.app_context)
+    deliverer = Deliverer(context, config["SECRET_KEYS"], Policy(config["WEBHOOKS_ALLOW"]))
+    ages = config["ARCHIVE_OLDER_THAN"], config["PURGE_OLDER_THAN"]
+    try:
+        background.run(background.groups(deliverer, *ages), context)
+    finally:
+        deliverer.stop()
 
 
 def _show_metrics(host: str, port: int) -> None:

@@ -25,6 +25,7 @@ from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.erasure import service as erasure
 from voucherpool.http import idempotency, throttle
 from voucherpool.notifications import feed, pools, queues
+from voucherpool.notifications.webhooks.delivering import Deliverer
 from voucherpool.observability import logs
 from voucherpool.schedules import running
 from voucherpool.vouchers import support
@@ -143,7 +144,9 @@ def number_events() -> bool:
 
 
 def groups(
-    archive_older_than: timedelta | None, purge_older_than: timedelta | None
+    deliverer: Deliverer,
+    archive_older_than: timedelta | None,
+    purge_older_than: timedelta | None,
 ) -> Mapping[str, Pieces]:
     """Return all pieces of work by group and name."""
     return {
@@ -157,6 +160,7 @@ def groups(
         },
         "notifications": {
             "events": number_events,
+            "webhooks": deliverer.start_due,
             "queues": Every(seconds_between_looks, queues.measure),
         },
     }

@@ -1,0 +1,1 @@
+"""Webhooks: endpoints that get events, signed, as they happen."""

@@ -1,0 +1,75 @@
+"""`voucherpool webhooks`."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from flask import current_app
+
+from voucherpool.cli import Group, in_long_transaction, root
+from voucherpool.input.fields import rfc3339_utc
+from voucherpool.notifications.feed import Numbered
+from voucherpool.notifications.webhooks import delivering, schemas, service, signing
+from voucherpool.notifications.webhooks.addresses import Policy
+
+shown_at_once = 100
+
+
+@root.group(cls=Group)
+def webhooks() -> None:
+    """List webhooks, test them, and see and retry their deliveries."""
+
+
+@webhooks.command(name="list")
+def list_all() -> None:
+    """Print the id, address, types and state of every webhook."""
+    for webhook in service.everyone():
+        state = f"disabled: {webhook.disabled_reason}" if webhook.disabled_at else "enabled"
+        types = ",".join(webhook.event_types)
+        click.echo("\t".join([str(webhook.id), webhook.url, types, state]))
+
+
+@webhooks.command()
+@click.argument("webhook_id", type=int)
+def test(webhook_id: int) -> None:
+    """Send an event of the type webhook.test now, and say what happened; exit code 1 if it failed.
+
+    It has no number and no delivery.
+    """
+    webhook = service.find(webhook_id)
+    keys, policy = current_app.config["SECRET_KEYS"], Policy(current_app.config["WEBHOOKS_ALLOW"])
+    data: dict[str, object] = {"webhook": {"id": webhook_id}}
+    event = Numbered(0, uuid.uuid4(), "webhook.test", datetime.now(UTC), data)
+    try:
+        secret = signing.decrypt(keys, webhook.secret)
+    except signing.SecretUnreadable as error:
+        raise click.ClickException("VOUCHERPOOL_SECRET_KEY cannot read the secret.") from error
+    outcome = delivering.send(policy, webhook.url, [secret], event)
+    if outcome.error is not None:
+        status = f" (status {outcome.status})" if outcome.status else ""
+        raise click.ClickException(f"It failed: {outcome.error}{status}.")
+    click.echo(f"Delivered: status {outcome.status}.")
+
+
+@webhooks.command()
+@click.argument("webhook_id", type=int)
+@click.option("--state", type=click.Choice(schemas.states), help="Only those in this state.")
+def deliveries(webhook_id: int, state: str | None) -> None:
+    """Print the newest 100 deliveries: number, type, state, attempts, last attempt, its result."""
+    rows: Sequence[Any] = service.list_deliveries(webhook_id, shown_at_once, state).items
+    for row in rows:
+        attempted = rfc3339_utc(row.attempted_at) if row.attempted_at else "not attempted"
+        result = " ".join(str(part) for part in (row.status, row.error) if part is not None)
+        line = [row.number, row.type, row.state, row.attempts, attempted, result]
+        click.echo("\t".join(str(part) for part in line))
+
+
+@webhooks.command()
+@click.argument("webhook_id", type=int)
+@click.argument("numbers", type=int, nargs=-1)
+def retry(webhook_id: int, numbers: tuple[int, ...]) -> None:
+    """Send events again: those with the NUMBERS, or without any all that are parked."""
+    queued = in_long_transaction(lambda: service.retry(webhook_id, numbers))
+    click.echo(f"Queued {queued} deliveries.")

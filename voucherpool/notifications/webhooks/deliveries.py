@@ -1,0 +1,187 @@
+"""Deliveries: takes those that are due, and records what became of them."""
+
+import logging
+import random
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+from typing import NamedTuple
+
+from sqlalchemy import and_, bindparam, case, func, null, select, text, update
+
+from voucherpool.customers.models import Customer
+from voucherpool.database.model import db
+from voucherpool.database.transactions import after_commit
+from voucherpool.notifications import feed
+from voucherpool.notifications.models import Delivery, NumberedEvent, Webhook
+from voucherpool.notifications.webhooks.sending import Outcome
+from voucherpool.observability import metrics
+from voucherpool.vouchers import event_types, events
+
+log = logging.getLogger(__name__)
+
+lease = timedelta(seconds=30)
+"""How long a taken delivery is nobody else's: longer than sending may take."""
+hour = 60 * 60
+pauses = (5, 30, 2 * 60, 10 * 60, hour, 3 * hour, 6 * hour, *(12 * hour for _ in range(10)))
+"""Seconds after each failed attempt, about 5 days in all; after the last one it is parked."""
+failing_for = timedelta(days=5)
+"""After so long without a success an endpoint is switched off."""
+
+failing, gone, requested = "failing", "gone", "requested"
+"""Why a webhook is switched off."""
+
+
+class Taken(NamedTuple):
+    """A delivery that this process has to send; its event is None where nobody may get it."""
+
+    webhook_id: int
+    number: int
+    attempts: int
+    url: str
+    secrets: Sequence[bytes]
+    event: feed.Numbered | None
+
+
+is_waiting = Delivery.state == "waiting"
+
+
+def due(most: int) -> Sequence[tuple[int, int]]:
+    """Return the enabled webhooks that have deliveries due, and how many, up to `most`."""
+    found = db.session.execute(count_due, {"most": most})
+    return [(row.id, row.number) for row in found if row.number]
+
+
+def take(webhook_id: int) -> Taken | None:
+    """Take the delivery of an enabled webhook that has been due longest, if there is one."""
+    attempt = {"attempts": Delivery.attempts + 1, "attempted_at": func.now()}
+    first = _first_due.where(Delivery.webhook_id == webhook_id).scalar_subquery()
+    taken = db.session.execute(
+        update(Delivery)
+        .where(Delivery.webhook_id == webhook_id, Delivery.event_number == first)
+        .values(**attempt, due_at=func.now() + lease)
+        .returning(Delivery.event_number, Delivery.attempts)
+    ).one_or_none()
+    if taken is None:
+        return None
+    row = db.session.execute(_to_send, {"webhook": webhook_id, "number": taken.event_number}).one()
+    secrets = [secret for secret in (row.secret, row.previous_secret) if secret is not None]
+    is_known = row.number is not None and row.erased_at is None
+    event = feed.shown(row) if is_known else None
+    return Taken(webhook_id, taken.event_number, taken.attempts, row.url, secrets, event)
+
+
+def cancel(taken: Taken) -> None:
+    """Record that nobody may get the event: its customer was erased, or it is no longer kept."""
+    _finish(taken, "cancelled", Outcome(None, None))
+
+
+def record(taken: Taken, outcome: Outcome) -> None:
+    """Record what became of an attempt; an endpoint that fails for too long is switched off."""
+    if outcome.error is None:
+        _recover(taken.webhook_id)
+        _finish(taken, "delivered", outcome)
+        return
+    is_over = _note_failure(taken.webhook_id)
+    if taken.attempts > len(pauses):
+        _finish(taken, "parked", outcome)
+    else:
+        seconds = pauses[taken.attempts - 1] * random.uniform(0.8, 1.2)  # noqa: S311
+        due_at = func.now() + timedelta(seconds=seconds)
+        _change(taken, status=outcome.status, error=outcome.error, due_at=due_at)
+        _count(taken, "failed")
+    if is_over or outcome.error == gone:
+        switch_off(taken.webhook_id, gone if outcome.error == gone else failing)
+
+
+def switch_off(webhook_id: int, reason: str) -> None:
+    """Disable a webhook and park what waits for it; if nobody asked for that, it is an event."""
+    off = update(Webhook).where(Webhook.id == webhook_id, Webhook.disabled_at.is_(None))
+    values = {"disabled_at": func.now(), "disabled_reason": reason, "updated_at": func.now()}
+    if db.session.scalar(off.values(values).returning(Webhook.id)) is None:
+        return
+    waiting = update(Delivery).where(Delivery.webhook_id == webhook_id, is_waiting)
+    db.session.execute(waiting.values(state="parked", finished_at=func.now()))
+    if reason != requested:
+        webhook = {"id": webhook_id, "reason": reason}
+        events.record_fact(event_types.webhook_disabled, {"webhook": webhook})
+    after_commit(partial(_tell, webhook_id, reason))
+
+
+def _tell(webhook_id: int, reason: str) -> None:
+    log.warning("Webhook %s is switched off: %s.", webhook_id, reason)
+    metrics.webhooks_disabled.labels(reason).inc()
+
+
+def _count(taken: Taken, outcome: str) -> None:
+    after_commit(metrics.deliveries.labels(taken.webhook_id, outcome).inc)
+
+
+def _recover(webhook_id: int) -> None:
+    was_failing = Webhook.failing_since.is_not(None)
+    this = update(Webhook).where(Webhook.id == webhook_id, was_failing)
+    db.session.execute(this.values(failing_since=null()))
+
+
+def _note_failure(webhook_id: int) -> bool:
+    """Note that an endpoint fails, and tell whether it has failed for too long."""
+    since = func.coalesce(Webhook.failing_since, func.now())
+    this = update(Webhook).where(Webhook.id == webhook_id).values(failing_since=since)
+    too_long = Webhook.failing_since < func.now() - failing_for
+    return bool(db.session.scalar(this.returning(too_long)))
+
+
+def _finish(taken: Taken, state: str, outcome: Outcome) -> None:
+    results = {"status": outcome.status, "error": outcome.error}
+    _change(taken, state=state, finished_at=func.now(), **results)
+    _count(taken, state)
+
+
+def _change(taken: Taken, **values: object) -> None:
+    """Change a delivery that still waits; nothing brings back one that was parked meanwhile."""
+    this = and_(
+        Delivery.webhook_id == taken.webhook_id,
+        Delivery.event_number == taken.number,
+        is_waiting,
+    )
+    db.session.execute(update(Delivery).where(this).values(**values))
+
+
+count_due = text("""
+    SELECT id, (
+        SELECT count(*) FROM (
+            SELECT FROM deliveries
+            WHERE webhook_id = webhooks.id AND state = 'waiting' AND due_at <= now() LIMIT :most
+        ) AS due
+    ) AS number
+    FROM webhooks WHERE disabled_at IS NULL""")
+
+_first_due = (
+    select(Delivery.event_number)
+    .join(Webhook, Webhook.id == Delivery.webhook_id)
+    .where(is_waiting, Delivery.due_at <= func.now(), Webhook.disabled_at.is_(None))
+    .order_by(Delivery.due_at)
+    .limit(1)
+    .with_for_update(skip_locked=True, of=Delivery)
+)
+
+_to_send = (
+    select(
+        NumberedEvent.number,
+        NumberedEvent.id,
+        NumberedEvent.type,
+        NumberedEvent.created_at,
+        NumberedEvent.data,
+        Customer.email,
+        Customer.erased_at,
+        Webhook.url,
+        Webhook.secret,
+        case((Webhook.previous_until > func.now(), Webhook.previous_secret)).label(
+            "previous_secret"
+        ),
+    )
+    .select_from(Webhook)
+    .outerjoin(NumberedEvent, NumberedEvent.number == bindparam("number"))
+    .outerjoin(Customer, Customer.id == NumberedEvent.customer_id)
+    .where(Webhook.id == bindparam("webhook"))
+)

@@ -1,0 +1,113 @@
+"""Delivers events: a few senders for each endpoint, so that one that hangs delays no other."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from threading import BoundedSemaphore, Event, Thread
+
+from voucherpool.database.transactions import transaction
+from voucherpool.errors import SecretKeyNotConfigured
+from voucherpool.input.fields import rfc3339_utc
+from voucherpool.notifications.feed import Numbered
+from voucherpool.notifications.webhooks import deliveries, sending, signing
+from voucherpool.notifications.webhooks.addresses import Policy
+from voucherpool.notifications.webhooks.sending import Outcome
+
+log = logging.getLogger(__name__)
+
+senders_of_endpoint = 4
+connections = 2
+"""At most so many senders use the database at a time; the others send or wait."""
+
+
+class Deliverer:
+    """The senders of this process, by the id of the webhook; each is a thread.
+
+    `context` gives a thread its access to the database. `keys` decrypt the webhooks' secrets.
+    """
+
+    def __init__(
+        self,
+        context: Callable[[], AbstractContextManager[object]],
+        keys: Sequence[str],
+        policy: Policy,
+    ) -> None:
+        self._context, self._keys, self._policy = context, keys, policy
+        self._senders: dict[int, list[Thread]] = {}
+        self._stopping = Event()
+        self._database = BoundedSemaphore(connections)
+
+    def start_due(self) -> bool:
+        """Start senders where deliveries are due, and tell whether any was started."""
+        with self._transaction():
+            due = deliveries.due(senders_of_endpoint)
+        if due and not self._keys:
+            log.warning("Webhooks wait: %s", SecretKeyNotConfigured.detail)
+            return False
+        started = [self._start(webhook_id) for webhook_id, number in due for _ in range(number)]
+        return any(started)
+
+    def stop(self) -> None:
+        """Start nothing more, and wait until what is being sent is recorded."""
+        self._stopping.set()
+        for senders in self._senders.values():
+            for sender in senders:
+                sender.join()
+
+    def _start(self, webhook_id: int) -> bool:
+        alive = [sender for sender in self._senders.get(webhook_id, ()) if sender.is_alive()]
+        self._senders[webhook_id] = alive
+        if len(alive) >= senders_of_endpoint or self._stopping.is_set():
+            return False
+        sender = Thread(target=self._drain, args=(webhook_id,), name=f"webhook {webhook_id}")
+        alive.append(sender)
+        sender.start()
+        return True
+
+    def _drain(self, webhook_id: int) -> None:
+        """Deliver what is due to a webhook, one after the other, until nothing is left."""
+        try:
+            with self._context():
+                while not self._stopping.is_set() and self._deliver_one(webhook_id):
+                    pass
+        except Exception:
+            # What it had taken is due again when its lease ends.
+            log.exception("Delivering to webhook %s failed.", webhook_id)
+
+    def _deliver_one(self, webhook_id: int) -> bool:
+        """Take a delivery that is due, send it, and tell whether there was one."""
+        with self._transaction():
+            taken = deliveries.take(webhook_id)
+            if taken is not None and taken.event is None:
+                deliveries.cancel(taken)
+        if taken is not None and taken.event is not None:
+            # No transaction is open while it sends.
+            outcome = self._send(taken, taken.event)
+            with self._transaction():
+                deliveries.record(taken, outcome)
+        return taken is not None
+
+    def _send(self, taken: deliveries.Taken, event: Numbered) -> Outcome:
+        try:
+            secrets = [signing.decrypt(self._keys, secret) for secret in taken.secrets]
+        except signing.SecretUnreadable:
+            return Outcome(None, "secret_unreadable")
+        return send(self._policy, taken.url, secrets, event)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._database, transaction():
+            yield
+
+
+def send(policy: Policy, url: str, secrets: Sequence[str], event: Numbered) -> Outcome:
+    """Send an event, signed with every secret."""
+    message = {
+        "type": event.type,
+        "timestamp": rfc3339_utc(event.created_at),
+        "number": event.number,
+        "data": event.data,
+    }
+    body = json.dumps(message, separators=(",", ":"))
+    return sending.post(policy, url, signing.headers(secrets, str(event.id), body), body)

@@ -1,0 +1,195 @@
+"""Creates, reads, changes and deletes webhooks, rotates their secrets, and replays events."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Insert, Update, delete, func, insert, literal, null, select, update
+from sqlalchemy.dialects import postgresql
+
+from voucherpool.database import paging
+from voucherpool.database.model import AnyRow, db
+from voucherpool.database.paging import Page, Position
+from voucherpool.database.transactions import lift_timeout
+from voucherpool.errors import WebhookDisabled, WebhookNotFound
+from voucherpool.notifications.models import Delivery, NumberedEvent, Webhook
+from voucherpool.notifications.webhooks import deliveries, signing
+from voucherpool.vouchers.listeners import activation_seconds
+
+shown = (
+    *(Webhook.id, Webhook.url, Webhook.event_types, Webhook.active_from),
+    *(Webhook.created_at, Webhook.updated_at),
+    *(Webhook.failing_since, Webhook.disabled_at, Webhook.disabled_reason),
+)
+"""The columns that readers may see: never a secret, not even an encrypted one."""
+
+soon = func.clock_timestamp() + timedelta(seconds=activation_seconds)
+"""When the types that a webhook now asks for are heard in every process."""
+
+again = {
+    "state": "waiting",
+    "attempts": 0,
+    "due_at": func.now(),
+    "status": null(),
+    "error": null(),
+    "finished_at": null(),
+}
+"""The values of a delivery that is to be sent again."""
+
+
+def create(url: str, event_types: Sequence[str], keys: Sequence[str]) -> Mapping[str, Any]:
+    """Create a webhook and return it with its secret. Raises SecretKeyNotConfigured."""
+    secret = signing.new_secret()
+    values = {"url": url, "event_types": event_types, "secret": signing.encrypt(keys, secret)}
+    new = insert(Webhook).values(**values, active_from=soon).returning(*shown)
+    return {**db.session.execute(new).one()._mapping, "secret": secret}
+
+
+def read(webhook_id: int) -> AnyRow:
+    """Return a webhook. Raises WebhookNotFound."""
+    found = db.session.execute(select(*shown).where(Webhook.id == webhook_id)).one_or_none()
+    if found is None:
+        raise WebhookNotFound
+    return found
+
+
+def find(webhook_id: int, *, lock: bool = False) -> Webhook:
+    """Return a webhook with its encrypted secrets. Raises WebhookNotFound."""
+    statement = select(Webhook).where(Webhook.id == webhook_id)
+    if lock:
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    webhook = db.session.scalars(statement).one_or_none()
+    if webhook is None:
+        raise WebhookNotFound
+    return webhook
+
+
+def list_webhooks(limit: int, after: Position | None = None) -> Page:
+    """Return up to `limit` webhooks, the oldest first."""
+    return paging.fetch(select(*shown), (Webhook.id,), limit, after)
+
+
+def everyone() -> Sequence[AnyRow]:
+    """Return all webhooks, the oldest first."""
+    return db.session.execute(select(*shown).order_by(Webhook.id)).all()
+
+
+def change(
+    webhook_id: int,
+    url: str | None = None,
+    event_types: Collection[str] | None = None,
+    disabled: bool | None = None,
+) -> AnyRow:
+    """Change what is given, and return the webhook. Raises WebhookNotFound.
+
+    `active_from` moves where it now gets events that it did not get before.
+    """
+    before = find(webhook_id, lock=True)
+    values: dict[str, Any] = {}
+    if url is not None and url != before.url:
+        values |= {"url": url, "failing_since": null()}
+    if event_types is not None:
+        values["event_types"] = event_types
+    if disabled is False and before.disabled_at is not None:
+        off = ("disabled_at", "disabled_reason", "failing_since")
+        values |= {"active_from": soon, **dict.fromkeys(off, null())}
+    elif not set(event_types or ()) <= set(before.event_types):
+        values["active_from"] = soon
+    if disabled:
+        deliveries.switch_off(webhook_id, deliveries.requested)
+    return _update(webhook_id, values) if values else read(webhook_id)
+
+
+def remove(webhook_id: int) -> None:
+    """Delete a webhook with its deliveries. Raises WebhookNotFound."""
+    find(webhook_id, lock=True)
+    lift_timeout()  # there may be many deliveries
+    db.session.execute(delete(Webhook).where(Webhook.id == webhook_id))
+
+
+def rotate_secret(
+    webhook_id: int, previous_valid_for_seconds: int, keys: Sequence[str]
+) -> Mapping[str, Any]:
+    """Give a webhook a new secret, and return the webhook with it; the previous one signs on.
+
+    Raises WebhookNotFound and SecretKeyNotConfigured.
+    """
+    secret = signing.new_secret()
+    values: dict[str, Any] = {"secret": signing.encrypt(keys, secret)}
+    values |= {"previous_secret": null(), "previous_until": null()}
+    if previous_valid_for_seconds:
+        until = func.now() + timedelta(seconds=previous_valid_for_seconds)
+        values |= {"previous_secret": Webhook.secret, "previous_until": until}
+    return {**_update(webhook_id, values)._mapping, "secret": secret}
+
+
+def replay(webhook_id: int, since: datetime) -> int:
+    """Queue the events of a webhook's types that were numbered since then; return how many.
+
+    Those that wait already are left as they are. Raises WebhookNotFound and WebhookDisabled.
+    """
+    webhook = _locked_enabled(webhook_id)
+    lift_timeout()  # there may be many events
+    wanted = select(literal(webhook_id), NumberedEvent.number).where(
+        NumberedEvent.type.in_(webhook.event_types), NumberedEvent.numbered_at >= since
+    )
+    new = postgresql.insert(Delivery).from_select(["webhook_id", "event_number"], wanted)
+    finished = Delivery.state != "waiting"
+    queued = new.on_conflict_do_update(
+        index_elements=[Delivery.webhook_id, Delivery.event_number], set_=again, where=finished
+    )
+    return _number_of_rows(queued)
+
+
+def retry(webhook_id: int, numbers: Collection[int]) -> int:
+    """Let deliveries be sent again now: those with the numbers, or without any all parked ones.
+
+    Return how many. Raises WebhookNotFound and WebhookDisabled.
+    """
+    _locked_enabled(webhook_id)
+    lift_timeout()
+    chosen = Delivery.event_number.in_(numbers) if numbers else Delivery.state == "parked"
+    this = update(Delivery).where(Delivery.webhook_id == webhook_id, chosen)
+    return _number_of_rows(this.values(**again))
+
+
+def list_deliveries(
+    webhook_id: int, limit: int, state: str | None = None, after: Position | None = None
+) -> Page:
+    """Return up to `limit` deliveries of a webhook, the newest first. Raises WebhookNotFound."""
+    read(webhook_id)
+    statement = logged.where(Delivery.webhook_id == webhook_id)
+    if state is not None:
+        statement = statement.where(Delivery.state == state)
+    return paging.fetch(statement, (Delivery.event_number,), limit, after, newest_first=True)
+
+
+logged = select(
+    Delivery.event_number.label("number"),
+    NumberedEvent.id.label("event_id"),
+    NumberedEvent.type,
+    *(Delivery.state, Delivery.attempts, Delivery.due_at, Delivery.attempted_at),
+    *(Delivery.status, Delivery.error, Delivery.finished_at),
+).outerjoin(NumberedEvent, NumberedEvent.number == Delivery.event_number)
+
+
+def _locked_enabled(webhook_id: int) -> Webhook:
+    webhook = find(webhook_id, lock=True)
+    if webhook.disabled_at is not None:
+        raise WebhookDisabled
+    return webhook
+
+
+def _update(webhook_id: int, values: Mapping[str, object]) -> AnyRow:
+    this = update(Webhook).where(Webhook.id == webhook_id)
+    changed = db.session.execute(
+        this.values(**values, updated_at=func.now()).returning(*shown)
+    ).one_or_none()
+    if changed is None:
+        raise WebhookNotFound
+    return changed
+
+
+def _number_of_rows(written: Insert | Update) -> int:
+    result: Any = db.session.execute(written)
+    return int(result.rowcount)
