@@ -24,7 +24,7 @@ from sqlalchemy.engine import URL, make_url
 
 from tests.builders import Builders
 from tests.gate import Gate, patient, senders
-from tests.server import Server, run_gunicorn, start_python
+from tests.server import Server, run_gunicorn, secret_key, start_python
 from tests.shop import Shop
 from tests.storms import run_stormproof, watched
 from voucherpool import create_app
@@ -98,7 +98,7 @@ def _url(host: str, port: int, user: str, dbname: str, password: str | None = No
 
 def config(database_url: URL) -> Config:
     """Return a configuration that tolerates a server which is fast instead of durable."""
-    return Config(database_url, tolerate_off=durability)
+    return Config(database_url, tolerate_off=durability, secret_keys=(secret_key,))
 
 
 def _migrate(**database: Any) -> None:

@@ -27,6 +27,8 @@ reasons_by_state = {
     "Must be a cron expression that happens, such as 0 9 * * 1.",
     "Must be a time zone of IANA, such as Europe/Berlin.",
     *("Must be at most 31d.", "Must be at most 3650d."),
+    "Must not lead to a private or reserved address that VOUCHERPOOL_WEBHOOKS_ALLOW does not name.",
+    "Must have a host whose name can be resolved.",
     "No customers",  # the unknown ones are named after a colon
     *(f"Must have at most {decimals} decimals." for decimals in range(5)),  # by the currency
 }

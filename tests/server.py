@@ -18,6 +18,8 @@ from sqlalchemy.engine import URL
 
 from voucherpool.config import checkout, durability
 
+secret_key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
 
 @dataclass
 class Server:
@@ -106,6 +108,7 @@ def start_python(
         **os.environ,
         "DATABASE_URL": database_url.render_as_string(hide_password=False),
         "VOUCHERPOOL_TOLERATE_OFF": ",".join(durability),
+        "VOUCHERPOOL_SECRET_KEY": secret_key,
         **(environ or {}),
     }
     return subprocess.Popen(

@@ -7,6 +7,7 @@ from voucherpool.config import Config, ConfigurationError
 from voucherpool.database.model import db
 
 url = "postgresql://user:secret@db:5432/voucherpool"
+fernet_key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
@@ -38,13 +39,20 @@ def test_psycopg2_is_the_driver_whatever_spelling_the_url_has(scheme):
         ("VOUCHERPOOL_PURGE_OLDER_THAN", "0y"),
         ("VOUCHERPOOL_WORKER_METRICS", "9100"),
         ("VOUCHERPOOL_WORKER_METRICS", "localhost:0"),
+        ("VOUCHERPOOL_SECRET_KEY", "secret"),
+        ("VOUCHERPOOL_SECRET_KEY", f"{fernet_key},secret"),
+        ("VOUCHERPOOL_SECRET_KEY", f"{fernet_key} {fernet_key}"),
+        ("VOUCHERPOOL_WEBHOOKS_ALLOW", "localhost"),
+        ("VOUCHERPOOL_WEBHOOKS_ALLOW", "127.0.0.0/8,10.1.0.1/16"),
     ],
 )
 def test_nonsense_is_refused_with_the_variables_name_and_no_password(variable, value):
     with pytest.raises(ConfigurationError) as refusal:
         Config.from_environment({"DATABASE_URL": url, variable: value})
     assert refusal.value.message.startswith(f"{variable} must be ")
-    assert "secret" not in refusal.value.message
+    assert "secret" not in refusal.value.message.replace("secret-key", "")
+    assert fernet_key not in refusal.value.message
+    assert "\n" not in refusal.value.message
 
 
 def test_the_pool_holds_a_connection_for_each_thread():
@@ -71,3 +79,15 @@ def test_ages_are_days_or_years_and_unset_by_default():
     config = Config.from_environment({"DATABASE_URL": url} | ages)
     assert (config.archive_older_than.days, config.purge_older_than.days) == (90, 730)
     assert Config.from_environment({"DATABASE_URL": url}).archive_older_than is None
+
+
+def test_keys_and_networks_are_lists_and_no_key_is_shown():
+    other = fernet_key.replace("A", "B", 1)
+    given = {
+        "VOUCHERPOOL_SECRET_KEY": f"{fernet_key}, {other}",
+        "VOUCHERPOOL_WEBHOOKS_ALLOW": "127.0.0.0/8, ::1",
+    }
+    config = Config.from_environment({"DATABASE_URL": url} | given)
+    assert config.secret_keys == (fernet_key, other)
+    assert [str(network) for network in config.webhooks_allow] == ["127.0.0.0/8", "::1/128"]
+    assert fernet_key not in repr(config)

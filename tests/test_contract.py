@@ -2,6 +2,9 @@
 
 import os
 import secrets
+import socket
+from functools import partial
+from ipaddress import ip_network
 
 import click
 import pytest
@@ -31,6 +34,12 @@ def known(app, client, make, sql, monkeypatch):
     schedule = {"name": "1", "offer_name": "KOI", "cron": "0 9 * * 1", "timezone": "UTC"}
     schedule |= {"audience": "all_customers", "valid_for": "7d"}
     made = [client.post("/schedules", json=schedule | {"name": f"{n}"}) for n in range(20)]
+    webhook = {"event_types": ["batch.finished"], "url": "http://127.0.0.1:9/hook"}
+    monkeypatch.setitem(app.config, "WEBHOOKS_ALLOW", (ip_network("127.0.0.1"),))
+    webhooks = [client.post("/webhooks", json=webhook).json["id"] for _ in range(40)]
+    # No resolver outside of this machine is asked about the names.
+    resolve = partial(socket.getaddrinfo, flags=socket.AI_NUMERICHOST)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
     # Met as a server meets it: an unexpected error is a 500. Nobody is slowed down.
     monkeypatch.setattr(app, "testing", False)
     for limit in ("FAILED_ATTEMPTS_PER_KEY", "FAILED_ATTEMPTS_PER_EMAIL"):
@@ -44,6 +53,8 @@ def known(app, client, make, sql, monkeypatch):
         "body.expiry": [in_days(30)],
         "body.offer_name": ["KOI"],
         "body.order_ref": ["A-1"],
+        "body.since": [in_days(-1)],
+        "body.url": [webhook["url"]],
         "query.email": [ana, ben],
         "query.order_ref": ["A-1"],
         "path.redemption_id": [redemption],
@@ -55,6 +66,7 @@ def known(app, client, make, sql, monkeypatch):
         "body.timezone": ["UTC", "Europe/Berlin"],
         "body.valid_for": ["7d", "90m"],
         "body.catch_up": ["24h", "31d"],
+        "path.webhook_id": webhooks,
     }
 
 

@@ -99,7 +99,12 @@ class Stream(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Receive into the buffer and return how many bytes. Raises TimeoutError."""
+        """Receive into the buffer and return how many bytes.
+
+        Raises TimeoutError, and HTTPException after the most that an answer may have.
+        """
+        if not self._left:
+            raise HTTPException
         self._socket.settimeout(left(self._until))
         count = self._socket.recv_into(memoryview(buffer)[: self._left])
         self._left -= count

@@ -1,0 +1,120 @@
+"""Receivers, and what delivers to them."""
+
+import time
+from ipaddress import ip_network
+
+import pytest
+
+from tests.notifications.webhooks.receiving import receiving
+from voucherpool.notifications.webhooks import sending
+from voucherpool.notifications.webhooks.addresses import Policy
+from voucherpool.notifications.webhooks.delivering import Deliverer
+from voucherpool.operations.worker import number_events
+from voucherpool.vouchers import listeners
+
+loopback = ip_network("127.0.0.0/8")
+policy = Policy((loopback,))
+
+
+def until(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def receiver():
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def other_receiver():
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def allowed(app, monkeypatch):
+    """Let webhooks lead to this machine."""
+    monkeypatch.setitem(app.config, "WEBHOOKS_ALLOW", (loopback,))
+
+
+@pytest.fixture
+def create(client, allowed):
+    """Return a function that creates a webhook, which hears at once, and returns the answer."""
+
+    def run(url, *types):
+        body = {"url": url, "event_types": types or ["voucher.disabled"]}
+        answer = client.post("/webhooks", json=body)
+        assert answer.status_code == 201, answer.json
+        listeners.forget()
+        return answer.json
+
+    return run
+
+
+@pytest.fixture
+def disable(client, make):
+    """Return a function that disables a new voucher, which is an event, and returns its code."""
+
+    def run(**terms):
+        code = make.voucher(**terms)
+        assert client.post("/vouchers/disable", json={"code": code}).status_code == 200
+        return code
+
+    return run
+
+
+@pytest.fixture
+def deliverer(app):
+    deliverer = Deliverer(app.app_context, app.config["SECRET_KEYS"], policy)
+    yield deliverer
+    deliverer.stop()
+
+
+@pytest.fixture
+def deliver(app, deliverer, sql):
+    """Return a function that numbers and delivers until nothing is due or being sent."""
+    busy = (
+        "SELECT 1 FROM deliveries JOIN webhooks ON webhooks.id = webhook_id"
+        " WHERE state = 'waiting' AND (due_at <= now() OR attempted_at > now() - interval '1 min'"
+        " AND status IS NULL AND error IS NULL) AND disabled_at IS NULL"
+    )
+
+    def run():
+        with app.app_context():
+            while number_events():
+                pass
+
+        def is_idle():
+            with app.app_context():
+                deliverer.start_due()
+            return not sql(busy)
+
+        until(is_idle)
+
+    return run
+
+
+@pytest.fixture
+def states(sql):
+    """Return a function that returns what became of the deliveries, in the order of events."""
+    columns = "state, attempts, status, error"
+    return lambda: [
+        tuple(row)
+        for row in sql(f"SELECT {columns} FROM deliveries ORDER BY webhook_id, event_number")
+    ]
+
+
+@pytest.fixture
+def due_now(sql):
+    """Return a function that lets the back-off of all deliveries end."""
+    return lambda: sql("UPDATE deliveries SET due_at = now(), status = NULL, error = NULL")
+
+
+@pytest.fixture
+def hurry(monkeypatch):
+    """Let an attempt take one second at most."""
+    monkeypatch.setattr(sending, "seconds_in_all", 1.0)

@@ -1,0 +1,78 @@
+"""`voucherpool webhooks`, `voucherpool secret-key`, and the key of `make run`."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from cryptography.fernet import Fernet
+
+from voucherpool.config import checkout
+from voucherpool.local.start import _kept_key
+
+
+@pytest.fixture
+def run(app):
+    runner = app.test_cli_runner()
+    return lambda *arguments: runner.invoke(args=["webhooks", *map(str, arguments)])
+
+
+def test_the_list_shows_every_webhook_and_no_secret(create, client, run):
+    first = create("http://127.0.0.1:9/a", "voucher.issued", "pool.low")
+    second = create("http://127.0.0.1:9/b", "voucher.issued")
+    client.patch(f"/webhooks/{second['id']}", json={"disabled": True})
+    lines = [line.split("\t") for line in run("list").output.splitlines()]
+    assert lines == [
+        [str(first["id"]), "http://127.0.0.1:9/a", "voucher.issued,pool.low", "enabled"],
+        [str(second["id"]), "http://127.0.0.1:9/b", "voucher.issued", "disabled: requested"],
+    ]
+
+
+def test_a_test_event_says_what_became_of_it(create, receiver, run, sql):
+    webhook = create(receiver.url)
+    receiver.statuses = [204, 503]
+    result = run("test", webhook["id"])
+    assert (result.exit_code, result.output) == (0, "Delivered: status 204.\n")
+    assert receiver.next().verified(webhook["secret"])["type"] == "webhook.test"
+    result = run("test", webhook["id"])
+    assert (result.exit_code, result.output) == (1, "Error: It failed: rejected (status 503).\n")
+    assert sql("SELECT 1 FROM deliveries") == []
+    assert "No webhook has this id." in run("test", 99).output
+
+
+def test_deliveries_are_listed_and_parked_ones_are_sent_again(
+    create, receiver, disable, deliver, run, sql, states
+):
+    webhook = create(receiver.url)
+    receiver.statuses = [500, 200]
+    for _ in range(2):
+        disable()
+        deliver()
+    sql("UPDATE deliveries SET state = 'parked', finished_at = now() WHERE state = 'waiting'")
+    lines = [line.split("\t") for line in run("deliveries", webhook["id"]).output.splitlines()]
+    assert [(line[0], *line[2:4], line[5]) for line in lines] == [
+        ("2", "delivered", "1", "200"),
+        ("1", "parked", "1", "500 rejected"),
+    ]
+    assert len(run("deliveries", webhook["id"], "--state", "parked").output.splitlines()) == 1
+    assert run("retry", webhook["id"]).output == "Queued 1 deliveries.\n"
+    assert run("retry", webhook["id"], 2).output == "Queued 1 deliveries.\n"
+    deliver()
+    assert [state for state, *_ in states()] == ["delivered"] * 2
+    assert len(receiver.all()) == 4
+
+
+def test_a_secret_key_is_printed_without_a_database():
+    environ = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    command = [sys.executable, "-m", "voucherpool", "secret-key"]
+    ran = subprocess.run(command, cwd=checkout, env=environ, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    Fernet(ran.stdout.strip())
+
+
+def test_make_run_keeps_one_key_that_only_its_owner_may_read(tmp_path):
+    file = tmp_path / "secret.key"
+    key = _kept_key(file)
+    Fernet(key)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert _kept_key(file) == key
