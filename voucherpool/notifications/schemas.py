@@ -9,7 +9,7 @@ from voucherpool.vouchers.event_types import all_types
 class EventsRequest(Schema):
     """The events to return: those after a number."""
 
-    after = Digits(load_default=0)
+    after = Digits(validate=validate.Range(0, 10**18 - 1), load_default=0)
     limit = Digits(validate=validate.Range(1, largest_page), load_default=100)
 
 
