@@ -9,6 +9,7 @@ from cryptography.fernet import Fernet
 
 from voucherpool.config import checkout
 from voucherpool.local.start import _kept_key
+from voucherpool.operations.worker import number_events
 
 
 @pytest.fixture
@@ -60,6 +61,37 @@ def test_deliveries_are_listed_and_parked_ones_are_sent_again(
     deliver()
     assert [state for state, *_ in states()] == ["delivered"] * 2
     assert len(receiver.all()) == 4
+
+
+def test_secrets_are_encrypted_again_by_the_first_key(
+    app, create, client, receiver, disable, deliver, deliverer, run, monkeypatch
+):
+    old, new = app.config["SECRET_KEYS"][0], Fernet.generate_key().decode()
+    webhook = create(receiver.url)
+    rotated = client.post(f"/webhooks/{webhook['id']}/rotate-secret").json
+    monkeypatch.setitem(app.config, "SECRET_KEYS", (new,))
+    assert "No key of VOUCHERPOOL_SECRET_KEY reads the secret." in run("encrypt").output
+    monkeypatch.setitem(app.config, "SECRET_KEYS", (new, old))
+    assert run("encrypt").output == "Encrypted the secrets of 1 webhooks.\n"
+    deliverer._keys = (new,)
+    disable()
+    deliver()
+    request = receiver.next()
+    for secret in (webhook["secret"], rotated["secret"]):
+        request.verified(secret)
+
+
+def test_a_worker_without_a_key_says_once_that_webhooks_wait(
+    app, create, receiver, disable, deliverer, states, caplog
+):
+    create(receiver.url)
+    deliverer._keys = ()
+    disable()
+    with app.app_context():
+        number_events()
+        assert [deliverer.start_due() for _ in "12"] == [False, False]
+    assert caplog.text.count("VOUCHERPOOL_SECRET_KEY") == 1
+    assert states() == [("waiting", 0, None, None)]
 
 
 def test_a_secret_key_is_printed_without_a_database():

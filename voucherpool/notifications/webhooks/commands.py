@@ -1,7 +1,8 @@
 """`voucherpool webhooks`."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,12 +10,22 @@ import click
 from flask import current_app
 
 from voucherpool.cli import Group, in_long_transaction, root
+from voucherpool.database.transactions import transaction
 from voucherpool.input.fields import rfc3339_utc
 from voucherpool.notifications.feed import Numbered
 from voucherpool.notifications.webhooks import delivering, schemas, service, signing
 from voucherpool.notifications.webhooks.addresses import Policy
 
 shown_at_once = 100
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Say in one line that no key reads a secret."""
+    try:
+        yield
+    except signing.SecretUnreadable as error:
+        raise click.ClickException("No key of VOUCHERPOOL_SECRET_KEY reads the secret.") from error
 
 
 @root.group(cls=Group)
@@ -42,15 +53,21 @@ def test(webhook_id: int) -> None:
     keys, policy = current_app.config["SECRET_KEYS"], Policy(current_app.config["WEBHOOKS_ALLOW"])
     data: dict[str, object] = {"webhook": {"id": webhook_id}}
     event = Numbered(0, uuid.uuid4(), "webhook.test", datetime.now(UTC), data)
-    try:
+    with readable():
         secret = signing.decrypt(keys, webhook.secret)
-    except signing.SecretUnreadable as error:
-        raise click.ClickException("VOUCHERPOOL_SECRET_KEY cannot read the secret.") from error
     outcome = delivering.send(policy, webhook.url, [secret], event)
     if outcome.error is not None:
         status = f" (status {outcome.status})" if outcome.status else ""
         raise click.ClickException(f"It failed: {outcome.error}{status}.")
     click.echo(f"Delivered: status {outcome.status}.")
+
+
+@webhooks.command()
+def encrypt() -> None:
+    """Encrypt all secrets by the first key of VOUCHERPOOL_SECRET_KEY, so that the others can go."""
+    with readable(), transaction():
+        number = service.encrypt_again(current_app.config["SECRET_KEYS"])
+    click.echo(f"Encrypted the secrets of {number} webhooks.")
 
 
 @webhooks.command()

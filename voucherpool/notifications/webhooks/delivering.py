@@ -35,7 +35,7 @@ class Deliverer:
     ) -> None:
         self._context, self._keys, self._policy = context, keys, policy
         self._senders: dict[int, list[Thread]] = {}
-        self._stopping = Event()
+        self._stopping, self._warned = Event(), False
         self._database = BoundedSemaphore(connections)
 
     def start_due(self) -> bool:
@@ -43,7 +43,9 @@ class Deliverer:
         with self._transaction():
             due = deliveries.due(senders_of_endpoint)
         if due and not self._keys:
-            log.warning("Webhooks wait: %s", SecretKeyNotConfigured.detail)
+            if not self._warned:
+                log.warning("Webhooks wait: %s", SecretKeyNotConfigured.detail)
+            self._warned = True
             return False
         started = [self._start(webhook_id) for webhook_id, number in due for _ in range(number)]
         return any(started)

@@ -123,6 +123,19 @@ def rotate_secret(
     return {**_update(webhook_id, values)._mapping, "secret": secret}
 
 
+def encrypt_again(keys: Sequence[str]) -> int:
+    """Encrypt all secrets by the first key, so that the others can go; return how many webhooks.
+
+    Raises SecretKeyNotConfigured and signing.SecretUnreadable.
+    """
+    webhooks = db.session.scalars(select(Webhook).order_by(Webhook.id).with_for_update()).all()
+    for webhook in webhooks:
+        webhook.secret = signing.encrypt_again(keys, webhook.secret)
+        if webhook.previous_secret is not None:
+            webhook.previous_secret = signing.encrypt_again(keys, webhook.previous_secret)
+    return len(webhooks)
+
+
 def replay(webhook_id: int, since: datetime) -> int:
     """Queue the events of a webhook's types that were numbered since then; return how many.
 

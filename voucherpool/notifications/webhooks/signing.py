@@ -47,6 +47,14 @@ def decrypt(keys: Sequence[str], token: bytes) -> str:
         raise SecretUnreadable from error
 
 
+def encrypt_again(keys: Sequence[str], token: bytes) -> bytes:
+    """Return the same secret encrypted by the first key.
+
+    Raises SecretUnreadable and SecretKeyNotConfigured.
+    """
+    return encrypt(keys, decrypt(keys, token))
+
+
 def headers(secrets: Sequence[str], name: str, body: str) -> Mapping[str, str]:
     """Return the headers that name and sign a message at this moment; every secret signs."""
     now = datetime.now(UTC)
