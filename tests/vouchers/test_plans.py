@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from voucherpool.claims import service as claiming
-from voucherpool.database.connections import leases, state_of
+from voucherpool.database.connections import leases
 from voucherpool.database.model import db
 from voucherpool.http import idempotency
 from voucherpool.vouchers import eligibility, holding, limits, listing, redeeming
@@ -83,7 +83,7 @@ def test_plans_that_were_made_for_empty_tables_read_few_rows_of_full_ones(count,
         kept = leases.of(db.engine)
 
         def plan(statement, values, explain="EXPLAIN"):
-            cursor = kept.cursor()
+            cursor = kept.driver.cursor()
             asked = f"{explain} {statement.text_for(kept)}"
             cursor.execute(asked, statement.parameters | values)
             return "\n".join(line for (line,) in cursor.fetchall())
@@ -94,7 +94,7 @@ def test_plans_that_were_made_for_empty_tables_read_few_rows_of_full_ones(count,
         for name in ("redeem", "redeem with a limit", "check", "count for a limit", "hold"):
             used = re.findall(r"using (\S+) on (?:vouchers|redemptions)\b", plan(*statements[name]))
             assert set(used) <= by_key, name
-        state_of(kept).planned_until = 0
+        kept.state.planned_until = 0
         limits.count.all(of_offer)
         for name, (statement, values) in statements.items():
             insist_on_few_rows(name, plan(statement, values, "EXPLAIN (ANALYZE)"))

@@ -56,6 +56,20 @@ def state_of(connection: Connection | PoolProxiedConnection | ConnectionPoolEntr
     return state
 
 
+class Link:
+    """A connection as prepared statements use it.
+
+    It has what SQLAlchemy would look up in each of them: the driver's connection, its state, and
+    whether it prepares statements.
+    """
+
+    def __init__(self, engine: Engine, connection: PoolProxiedConnection) -> None:
+        self.connection = connection
+        self.driver: Any = connection.dbapi_connection
+        self.state = state_of(connection)
+        self.prepares: bool = engine.get_execution_options()["prepare"]
+
+
 class Leases(threading.local):
     """The connection that each thread keeps for its prepared statements, by engine.
 
@@ -63,21 +77,22 @@ class Leases(threading.local):
     """
 
     def __init__(self) -> None:
-        self._kept: WeakKeyDictionary[Engine, PoolProxiedConnection] = WeakKeyDictionary()
+        self._kept: WeakKeyDictionary[Engine, Link] = WeakKeyDictionary()
 
-    def of(self, engine: Engine) -> PoolProxiedConnection:
+    def of(self, engine: Engine) -> Link:
         """Return the thread's connection, a new one if the server closed the one before."""
         kept = self._kept.get(engine)
-        if kept is None or kept.dbapi_connection is None or _is_closed(kept):
-            kept = self._kept[engine] = engine.raw_connection()
-            kept.detach()
+        if kept is None or kept.driver.closed or _is_closed(kept.driver):
+            connection = engine.raw_connection()
+            connection.detach()
+            kept = self._kept[engine] = Link(engine, connection)
         return kept
 
     def give_up(self, engine: Engine) -> None:
         """Close the thread's connection; the next statement gets a new one."""
         kept = self._kept.pop(engine, None)
         if kept is not None:
-            kept.close()
+            kept.connection.close()
 
 
 leases = Leases()

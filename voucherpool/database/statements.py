@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import psycopg2
-from sqlalchemy import PoolProxiedConnection
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.dml import UpdateBase
 
-from voucherpool.database.connections import is_lost, leases, state_of
+from voucherpool.database.connections import Link, is_lost, leases
 from voucherpool.database.model import AnySelect, db
 from voucherpool.database.transactions import present_transaction
 
@@ -71,36 +70,35 @@ class Statement(Generic[Row]):
         With a `lock`, the same message first takes the advisory lock of that name until the
         transaction ends, so the statement sees all that earlier holders committed.
         """
-        connection = _present_connection()
+        link = _present_link()
         try:
-            text = self.text_for(connection)
+            text = self.text_for(link)
             if lock is not None:
                 text = f"{take_lock};{text}"
                 values = {**values, "lock": lock}
-            state, cursor = state_of(connection), connection.cursor()
-            text = state.opening() + state.planning() + text
+            cursor = link.driver.cursor()
+            text = link.state.opening() + link.state.planning() + text
             cursor.execute(text, {**self.parameters, **values})
             return [self._row(*found) for found in cursor.fetchall()]
         except psycopg2.Error as error:
-            raise _as_raised_by_sqlalchemy(error, self.sql, connection) from error
+            raise _as_raised_by_sqlalchemy(error, self.sql, link) from error
 
     def run_with_commit(self, values: Mapping[str, object]) -> None:
         """Run the statement at the end of the open transaction, in the commit's round trip."""
         present = present_transaction()
         if present is None:
             raise RuntimeError("there is no transaction to commit")
-        connection = db.session.connection().connection
-        text = connection.cursor().mogrify(self.text_for(connection), {**self.parameters, **values})
+        link = _link_of_transaction()
+        text = link.driver.cursor().mogrify(self.text_for(link), {**self.parameters, **values})
         present.final_statements.append(text.decode())
 
-    def text_for(self, connection: PoolProxiedConnection) -> str:
+    def text_for(self, link: Link) -> str:
         """Return the SQL that runs the statement; prepare it on the connection if needed."""
-        if not (self._is_prepared and db.engine.get_execution_options()["prepare"]):
+        if not (self._is_prepared and link.prepares):
             return self.sql
-        prepared = state_of(connection).prepared
-        if self.name not in prepared:
-            connection.cursor().execute(self.preparation)
-            prepared.add(self.name)
+        if self.name not in link.state.prepared:
+            link.driver.cursor().execute(self.preparation)
+            link.state.prepared.add(self.name)
         return self.execution
 
 
@@ -110,22 +108,24 @@ def _listed(parts: Iterable[str]) -> str:
     return f"({inner})" if inner else ""
 
 
-def _present_connection() -> PoolProxiedConnection:
+def _link_of_transaction() -> Link:
+    return Link(db.engine, db.session.connection().connection)
+
+
+def _present_link() -> Link:
     """Return the open transaction's connection, or else the one that the thread keeps."""
     if present_transaction() is not None:
-        return db.session.connection().connection
+        return _link_of_transaction()
     try:
         return leases.of(db.engine)
     except psycopg2.Error as error:
         raise _instance(error, None, is_lost=True) from error
 
 
-def _as_raised_by_sqlalchemy(
-    error: psycopg2.Error, sql: str, connection: PoolProxiedConnection
-) -> BaseException:
-    lost = is_lost(error, connection)
+def _as_raised_by_sqlalchemy(error: psycopg2.Error, sql: str, link: Link) -> BaseException:
+    lost = is_lost(error, link.driver)
     if lost:
-        connection.invalidate(error)
+        link.connection.invalidate(error)
         leases.give_up(db.engine)
     return _instance(error, sql, is_lost=lost)
 
