@@ -27,8 +27,6 @@ from voucherpool.files import routes as files
 from voucherpool.http import (
     authentication,
     bodies,
-    exchange,
-    headers,
     idempotency,
     openapi,
     probes,
@@ -36,6 +34,8 @@ from voucherpool.http import (
     request_metrics,
     throttle,
 )
+from voucherpool.http.exchange import Exchange
+from voucherpool.http.headers import Guard
 from voucherpool.notifications import routes as notifications
 from voucherpool.notifications.webhooks import routes as webhooks
 from voucherpool.offers import routes as offers
@@ -65,8 +65,7 @@ def create_app(config: Config | None = None) -> Flask:
     app = Application(__name__, static_folder=None)
     app.config.from_mapping((config or Config.from_environment(os.environ)).for_flask())
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    exchange.init_app(app)
-    app.wsgi_app = headers.Guard(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = Exchange(Guard(app.wsgi_app))  # type: ignore[method-assign]
     db.init_app(app)
     Migrate(app, db, directory=str(checkout / "migrations"))
     authentication.init_app(app)

@@ -111,6 +111,7 @@ def grant(key: str, memory: KnownKeys) -> Grant | None:
         return known
     memory.grants.pop(digest, None)
     found = _find(key, digest)
+    db.session.remove()  # return the connection before a slow body arrives
     if found is not None:
         memory.grants[digest] = found, now + remembered_seconds
     return found

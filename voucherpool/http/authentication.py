@@ -4,12 +4,12 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import TypeVar
 
-from flask import Flask, current_app, g, request
+from flask import Flask
 
-from voucherpool.database.model import db
 from voucherpool.database.retries import retrying
 from voucherpool.errors import ApiKeyInvalid, ApiKeyRequired, ScopeMissing
-from voucherpool.http import apikeys
+from voucherpool.http import apikeys, present
+from voucherpool.http.bodies import Request
 
 View = TypeVar("View", bound=Callable[..., object])
 
@@ -29,7 +29,10 @@ def requires(scope: str) -> Callable[[View], View]:
 
 
 def init_app(app: Flask) -> None:
-    """Check every request before its body is read; a route without a scope refuses everybody."""
+    """Check every request before its body is read; a route without a scope refuses everybody.
+
+    It is a hook, so that no view can forget it.
+    """
     app.extensions["apikeys"] = apikeys.KnownKeys()
     app.before_request(_check)
     if app.config["OPEN_MODE"]:
@@ -37,29 +40,28 @@ def init_app(app: Flask) -> None:
 
 
 def _check() -> None:
-    view = current_app.view_functions.get(request.endpoint or "")
+    app, request = present.app(), present.request()
+    view = app.view_functions.get(request.endpoint or "")
     if view is None:
         return  # Flask answers 404 or 405
     scope = getattr(view, "required_scope", None)
     if scope == public:
         return
-    grant = _grant()
+    grant = _grant(app, request)
     if scope not in grant.scopes:
         raise ScopeMissing(f"The API key lacks the scope that this route needs: {scope}.")
-    g.api_key_id = grant.key_id
+    request.api_key_id = grant.key_id
 
 
-def _grant() -> apikeys.Grant:
+def _grant(app: Flask, request: Request) -> apikeys.Grant:
     header = request.headers.get("Authorization")
     if header is None:
-        if current_app.config["OPEN_MODE"] and _is_local():
+        if app.config["OPEN_MODE"] and _is_local(request):
             return apikeys.Grant(None, apikeys.scopes)
         raise ApiKeyRequired
     scheme, _, key = header.partition(" ")
-    memory: apikeys.KnownKeys = current_app.extensions["apikeys"]
+    memory: apikeys.KnownKeys = app.extensions["apikeys"]
     grant = find(key.strip(), memory) if scheme.lower() == "bearer" else None
-    # Return the connection before a slow body arrives.
-    db.session.remove()
     if grant is None:
         raise ApiKeyInvalid
     return grant
@@ -68,7 +70,7 @@ def _grant() -> apikeys.Grant:
 find = retrying(apikeys.grant)
 
 
-def _is_local() -> bool:
+def _is_local(request: Request) -> bool:
     """Tell whether the request comes from a program on this machine.
 
     A forwarding header means a proxy; a foreign Host or Origin means a web page in a browser.

@@ -1,7 +1,6 @@
 """Checks a request's body: whole, framed as HTTP requires, and not too long."""
 
-import io
-from functools import cached_property
+from functools import cached_property, partial
 from typing import IO, cast
 
 import flask
@@ -14,20 +13,25 @@ badly_chunked = (
     "The body's chunks are badly framed or cut off: send each as its size in hexadecimal, CRLF,"
     " that many bytes and CRLF, and one of size 0 at the end (RFC 9112, section 7.1)."
 )
+chunk_bytes = 64 * 1024
 
 
 class Request(flask.Request):
-    """A request whose body is checked on every way to read it."""
+    """A request whose body is checked on every way to read it.
+
+    `api_key_id` is the id of its API key, None before authentication and in open mode.
+    """
+
+    api_key_id: int | None = None
 
     @cached_property
     def stream(self) -> IO[bytes]:
         """Return the body. Raises BodyTooLarge; reading it raises that or MalformedBody."""
         most = cast(int, self.max_content_length)  # the configuration always names one
-        body = Body(get_input_stream(self.environ), self.content_length, most)
-        return cast(IO[bytes], body)
+        return cast(IO[bytes], Body(get_input_stream(self.environ), self.content_length, most))
 
 
-class Body(io.RawIOBase):
+class Body:
     """The bytes of a body; `announced` is its Content-Length, None for a chunked one."""
 
     def __init__(self, source: IO[bytes], announced: int | None, most: int) -> None:
@@ -37,26 +41,23 @@ class Body(io.RawIOBase):
         self._received = 0
         self._insist_on_size(announced or 0)
 
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
-        """Read into the buffer and return how many bytes, 0 at the end.
+    def read(self, size: int = -1) -> bytes:
+        """Return up to `size` bytes, by default all that are left; none at the end.
 
         Raises BodyTooLarge and MalformedBody.
         """
+        if size < 0:
+            return b"".join(iter(partial(self.read, chunk_bytes), b""))
         one_too_many = self._most + 1 - self._received
         try:
-            content = self._source.read(min(len(buffer), one_too_many))
+            content = self._source.read(min(size, one_too_many))
         except (ParseException, OSError) as error:
             raise self._malformed() from error
         self._received += len(content)
         self._insist_on_size(self._received)
         if not content and self._received < (self._announced or 0):
             raise self._malformed()
-        buffer[: len(content)] = content
-        return len(content)
+        return content
 
     def _insist_on_size(self, size: int) -> None:
         if size > self._most:

@@ -1,15 +1,17 @@
 """Gives each request its id, its line in the log, its metrics and its X-Request-Id header.
 
-It uses one hook before and one after, because each hook costs every request.
+It wraps the WSGI application: a hook of Flask costs each request more.
 """
 
 import logging
 import re
 import secrets
 import time
+from collections.abc import Iterable
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from flask import Flask, Response, g, request
-
+from voucherpool.http.bodies import Request
 from voucherpool.observability import logs, metrics
 
 log = logging.getLogger("voucherpool.access")
@@ -19,28 +21,37 @@ acceptable = re.compile(r"[\x21-\x7e]{1,128}")
 known_methods = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def init_app(app: Flask) -> None:
-    """Add the hooks; call this before all other init_app(), so that the id is dropped last."""
-    app.before_request(_begin)
-    app.after_request(_end)
-    app.teardown_appcontext(_leave)
+class Exchange:
+    """Counts, times and logs each request of an application and its answer."""
+
+    def __init__(self, app: WSGIApplication) -> None:
+        self._app = app
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request (PEP 3333)."""
+        began = time.perf_counter()
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        request_id = given if acceptable.fullmatch(given) else secrets.token_hex(8)
+
+        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            _note(environ["werkzeug.request"], int(status[:3]), time.perf_counter() - began)
+            return start_response(status, [*headers, ("X-Request-Id", request_id)], *error)
+
+        logs.request_id.set(request_id)
+        metrics.in_progress.inc()
+        try:
+            return self._app(environ, start)
+        finally:
+            metrics.in_progress.dec()
+            # gunicorn may log the thread's next request before it has an id.
+            logs.request_id.set(None)
 
 
-def _begin() -> None:
-    g.began = time.perf_counter()
-    metrics.in_progress.inc()
-    given = request.environ.get("HTTP_X_REQUEST_ID", "")
-    g.request_id = given if acceptable.fullmatch(given) else secrets.token_hex(8)
-    logs.request_id.set(g.request_id)
-
-
-def _end(response: Response) -> Response:
-    request_id, seconds = g.request_id, time.perf_counter() - g.began
+def _note(request: Request, status: int, seconds: float) -> None:
+    """Count a request that is answered, and log it."""
     # Log the rule, not the address: an address may hold guessed or personal data.
-    rule, method = request.url_rule, request.environ["REQUEST_METHOD"]
-    route = rule.rule if rule else "unknown"
-    method = method if method in known_methods else "unknown"
-    status = response.status_code
+    route = request.url_rule.rule if request.url_rule else "unknown"
+    method = request.method if request.method in known_methods else "unknown"
     metrics.requests.labels(method, route, status).observe(seconds)
     log.info(
         logs.access_line(
@@ -49,16 +60,7 @@ def _end(response: Response) -> Response:
             route=route,
             status=status,
             seconds=round(seconds, 4),
-            api_key_id=g.get("api_key_id"),
-            request_id=request_id,
+            api_key_id=request.api_key_id,
+            request_id=logs.request_id.get(),
         )
     )
-    response.headers["X-Request-Id"] = request_id
-    return response
-
-
-def _leave(_: BaseException | None) -> None:
-    if "began" in g:  # not a command
-        metrics.in_progress.dec()
-    # gunicorn may log the thread's next request before it has an id.
-    logs.request_id.set(None)

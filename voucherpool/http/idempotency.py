@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import wraps
 from typing import NamedTuple, ParamSpec
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, g
 from psycopg2.errors import UniqueViolation
 from sqlalchemy import (
     BigInteger,
@@ -38,7 +38,8 @@ from voucherpool.database.retries import LostRace, Repeatable
 from voucherpool.database.statements import Statement
 from voucherpool.database.transactions import only_statement, transaction
 from voucherpool.errors import IdempotencyKeyReused, InvalidInput, OutcomeUnknown
-from voucherpool.http import redaction
+from voucherpool.http import present, redaction
+from voucherpool.http.bodies import Request
 from voucherpool.input import strict_json
 from voucherpool.input.emails import email_key
 
@@ -166,13 +167,13 @@ def _answer(
         return Response(known.body, known.status, replayed, "application/json")
     response = view(*args, **kwargs)
     shown = redaction.without_secret(response.get_data(as_text=True))
-    text = current_app.extensions["redaction"](shown)
+    text = present.app().extensions["redaction"](shown)
     store_answer.run_with_commit({"this": key, "code": response.status_code, "text": text})
     return response
 
 
 def _key() -> str | None:
-    given = request.headers.get("Idempotency-Key")
+    given = present.request().headers.get("Idempotency-Key")
     if given is None:
         return None
     if not acceptable.fullmatch(given):
@@ -182,13 +183,14 @@ def _key() -> str | None:
 
 def _fingerprint() -> bytes:
     """Return a digest of method, path and the body's value; the body's spelling does not matter."""
+    request = present.request()
     canonical = json.dumps(
-        [request.method, request.path, _value()], sort_keys=True, default=_canonical_number
+        [request.method, request.path, _value(request)], sort_keys=True, default=_canonical_number
     )
     return hashlib.sha256(canonical.encode()).digest()
 
 
-def _value() -> object:
+def _value(request: Request) -> object:
     """Return the value of a JSON body; of an uploaded file, its digest and the query."""
     if "upload_digest" in g:
         return [g.upload_digest, request.args]

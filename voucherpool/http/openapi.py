@@ -3,23 +3,20 @@
 import hashlib
 import importlib.util
 from collections.abc import Callable
-from functools import cached_property
-from http import HTTPStatus
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
 import flask_smorest
 import marshmallow
-from flask import Flask, Response, json, request, send_from_directory
-from marshmallow import fields
+from flask import Flask, Response, json, jsonify, make_response, request, send_from_directory
 from werkzeug.routing import BaseConverter
 
 from voucherpool import errors
 from voucherpool.database.retries import retrying
-from voucherpool.http import headers, problems
+from voucherpool.http import headers, parsing, problems
 from voucherpool.http.authentication import public, requires
 from voucherpool.http.idempotency import acceptable
-from voucherpool.http.parsing import Parser
 from voucherpool.input.fields import Amount, Cursor
 
 View = TypeVar("View", bound=Callable[..., object])
@@ -59,22 +56,10 @@ class IdConverter(BaseConverter):
         return int(value)
 
 
-class Problem(marshmallow.Schema):
-    """An error as RFC 9457 shapes it; `code` is stable, `errors` names fields."""
-
-    type = fields.String(required=True)
-    title = fields.String(required=True)
-    status = fields.Integer(required=True)
-    detail = fields.String(required=True)
-    code = fields.String(required=True)
-    request_id = fields.String(required=True)
-    errors = fields.Dict(keys=fields.String())
-
-
 class Api(flask_smorest.Api):
     """The OpenAPI document; voucherpool.http.problems answers the errors."""
 
-    ERROR_SCHEMA = Problem
+    ERROR_SCHEMA = problems.Problem
     DEFAULT_ERROR_RESPONSE_NAME = None
 
     def _register_error_handlers(self) -> None:
@@ -108,71 +93,81 @@ class Api(flask_smorest.Api):
 class Blueprint(flask_smorest.Blueprint):
     """A group of routes that name their scopes and document their refusals."""
 
-    ARGUMENTS_PARSER = Parser()
+    def doc(self, **documented: Any) -> Callable[[View], View]:
+        """Document the view as given."""
+        return _documenting(super().doc(**documented))
+
+    def arguments(
+        self, schema: marshmallow.Schema, *, location: str = "json", **documented: Any
+    ) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
+        """Pass the view what the schema reads from the body or the query."""
+        document = _documenting(super().arguments(schema, location=location, **documented))
+
+        def decorate(view: Callable[..., Response]) -> Callable[..., Response]:
+            @wraps(view)
+            def run(**of_path: object) -> Response:
+                return view(parsing.load(schema, location), **of_path)
+
+            return document(run)
+
+        return decorate
+
+    def response(
+        self, status: int, schema: Any = None, **documented: Any
+    ) -> Callable[[Callable[..., object]], Callable[..., Response]]:
+        """Answer what the view returns, written by the schema.
+
+        The view may return a pair with another status or with headers, as in Flask, or a Response.
+        """
+        document = _documenting(super().response(status, schema, **documented))
+
+        def decorate(view: Callable[..., object]) -> Callable[..., Response]:
+            @wraps(view)
+            def run(*args: object, **kwargs: object) -> Response:
+                value = view(*args, **kwargs)
+                return value if isinstance(value, Response) else _answer(value, status, schema)
+
+            return document(run)
+
+        return decorate
 
     def public(self, view: View) -> View:
         """Let everybody call the view."""
-        documented: View = requires(public)(self.doc(security=[])(view))
-        return documented
+        return requires(public)(self.doc(security=[])(view))
 
     def guarded(
         self, scope: str, *refusals: type[errors.VoucherPoolError]
-    ) -> Callable[[View], View]:
+    ) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
         """Require the scope, retry lost races, and document the refusals besides the usual ones."""
 
-        def decorate(view: View) -> View:
+        def decorate(view: Callable[..., Response]) -> Callable[..., Response]:
             writes = getattr(view, "takes_idempotency_key", False)
             repeats = (errors.IdempotencyKeyReused,) if writes else ()
             document = self.doc(
                 security=[{"apiKey": [scope]}],
-                responses=_responses(*always_possible, *repeats, *refusals),
+                responses=problems.documented(*always_possible, *repeats, *refusals),
                 **({"parameters": [idempotency_key]} if writes else {}),
             )
-            guarded: View = requires(scope)(document(retrying(view)))
-            return guarded
+            return requires(scope)(document(retrying(view)))
 
         return decorate
 
 
-refusal_headers = {
-    status: {name: {"required": True, "schema": schema}}
-    for status, name, schema in (
-        (HTTPStatus.UNAUTHORIZED, "WWW-Authenticate", {"type": "string", "pattern": "^Bearer "}),
-        (HTTPStatus.TOO_MANY_REQUESTS, "Retry-After", {"type": "integer", "minimum": 0}),
-        (HTTPStatus.SERVICE_UNAVAILABLE, "Retry-After", {"type": "integer", "minimum": 0}),
-    )
-}
-"""The headers of a refusal, by its status."""
+def _documenting(decorate: Callable[[Callable[..., Any]], Any]) -> Callable[[View], View]:
+    """Return a decorator that documents like flask-smorest's, and runs nothing around the view."""
+
+    def document(view: View) -> View:
+        view._apidoc = decorate(view)._apidoc  # type: ignore[attr-defined]
+        return view
+
+    return document
 
 
-def _responses(*refusals: type[errors.VoucherPoolError]) -> dict[str, object]:
-    responses: dict[str, Any] = {}
-    for refusal in refusals:
-        response = responses.setdefault(
-            str(refusal.status.value),
-            {
-                "description": refusal.status.phrase,
-                "headers": refusal_headers.get(refusal.status, {}),
-                "content": {
-                    problems.media_type: {
-                        "schema": {"$ref": "#/components/schemas/Problem"},
-                        "examples": {},
-                    }
-                },
-            },
-        )
-        response["content"][problems.media_type]["examples"][refusal.code()] = {
-            "summary": refusal.detail,
-            "value": {
-                "type": "about:blank",
-                "title": refusal.status.phrase,
-                "status": refusal.status.value,
-                "detail": refusal.detail,
-                "code": refusal.code(),
-                "request_id": "5b1ee9c8a9d84f7c",
-            },
-        }
-    return responses
+def _answer(result: object, status: int, schema: marshmallow.Schema | None) -> Response:
+    value, *others = result if type(result) is tuple else (result,)
+    response = jsonify(schema.dump(value) if schema else value)
+    response.status_code = status
+    return make_response((response, *others)) if others else response
 
 
 def init_app(app: Flask) -> Api:

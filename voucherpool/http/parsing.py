@@ -1,56 +1,47 @@
 """Reads a request's body or query into a schema; raises only our own errors."""
 
-from collections.abc import Mapping
-from typing import NoReturn
-
 import marshmallow
-from flask import Request
-from webargs.core import missing
-from webargs.flaskparser import FlaskParser
 
 from voucherpool.errors import InvalidInput, UnsupportedMediaType
+from voucherpool.http import present
+from voucherpool.http.bodies import Request
 from voucherpool.input import strict_json
 
 
-class Parser(FlaskParser):
-    """Parses JSON strictly, whatever the Content-Type, and refuses unknown parameters."""
+def load(schema: marshmallow.Schema, location: str) -> object:
+    """Return what the schema reads from the request's body (`json`) or its query.
 
-    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {  # noqa: RUF012 (declared so by webargs)
-        **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
-        "query": marshmallow.RAISE,
-    }
+    Raises InvalidInput, MalformedJson, MalformedBody, BodyTooLarge and UnsupportedMediaType.
+    """
+    request = present.request()
+    value = _query(request) if location == "query" else _body(request)
+    try:
+        return schema.load(value)  # type: ignore[arg-type]
+    except marshmallow.ValidationError as error:
+        reasons = {_name(field): found for field, found in error.messages_dict.items()}
+        raise InvalidInput(reasons) from error
 
-    def load_json(self, req: Request, schema: marshmallow.Schema) -> object:
-        """Return the body's value, or `missing` for an empty body."""
-        # Storefronts and `curl -d` often send no type or a wrong one, so refuse only the types
-        # that cannot be JSON.
-        is_xml = req.mimetype.endswith(("/xml", "+xml"))
-        if is_xml or req.mimetype.startswith("multipart/") or req.content_encoding:
-            raise UnsupportedMediaType
-        body = req.get_data(cache=True)
-        return strict_json.parse(body) if body else missing
 
-    def load_querystring(self, req: Request, schema: marshmallow.Schema) -> object:
-        """Return the query's parameters, or without a query those of a JSON body."""
-        if not req.args:
-            return self.load_json(req, schema)
-        parameters = req.args.to_dict(flat=False)
-        if repeated := {name: values for name, values in parameters.items() if len(values) > 1}:
-            raise InvalidInput({name: ["Must not be given more than once."] for name in repeated})
-        return req.args.to_dict()
+def _body(request: Request) -> object:
+    """Return the value of the JSON body, whatever its Content-Type; {} for an empty one."""
+    # Storefronts and `curl -d` often send no type or a wrong one, so refuse only the types
+    # that cannot be JSON.
+    mimetype = request.mimetype
+    is_xml = mimetype.endswith(("/xml", "+xml"))
+    if is_xml or mimetype.startswith("multipart/") or request.content_encoding:
+        raise UnsupportedMediaType
+    content = request.get_data()
+    return strict_json.parse(content) if content else {}
 
-    def handle_error(
-        self,
-        error: marshmallow.ValidationError,
-        req: Request,
-        schema: marshmallow.Schema,
-        *,
-        error_status_code: int | None,
-        error_headers: Mapping[str, str] | None,
-    ) -> NoReturn:
-        """Raise InvalidInput with the schema's reasons."""
-        [errors] = error.messages_dict.values()
-        raise InvalidInput({_name(field): reasons for field, reasons in errors.items()})
+
+def _query(request: Request) -> object:
+    """Return the query's parameters, or without a query those of a JSON body."""
+    if not request.args:
+        return _body(request)
+    parameters = request.args.to_dict(flat=False)
+    if repeated := {name: values for name, values in parameters.items() if len(values) > 1}:
+        raise InvalidInput({name: ["Must not be given more than once."] for name in repeated})
+    return request.args.to_dict()
 
 
 def _name(field: str) -> str:

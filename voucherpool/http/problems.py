@@ -4,18 +4,33 @@ import logging
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
-from flask import Flask, Response, g, make_response
+import marshmallow
+from flask import Flask, Response, make_response
+from marshmallow import fields
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from voucherpool.errors import DatabaseUnavailable, VoucherPoolError
-from voucherpool.observability import metrics
+from voucherpool.observability import logs, metrics
 
 log = logging.getLogger(__name__)
 
 media_type = "application/problem+json"
+
+
+class Problem(marshmallow.Schema):
+    """An error as RFC 9457 shapes it; `code` is stable, `errors` names fields."""
+
+    type = fields.String(required=True)
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True)
+    code = fields.String(required=True)
+    request_id = fields.String(required=True)
+    errors = fields.Dict(keys=fields.String())
 
 
 def init_app(app: Flask) -> None:
@@ -60,13 +75,13 @@ def _problem(
     headers: Mapping[str, str],
 ) -> Response:
     metrics.refused(code)
-    body = {
+    body: dict[str, object] = {
         "type": "about:blank",
         "title": status.phrase,
         "status": status.value,
         "detail": detail,
         "code": code,
-        "request_id": g.get("request_id"),
+        "request_id": logs.request_id.get(),
     }
     if errors:
         body["errors"] = dict(errors)
@@ -74,3 +89,45 @@ def _problem(
     response.headers.extend(headers)
     response.mimetype = media_type
     return response
+
+
+refusal_headers = {
+    status: {name: {"required": True, "schema": schema}}
+    for status, name, schema in (
+        (HTTPStatus.UNAUTHORIZED, "WWW-Authenticate", {"type": "string", "pattern": "^Bearer "}),
+        (HTTPStatus.TOO_MANY_REQUESTS, "Retry-After", {"type": "integer", "minimum": 0}),
+        (HTTPStatus.SERVICE_UNAVAILABLE, "Retry-After", {"type": "integer", "minimum": 0}),
+    )
+}
+"""The headers of a refusal, by its status."""
+
+
+def documented(*refusals: type[VoucherPoolError]) -> dict[str, object]:
+    """Return the responses of the OpenAPI document for the refusals."""
+    responses: dict[str, Any] = {}
+    for refusal in refusals:
+        response = responses.setdefault(
+            str(refusal.status.value),
+            {
+                "description": refusal.status.phrase,
+                "headers": refusal_headers.get(refusal.status, {}),
+                "content": {
+                    media_type: {
+                        "schema": {"$ref": "#/components/schemas/Problem"},
+                        "examples": {},
+                    }
+                },
+            },
+        )
+        response["content"][media_type]["examples"][refusal.code()] = {
+            "summary": refusal.detail,
+            "value": {
+                "type": "about:blank",
+                "title": refusal.status.phrase,
+                "status": refusal.status.value,
+                "detail": refusal.detail,
+                "code": refusal.code(),
+                "request_id": "5b1ee9c8a9d84f7c",
+            },
+        }
+    return responses

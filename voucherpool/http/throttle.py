@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from threading import Condition
 
-from flask import Flask, current_app, g
+from flask import Flask
 from sqlalchemy import (
     ARRAY,
     CheckConstraint,
@@ -34,6 +34,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from voucherpool.database.model import AnyRow, Model, db
 from voucherpool.database.transactions import after_commit
 from voucherpool.errors import DatabaseUnavailable, TooManyFailedAttempts
+from voucherpool.http import present
 from voucherpool.input.emails import email_key
 
 window_seconds = 60
@@ -141,7 +142,7 @@ def guess(email: str) -> AbstractContextManager[None]:
     Entering raises TooManyFailedAttempts if the API key or the customer is over the limit, and
     DatabaseUnavailable if too many of their guesses stay undecided.
     """
-    memory: RecentAttempts = current_app.extensions["throttle"]
+    memory = _memory()
     if memory.is_old():
         asked = memory.subjects()
         with db.engine.connect() as connection:
@@ -159,7 +160,7 @@ def count_failed_attempt(email: str | None) -> None:
         {"subject": subject, "failed_count": 1, "attempt_limit": limit}
         for subject, limit in sorted((digest(name), most) for name, most in _limits(email).items())
     ]
-    memory: RecentAttempts = current_app.extensions["throttle"]
+    memory = _memory()
     counts = db.session.execute(counting(rows)).all()
     after_commit(lambda: memory.learn(counts))
     for row in counts:
@@ -197,10 +198,15 @@ def counting(rows: list[dict[str, object]]) -> Executable:
     )
 
 
+def _memory() -> RecentAttempts:
+    memory: RecentAttempts = present.app().extensions["throttle"]
+    return memory
+
+
 def _limits(email: str | None) -> dict[str, int]:
     """Return how many failed attempts a minute each subject of the request may have."""
-    config = current_app.config
-    limits = {f"key {g.get('api_key_id')}": config["FAILED_ATTEMPTS_PER_KEY"]}
+    config, key_id = present.app().config, present.request().api_key_id
+    limits = {f"key {key_id}": config["FAILED_ATTEMPTS_PER_KEY"]}
     if email is not None:
         limits[f"email {email_key(email)}"] = config["FAILED_ATTEMPTS_PER_EMAIL"]
     return limits
