@@ -151,8 +151,11 @@ def look(request: dict[str, object]) -> Seen:
     return seen
 
 
-def refusal(seen: Seen, *, of_order: bool = True) -> VoucherPoolError | None:
-    """Return the error that redeeming would raise now, or holding if not `of_order`."""
+def refusal(seen: Seen, *, of_order: bool = True, counting: bool = True) -> VoucherPoolError | None:
+    """Return the error that redeeming would raise now, or holding if not `of_order`.
+
+    If not `counting`, ask no database, and pass over a limit per customer.
+    """
     if not seen.is_unused:
         return RedemptionLimitReached() if seen.max_redemptions > 1 else VoucherAlreadyRedeemed()
     if not seen.is_unexpired:
@@ -163,7 +166,7 @@ def refusal(seen: Seen, *, of_order: bool = True) -> VoucherPoolError | None:
         return OfferNotActive()
     if not seen.is_unheld:
         return VoucherHeld()
-    if limits.reached(seen.offer_id, seen.customer_id, seen.customer_limit):
+    if counting and limits.reached(seen.offer_id, seen.customer_id, seen.customer_limit):
         return CustomerLimitReached()
     if of_order and not seen.is_large_enough:
         return OrderBelowMinimum()

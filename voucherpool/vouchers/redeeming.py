@@ -64,9 +64,11 @@ def redeem(
         seen = eligibility.look(request)
         if seen.earlier_id is not None:
             return _repeated(seen, order_amount)
-        if refused := eligibility.refusal(seen):
-            raise refused
-        redeemed = _take_with_holds_and_limit(request, seen)
+        # The statement counts towards a limit itself; to count before it would cost a round trip.
+        if eligibility.refusal(seen, counting=False) is None:
+            redeemed = _take_with_holds_and_limit(request, seen)
+        if redeemed is None:
+            raise eligibility.refusal(seen) or LostRace
     if heard:
         events.record_redemption(event_types.redeemed, codes.normal_form(code), redeemed.id)
     after_commit(metrics.redeemed.inc)
@@ -95,16 +97,13 @@ def _repeated(seen: Seen, order_amount: Decimal | None) -> Redeemed:
     )
 
 
-def _take_with_holds_and_limit(request: dict[str, object], seen: Seen) -> Redeemed:
+def _take_with_holds_and_limit(request: dict[str, object], seen: Seen) -> Redeemed | None:
     """Take a use of a voucher with holds or of an offer with a limit per customer."""
     lock = None
     if seen.customer_limit is not None:
         lock = limits.lock_name(seen.offer_id, seen.customer_id)
     named = {"offer_id": seen.offer_id, "customer_id": seen.customer_id}
-    redeemed = take_counting.one_or_none(request | named, lock=lock)
-    if redeemed is None:
-        raise LostRace
-    return redeemed
+    return take_counting.one_or_none(request | named, lock=lock)
 
 
 def _take(*conditions: ColumnElement[bool], holds: ColumnElement[object] | None = None) -> Insert:
