@@ -120,7 +120,6 @@ class Config:
             "WORKER_METRICS": self.worker_metrics,
             "SECRET_KEYS": self.secret_keys,
             "WEBHOOKS_ALLOW": self.webhooks_allow,
-            "MAX_CONTENT_LENGTH": 1024 * 1024,
         }
 
     def connection_settings(self) -> dict[str, Any]:

@@ -22,13 +22,14 @@ class Request(flask.Request):
     `api_key_id` is the id of its API key, None before authentication and in open mode.
     """
 
+    max_content_length: int = 1024 * 1024  # a plain attribute; Flask would ask its configuration
     api_key_id: int | None = None
 
     @cached_property
     def stream(self) -> IO[bytes]:
         """Return the body. Raises BodyTooLarge; reading it raises that or MalformedBody."""
-        most = cast(int, self.max_content_length)  # the configuration always names one
-        return cast(IO[bytes], Body(get_input_stream(self.environ), self.content_length, most))
+        body = Body(get_input_stream(self.environ), self.content_length, self.max_content_length)
+        return cast(IO[bytes], body)
 
 
 class Body:

@@ -1,6 +1,6 @@
 """The vouchers' requests and answers."""
 
-from marshmallow import Schema, fields, post_dump
+from marshmallow import Schema, fields, missing
 
 from voucherpool.input import formats
 from voucherpool.input.fields import (
@@ -25,10 +25,10 @@ longest_hold_seconds = 86400
 class Sparse(Schema):
     """An answer that omits fields without a value."""
 
-    @post_dump
-    def without_nulls(self, data: dict[str, object], **_: object) -> dict[str, object]:
-        """Drop the fields without a value."""
-        return {name: value for name, value in data.items() if value is not None}
+    def get_attribute(self, obj: object, attr: str, default: object) -> object:
+        """Return a field's value, `missing` for none."""
+        value = super().get_attribute(obj, attr, default)
+        return missing if value is None else value
 
 
 class AnyCode(Text):
