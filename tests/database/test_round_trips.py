@@ -62,6 +62,14 @@ def test_a_redemption_takes_one_round_trip_two_with_a_listener_and_three_with_a_
     assert seen[1:] == [(201, round_trips)] * 3
 
 
+def test_a_redemption_under_a_limit_per_customer_takes_three_round_trips(asked, make, sql):
+    codes = [make.voucher() for _ in range(4)]
+    sql("UPDATE offers SET max_redemptions_per_customer = 100")
+    bodies = [{"code": code, "email": ana} for code in codes]
+    seen = [asked("POST", "/vouchers/validate", json=body) for body in bodies]
+    assert seen[1:] == [(201, 3)] * 3
+
+
 def test_a_check_takes_one_round_trip_and_a_list_two(asked, make):
     body = {"code": make.voucher(), "email": ana}
     checks = [asked("POST", "/vouchers/check", json=body) for _ in range(3)]

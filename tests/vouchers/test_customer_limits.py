@@ -118,3 +118,13 @@ def test_a_voucher_is_held_until_the_limit_is_reached(client, make, limit):
     assert [hold(client, code) for code in codes] == [done] * 2
     assert redeem(client, codes[0]) == done
     assert hold(client, codes[1]) == refused
+
+
+def test_a_limit_that_is_reached_is_named_before_an_order_that_is_too_small(
+    client, make, limit, sql
+):
+    codes = [make.voucher() for _ in range(2)]
+    limit(1)
+    assert redeem(client, codes[0]) == done
+    sql("UPDATE offers SET min_order_amount = 10")
+    assert redeem(client, codes[1]) == refused
