@@ -22,6 +22,8 @@ checkout = Path(__file__).resolve().parent.parent
 driver = "postgresql+psycopg2"
 durability = frozenset({"fsync", "full_page_writes", "synchronous_commit"})
 """PostgreSQL may lose committed data if one of these settings is off."""
+worker_threads = 5
+"""Threads of the worker that use the database: its groups of work, and two senders of webhooks."""
 timeouts = (
     "-c statement_timeout=3s -c lock_timeout=2s -c idle_in_transaction_session_timeout=5s"
     r" -c default_transaction_isolation=read\ committed -c plan_cache_mode=force_generic_plan"
@@ -98,8 +100,8 @@ class Config:
             "SQLALCHEMY_ENGINE_OPTIONS": {
                 # A read is one statement and needs no BEGIN; transaction() opens the writes.
                 "isolation_level": "AUTOCOMMIT",
-                # A thread holds at most one connection, so no request waits for another's.
-                "pool_size": self.threads,
+                # A thread holds at most one connection, so none waits for another's.
+                "pool_size": max(self.threads, worker_threads),
                 "max_overflow": 0,
                 "pool_timeout": 2,
                 # The connection used last has its plans and warm caches.

@@ -4,12 +4,16 @@ from collections.abc import Callable, Collection
 
 from voucherpool.customers import service as customers
 from voucherpool.http import idempotency, redaction, throttle
+from voucherpool.schedules import service as schedules
 from voucherpool.vouchers import holding
 
 Eraser = Callable[[Collection[str]], None]
 
 email_erasers: tuple[Eraser, ...] = (idempotency.erase_emails, throttle.erase_emails)
 """Each erases e-mails from one table; a new table that stores e-mails needs one here."""
+
+forgetting: tuple[Callable[[int], None], ...] = (schedules.forget,)
+"""Each removes a customer from one package's tables."""
 
 
 def erase(customer_id: int) -> None:
@@ -22,6 +26,8 @@ def erase(customer_id: int) -> None:
     emails = customers.lock(customer_id).emails()
     for erase_emails in email_erasers:
         erase_emails(emails)
+    for forget in forgetting:
+        forget(customer_id)
     customers.make_anonymous(customer_id)
 
 
