@@ -12,6 +12,7 @@ import voucherpool.batches.commands
 import voucherpool.erasure.commands
 import voucherpool.files.commands
 import voucherpool.http.commands
+import voucherpool.notifications.mail.commands
 import voucherpool.notifications.webhooks.commands
 import voucherpool.operations.commands
 import voucherpool.schedules.commands  # noqa: F401 (each adds its commands to voucherpool.cli)
@@ -37,6 +38,7 @@ from voucherpool.http import (
 from voucherpool.http.exchange import Exchange
 from voucherpool.http.headers import Guard
 from voucherpool.notifications import routes as notifications
+from voucherpool.notifications.mail import routes as mail
 from voucherpool.notifications.webhooks import routes as webhooks
 from voucherpool.offers import routes as offers
 from voucherpool.redemptions import routes as redemptions
@@ -75,7 +77,7 @@ def create_app(config: Config | None = None) -> Flask:
     api = openapi.init_app(app)
     for part in (
         *(vouchers, claims, redemptions, offers, statistics, customers, erasing, batches, files),
-        *(schedules, notifications, webhooks, probes, request_metrics),
+        *(schedules, notifications, webhooks, mail, probes, request_metrics),
     ):
         api.register_blueprint(part.blueprint)
     problems.init_app(app)

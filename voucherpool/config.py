@@ -16,6 +16,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 Network = IPv4Network | IPv6Network
+from voucherpool.input import mail as mails
 
 an_age = "days or years such as 90d or 2y, at most 9999d or 99y"
 checkout = Path(__file__).resolve().parent.parent
@@ -52,6 +53,8 @@ class Config:
     `worker_metrics` is the host and port where it shows its metrics.
     `secret_keys` are Fernet keys: the first encrypts, all decrypt. `webhooks_allow` are networks
     that webhooks may lead to although they are not public.
+    `secret_keys` are Fernet keys: the first encrypts, all decrypt. `texts` are those of e-mails and
+    of the page that ends them; `mail` is None where no e-mails are sent.
     """
 
     database_url: URL
@@ -68,6 +71,8 @@ class Config:
     worker_metrics: tuple[str, int] | None = None
     secret_keys: tuple[str, ...] = field(default=(), repr=False)
     webhooks_allow: tuple[Network, ...] = ()
+    texts: mails.Texts = mails.own_texts
+    mail: mails.Mail | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Config":
@@ -91,6 +96,7 @@ class Config:
             worker_metrics=_host_and_port(environ, "VOUCHERPOOL_WORKER_METRICS"),
             secret_keys=_secret_keys(environ),
             webhooks_allow=_networks(environ, "VOUCHERPOOL_WEBHOOKS_ALLOW"),
+            **_mail(environ),
         )
 
     def for_flask(self) -> dict[str, object]:
@@ -122,6 +128,8 @@ class Config:
             "WORKER_METRICS": self.worker_metrics,
             "SECRET_KEYS": self.secret_keys,
             "WEBHOOKS_ALLOW": self.webhooks_allow,
+            "TEXTS": self.texts,
+            "MAIL": self.mail,
         }
 
     def connection_settings(self) -> dict[str, Any]:
@@ -235,6 +243,14 @@ def _networks(environ: Mapping[str, str], variable: str) -> tuple[Network, ...]:
 def _listed(environ: Mapping[str, str], variable: str) -> tuple[str, ...]:
     parts = environ.get(variable, "").split(",")
     return tuple(part.strip() for part in parts if part.strip())
+
+
+def _mail(environ: Mapping[str, str]) -> dict[str, Any]:
+    per_minute = _number(environ, "VOUCHERPOOL_MAIL_RATE", 600)
+    try:
+        return {"texts": mails.texts(environ), "mail": mails.settings(environ, per_minute)}
+    except mails.WrongSetting as wrong:
+        raise ConfigurationError(*wrong.args) from None
 
 
 def _tolerate_off(environ: Mapping[str, str]) -> frozenset[str]:

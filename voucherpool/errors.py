@@ -92,6 +92,10 @@ class WebhookNotFound(NotFound):
     detail = "No webhook has this id."
 
 
+class LinkNotFound(NotFound):
+    detail = "This link is not valid: it is cut off or not ours."
+
+
 class ApiKeyNotFound(NotFound):
     detail = "No active API key has this name: `voucherpool apikeys list` shows all of them."
 
@@ -172,6 +176,13 @@ class SecretKeyNotConfigured(Conflict):
     detail = (
         "This needs a key: set VOUCHERPOOL_SECRET_KEY to what `voucherpool secret-key` prints,"
         " for the service and its workers."
+    )
+
+
+class MailNotConfigured(Conflict):
+    detail = (
+        "E-mail is not configured: set VOUCHERPOOL_SMTP_URL, VOUCHERPOOL_MAIL_FROM,"
+        " VOUCHERPOOL_PUBLIC_URL and VOUCHERPOOL_SECRET_KEY."
     )
 
 

@@ -89,6 +89,7 @@ tables = {
         offer_id bigint NOT NULL REFERENCES offers,
         days_before bigint NOT NULL,
         expires_until timestamptz NOT NULL,
+        issue_number bigint NOT NULL DEFAULT '0',
         PRIMARY KEY (offer_id, days_before)""",
     "opt_outs": """
         customer_id bigint PRIMARY KEY REFERENCES customers,

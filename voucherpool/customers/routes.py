@@ -43,5 +43,5 @@ def read_customer(customer_id: int) -> Customer:
 @write
 @blueprint.response(200, schemas.Customer())
 def change_customer(body: Fields, customer_id: int) -> Customer:
-    """Change a customer's e-mail or name."""
+    """Change a customer's e-mail, name or language."""
     return service.change(customer_id, **body)

@@ -2,7 +2,16 @@
 
 from marshmallow import Schema, fields
 
+from voucherpool.input import formats
 from voucherpool.input.fields import Answer, Email, PageRequest, Text, Timestamp, page_of
+
+
+class Language(Text):
+    """A language of ISO 639-1, such as `de`."""
+
+    longest = 2
+    form = formats.language
+    expected = "two lower-case letters of ISO 639-1, such as de"
 
 
 class NewCustomer(Schema):
@@ -10,6 +19,7 @@ class NewCustomer(Schema):
 
     email = Email(required=True)
     name = Text(load_default=None, allow_none=True)
+    language = Language(load_default=None, allow_none=True)
 
 
 class CustomerChanges(Schema):
@@ -17,6 +27,7 @@ class CustomerChanges(Schema):
 
     email = Email()
     name = Text(allow_none=True)
+    language = Language(allow_none=True)
 
 
 class Customer(Answer):
@@ -28,6 +39,7 @@ class Customer(Answer):
         metadata={"description": "null only in a repeated answer about a customer who was erased."},
     )
     name = fields.String(allow_none=True)
+    language = fields.String(allow_none=True)
     created_at = Timestamp()
 
 

@@ -14,14 +14,14 @@ from voucherpool.errors import CustomerExists, CustomerNotFound
 from voucherpool.input.emails import email_key
 
 
-def ensure(email: str, name: str | None = None) -> bool:
+def ensure(email: str, name: str | None = None, language: str | None = None) -> bool:
     """Create the customer if the e-mail is new; return whether it was created."""
-    return _insert(email, name) is not None
+    return _insert(email, name=name, language=language) is not None
 
 
-def create(email: str, name: str | None = None) -> Customer:
+def create(email: str, name: str | None = None, language: str | None = None) -> Customer:
     """Create a customer and return it. Raises CustomerExists."""
-    customer = _insert(email, name)
+    customer = _insert(email, name=name, language=language)
     if customer is None:
         raise CustomerExists
     return customer
@@ -66,7 +66,7 @@ def list_customers(limit: int, email: str | None = None, after: Position | None 
 
 
 def change(customer_id: int, **changes: Any) -> Customer:
-    """Change a customer's e-mail or name and return the customer.
+    """Change a customer's e-mail, name or language and return the customer.
 
     Raises CustomerNotFound and CustomerExists.
     """
@@ -112,16 +112,16 @@ def erased_lately() -> Sequence[int]:
 
 
 def make_anonymous(customer_id: int) -> None:
-    """Remove e-mails and name from a customer."""
-    nothing = {"email": null(), "email_key": null(), "name": null(), "former_emails": []}
+    """Remove e-mails, name and language from a customer."""
+    nothing = dict.fromkeys(("email", "email_key", "name", "language"), null())
     statement = update(Customer).where(Customer.id == customer_id)
-    db.session.execute(statement.values(erased_at=func.now(), **nothing))
+    db.session.execute(statement.values(erased_at=func.now(), former_emails=[], **nothing))
 
 
-def _insert(email: str, name: str | None) -> Customer | None:
+def _insert(email: str, **more: str | None) -> Customer | None:
     return db.session.scalars(
         insert(Customer)
-        .values(email=email.strip(), email_key=email_key(email), name=name)
+        .values(email=email.strip(), email_key=email_key(email), **more)
         .on_conflict_do_nothing(index_elements=[Customer.email_key])
         .returning(Customer)
     ).one_or_none()

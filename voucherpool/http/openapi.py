@@ -131,9 +131,14 @@ class Blueprint(flask_smorest.Blueprint):
 
         return decorate
 
-    def public(self, view: View) -> View:
-        """Let everybody call the view."""
-        return requires(public)(self.doc(security=[])(view))
+    def public(self, *refusals: type[errors.VoucherPoolError]) -> Callable[[View], View]:
+        """Let everybody call the view, and document its refusals."""
+
+        def decorate(view: View) -> View:
+            document = self.doc(security=[], responses=problems.documented(*refusals))
+            return requires(public)(document(retrying(view)))
+
+        return decorate
 
     def guarded(
         self, scope: str, *refusals: type[errors.VoucherPoolError]

@@ -39,7 +39,7 @@ class Ready(Schema):
 
 
 @blueprint.get("/livez")
-@blueprint.public
+@blueprint.public()
 @blueprint.response(200, Alive())
 def livez() -> dict[str, str]:
     """Say that the process runs, without asking the database."""
@@ -47,7 +47,7 @@ def livez() -> dict[str, str]:
 
 
 @blueprint.get("/readyz")
-@blueprint.public
+@blueprint.public()
 @blueprint.alt_response(503, schema=Ready())
 @blueprint.response(200, Ready())
 def readyz() -> tuple[dict[str, str], int]:

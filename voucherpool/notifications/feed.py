@@ -46,19 +46,18 @@ def shown(row: AnyRow) -> Numbered:
     return Numbered(row.number, row.id, row.type, row.created_at, data)
 
 
-def number() -> Sequence[tuple[str, uuid.UUID]]:
+def number(*, mail: bool = False) -> Sequence[tuple[str, uuid.UUID]]:
     """Copy some committed events under numbers, and return the keys of the originals.
 
-    A webhook's deliveries and a customer's e-mails are made in the same statement, which locks the
-    webhooks, so that none is switched off or deleted while it gets deliveries. One process
-    numbers at a time, so that a number is seen only after all smaller ones. Call forget() in a
-    later transaction: on a distributed PostgreSQL the two tables do not commit as one.
+    A webhook's deliveries and, with `mail`, a customer's e-mails are made in the same statement. It
+    locks the webhooks, so that none is switched off or deleted while it gets deliveries. One
+    process numbers at a time, so that a number is seen only after all smaller ones. Call forget()
+    in a later transaction: on a distributed PostgreSQL the two tables do not commit as one.
     """
     if not db.session.scalar(text(lock)):
         return ()
-    return [
-        (row.code_key, row.id) for row in db.session.execute(number_some, {"most": events_at_once})
-    ]
+    some = {"most": events_at_once, "mail": mail}
+    return [(row.code_key, row.id) for row in db.session.execute(number_some, some)]
 
 
 def forget(keys: Sequence[tuple[str, uuid.UUID]]) -> None:
@@ -105,7 +104,7 @@ number_some = text("""
         SELECT 'issued', customer_id, batch_id, CASE WHEN batch_id IS NULL THEN code_key END
         FROM numbered JOIN waiting USING (id),
             CAST(data->'voucher'->>'batch_id' AS bigint) AS batch_id
-        WHERE announced AND customer_id IS NOT NULL
+        WHERE :mail AND announced AND customer_id IS NOT NULL
         ON CONFLICT DO NOTHING
     )
     SELECT code_key, id FROM waiting""")

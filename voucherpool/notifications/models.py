@@ -167,13 +167,17 @@ class Reminder(Model):
 
 
 class ReminderProgress(Model):
-    """Reminders are made for all vouchers of an offer that expire until `expires_until`."""
+    """The place up to which an offer's vouchers were looked at for reminders.
+
+    It is in the order of `vouchers.expires_at` and `vouchers.issue_number`.
+    """
 
     __tablename__ = "reminder_progress"
 
     offer_id: Mapped[int] = mapped_column(ForeignKey(Offer.id), primary_key=True)
     days_before: Mapped[int] = mapped_column(primary_key=True)
     expires_until: Mapped[datetime]
+    issue_number: Mapped[int] = mapped_column(server_default="0")
 
 
 class OptOut(Model):

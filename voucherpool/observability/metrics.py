@@ -29,6 +29,11 @@ deliveries = Counter(
 webhooks_disabled = Counter(
     "voucherpool_webhooks_disabled", "Webhooks switched off, by the reason.", ["reason"]
 )
+messages = Counter(
+    "voucherpool_messages",
+    "E-mails by what became of an attempt: sent, skipped, retried or parked.",
+    ["outcome"],
+)
 in_progress = Gauge(
     "voucherpool_requests_in_progress",
     "Requests being answered.",

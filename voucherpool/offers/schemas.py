@@ -1,6 +1,6 @@
 """The offers' requests and answers."""
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
 from voucherpool.input.fields import (
     Amount,
@@ -14,7 +14,25 @@ from voucherpool.input.fields import (
 )
 
 discount_types = ("percentage", "fixed_amount")
+most_reminder_days = 10
 no_currency = "Must be a currency of ISO 4217, such as EUR."
+
+
+class ReminderDays(fields.List[int]):
+    """How many days before their expiry customers are reminded of vouchers."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Count(most=365),
+            validate=(validate.Length(1, most_reminder_days), _insist_on_different),
+            allow_none=True,
+            metadata={"uniqueItems": True},
+        )
+
+
+def _insist_on_different(numbers: list[int]) -> None:
+    if len(set(numbers)) < len(numbers):
+        raise ValidationError("Must be different numbers.")
 
 
 class OfferSeed(Schema):
@@ -35,6 +53,7 @@ class OfferChanges(Schema):
     ends_at = Timestamp(allow_none=True)
     max_redemptions_per_customer = Count(most=1_000_000_000, allow_none=True)
     pool_low_at = Count(most=1_000_000, allow_none=True)
+    reminder_days = ReminderDays()
 
 
 class NewOffer(OfferChanges):
@@ -64,6 +83,7 @@ class Offer(Answer):
     ends_at = Timestamp(allow_none=True)
     max_redemptions_per_customer = fields.Integer(allow_none=True)
     pool_low_at = fields.Integer(allow_none=True)
+    reminder_days = fields.List(fields.Integer(), allow_none=True)
     created_at = Timestamp()
     updated_at = Timestamp()
 

@@ -12,6 +12,7 @@ from voucherpool.cli import Command, in_long_transaction, root
 from voucherpool.config import checkout
 from voucherpool.database import durability, server_log
 from voucherpool.database.transactions import long_transaction, transaction
+from voucherpool.notifications.mail.sending import Sender
 from voucherpool.notifications.webhooks.addresses import Policy
 from voucherpool.notifications.webhooks.delivering import Deliverer
 from voucherpool.operations import integrity, seeding
@@ -78,9 +79,10 @@ def worker() -> None:
     if address := config["WORKER_METRICS"]:
         _show_metrics(*address)
     deliverer = Deliverer(context, config["SECRET_KEYS"], Policy(config["WEBHOOKS_ALLOW"]))
+    sender = Sender(config["MAIL"], config["SECRET_KEYS"]) if config["MAIL"] else None
     ages = config["ARCHIVE_OLDER_THAN"], config["PURGE_OLDER_THAN"]
     try:
-        background.run(background.groups(deliverer, *ages), context)
+        background.run(background.groups(deliverer, sender, *ages), context)
     finally:
         deliverer.stop()
 

@@ -24,7 +24,8 @@ from voucherpool.database.retries import unusable
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.erasure import service as erasure
 from voucherpool.http import idempotency, throttle
-from voucherpool.notifications import feed, pools, queues
+from voucherpool.notifications import feed, pools, queues, reminders
+from voucherpool.notifications.mail.sending import Sender
 from voucherpool.notifications.webhooks.delivering import Deliverer
 from voucherpool.observability import logs
 from voucherpool.schedules import running
@@ -133,10 +134,10 @@ def purge_a_month(older_than: timedelta | None) -> bool:
     return True
 
 
-def number_events() -> bool:
-    """Number some committed events for their readers."""
+def number_events(*, mail: bool = False) -> bool:
+    """Number some committed events for their readers, and with `mail` make customers' e-mails."""
     with transaction():
-        numbered = feed.number()
+        numbered = feed.number(mail=mail)
     if numbered:
         with transaction():
             feed.forget(numbered)
@@ -145,24 +146,28 @@ def number_events() -> bool:
 
 def groups(
     deliverer: Deliverer,
+    sender: Sender | None,
     archive_older_than: timedelta | None,
     purge_older_than: timedelta | None,
 ) -> Mapping[str, Pieces]:
-    """Return all pieces of work by group and name."""
+    """Return all pieces of work by group and name; without a `sender` no e-mails are made."""
+    mail = sender is not None
     return {
         "background": {
             "batches": add_chunk_to_batch,
             "schedules": running.run_due,
+            "reminders": partial(reminders.remind_some, mail=mail),
             "pools": Every(seconds_between_looks, pools.watch),
             "forgetting": forget_what_is_old,
             "archiving": partial(archive_a_batch, archive_older_than),
             "purging": partial(purge_a_month, purge_older_than),
         },
         "notifications": {
-            "events": number_events,
+            "events": partial(number_events, mail=mail),
             "webhooks": deliverer.start_due,
             "queues": Every(seconds_between_looks, queues.measure),
         },
+        **({} if sender is None else {"mail": {"mail": sender.send_some}}),
     }
 
 

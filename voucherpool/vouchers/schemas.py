@@ -47,7 +47,8 @@ class VanityCode(AnyCode):
 class GenerateRequest(Schema):
     """A voucher to issue; with a null e-mail it is unbound.
 
-    Without a discount the offer must exist and keeps its discount.
+    Without a discount the offer must exist and keeps its discount. With `notify` the customer gets
+    an e-mail.
     """
 
     email = Email(required=True, allow_none=True)
@@ -57,6 +58,7 @@ class GenerateRequest(Schema):
     code = VanityCode()
     max_redemptions = Count(most=most_redemptions)
     freeze_discount = Flag()
+    notify = Flag()
 
 
 class Code(Answer):

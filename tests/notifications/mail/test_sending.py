@@ -1,0 +1,343 @@
+"""Messages on their way through a real SMTP server."""
+
+import re
+
+import pytest
+
+from tests.builders import ana, ben, in_days
+from tests.notifications.mail.conftest import keys, mail_to, settings_of
+from tests.notifications.mail.relay import accepted, password, user
+from tests.operations.test_worker import until
+from voucherpool.batches import generating
+from voucherpool.input.mail import Relay
+from voucherpool.notifications.mail.sending import Sender, delays
+from voucherpool.operations import worker as background
+
+
+@pytest.fixture
+def issue(client, make):
+    def run(email=ana, **more):
+        make.customer(email or ana)
+        body = {"email": email, "offer_name": "KOI", "discount": 22.1, "expiry": in_days(30)}
+        answer = client.post("/vouchers/generate", json={**body, "notify": True, **more})
+        assert answer.status_code == 201
+        return answer.json["code"]
+
+    return run
+
+
+def text_of(message):
+    return message.get_body(("plain",)).get_content()
+
+
+def test_a_customer_gets_one_e_mail_for_the_voucher(issue, work, inbox, states):
+    code = issue()
+    work()
+    [message] = inbox.messages
+    assert inbox.recipients == {ana: 1}
+    assert (message["To"], message["From"]) == (ana, "Shop <vouchers@shop.example>")
+    assert message["Subject"] == "A voucher for you"
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert re.fullmatch(r"<[0-9a-f-]{36}@shop\.example>", message["Message-ID"])
+    assert re.fullmatch(r"<https://shop\.example/unsubscribe/\S+>", message["List-Unsubscribe"])
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    for kind in ("plain", "html"):
+        content = message.get_body((kind,)).get_content()
+        assert code in content
+        assert "KOI: " in content
+        assert "22.1%" in content
+        assert message["List-Unsubscribe"].strip("<>") in content
+    work()
+    assert len(inbox.messages) == 1
+    assert states() == [("sent", 1)]
+
+
+def test_nobody_gets_an_e_mail_for_a_voucher_without_notify_or_without_a_customer(
+    issue, work, inbox, states
+):
+    issue(notify=False)
+    issue(None)
+    work()
+    assert inbox.messages == []
+    assert states() == []
+
+
+def test_where_mail_is_not_configured_nothing_piles_up(app, issue, states, sql):
+    issue()
+    with app.app_context():
+        assert background.number_events(mail=False)
+    assert states() == []
+    assert sql("SELECT count(*) FROM numbered_events") == [(1,)]
+
+
+@pytest.fixture
+def work_again(work, sql):
+    """Return a function that works once more, as if the messages were due."""
+
+    def run(*mail):
+        sql("UPDATE messages SET due_at = now() WHERE state = 'waiting'")
+        work(*mail)
+
+    return run
+
+
+@pytest.fixture
+def batch(client, sql, issue, make):
+    """Return a function that asks for an announced batch for all customers."""
+
+    def run(count, *emails):
+        for email in emails:
+            make.customer(email)
+        offer = client.post("/offers", json={"name": "BULK", "discount": 5}).json["id"]
+        body = {"count": count, "expiry": in_days(30), "audience": "all_customers"}
+        answer = client.post(f"/offers/{offer}/batches", json=body)
+        assert answer.status_code == 202
+        sql("UPDATE batches SET announced = true")
+
+    return run
+
+
+def test_a_batch_gives_each_customer_one_e_mail_with_all_vouchers(batch, work, inbox, sql, states):
+    batch(3, ana, ben)
+    work()
+    assert inbox.recipients == {ana: 1, ben: 1}
+    for message in inbox.messages:
+        assert message["Subject"] == "3 vouchers for you"
+        bound = "SELECT code FROM vouchers JOIN customers ON customers.id = customer_id"
+        codes = sql(f"{bound} WHERE email = :email", email=message["To"])
+        assert len(codes) == 3
+        assert all(code in text_of(message) for (code,) in codes)
+    assert states() == [("sent", 1)] * 2
+
+
+def test_an_e_mail_waits_until_its_batch_is_finished(
+    app, batch, mail, work, inbox, states, monkeypatch
+):
+    monkeypatch.setattr(generating, "chunk_size", 1)
+    batch(2, ana)
+    with app.app_context():
+        background.add_chunk_to_batch()
+        background.number_events(mail=True)
+        assert states() == [("waiting", 0)]
+        assert not Sender(mail, keys).send_some()
+    work()
+    [message] = inbox.messages
+    assert message["Subject"] == "2 vouchers for you"
+
+
+def test_many_vouchers_are_counted_and_not_all_shown(batch, work, inbox):
+    batch(60, ana)
+    work()
+    [message] = inbox.messages
+    assert message["Subject"] == "60 vouchers for you"
+    assert text_of(message).count("Code: ") == 50
+    assert "And 10 more." in text_of(message)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE vouchers SET redemption_count = 1, used_at = now()",
+        "UPDATE vouchers SET disabled_at = now()",
+        "UPDATE vouchers SET expires_at = now()",
+        "UPDATE offers SET ends_at = now()",
+        "INSERT INTO opt_outs SELECT id FROM customers",
+        "UPDATE customers SET email = NULL, email_key = NULL, erased_at = now()",
+    ],
+)
+def test_what_is_of_no_use_when_sent_is_not_announced(issue, work, inbox, sql, states, change):
+    issue()
+    sql(change)
+    work()
+    assert inbox.messages == []
+    assert states() == [("skipped", 1)]
+
+
+def test_a_voucher_of_an_offer_that_has_not_begun_is_announced_with_its_first_day(
+    issue, work, inbox, sql
+):
+    issue()
+    sql("UPDATE offers SET starts_at = timestamptz '2099-01-02 23:00:00-05'")
+    work()
+    [message] = inbox.messages
+    assert "Valid from January 3, 2099 (UTC)" in text_of(message)
+
+
+def test_a_recipient_that_is_refused_for_good_is_parked(issue, work, inbox, states):
+    inbox.answer_recipient = lambda email: "550 no such user" if email == ana else accepted
+    issue(ana)
+    issue(ben)
+    work()
+    assert inbox.recipients == {ben: 1}
+    assert states() == [("parked", 1), ("sent", 1)]
+
+
+def test_a_text_that_is_refused_for_good_is_parked(issue, work, inbox, states):
+    inbox.answer_text = lambda _: "554 looks like spam"
+    issue()
+    work()
+    assert states() == [("parked", 1)]
+
+
+@pytest.mark.parametrize("refused", ["answer_recipient", "answer_text"])
+def test_what_is_refused_for_now_is_sent_later_under_the_same_message_id(
+    issue, work, work_again, inbox, sql, states, refused
+):
+    seen = []
+    setattr(inbox, refused, lambda it: (seen.append(it), "451 later")[1])
+    issue()
+    work()
+    assert states() == [("waiting", 1)]
+    [(seconds,)] = sql("SELECT extract(epoch FROM due_at - now()) FROM messages")
+    assert 0.7 * delays[0] < seconds < 1.3 * delays[0]
+    setattr(inbox, refused, lambda _: accepted)
+    work()
+    assert inbox.messages == []  # it is not due
+    work_again()
+    [message] = inbox.messages
+    assert message["Message-ID"] == f"<{sql('SELECT id FROM messages')[0].id}@shop.example>"
+    assert states() == [("sent", 2)]
+
+
+def test_after_the_last_attempt_a_message_is_parked(issue, work_again, inbox, states):
+    inbox.answer_recipient = lambda _: "451 later"
+    issue()
+    for _ in range(len(delays) + 3):
+        work_again()
+    assert states() == [("parked", len(delays) + 1)]
+    assert 4.5 < sum(delays) / 86400 < 5.5
+
+
+def test_a_relay_that_is_away_is_left_alone_for_a_while(issue, app, inbox, sql, states):
+    for email in (ana, ben):
+        issue(email)
+    sender = Sender(mail_to(inbox.port)._replace(relay=Relay("smtp+plain", "127.0.0.1", 1)), keys)
+    with app.app_context():
+        background.number_events(mail=True)
+        assert [sender.send_some() for _ in range(5)] == [True, False, False, False, False]
+    assert states() == [("waiting", 0), ("waiting", 1)]
+
+
+def test_a_connection_is_kept_and_opened_again_after_the_relay_closed_it(
+    issue, work, work_again, inbox
+):
+    for email in (ana, ben):
+        issue(email)
+    work()
+    assert len(inbox.connections) == 1
+    inbox.answer_recipient = lambda _: "421 going down"
+    issue()
+    work()
+    inbox.answer_recipient = lambda _: accepted
+    work_again()
+    assert len(inbox.messages) == 3
+
+
+def test_no_more_leave_than_the_rate_allows(app, issue, work, mail, inbox):
+    for email in (ana, ben, "cem@example.org"):
+        issue(email)
+    with app.app_context():
+        background.number_events(mail=True)
+        sender = Sender(mail._replace(per_minute=1), keys)
+        assert [sender.send_some() for _ in range(50)] == [True] + [False] * 49
+        sender.close()
+    assert len(inbox.messages) == 1
+    work()
+    assert len(inbox.messages) == 3
+
+
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+def test_tls_and_login(
+    issue, work, work_again, mail, relay, certified, monkeypatch, states, scheme, caplog
+):
+    inbox = relay(certified=certified, scheme=scheme)
+    issue()
+    secured = mail._replace(relay=Relay(scheme, "127.0.0.1", inbox.port, user, password))
+    work(secured)
+    assert inbox.messages == []  # nobody has signed the certificate
+    assert "SSLCertVerificationError" in caplog.text
+    monkeypatch.setenv("SSL_CERT_FILE", str(certified))
+    caplog.clear()
+    wrong = secured.relay._replace(user="stranger")
+    work_again(secured._replace(relay=wrong))
+    assert "SMTPAuthenticationError 535" in caplog.text
+    work_again(secured)
+    assert [message["To"] for message in inbox.messages] == [ana]
+    assert states() == [("sent", 3)]
+
+
+def test_a_relay_without_tls_gets_nothing_if_tls_is_asked_for(issue, work, mail, inbox, caplog):
+    issue()
+    work(mail._replace(relay=Relay("smtp", "127.0.0.1", inbox.port)))
+    assert inbox.messages == []
+    assert "SMTPNotSupportedError" in caplog.text
+
+
+def test_no_line_of_the_log_names_a_recipient(issue, work, inbox, sql, caplog):
+    answers = iter(["550 <ana@example.org> unknown", "451 <ana@example.org> later", "421 bye"])
+    inbox.answer_recipient = lambda _: next(answers)
+    for _ in range(3):
+        issue()
+    work()
+    assert len(caplog.records) >= 3
+    assert "ana" not in caplog.text
+
+
+def test_a_broken_address_breaks_no_header(issue, work, inbox, sql, states):
+    issue()
+    evil = "ana@example.org\r\nBcc: ben@example.org"
+    sql("UPDATE customers SET email = :evil", evil=evil)
+    work()
+    assert inbox.messages == []
+    assert states() == [("waiting", 1)]
+
+
+def test_an_offers_name_is_text_and_no_markup(issue, work, inbox):
+    issue(offer_name="<b>KOI & Öl</b>")
+    work()
+    [message] = inbox.messages
+    assert "<b>KOI & Öl</b>: 22.1%" in text_of(message)
+    assert "&lt;b&gt;KOI &amp; Öl&lt;/b&gt;" in message.get_body(("html",)).get_content()
+
+
+def test_four_workers_send_each_message_once(voucherpool, issue, environ, inbox, sql):
+    emails = [f"c{number}@example.org" for number in range(40)]
+    for email in emails:
+        issue(email)
+    for _ in range(4):
+        voucherpool("worker", **environ)
+    until(lambda: sql("SELECT count(*) FROM messages WHERE state = 'sent'") == [(40,)])
+    assert inbox.recipients == dict.fromkeys(emails, 1)
+
+
+def test_a_worker_killed_between_the_servers_answer_and_the_commit_sends_again(
+    voucherpool, issue, environ, inbox, sql, states
+):
+    issue()
+    worker = voucherpool("worker", **environ)
+
+    def kill(_):
+        worker.kill()
+        worker.wait(5)
+        return accepted
+
+    inbox.answer_text = kill
+    until(lambda: inbox.messages)
+    assert states() == [("waiting", 1)]
+    inbox.answer_text = lambda _: accepted
+    sql("UPDATE messages SET due_at = now()")
+    voucherpool("worker", **environ)
+    until(lambda: states() == [("sent", 2)])
+    first, second = inbox.messages
+    assert first["Message-ID"] == second["Message-ID"]
+
+
+def test_a_worker_sends_over_starttls_with_a_login(
+    voucherpool, issue, relay, certified, sql, states
+):
+    inbox = relay(certified=certified, scheme="smtp")
+    issue()
+    url = f"smtp://{user}:{password.replace('@', '%40').replace('/', '%2F')}@127.0.0.1:{inbox.port}"
+    voucherpool("worker", SSL_CERT_FILE=str(certified), **settings_of(url))
+    until(lambda: states() == [("sent", 1)])
+    assert inbox.recipients == {ana: 1}

@@ -1,0 +1,9 @@
+"""The answers about opt-outs."""
+
+from voucherpool.input.fields import Answer, Timestamp
+
+
+class OptOut(Answer):
+    """Whether a customer wants no e-mails: since when, or null."""
+
+    opted_out_at = Timestamp(allow_none=True)

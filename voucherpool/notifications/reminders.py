@@ -1,0 +1,139 @@
+"""Reminds customers of vouchers some days before they expire, once per voucher and days.
+
+Each pair of an offer and a number of days has its progress: the place, in the order of expiry, up
+to which its vouchers were looked at.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    bindparam,
+    select,
+    text,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from voucherpool.customers.models import Customer
+from voucherpool.database.model import AnyRow, AnySelect, db
+from voucherpool.database.transactions import lift_timeout, transaction
+from voucherpool.notifications.models import Reminder, ReminderProgress
+from voucherpool.offers.models import Offer
+from voucherpool.vouchers import eligibility, events
+from voucherpool.vouchers.models import Voucher
+
+vouchers_at_once = 5_000
+"""Each step sorts the vouchers that expire at the same moment, so that small steps were slow."""
+
+
+def remind_some(*, mail: bool) -> bool:
+    """Make reminders for some vouchers of an offer, and return whether there was work.
+
+    With `mail` their customers get an e-mail. Events are recorded if a webhook listens.
+    """
+    with transaction():
+        db.session.execute(begin)
+        walk = db.session.execute(next_walk).one_or_none()
+        if walk is None:
+            return False
+        lift_timeout()
+        step = {**walk._mapping, "most": vouchers_at_once}
+        found = db.session.execute(remind, step).all()
+        reminded = [voucher for voucher in found if voucher.is_new]
+        if reminded:
+            events.record_expiring([it.code_key for it in reminded], walk.days_before)
+        if reminded and mail:
+            _let_wait({it.customer_id for it in reminded})
+        _move_on(walk, found[-1] if len(found) == vouchers_at_once else None)
+    return True
+
+
+def _let_wait(customer_ids: Collection[int]) -> None:
+    """Let a message wait for each of the customers, unless one does already.
+
+    Locking that one keeps it from being leased before these reminders are committed.
+    """
+    db.session.execute(add_messages, {"customer_ids": sorted(customer_ids)})
+
+
+def _move_on(walk: AnyRow, last: AnyRow | None) -> None:
+    """Record the last voucher of a full step, or that the walk has reached its end."""
+    place = (last.expires_at, last.issue_number) if last else (walk.upper, 0)
+    this = (
+        ReminderProgress.offer_id == walk.offer_id,
+        ReminderProgress.days_before == walk.days_before,
+    )
+    columns = dict(zip(("expires_until", "issue_number"), place, strict=True))
+    db.session.execute(update(ReminderProgress).where(*this).values(columns))
+
+
+def _days(number: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return an interval of so many times 24 hours; a day of PostgreSQL has 23 in spring."""
+    return number * text("interval '24 hours'")
+
+
+# Vouchers that are already within the days when an offer gets them are reminded of, too.
+begin = text("""
+    INSERT INTO reminder_progress (offer_id, days_before, expires_until)
+    SELECT offers.id, days, now() FROM offers, unnest(reminder_days) AS days
+    WHERE reminder_days IS NOT NULL AND NOT EXISTS (
+        SELECT FROM reminder_progress WHERE offer_id = offers.id AND days_before = days
+    )
+    ON CONFLICT DO NOTHING""")
+
+# Once a minute, so that an idle worker writes little.
+next_walk = text("""
+    SELECT offer_id, days_before, upper,
+        greatest(expires_until, now()) AS expires_until,
+        CASE WHEN expires_until >= now() THEN issue_number ELSE 0 END AS issue_number
+    FROM reminder_progress JOIN offers ON offers.id = offer_id,
+        CAST(now() + days_before * interval '24 hours' AS timestamptz) AS upper
+    WHERE days_before = ANY (reminder_days) AND expires_until < upper - interval '1 minute'
+    ORDER BY expires_until LIMIT 1
+    FOR UPDATE OF reminder_progress SKIP LOCKED""")
+
+add_messages = text("""
+    INSERT INTO messages (kind, customer_id)
+    SELECT 'expiring', id FROM unnest(CAST(:customer_ids AS bigint[])) AS id ORDER BY id
+    ON CONFLICT (customer_id) WHERE kind = 'expiring' AND state = 'waiting' AND attempts = 0
+    DO UPDATE SET due_at = messages.due_at""")
+
+
+def _remind() -> AnySelect:
+    until = bindparam("expires_until", type_=DateTime(timezone=True))
+    days = bindparam("days_before", type_=BigInteger)
+    order = (Voucher.expires_at, Voucher.issue_number)
+    found = (
+        select(Voucher.code_key, Voucher.customer_id, *order)
+        .join(Offer, Offer.id == Voucher.offer_id)
+        .join(Customer, Customer.id == Voucher.customer_id)
+        .where(
+            Voucher.offer_id == bindparam("offer_id"),
+            Voucher.used_at.is_(None),  # for the index, as is the next
+            Voucher.expires_at >= until,
+            Voucher.expires_at < bindparam("upper", type_=DateTime(timezone=True)),
+            tuple_(*order) > tuple_(until, bindparam("issue_number", type_=BigInteger)),
+            # Who gets a voucher so late knows that it expires soon.
+            Voucher.created_at < Voucher.expires_at - _days(days),
+            Customer.erased_at.is_(None),
+            eligibility.redeemable,
+        )
+        .order_by(*order)
+        .limit(bindparam("most", type_=BigInteger))
+        .cte("found")
+    )
+    columns = ("code_key", "customer_id", "expires_at", "days_before")
+    rows = select(found.c.code_key, found.c.customer_id, found.c.expires_at, days)
+    new = insert(Reminder).from_select(columns, rows).on_conflict_do_nothing()
+    made = new.returning(Reminder.code_key).cte("made")
+    is_new = made.c.code_key.is_not(None).label("is_new")
+    joined = select(*found.c, is_new).outerjoin(made, made.c.code_key == found.c.code_key)
+    return joined.order_by(found.c.expires_at, found.c.issue_number)
+
+
+remind = _remind()
