@@ -55,6 +55,74 @@ def test_nonsense_is_refused_with_the_variables_name_and_no_password(variable, v
     assert "\n" not in refusal.value.message
 
 
+mail = {
+    "VOUCHERPOOL_SMTP_URL": "smtp://shop:p%40ss@relay.example:2525",
+    "VOUCHERPOOL_MAIL_FROM": "Läden <vouchers@shop.example>",
+    "VOUCHERPOOL_PUBLIC_URL": "https://shop.example/vouchers/",
+    "VOUCHERPOOL_SECRET_KEY": "c2VjcmV0" * 5 + "c2U=",
+}
+
+
+def test_mail_is_read_from_its_variables():
+    found = Config.from_environment({"DATABASE_URL": url} | mail).mail
+    assert found.relay == ("smtp", "relay.example", 2525, "shop", "p@ss")
+    assert (found.sender.display_name, found.sender.addr_spec) == ("Läden", "vouchers@shop.example")
+    assert (found.public_url, found.per_minute) == ("https://shop.example/vouchers", 600)
+    assert Config.from_environment({"DATABASE_URL": url}).mail is None
+    only_key = {"VOUCHERPOOL_SECRET_KEY": mail["VOUCHERPOOL_SECRET_KEY"]}
+    assert Config.from_environment({"DATABASE_URL": url} | only_key).mail is None
+    assert "p@ss" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("address", "port"), [("smtp://h", 587), ("smtps://h", 465), ("smtp+plain://h", 25)]
+)
+def test_each_kind_of_relay_has_its_usual_port(address, port):
+    environ = {"DATABASE_URL": url} | mail | {"VOUCHERPOOL_SMTP_URL": address}
+    relay = Config.from_environment(environ).mail.relay
+    assert (relay.port, relay.user, relay.password) == (port, None, None)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        *(("VOUCHERPOOL_SMTP_URL", wrong) for wrong in (
+            "secret", "relay:25", "http://u:secret@h", "smtp://", "smtp://u:secret@", "smtp://u@h",
+            "smtp://:secret@h", "smtp://u:secret@h:0", "smtp://u:secret@h:99999", "smtp://h/secret",
+            "smtp://u:se/cret@h", "smtp://h?tls=secret", "smtp+plain://u:secret@h", "smtp://h#secret",
+            "smtp://u:secret@h\nX", "smtp://u:secret@[h",
+        )),
+        *(("VOUCHERPOOL_MAIL_FROM", wrong) for wrong in (
+            "shop", "Shop <shop>", "ä@shop.example", "a@shop.example, b@shop.example",
+            "a@shop.example\nBcc: b@shop.example",
+        )),
+        *(("VOUCHERPOOL_PUBLIC_URL", wrong) for wrong in (
+            "shop.example", "http://shop.example", "https://shop.example/?a", "https://a b",
+            "https://u:secret@shop.example", "https://",
+        )),
+        ("VOUCHERPOOL_MAIL_RATE", "0"),
+        ("VOUCHERPOOL_MAIL_RATE", "fast"),
+        ("VOUCHERPOOL_LANGUAGE", "deu"),
+        ("VOUCHERPOOL_LANGUAGE", "it"),
+        ("VOUCHERPOOL_TEMPLATES", "/nonexistent"),
+        ("VOUCHERPOOL_SECRET_KEY", "secret"),
+        *((missing, "") for missing in mail),
+    ],
+)  # fmt: skip
+def test_wrong_or_missing_settings_of_mail_are_named_without_a_password(variable, value):
+    with pytest.raises(ConfigurationError) as refusal:
+        Config.from_environment({"DATABASE_URL": url} | mail | {variable: value})
+    assert refusal.value.message.startswith(f"{variable} must be ")
+    assert "\n" not in refusal.value.message
+    assert "secret" not in refusal.value.message.replace("secret-key", "")
+
+
+def test_a_language_of_the_shops_own_templates_is_known(tmp_path):
+    (tmp_path / "it.jinja").touch()
+    own = {"VOUCHERPOOL_LANGUAGE": "it", "VOUCHERPOOL_TEMPLATES": str(tmp_path)}
+    assert Config.from_environment({"DATABASE_URL": url} | own).texts == ("it", tmp_path)
+
+
 def test_the_pool_holds_a_connection_for_each_thread():
     app = create_app(Config.from_environment({"DATABASE_URL": url, "VOUCHERPOOL_THREADS": "7"}))
     with app.app_context():

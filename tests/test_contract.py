@@ -8,12 +8,15 @@ from ipaddress import ip_network
 
 import click
 import pytest
+from cryptography.fernet import Fernet
 from schemathesis.checks import CHECKS
 
 from tests.builders import ana, ben, in_days
 from tests.claims import pools
 from tests.fuzzing import Client, Findings, explore
+from voucherpool.notifications.mail import links
 
+signing_key = Fernet.generate_key().decode()
 fuzzed = 20_000
 rounds = 3
 
@@ -42,6 +45,7 @@ def known(app, client, make, sql, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     # Met as a server meets it: an unexpected error is a 500. Nobody is slowed down.
     monkeypatch.setattr(app, "testing", False)
+    monkeypatch.setitem(app.config, "SECRET_KEYS", (signing_key,))
     for limit in ("FAILED_ATTEMPTS_PER_KEY", "FAILED_ATTEMPTS_PER_EMAIL"):
         monkeypatch.setitem(app.config, limit, 10**9)
     monkeypatch.setattr("schemathesis.python.wsgi.get_client", Client)
@@ -67,6 +71,7 @@ def known(app, client, make, sql, monkeypatch):
         "body.valid_for": ["7d", "90m"],
         "body.catch_up": ["24h", "31d"],
         "path.webhook_id": webhooks,
+        "path.token": [links.unsubscribe_url("", [signing_key], 1).rpartition("/")[2]],
     }
 
 

@@ -18,13 +18,14 @@ def test_every_route_names_its_scope(app):
         assert getattr(view, "required_scope", None) in (*apikeys.scopes, "public"), rule
 
 
-def test_only_probes_and_documentation_are_public(app):
+def test_only_probes_documentation_and_the_link_in_e_mails_are_public(app):
     public = {
         rule.rule
         for rule in app.url_map.iter_rules()
         if app.view_functions[rule.endpoint].required_scope == "public"
     }
-    assert public == {"/livez", "/readyz", "/openapi.json", "/docs", "/docs/assets/<path:name>"}
+    documentation = {"/openapi.json", "/docs", "/docs/assets/<path:name>"}
+    assert public == {"/livez", "/readyz", "/unsubscribe/<string:token>", *documentation}
 
 
 def lines(node):

@@ -220,7 +220,7 @@ def _insist_on_readable_parameters(url: URL) -> None:
 
 
 def _secret_keys(environ: Mapping[str, str]) -> tuple[str, ...]:
-    keys = _listed(environ, "VOUCHERPOOL_SECRET_KEY")
+    keys = tuple(environ.get("VOUCHERPOOL_SECRET_KEY", "").replace(",", " ").split())
     for key in keys:
         # 32 bytes in URL-safe Base64 (https://github.com/fernet/spec).
         if not re.fullmatch("[0-9A-Za-z_-]{43}=", key) or len(base64.urlsafe_b64decode(key)) != 32:

@@ -19,6 +19,7 @@ def test_a_customer_is_made_and_read(client):
         "id": customer["id"],
         "email": "Ana@Example.org",
         "name": "Ana Ó",
+        "language": None,
         "created_at": customer["created_at"],
     }
     assert customer["created_at"].endswith("Z")

@@ -36,6 +36,7 @@ def test_an_offer_is_made_with_a_name_and_a_discount(client):
         "ends_at": None,
         "max_redemptions_per_customer": None,
         "pool_low_at": None,
+        "reminder_days": None,
         "created_at": offer["created_at"],
         "updated_at": offer["created_at"],
     }

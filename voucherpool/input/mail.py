@@ -114,7 +114,7 @@ def _sender(text: str) -> Address:
     name, address = parseaddr(text)
     ascii_only = address.isascii() and bool(formats.mailbox.fullmatch(address))
     try:
-        if not (ascii_only and text.isprintable()):
+        if not (ascii_only and text.isprintable() and text.count("@") == 1):
             raise ValueError
         return Address(name, addr_spec=address)
     except (MessageError, ValueError):

@@ -97,9 +97,11 @@ next_walk = text("""
     ORDER BY expires_until LIMIT 1
     FOR UPDATE OF reminder_progress SKIP LOCKED""")
 
+# It waits some minutes, so that the vouchers of other offers and days come along in one e-mail.
 add_messages = text("""
-    INSERT INTO messages (kind, customer_id)
-    SELECT 'expiring', id FROM unnest(CAST(:customer_ids AS bigint[])) AS id ORDER BY id
+    INSERT INTO messages (kind, customer_id, due_at)
+    SELECT 'expiring', id, now() + interval '5 minutes'
+    FROM unnest(CAST(:customer_ids AS bigint[])) AS id ORDER BY id
     ON CONFLICT (customer_id) WHERE kind = 'expiring' AND state = 'waiting' AND attempts = 0
     DO UPDATE SET due_at = messages.due_at""")
 

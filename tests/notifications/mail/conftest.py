@@ -11,7 +11,6 @@ from cryptography.fernet import Fernet
 from flask import Flask
 
 from tests.notifications.mail.relay import Inbox, certificate, run_relay
-from voucherpool.database.model import db
 from voucherpool.input.mail import Mail, Relay, Texts
 from voucherpool.notifications import reminders
 from voucherpool.notifications.mail.sending import Sender
@@ -57,20 +56,22 @@ def mail(app: Flask, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> Mail:
 
 
 @pytest.fixture
-def work(app: Flask, mail: Mail) -> Callable[..., None]:
+def work(app: Flask, mail: Mail, sql: Callable[..., Any]) -> Callable[..., None]:
     """Return a function that does what a worker does until nothing is left to do."""
+    making = (
+        worker.add_chunk_to_batch,
+        lambda: worker.number_events(mail=True),
+        lambda: reminders.remind_some(mail=True),
+    )
 
     def run(mail: Mail = mail) -> None:
         sender = Sender(mail, keys)
-        pieces = (
-            worker.add_chunk_to_batch,
-            lambda: worker.number_events(mail=True),
-            lambda: reminders.remind_some(mail=True),
-            sender.send_some,
-        )
         with app.app_context():
-            while sum(piece() for piece in pieces):
-                db.session.remove()
+            while sum(piece() for piece in making):
+                pass
+            sql("UPDATE messages SET due_at = now() WHERE kind = 'expiring' AND attempts = 0")
+            while sender.send_some():
+                pass
 
     return run
 
