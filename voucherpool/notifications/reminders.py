@@ -27,7 +27,7 @@ from voucherpool.offers.models import Offer
 from voucherpool.vouchers import eligibility, events
 from voucherpool.vouchers.models import Voucher
 
-vouchers_at_once = 5_000
+vouchers_at_once = 2_000
 """Each step sorts the vouchers that expire at the same moment, so that small steps were slow."""
 
 

@@ -1,9 +1,12 @@
 """Reminders of vouchers that expire soon."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from sqlalchemy import text
 
 from tests.builders import ana, ben
+from tests.erasure.test_erasure import dumped
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.notifications import reminders
@@ -276,3 +279,41 @@ def test_forgetting_a_customer_takes_messages_reminders_and_the_opt_out(
         service.forget(1)
     for table in ("messages", "reminders", "opt_outs"):
         assert [tuple(row) for row in sql(f"SELECT customer_id FROM {table}")] == [(2,)]
+
+
+def test_after_an_erasure_no_table_knows_the_e_mail(
+    app, client, offer, voucher, work, remind, inbox, sql
+):
+    offer(7, 1)
+    voucher()
+    work()
+    voucher(days=0.5)
+    remind()
+    client.put("/customers/1/opt-out")
+    assert ana in dumped(sql)
+    with app.app_context(), transaction():
+        service.forget(1)
+    assert client.delete("/customers/1").status_code == 204
+    assert ana not in dumped(sql).lower()
+    assert len(inbox.messages) == 1
+    work()
+    assert len(inbox.messages) == 1
+
+
+def test_a_message_that_a_walk_joins_is_not_leased_before_the_walk_commits(
+    app, mail, offer, voucher, remind, sql
+):
+    offer(7)
+    voucher()
+    remind()
+    sql("UPDATE messages SET due_at = now()")
+
+    def lease(_):
+        with app.app_context(), transaction():
+            return queue.lease()
+
+    with app.app_context(), transaction():
+        reminders._let_wait({1})
+        with ThreadPoolExecutor(1) as other:
+            assert [*other.map(lease, [1])] == [None]
+    assert lease(1).customer_id == 1
