@@ -82,7 +82,7 @@ def work_again(work, sql):
 
 
 @pytest.fixture
-def batch(client, sql, issue, make):
+def batch(client, make):
     """Return a function that asks for an announced batch for all customers."""
 
     def run(count, *emails):
@@ -90,9 +90,8 @@ def batch(client, sql, issue, make):
             make.customer(email)
         offer = client.post("/offers", json={"name": "BULK", "discount": 5}).json["id"]
         body = {"count": count, "expiry": in_days(30), "audience": "all_customers"}
-        answer = client.post(f"/offers/{offer}/batches", json=body)
+        answer = client.post(f"/offers/{offer}/batches", json={**body, "notify": True})
         assert answer.status_code == 202
-        sql("UPDATE batches SET announced = true")
 
     return run
 
