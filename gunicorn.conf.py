@@ -54,8 +54,9 @@ from click import ClickException
 from gunicorn import glogging
 from prometheus_client import multiprocess
 
-from voucherpool.config import Config, ConfigurationError
+from voucherpool.config import Config
 from voucherpool.database import durability
+from voucherpool.environment import ConfigurationError
 from voucherpool.local.processes import end_with
 from voucherpool.observability import logs, metrics
 

@@ -3,8 +3,9 @@
 import pytest
 
 from voucherpool import create_app
-from voucherpool.config import Config, ConfigurationError
+from voucherpool.config import Config
 from voucherpool.database.model import db
+from voucherpool.environment import ConfigurationError
 
 url = "postgresql://user:secret@db:5432/voucherpool"
 fernet_key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="

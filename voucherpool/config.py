@@ -1,24 +1,19 @@
 """The configuration, read once from the environment; a wrong value stops the start."""
 
-import base64
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
-import click
 from psycopg2 import ProgrammingError
 from psycopg2.extensions import make_dsn
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-Network = IPv4Network | IPv6Network
+from voucherpool.environment import ConfigurationError, Environment, Network
 from voucherpool.input import mail as mails
 
-an_age = "days or years such as 90d or 2y, at most 9999d or 99y"
 checkout = Path(__file__).resolve().parent.parent
 driver = "postgresql+psycopg2"
 durability = frozenset({"fsync", "full_page_writes", "synchronous_commit"})
@@ -30,13 +25,6 @@ timeouts = (
     r" -c default_transaction_isolation=read\ committed -c plan_cache_mode=force_generic_plan"
     " -c enable_seqscan=off"
 )
-
-
-class ConfigurationError(click.ClickException):
-    """An environment variable is missing or has a wrong value; exit code 1."""
-
-    def __init__(self, variable: str, expected: str) -> None:
-        super().__init__(f"{variable} must be {expected}.")
 
 
 @dataclass(frozen=True)
@@ -52,9 +40,8 @@ class Config:
     PostgreSQL may have off. `archive_older_than` and `purge_older_than` are the worker's ages, and
     `worker_metrics` is the host and port where it shows its metrics.
     `secret_keys` are Fernet keys: the first encrypts, all decrypt. `webhooks_allow` are networks
-    that webhooks may lead to although they are not public.
-    `secret_keys` are Fernet keys: the first encrypts, all decrypt. `texts` are those of e-mails and
-    of the page that ends them; `mail` is None where no e-mails are sent.
+    that webhooks may lead to although they are not public. `texts` are those of e-mails and of the
+    page that ends them; `mail` is None where no e-mails are sent.
     """
 
     database_url: URL
@@ -77,26 +64,28 @@ class Config:
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Config":
         """Read the configuration. Raises ConfigurationError."""
+        read = Environment(environ)
         return cls(
             database_url=_database_url(environ),
-            open_mode=_one_of(environ, "VOUCHERPOOL_OPEN_MODE", ("", "loopback")) == "loopback",
-            workers=_number(environ, "WEB_CONCURRENCY", cls.workers, most=64),
-            threads=_number(environ, "VOUCHERPOOL_THREADS", cls.threads, most=64),
-            port=_number(environ, "PORT", cls.port, most=65535),
-            failed_attempts_per_key=_number(
-                environ, "VOUCHERPOOL_FAILED_ATTEMPTS_PER_KEY", cls.failed_attempts_per_key
+            open_mode=read.one_of("VOUCHERPOOL_OPEN_MODE", ("", "loopback")) == "loopback",
+            workers=read.number("WEB_CONCURRENCY", cls.workers, most=64),
+            threads=read.number("VOUCHERPOOL_THREADS", cls.threads, most=64),
+            port=read.number("PORT", cls.port, most=65535),
+            failed_attempts_per_key=read.number(
+                "VOUCHERPOOL_FAILED_ATTEMPTS_PER_KEY", cls.failed_attempts_per_key
             ),
-            failed_attempts_per_email=_number(
-                environ, "VOUCHERPOOL_FAILED_ATTEMPTS_PER_EMAIL", cls.failed_attempts_per_email
+            failed_attempts_per_email=read.number(
+                "VOUCHERPOOL_FAILED_ATTEMPTS_PER_EMAIL", cls.failed_attempts_per_email
             ),
-            timeouts=_one_of(environ, "VOUCHERPOOL_TIMEOUTS", ("connection", "role")),
-            tolerate_off=_tolerate_off(environ),
-            archive_older_than=_age(environ, "VOUCHERPOOL_ARCHIVE_OLDER_THAN"),
-            purge_older_than=_age(environ, "VOUCHERPOOL_PURGE_OLDER_THAN"),
-            worker_metrics=_host_and_port(environ, "VOUCHERPOOL_WORKER_METRICS"),
-            secret_keys=_secret_keys(environ),
-            webhooks_allow=_networks(environ, "VOUCHERPOOL_WEBHOOKS_ALLOW"),
-            **_mail(environ),
+            timeouts=read.one_of("VOUCHERPOOL_TIMEOUTS", ("connection", "role")),
+            tolerate_off=read.some_of("VOUCHERPOOL_TOLERATE_OFF", durability),
+            archive_older_than=read.age("VOUCHERPOOL_ARCHIVE_OLDER_THAN"),
+            purge_older_than=read.age("VOUCHERPOOL_PURGE_OLDER_THAN"),
+            worker_metrics=read.host_and_port("VOUCHERPOOL_WORKER_METRICS"),
+            secret_keys=read.secret_keys(),
+            webhooks_allow=read.networks("VOUCHERPOOL_WEBHOOKS_ALLOW"),
+            texts=mails.texts(environ),
+            mail=mails.settings(environ, read.number("VOUCHERPOOL_MAIL_RATE", 600)),
         )
 
     def for_flask(self) -> dict[str, object]:
@@ -158,36 +147,8 @@ class Config:
         return settings
 
 
-def _number(environ: Mapping[str, str], variable: str, default: int, most: int = 10**6) -> int:
-    text = environ.get(variable, "").strip() or str(default)
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
-        raise ConfigurationError(variable, f"a whole number from 1 to {most}, not {text!r}")
-    return int(text)
-
-
-def age(text: str) -> timedelta | None:
-    """Return how long `90d` or `2y` is, a year being 365 days; None for anything else."""
-    if not (match := re.fullmatch("([1-9][0-9]{0,3}(?=d)|[1-9][0-9]?(?=y))([dy])", text)):
-        return None
-    return timedelta(days=int(match[1]) * {"d": 1, "y": 365}[match[2]])
-
-
-def _age(environ: Mapping[str, str], variable: str) -> timedelta | None:
-    given = environ.get(variable, "").strip()
-    if given and age(given) is None:
-        raise ConfigurationError(variable, f"{an_age}, not {given!r}")
-    return age(given)
-
-
-def _host_and_port(environ: Mapping[str, str], variable: str) -> tuple[str, int] | None:
-    given = environ.get(variable, "").strip()
-    host, _, port = given.rpartition(":")
-    if given and not (host and port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
-        raise ConfigurationError(variable, f"host:port such as 127.0.0.1:9100, not {given!r}")
-    return (host.strip("[]"), int(port)) if given else None
-
-
 def _database_url(environ: Mapping[str, str]) -> URL:
+    """Return DATABASE_URL, with psycopg2 as its driver."""
     expected = "the address of a PostgreSQL database: postgresql://user:password@host:5432/name"
     given = environ.get("DATABASE_URL", "").strip()
     try:
@@ -217,53 +178,3 @@ def _insist_on_readable_parameters(url: URL) -> None:
         raise ConfigurationError("DATABASE_URL", f"{readable} ({reason})") from None
     if twice := [name for name, value in parameters.items() if isinstance(value, tuple)]:
         raise ConfigurationError("DATABASE_URL", f"{readable} ({twice[0]} is given twice)")
-
-
-def _secret_keys(environ: Mapping[str, str]) -> tuple[str, ...]:
-    keys = tuple(environ.get("VOUCHERPOOL_SECRET_KEY", "").replace(",", " ").split())
-    for key in keys:
-        # 32 bytes in URL-safe Base64 (https://github.com/fernet/spec).
-        if not re.fullmatch("[0-9A-Za-z_-]{43}=", key) or len(base64.urlsafe_b64decode(key)) != 32:
-            raise ConfigurationError(
-                "VOUCHERPOOL_SECRET_KEY",
-                "keys that `voucherpool secret-key` prints, separated by commas",
-            )
-    return keys
-
-
-def _networks(environ: Mapping[str, str], variable: str) -> tuple[Network, ...]:
-    given = _listed(environ, variable)
-    try:
-        return tuple(ip_network(text) for text in given)
-    except ValueError as error:
-        expected = "networks such as 127.0.0.0/8,10.1.0.0/16"
-        raise ConfigurationError(variable, f"{expected} ({error})") from None
-
-
-def _listed(environ: Mapping[str, str], variable: str) -> tuple[str, ...]:
-    parts = environ.get(variable, "").split(",")
-    return tuple(part.strip() for part in parts if part.strip())
-
-
-def _mail(environ: Mapping[str, str]) -> dict[str, Any]:
-    per_minute = _number(environ, "VOUCHERPOOL_MAIL_RATE", 600)
-    try:
-        return {"texts": mails.texts(environ), "mail": mails.settings(environ, per_minute)}
-    except mails.WrongSetting as wrong:
-        raise ConfigurationError(*wrong.args) from None
-
-
-def _tolerate_off(environ: Mapping[str, str]) -> frozenset[str]:
-    names = frozenset(environ.get("VOUCHERPOOL_TOLERATE_OFF", "").replace(",", " ").split())
-    if not names <= durability:
-        raise ConfigurationError(
-            "VOUCHERPOOL_TOLERATE_OFF", f"unset, or some of {', '.join(sorted(durability))}"
-        )
-    return names
-
-
-def _one_of(environ: Mapping[str, str], variable: str, values: tuple[str, str]) -> str:
-    value = environ.get(variable, "") or values[0]
-    if value not in values:
-        raise ConfigurationError(variable, f"{values[1]} or {values[0] or 'unset'}, not {value!r}")
-    return value

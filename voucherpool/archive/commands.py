@@ -6,7 +6,7 @@ from functools import partial
 
 import click
 
-from voucherpool import config
+from voucherpool import environment
 from voucherpool.archive import moving, partitions
 from voucherpool.cli import in_long_transaction, vouchers
 from voucherpool.database.transactions import transaction
@@ -21,8 +21,8 @@ class Age(click.ParamType[timedelta]):
         self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> timedelta:
         """Return the age, or fail with what is expected."""
-        if (age := config.age(value)) is None:
-            self.fail(f"Must be {config.an_age}, not {value!r}.", param, ctx)
+        if (age := environment.parsed_age(value)) is None:
+            self.fail(f"Must be {environment.an_age}, not {value!r}.", param, ctx)
         return age
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 
 from voucherpool.customers import service as customers
 from voucherpool.http import idempotency, redaction, throttle
+from voucherpool.notifications.mail import service as mail
 from voucherpool.schedules import service as schedules
 from voucherpool.vouchers import holding
 
@@ -12,7 +13,7 @@ Eraser = Callable[[Collection[str]], None]
 email_erasers: tuple[Eraser, ...] = (idempotency.erase_emails, throttle.erase_emails)
 """Each erases e-mails from one table; a new table that stores e-mails needs one here."""
 
-forgetting: tuple[Callable[[int], None], ...] = (schedules.forget,)
+forgetting: tuple[Callable[[int], None], ...] = (schedules.forget, mail.forget)
 """Each removes a customer from one package's tables."""
 
 

@@ -131,10 +131,12 @@ class Blueprint(flask_smorest.Blueprint):
 
         return decorate
 
-    def public(self, *refusals: type[errors.VoucherPoolError]) -> Callable[[View], View]:
+    def public(
+        self, *refusals: type[errors.VoucherPoolError]
+    ) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
         """Let everybody call the view, and document its refusals."""
 
-        def decorate(view: View) -> View:
+        def decorate(view: Callable[..., Response]) -> Callable[..., Response]:
             document = self.doc(security=[], responses=problems.documented(*refusals))
             return requires(public)(document(retrying(view)))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from voucherpool.environment import ConfigurationError
 from voucherpool.input import formats
 
 ports = {"smtp": 587, "smtps": 465, "smtp+plain": 25}
@@ -22,10 +23,6 @@ a_relay = (
     "smtp://user:password@host:587 (STARTTLS), smtps://user:password@host:465 (TLS) or"
     " smtp+plain://host:25 (no TLS and no password), with %40 for an @ in the password"
 )
-
-
-class WrongSetting(ValueError):
-    """A variable has a wrong value: its name, and what it must be. The value stays untold."""
 
 
 class Relay(NamedTuple):
@@ -63,28 +60,28 @@ class Mail(NamedTuple):
 
 
 def texts(environ: Mapping[str, str]) -> Texts:
-    """Read the language and the templates. Raises WrongSetting."""
+    """Read the language and the templates. Raises ConfigurationError."""
     language = environ.get("VOUCHERPOOL_LANGUAGE", "").strip() or languages[0]
     folder = environ.get("VOUCHERPOOL_TEMPLATES", "").strip()
     templates = Path(folder).absolute() if folder else None
     if templates is not None and not templates.is_dir():
-        raise WrongSetting("VOUCHERPOOL_TEMPLATES", "a folder that exists")
+        raise ConfigurationError("VOUCHERPOOL_TEMPLATES", "a folder that exists")
     own = templates is not None and (templates / f"{language}.jinja").is_file()
     if language not in languages and not (formats.language.fullmatch(language) and own):
         known = f"one of {', '.join(languages)}, or xx with a file xx.jinja in your templates"
-        raise WrongSetting("VOUCHERPOOL_LANGUAGE", known)
+        raise ConfigurationError("VOUCHERPOOL_LANGUAGE", known)
     return Texts(language, templates)
 
 
 def settings(environ: Mapping[str, str], per_minute: int) -> Mail | None:
-    """Read how e-mails leave; None if no variable of e-mail is set. Raises WrongSetting."""
+    """Read how e-mails leave; None if no variable of e-mail is set. Raises ConfigurationError."""
     values = {name: environ.get(name, "").strip() for name in needed_together}
     chosen = texts(environ)
     given = [name for name in needed_together[:-1] if values[name]]
     if not given:
         return None
     if missing := [name for name, value in values.items() if not value]:
-        raise WrongSetting(missing[0], f"set, because {given[0]} is")
+        raise ConfigurationError(missing[0], f"set, because {given[0]} is")
     url, sender, public_url, _ = values.values()
     return Mail(_relay(url), _sender(sender), _public_url(public_url), per_minute, chosen)
 
@@ -95,10 +92,10 @@ def _relay(text: str) -> Relay:
         usual = ports[url.scheme]
         port = usual if url.port is None else url.port
     except (KeyError, ValueError):
-        raise WrongSetting("VOUCHERPOOL_SMTP_URL", a_relay) from None
+        raise ConfigurationError("VOUCHERPOOL_SMTP_URL", a_relay) from None
     bare = not (url.path.strip("/") or url.query or url.fragment)
     if not (bare and url.hostname and port and _login_is_safe(url) and text.isprintable()):
-        raise WrongSetting("VOUCHERPOOL_SMTP_URL", a_relay)
+        raise ConfigurationError("VOUCHERPOOL_SMTP_URL", a_relay)
     user, password = (unquote(part) if part else None for part in (url.username, url.password))
     return Relay(url.scheme, url.hostname, port, user, password)
 
@@ -119,11 +116,11 @@ def _sender(text: str) -> Address:
         return Address(name, addr_spec=address)
     except (MessageError, ValueError):
         expected = "an ASCII e-mail address, such as Shop <vouchers@shop.example>"
-        raise WrongSetting("VOUCHERPOOL_MAIL_FROM", expected) from None
+        raise ConfigurationError("VOUCHERPOOL_MAIL_FROM", expected) from None
 
 
 def _public_url(text: str) -> str:
     if not re.fullmatch(r"https://[0-9A-Za-z.:-]+(/[0-9A-Za-z._~/-]*)?", text):
         expected = "the address that customers reach, such as https://vouchers.shop.example"
-        raise WrongSetting("VOUCHERPOOL_PUBLIC_URL", expected)
+        raise ConfigurationError("VOUCHERPOOL_PUBLIC_URL", expected)
     return text.rstrip("/")

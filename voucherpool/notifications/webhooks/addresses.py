@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from threading import Thread
 from typing import NamedTuple
 
-from voucherpool.config import Network
+from voucherpool.environment import Network
 from voucherpool.errors import InvalidInput
 from voucherpool.input import formats
 
