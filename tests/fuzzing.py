@@ -1,5 +1,6 @@
 """Sends what the OpenAPI document allows and forbids, and gathers what is answered wrongly."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,7 +44,7 @@ def refuses_valid_data_by_its_state_alone(_: Any, response: Any, case: Any) -> N
         return  # no schema says what the lines of a file are
     if response.status_code == 422:
         problem = response.json()
-        reasons = {reason.partition(":")[0] for reason in _reasons(problem.get("errors", {}))}
+        reasons = {re.split(":|, not ", reason)[0] for reason in _reasons(problem.get("errors", {}))}
         assert problem["code"] in refusals_by_state or (reasons and reasons <= reasons_by_state)
 
 
