@@ -44,7 +44,8 @@ def refuses_valid_data_by_its_state_alone(_: Any, response: Any, case: Any) -> N
         return  # no schema says what the lines of a file are
     if response.status_code == 422:
         problem = response.json()
-        reasons = {re.split(":|, not ", reason)[0] for reason in _reasons(problem.get("errors", {}))}
+        named = _reasons(problem.get("errors", {}))
+        reasons = {re.split(":|, not ", reason)[0] for reason in named}
         assert problem["code"] in refusals_by_state or (reasons and reasons <= reasons_by_state)
 
 
