@@ -65,10 +65,9 @@ def redeem(
         if seen.earlier_id is not None:
             return _repeated(seen, order_amount)
         # The statement counts towards a limit itself; to count before it would cost a round trip.
-        if eligibility.refusal(seen, counting=False) is None:
-            redeemed = _take_with_holds_and_limit(request, seen)
-        if redeemed is None:
-            raise eligibility.refusal(seen) or LostRace
+        if refused := eligibility.refusal(seen, counting=False):
+            raise eligibility.refusal(seen) or refused
+        redeemed = _take_with_holds_and_limit(request, seen)
     if heard:
         events.record_redemption(event_types.redeemed, codes.normal_form(code), redeemed.id)
     after_commit(metrics.redeemed.inc)
@@ -97,13 +96,20 @@ def _repeated(seen: Seen, order_amount: Decimal | None) -> Redeemed:
     )
 
 
-def _take_with_holds_and_limit(request: dict[str, object], seen: Seen) -> Redeemed | None:
+def _take_with_holds_and_limit(request: dict[str, object], seen: Seen) -> Redeemed:
     """Take a use of a voucher with holds or of an offer with a limit per customer."""
     lock = None
     if seen.customer_limit is not None:
         lock = limits.lock_name(seen.offer_id, seen.customer_id)
     named = {"offer_id": seen.offer_id, "customer_id": seen.customer_id}
-    return take_counting.one_or_none(request | named, lock=lock)
+    redeemed = take_counting.one_or_none(request | named, lock=lock)
+    if redeemed is None:
+        refused = eligibility.refusal(seen)
+        # What was counted may be this order's own redemption by a twin: look after the count.
+        if refused is None or eligibility.look(request).earlier_id is not None:
+            raise LostRace
+        raise refused
+    return redeemed
 
 
 def _take(*conditions: ColumnElement[bool], holds: ColumnElement[object] | None = None) -> Insert:
