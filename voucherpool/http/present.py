@@ -1,6 +1,6 @@
 """The request and the application at work, without Flask's proxies.
 
-A look through `flask.request` takes as long as ten in a dictionary, and a request has many.
+A look through `flask.request` takes about 2 µs, and a redemption would make 30 of them.
 """
 
 from typing import cast
