@@ -24,7 +24,7 @@ def test_a_repeat_gets_the_first_answer_byte_for_byte(client, make, sql):
     assert len(sql("SELECT * FROM redemptions")) == 1
 
 
-reads = {"/vouchers/check", "/vouchers/lookup"}
+reads = {"/vouchers/check", "/vouchers/lookup", "/schedules/preview"}
 writing = {"POST", "PATCH", "DELETE"}
 
 
@@ -36,6 +36,8 @@ def writes(client, make):
     redemption = client.redeem(code).json["redemption_id"]
     hold, asks = client.hold(code).json, {"code": code, "email": ana}
     issue = {"email": ana, "offer_name": "KOI", "discount": 5, "expiry": in_days(1)}
+    schedule = {"name": "Monday", "offer_name": "KOI", "cron": "0 9 * * 1", "timezone": "UTC"}
+    schedule |= {"audience": "all_customers", "valid_for": "7d"}
     return {
         "POST /vouchers/generate": issue,
         "POST /vouchers/claim": {"email": ana, "offer_name": "KOI"},
@@ -58,6 +60,9 @@ def writes(client, make):
         "POST /webhooks/1/rotate-secret": {},
         "POST /webhooks/1/replay": {"since": in_days(-1)},
         "DELETE /webhooks/1": None,
+        "POST /schedules": schedule,
+        "PATCH /schedules/1": {"paused": True},
+        "DELETE /schedules/1": None,
     }
 
 
