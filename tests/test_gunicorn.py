@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.server import free_port, start_gunicorn, wait_until_listening
+from voucherpool.local import processes
 
 
 @pytest.fixture
@@ -68,23 +69,10 @@ def livez(port):
         return connection.getresponse().status
 
 
-def test_the_workers_of_a_killed_master_end_at_once_and_free_the_port(start):
-    port = free_port()
-    master = start(port)
-    assert livez(port) == 200
-    orphans = workers(master)
-    with socket.create_connection(("127.0.0.1", port)):  # a client that says nothing
-        kill(master)
-        wait_until_dead(orphans, seconds=1)
-        successor = start(port)
-        assert livez(port) == 200
-        assert len(workers(successor)) == 2
+orphan = f"""
+import os, runpy, signal, time
 
-
-orphan = """
-import os, signal, time
-from voucherpool.local.processes import end_with
-
+end_with = runpy.run_path({processes.__file__!r})["end_with"]
 parent = os.getpid()
 if os.fork():
     os._exit(0)
@@ -105,21 +93,26 @@ def folders(tmp_path):
     return {folder.name for folder in tmp_path.iterdir()}
 
 
-def test_the_folders_of_counts_of_killed_masters_are_removed_by_the_next_start(start, tmp_path):
-    one, other = free_port(), free_port()
-    kept = start(one)
+def test_of_a_killed_master_neither_workers_nor_port_nor_folder_stay(start, tmp_path):
+    kept = start(free_port())
     of_kept = folders(tmp_path)
     assert len(of_kept) == 1
-    for _ in range(2):
-        killed = start(other)
-        orphans = workers(killed)
-        assert len(folders(tmp_path)) == 2
+    port = free_port()
+    killed = start(port)
+    assert livez(port) == 200
+    orphans = workers(killed)
+    of_killed = folders(tmp_path) - of_kept
+    assert len(of_killed) == 1
+    with socket.create_connection(("127.0.0.1", port)):  # a client that says nothing
         kill(killed)
-        wait_until_dead(orphans, seconds=15)
+        wait_until_dead(orphans, seconds=1)
+        successor = start(port)
+        assert livez(port) == 200
+        assert len(workers(successor)) == 2
     assert folders(tmp_path) > of_kept
-    stopped = start(other)
     assert len(folders(tmp_path)) == 2
-    for master in (stopped, kept):
+    assert not folders(tmp_path) & of_killed
+    for master in (successor, kept):
         master.terminate()
         master.wait(15)
     assert folders(tmp_path) == set()

@@ -17,14 +17,14 @@ def until_answered(server, body, key):
     raise AssertionError("no answer after 50 attempts")
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.fault)])
-def test_every_retry_converges_and_no_key_stays_stuck(database_url, key, make, sql, moment, kills):
+@pytest.mark.parametrize("kills", [6, pytest.param(100, marks=pytest.mark.fault)])
+def test_every_retry_converges_and_no_key_stays_stuck(database_url, key, make, sql, kills):
     codes = [make.voucher(max_redemptions=9) for _ in range(kills)]
     with run_gunicorn(database_url, app="tests.faulty_wsgi:app") as port:
         server = Server(port, key)
         for number, code in enumerate(codes):
             body, name = {"code": code, "email": ana}, f"key-{number}"
+            moment = ("before", "after")[number % 2]
             with pytest.raises((HTTPException, ConnectionError)):
                 server.send("/vouchers/validate", body, X_Kill=moment, Idempotency_Key=name)
             first, second = (until_answered(server, body, name) for _ in range(2))

@@ -80,16 +80,6 @@ def test_the_models_describe_what_the_migrations_build(context):
     assert from_migrations == from_models
 
 
-def test_down_and_up_again_leaves_the_same_schema(context):
-    before = described()
-    flask_migrate.downgrade(revision="base")
-    assert described()["columns"] == [
-        "('alembic_version', 'version_num', 'character varying', None, 'NO', None, 'NO', None)"
-    ]
-    flask_migrate.upgrade()
-    assert described() == before
-
-
 def test_each_revision_can_be_taken_back_and_run_again(context):
     before = described()
     for _ in revisions:
@@ -99,6 +89,9 @@ def test_each_revision_can_be_taken_back_and_run_again(context):
         assert described() != below
         flask_migrate.downgrade()
         assert described() == below
+    assert described()["columns"] == [
+        "('alembic_version', 'version_num', 'character varying', None, 'NO', None, 'NO', None)"
+    ]
     flask_migrate.upgrade()
     assert described() == before
 

@@ -83,7 +83,6 @@ broken = {
         {"reversed_at": "'2000-01-01'"},
     ],
 }
-cases = [(table, columns) for table, many in broken.items() for columns in many]
 
 
 def insert(table, columns):
@@ -99,25 +98,27 @@ def there(sql, make):
         sql(insert("redemptions", redemption | {"order_ref": f"'{order}'"}))
 
 
-@pytest.mark.parametrize(("table", "columns"), cases, ids=str)
-def test_no_row_that_breaks_a_rule_can_be_inserted(table, columns, sql, make):
+@pytest.mark.parametrize("table", broken)
+def test_no_row_that_breaks_a_rule_can_be_inserted(table, sql, make, subtests):
     make.voucher()
     if table == "redemptions":
         sql(insert("vouchers", voucher))
         sql(insert("redemptions", redemption | {"order_ref": "'taken'"}))
-    with pytest.raises(IntegrityError):
-        sql(insert(table, valid[table] | columns))
+    for columns in broken[table]:
+        with subtests.test(columns=columns), pytest.raises(IntegrityError):
+            sql(insert(table, valid[table] | columns))
     sql(insert(table, valid[table]))
 
 
 @pytest.mark.usefixtures("there")
-@pytest.mark.parametrize(("table", "columns"), cases, ids=str)
-def test_no_row_can_be_updated_to_break_a_rule(table, columns, sql):
+@pytest.mark.parametrize("table", broken)
+def test_no_row_can_be_updated_to_break_a_rule(table, sql, subtests):
     sql("DELETE FROM redemptions" if table == "vouchers" else "SELECT")
-    changes = ", ".join(f"{column} = {value}" for column, value in columns.items())
     where = "order_ref = 'o'" if table == "redemptions" else "code_key = 'TEST0001'"
-    with pytest.raises(IntegrityError):
-        sql(f"UPDATE {table} SET {changes} WHERE {where}")
+    for columns in broken[table]:
+        changes = ", ".join(f"{column} = {value}" for column, value in columns.items())
+        with subtests.test(columns=columns), pytest.raises(IntegrityError):
+            sql(f"UPDATE {table} SET {changes} WHERE {where}")
 
 
 @pytest.mark.usefixtures("there")

@@ -69,15 +69,11 @@ def test_a_wrong_address_ends_the_start(address, changed, cause):
     assert names_the_cause_alone(refusal.value.message, cause)
 
 
-@pytest.mark.parametrize(
-    ("changed", "cause"),
-    [({"foo": "bar"}, 'option "foo"'), ({"database": "nope"}, 'database "nope" does not exist')],
-)
-def test_gunicorn_tells_the_cause_in_its_last_line(address, changed, cause):
+def test_gunicorn_tells_the_cause_in_its_last_line(address):
     ended = subprocess.run(
         [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{free_port()}", "wsgi:app"],
         cwd=checkout,
-        env={**os.environ, "DATABASE_URL": address(**changed)},
+        env={**os.environ, "DATABASE_URL": address(foo="bar")},
         capture_output=True,
         text=True,
         timeout=60,
@@ -86,7 +82,7 @@ def test_gunicorn_tells_the_cause_in_its_last_line(address, changed, cause):
     *before, last = ended.stderr.splitlines()
     assert ended.returncode == 1
     assert "Error" not in "".join(before)
-    assert names_the_cause_alone(last, cause)
+    assert names_the_cause_alone(last, 'option "foo"')
 
 
 @pytest.mark.parametrize(

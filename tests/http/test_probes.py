@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from tests.builders import Builders, ana
 from tests.conftest import config, fast, memory
-from tests.server import Server, at_once, run_gunicorn
+from tests.server import at_once
 from voucherpool import create_app
 from voucherpool.config import Config
 from voucherpool.database.model import db
@@ -31,18 +31,28 @@ def test_readyz_is_200_on_a_migrated_database(anonymous):
     assert (answer.status_code, answer.json) == (200, {"status": "ready"})
 
 
-def test_readyz_is_503_and_says_why_when_the_database_is_behind(own_app):
-    with own_app.app_context():
-        flask_migrate.downgrade()
-    answer = own_app.test_client().get("/readyz")
+@pytest.fixture
+def revise(sql):
+    """Return a function that sets the revision of the database."""
+    [(present,)] = sql("SELECT version_num FROM alembic_version")
+
+    def run(number):
+        sql("UPDATE alembic_version SET version_num = :number", number=number)
+
+    yield run
+    run(present)
+
+
+def test_readyz_is_503_and_says_why_when_the_database_is_behind(anonymous, revise):
+    revise("0001")
+    answer = anonymous.get("/readyz")
     assert answer.status_code == 503
     assert "voucherpool db upgrade" in answer.json["reason"]
 
 
-def test_a_database_that_is_ahead_is_served_until_the_code_follows(own_app):
-    with own_app.app_context(), db.engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    assert own_app.test_client().get("/readyz").status_code == 200
+def test_a_database_that_is_ahead_is_served_until_the_code_follows(anonymous, revise):
+    revise("9999")
+    assert anonymous.get("/readyz").status_code == 200
 
 
 def test_readyz_is_503_when_the_database_is_away(database_url):
@@ -118,23 +128,6 @@ def test_readyz_says_so_as_long_as_writes_are_refused_for_want_of_room(small_dis
         db.engine.dispose()
 
 
-workers = 2
-
-
-@pytest.fixture
-def own_server(own_app):
-    """Return a gunicorn on a database of the test's own."""
-    with own_app.app_context():
-        url = db.engine.url
-    with run_gunicorn(url, workers=workers) as port:
-        yield Server(port, "")
-
-
-def revise(app, number):
-    with app.app_context(), db.engine.begin() as connection:
-        connection.execute(text(f"UPDATE alembic_version SET version_num = '{number}'"))
-
-
 def statuses_of(server, seconds):
     """Return what /readyz answers until the time is over."""
     end = time.monotonic() + seconds
@@ -144,27 +137,24 @@ def statuses_of(server, seconds):
     return seen
 
 
-def test_readyz_is_right_again_within_a_second_or_so(own_app, own_server):
-    for number, status in (("0000", 503), ("9999", 200), ("0000", 503)):
-        statuses_of(own_server, seconds=0.5)  # both workers remember another answer
-        revise(own_app, number)
-        statuses_of(own_server, seconds=1.5)
-        assert set(statuses_of(own_server, seconds=0.5)) == {status}
+def test_readyz_is_right_again_within_a_second_or_so(server, revise):
+    for number, status in (("0000", 503), ("9999", 200)):
+        statuses_of(server, seconds=0.3)  # both workers remember another answer
+        revise(number)
+        statuses_of(server, seconds=1.5)
+        assert set(statuses_of(server, seconds=0.3)) == {status}
 
 
-def test_many_who_ask_for_readiness_at_once_make_each_worker_look_once_a_second(
-    own_app, own_server
-):
+def test_many_who_ask_for_readiness_at_once_make_each_worker_look_once_a_second(server, sql):
     def connections_made():
-        with own_app.app_context(), db.engine.connect() as connection:
-            name = "SELECT sessions FROM pg_stat_database WHERE datname = current_database()"
-            return connection.scalar(text(name))
+        sessions = "SELECT sessions FROM pg_stat_database WHERE datname = current_database()"
+        return sql(sessions)[0][0]
 
     before = connections_made()
     began = time.monotonic()
-    answers = at_once(64, lambda _: own_server.send("/readyz", None, "GET")[0])
+    answers = at_once(64, lambda _: server.send("/readyz", None, "GET")[0])
     seconds = time.monotonic() - began
     assert answers == [200] * 64
     time.sleep(0.5)
-    own = 1  # PostgreSQL counts a connection that stays open with delay
+    own, workers = 1, 2  # PostgreSQL counts a connection that stays open with delay
     assert connections_made() - before <= workers * (1 + seconds) + own

@@ -93,6 +93,6 @@ def slowest(expression, method, length):
 
 @pytest.mark.parametrize(("expression", "method", "longest"), list(expressions()))
 def test_the_worst_text_keeps_no_expression_busy(expression, method, longest):
-    for family in slowest(expression, method, min(longest, 4096)):
+    for family in slowest(expression, method, min(longest, 1024)):
         best_of_3 = min(seconds(expression, method, family, longest) for _ in range(3))
         assert best_of_3 < most_seconds, family

@@ -14,10 +14,13 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from tests.builders import in_days
 from tests.server import free_port
+from voucherpool.__main__ import main
 from voucherpool.config import checkout
+from voucherpool.local.postgres import LocalPostgres
 
 
 @pytest.fixture
@@ -54,10 +57,12 @@ def is_listening(port):
     return True
 
 
-def test_it_migrates_seeds_and_serves_without_a_key_until_it_is_told_to_stop(start):
+def test_it_migrates_seeds_and_serves_without_a_key_until_it_is_told_to_stop(start, tmp_path):
     port = free_port()
-    process = start(port)
+    process = start(port, DATABASE_URL="")
     until_serving(process)
+    postgres = LocalPostgres(tmp_path / "var" / "postgres")
+    assert postgres.is_running()
     voucher = {"email": "customer1@gmail.com", "offer_name": "KOI", "discount": 22.1}
     status, issued = call(port, "POST", "/vouchers/generate", voucher | {"expiry": in_days(1)})
     assert status == 201
@@ -66,12 +71,10 @@ def test_it_migrates_seeds_and_serves_without_a_key_until_it_is_told_to_stop(sta
     process.send_signal(signal.SIGINT)
     assert process.wait(15) == 0
     assert not is_listening(port)
+    assert not postgres.is_running()
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="the calls are made with curl")
-def test_the_calls_of_the_readme_work_as_they_stand(start):
-    port = free_port()
-    until_serving(start(port))
+def call_as_the_readme_does(port):
     readme = (checkout / "README.md").read_text()
     calls = [line.strip() for line in readme.splitlines() if re.match(r"    (code=.*)?curl ", line)]
     assert len(calls) == 3
@@ -95,9 +98,10 @@ varies = re.compile(
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the calls are made with curl")
-def test_the_calls_of_the_guide_work_and_answer_as_it_shows(start, database_url, tmp_path):
+def test_the_calls_of_readme_and_guide_work_and_answer_as_shown(start, database_url, tmp_path):
     port = free_port()
     until_serving(start(port, VOUCHERPOOL_WEBHOOKS_ALLOW="127.0.0.0/8"))
+    call_as_the_readme_does(port)
     guide = (checkout / "docs" / "guide.md").read_text()
     guide = guide.replace("127.0.0.1:5000", f"127.0.0.1:{port}").replace("100000", "1000")
     blocks = re.findall("```(sh|json)\n(.*?)```", guide, re.DOTALL)
@@ -118,37 +122,46 @@ def test_the_calls_of_the_guide_work_and_answer_as_it_shows(start, database_url,
     assert [varies.sub("…", answer) for answer in answers] == [varies.sub("…", it) for it in shown]
 
 
-def refusal(process):
-    output, errors = process.communicate(timeout=20)
-    assert process.returncode == 1
-    assert errors.startswith("Error: ")
-    assert (output, errors.count("\n")) == ("", 1)
-    return errors
+@pytest.fixture
+def refusal(tmp_path):
+    """Return a function that starts the service in this process; it must refuse with one line."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(port, database_url="postgresql://127.0.0.1:1/voucherpool"):
+        environment = {"PORT": str(port), "DATABASE_URL": database_url}
+        arguments = ["start", "--directory", str(tmp_path / "var")]
+        ended = CliRunner().invoke(main, arguments, env=environment)
+        assert (ended.exit_code, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+        assert ended.stderr.startswith("Error: ")
+        return ended.stderr
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
-def test_a_taken_port_is_one_line_and_exit_code_1(start, server):
-    assert f"Port {server.port} " in refusal(start(server.port))
+def test_a_taken_port_is_one_line_and_exit_code_1(refusal, server):
+    assert f"Port {server.port} " in refusal(server.port)
 
 
-def test_a_running_twin_is_one_line_and_exit_code_1(start, tmp_path):
+def test_a_running_twin_is_one_line_and_exit_code_1(refusal, tmp_path):
     (tmp_path / "var").mkdir()
     with open(tmp_path / "var" / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         lock.write("12345")
         lock.flush()
-        assert "12345" in refusal(start(free_port()))
+        assert "12345" in refusal(free_port())
 
 
-def test_an_unreachable_database_is_one_line_and_exit_code_1(start):
+def test_an_unreachable_database_is_one_line_and_exit_code_1(refusal):
     port = free_port()
-    nowhere = f"postgresql://127.0.0.1:{free_port()}/voucherpool"
-    assert "database" in refusal(start(port, DATABASE_URL=nowhere))
+    assert "database" in refusal(port)
     assert not is_listening(port)
 
 
-@pytest.mark.parametrize(("variable", "value"), [("PORT", "http"), ("DATABASE_URL", "nonsense")])
-def test_a_wrong_variable_is_one_line_and_exit_code_1(start, variable, value):
-    assert f"{variable} must be" in refusal(start(free_port(), **{variable: value}))
+def test_a_wrong_variable_is_one_line_and_exit_code_1(refusal):
+    assert "PORT must be" in refusal("http")
+    assert "DATABASE_URL must be" in refusal(free_port(), "nonsense")
 
 
 @pytest.mark.parametrize("part", ["gunicorn", "worker"])

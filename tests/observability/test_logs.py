@@ -90,28 +90,26 @@ def test_a_traceback_has_no_messages_but_says_where_and_what(app, write, make):
 
 
 def test_after_all_kinds_of_traffic_the_logs_hold_no_code_no_e_mail_and_no_key(
-    app, database_url, key, make, sql
+    storm_port, storm_log, key, make, sql
 ):
-    code = make.voucher()
-    with tempfile.TemporaryFile() as file, run_gunicorn(database_url, log=file.fileno()) as port:
-        server = Server(port, key)
-        body = {"code": code, "email": ana}
-        name = {"X_Request_Id": "request-1"}
-        assert server.send("/vouchers/validate", body, **name)[0] == 201
-        assert server.send("/vouchers/validate", body)[0] == 409
-        assert server.send("/vouchers/validate", body | {"code": "0000"})[0] == 404
-        assert server.send("/vouchers/lookup", {"code": code})[0] == 200
-        assert server.send(f"/vouchers?email={ana}", {}, "GET")[0] == 200
-        assert server.send(f"/{ana}/{code}?{code}", {}, "GET")[0] == 404
-        assert server.send("/vouchers", {}, Authorization="Bearer vp_nonsense")[0] == 405
-        # A bug: PostgreSQL's message about it names the voucher.
-        sql("ALTER TABLE vouchers ADD CONSTRAINT bug CHECK (disabled_at IS NULL)")
-        try:
-            assert server.send("/vouchers/disable", {"code": code})[0] == 500
-        finally:
-            sql("ALTER TABLE vouchers DROP CONSTRAINT bug")
-        file.seek(0)
-        written = file.read().decode()
+    code, before = make.voucher(), storm_log.stat().st_size
+    server = Server(storm_port, key)
+    body = {"code": code, "email": ana}
+    name = {"X_Request_Id": "request-1"}
+    assert server.send("/vouchers/validate", body, **name)[0] == 201
+    assert server.send("/vouchers/validate", body)[0] == 409
+    assert server.send("/vouchers/validate", body | {"code": "0000"})[0] == 404
+    assert server.send("/vouchers/lookup", {"code": code})[0] == 200
+    assert server.send(f"/vouchers?email={ana}", {}, "GET")[0] == 200
+    assert server.send(f"/{ana}/{code}?{code}", {}, "GET")[0] == 404
+    assert server.send("/vouchers", {}, Authorization="Bearer vp_nonsense")[0] == 405
+    # A bug: PostgreSQL's message about it names the voucher.
+    sql("ALTER TABLE vouchers ADD CONSTRAINT bug CHECK (disabled_at IS NULL)")
+    try:
+        assert server.send("/vouchers/disable", {"code": code})[0] == 500
+    finally:
+        sql("ALTER TABLE vouchers DROP CONSTRAINT bug")
+    written = storm_log.read_bytes()[before:].decode()
     lines = [json.loads(line) for line in written.splitlines()]
     assert any("SQLSTATE 23514" in line.get("exc_info", "") for line in lines)
     [validated] = [line for line in lines if line.get("request_id") == "request-1"]

@@ -25,7 +25,7 @@ def people(make):
 
 
 @pytest.mark.parametrize("kind", [Client, Holder])
-@pytest.mark.parametrize("seconds", [2, pytest.param(15, marks=full)])
+@pytest.mark.parametrize("seconds", [1, pytest.param(15, marks=full)])
 def test_the_rules_hold_at_every_moment_of_a_storm(
     storm, make, people, audit, kind, seconds, record_property
 ):
@@ -81,7 +81,7 @@ taken = f"SELECT redemption_count + (SELECT count(*) FROM {open_holds}) FROM vou
 
 
 @pytest.mark.parametrize("uses", [1, 3])
-@pytest.mark.parametrize("seconds", [2, pytest.param(15, marks=full)])
+@pytest.mark.parametrize("seconds", [1, pytest.param(15, marks=full)])
 def test_what_is_reserved_and_given_back_all_the_time_is_never_taken_too_often_nor_lost(
     storm, crowd, sql, uses, seconds, record_property
 ):

@@ -63,15 +63,17 @@ def _interrupt(*_: object) -> None:
 def _serve(running: ExitStack, directory: Path, environ: Mapping[str, str]) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     running.enter_context(_only_one(directory / "lock"))
-    own_database = not environ.get("DATABASE_URL")
+    database_url = environ.get("DATABASE_URL")
     # Check the other variables before starting anything; the address does not matter yet.
-    port = Config.from_environment({"DATABASE_URL": "postgresql:///", **environ}).port
+    port = Config.from_environment(
+        {**environ, "DATABASE_URL": database_url or "postgresql:///"}
+    ).port
     _check_port(port)
     environment = {**environ, "PORT": str(port)}
     if not environ.get("VOUCHERPOOL_SECRET_KEY"):
         environment["VOUCHERPOOL_SECRET_KEY"] = _kept_key(directory / "secret.key")
     alive: list[Callable[[], bool]] = []
-    if own_database:
+    if not database_url:
         postgres = running.enter_context(_postgres(directory / "postgres"))
         environment["DATABASE_URL"] = postgres.url().render_as_string(hide_password=False)
         alive.append(postgres.is_running)
