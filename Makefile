@@ -5,6 +5,9 @@ python := .venv/bin/python
 uv_compile = $(python) -m uv pip compile setup.cfg --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 
+# Without bytecode on the disk, each process that a test starts compiles the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test faults fuzz mutants page drawing bench bench-scale bench-bulk bench-plans bench-events bench-csv check lock clean
 

@@ -24,9 +24,9 @@ from sqlalchemy.engine import URL, make_url
 
 from tests.builders import Builders
 from tests.gate import Gate, patient, senders
-from tests.server import Server, run_gunicorn, secret_key, start_python
-from tests.shop import Shop
-from tests.storms import run_stormproof, watched
+from tests.server import Server, any_guesses, run_gunicorn, secret_key, start_python
+from tests.shop import Shop, open_shop
+from tests.storms import watched
 from voucherpool import create_app
 from voucherpool.config import Config, durability
 from voucherpool.database.connections import Link
@@ -177,9 +177,7 @@ def anonymous(app: Flask) -> FlaskClient:
 @pytest.fixture
 def client(app: Flask, key: str) -> Shop:
     """Return a client with an API key that may do everything."""
-    client = Shop(app, app.response_class)
-    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
-    return client
+    return open_shop(app, key)
 
 
 @pytest.fixture
@@ -244,15 +242,10 @@ def voucherpool(database_url: URL) -> Iterator[Callable[..., subprocess.Popen[st
 def gunicorn_port(shared_app: Flask) -> Iterator[int]:
     """Run gunicorn with 2 workers on the shared database and return its port.
 
-    Each can have all senders of a race at work and knows no failed attempts of earlier tests.
+    Each can have all senders of a race at work.
     """
-    with shared_app.app_context():
-        url = db.engine.url
-    limits = {
-        "VOUCHERPOOL_FAILED_ATTEMPTS_PER_EMAIL": "1000000",
-        "VOUCHERPOOL_FAILED_ATTEMPTS_PER_KEY": "1000000",
-    }
-    with run_gunicorn(patient(url), VOUCHERPOOL_THREADS=str(senders), **limits) as port:
+    url = patient(shared_app.config["SQLALCHEMY_DATABASE_URI"])
+    with run_gunicorn(url, VOUCHERPOOL_THREADS=str(senders), **any_guesses) as port:
         yield port
 
 
@@ -276,10 +269,13 @@ def storm_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def storm_port(shared_app: Flask, storm_log: Path) -> Iterator[int]:
-    """Run gunicorn as in production on the shared database and return its port."""
-    with shared_app.app_context():
-        url = db.engine.url
-    with run_stormproof(url, storm_log) as port:
+    """Run gunicorn with 2 workers of 8 threads on the shared database and return its port."""
+    url = shared_app.config["SQLALCHEMY_DATABASE_URI"]
+    named = url.update_query_dict({"application_name": "storm"})
+    with (
+        open(storm_log, "wb") as file,
+        run_gunicorn(named, log=file.fileno(), VOUCHERPOOL_THREADS="8", **any_guesses) as port,
+    ):
         yield port
 
 

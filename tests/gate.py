@@ -10,6 +10,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
+from tests.stopwatch import until
 from voucherpool.config import timeouts
 
 senders = 10
@@ -59,10 +60,7 @@ class Gate:
 
     def until_waiting(self, count: int) -> None:
         """Return once so many statements wait for a lock; fail unless that is soon."""
-        deadline = time.monotonic() + 10
-        while (seen := self.waiting()) != count:
-            assert time.monotonic() < deadline, f"{seen} wait for a lock instead of {count}"
-            time.sleep(0.01)
+        until(lambda: self.waiting() == count, 10)
 
     def waiting(self) -> int:
         """Return how many statements wait for a lock."""

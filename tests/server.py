@@ -16,9 +16,16 @@ from typing import Any
 
 from sqlalchemy.engine import URL
 
+from tests.builders import ana
 from voucherpool.config import checkout, durability
 
 secret_key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
+any_guesses = {
+    "VOUCHERPOOL_FAILED_ATTEMPTS_PER_EMAIL": "1000000",
+    "VOUCHERPOOL_FAILED_ATTEMPTS_PER_KEY": "1000000",
+}
+"""The variables of a gunicorn that refuses nobody for failed attempts, of earlier tests too."""
 
 
 @dataclass
@@ -47,6 +54,10 @@ class Server:
         """Post JSON and return the status and the JSON of the answer."""
         status, answer = self.send(path, body, **headers)
         return status, json.loads(answer) if answer else None
+
+    def redeem(self, code: str, email: str = ana, **more: object) -> tuple[int, Any]:
+        """Redeem a voucher and return the status and the JSON of the answer."""
+        return self.post("/vouchers/validate", {"code": code, "email": email, **more})
 
 
 def at_once(count: int, call: Callable[[int], Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Measures calls by the processor's time, which a busy machine does not change."""
+"""Measures calls by the processor's time, which a busy machine does not change; waits."""
 
 import signal
 import time
@@ -23,3 +23,11 @@ def cpu_seconds(call: Callable[[], Any], most: float = 1.0) -> float:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
     return time.thread_time() - began
+
+
+def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Return once the condition holds; fail if it does not within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.02)

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import closing, suppress
 from http.client import HTTPConnection
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.server import free_port, start_gunicorn, wait_until_listening
+from tests.stopwatch import until
 from voucherpool.local import processes
 
 
@@ -36,13 +36,9 @@ def start(database_url, tmp_path):
 
 def workers(master):
     """Wait until the master has its two workers, and return their process ids."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        children = Path(f"/proc/{master.pid}/task/{master.pid}/children").read_text().split()
-        if len(children) == 2:
-            return children
-        time.sleep(0.02)
-    raise AssertionError("the workers did not start")
+    children = Path(f"/proc/{master.pid}/task/{master.pid}/children")
+    until(lambda: len(children.read_text().split()) == 2)
+    return children.read_text().split()
 
 
 def kill(master):
@@ -54,13 +50,6 @@ def lives(process_id):
     with suppress(FileNotFoundError):
         return Path(f"/proc/{process_id}/stat").read_text().rpartition(") ")[2][0] != "Z"
     return False
-
-
-def wait_until_dead(process_ids, seconds):
-    deadline = time.monotonic() + seconds
-    while any(map(lives, process_ids)):
-        assert time.monotonic() < deadline, f"workers live {seconds} s after their master"
-        time.sleep(0.02)
 
 
 def livez(port):
@@ -105,7 +94,7 @@ def test_of_a_killed_master_neither_workers_nor_port_nor_folder_stay(start, tmp_
     assert len(of_killed) == 1
     with socket.create_connection(("127.0.0.1", port)):  # a client that says nothing
         kill(killed)
-        wait_until_dead(orphans, seconds=1)
+        until(lambda: not any(map(lives, orphans)), seconds=1)
         successor = start(port)
         assert livez(port) == 200
         assert len(workers(successor)) == 2

@@ -11,9 +11,8 @@ from sqlalchemy.exc import ProgrammingError
 from tests import earlier
 from tests.builders import in_days
 from tests.earlier import run
+from tests.shop import open_shop
 from voucherpool.database.model import db
-from voucherpool.database.transactions import transaction
-from voucherpool.http import apikeys
 from voucherpool.operations import integrity
 from voucherpool.vouchers import limits
 
@@ -31,12 +30,8 @@ def client(own_app):
     """Return a function that makes a client of the upgraded service."""
 
     def make():
-        with transaction():
-            key = apikeys.create("upgraded", apikeys.scopes)
         own_app.testing = True
-        client = own_app.test_client()
-        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
-        return client
+        return open_shop(own_app)
 
     return make
 

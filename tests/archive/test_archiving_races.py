@@ -175,7 +175,7 @@ def test_a_code_that_is_just_being_archived_is_not_issued_again(app, make, serve
 
 
 def test_a_redemption_that_is_just_being_archived_is_not_given_back(app, client, make, gate):
-    redeemed = client.post("/vouchers/validate", json={"code": make.voucher(), "email": ana}).json
+    redeemed = client.redeem(make.voucher()).json
     make.older(130)
     with app.app_context(), transaction():
         moving.blocks()
@@ -194,7 +194,7 @@ def test_an_attempt_on_what_is_just_being_archived_is_refused_as_ever_and_kept(a
     code = make.voucher(days=-100)
     with app.app_context(), transaction():
         assert moving.archive(old, 0) == 1
-        status, answer = server.post("/vouchers/validate", {"code": code, "email": ben})
+        status, answer = server.redeem(code, ben)
         assert (status, answer["code"]) == (404, "voucher_not_found")
     _, record = server.post("/vouchers/lookup", {"code": code})
     assert [attempt["reason"] for attempt in record["refused_attempts"]] == [

@@ -12,11 +12,12 @@ from sqlalchemy import text
 from tests.builders import Builders, ana
 from tests.conftest import config, fast, memory
 from tests.server import at_once
+from tests.shop import open_shop
+from tests.stopwatch import until
 from voucherpool import create_app
 from voucherpool.config import Config
 from voucherpool.database.model import db
-from voucherpool.database.transactions import transaction
-from voucherpool.http import apikeys, probes
+from voucherpool.http import probes
 from voucherpool.local.postgres import LocalPostgres
 
 
@@ -97,33 +98,24 @@ def test_readyz_says_so_as_long_as_writes_are_refused_for_want_of_room(small_dis
     app = create_app(config(postgres.url()))
     with app.app_context():
         flask_migrate.upgrade()
-        with transaction():
-            key = apikeys.create("tests", apikeys.scopes)
     code = Builders(app).voucher(max_redemptions=10_000)
-    client = app.test_client()
-    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
+    client = open_shop(app)
 
-    def redeem():
-        return client.redeem(code).status_code
+    def until_readyz_is(expected):
+        until(lambda: client.get("/readyz").status_code == expected, 5)
 
-    def readiness_becomes(expected):
-        deadline = time.monotonic() + 5
-        while client.get("/readyz").status_code != expected and time.monotonic() < deadline:
-            time.sleep(0.1)
-        return time.monotonic() < deadline
-
-    assert readiness_becomes(200)
-    assert redeem() == 201
+    until_readyz_is(200)
+    assert client.redeem(code).status_code == 201
     filler = small_disk / "filler"
     with suppress(OSError), open(filler, "wb", buffering=0) as file:
         while True:
             file.write(bytes(4096))
-    assert readiness_becomes(503)
-    assert 503 in (redeem() for _ in range(1000))
+    until_readyz_is(503)
+    assert 503 in (client.redeem(code).status_code for _ in range(1000))
     assert client.get(f"/vouchers?email={ana}").status_code == 200
     filler.unlink()
-    assert readiness_becomes(200)
-    assert redeem() == 201
+    until_readyz_is(200)
+    assert client.redeem(code).status_code == 201
     with app.app_context():
         db.engine.dispose()
 
@@ -134,6 +126,7 @@ def statuses_of(server, seconds):
     seen = []
     while time.monotonic() < end:
         seen.append(server.send("/readyz", None, "GET")[0])
+        time.sleep(0.02)
     return seen
 
 

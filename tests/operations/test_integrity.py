@@ -79,20 +79,15 @@ breaches = {
 @pytest.fixture
 def books(client, make, sql, app):
     """Fill all tables that the audit reads: what is archived, redeemed, given back and claimed."""
-
-    def redeem(code, **more):
-        body = {"code": code, "email": ana, "order_amount": 80} | more
-        assert client.post("/vouchers/validate", json=body).status_code == 201
-
     make.customer(ana), make.customer(ben)
     make.voucher()
-    redeem(make.voucher())
-    redeem(make.voucher(max_redemptions=3), order_ref="back")
+    client.redeemed(make.voucher(), order_amount=80)
+    client.redeemed(make.voucher(max_redemptions=3), order_amount=80, order_ref="back")
     assert client.post("/redemptions/reverse", json={"order_ref": "back"}).status_code == 200
     make.older(130)
     assert app.test_cli_runner().invoke(args=["vouchers", *moves]).exit_code == 0
     make.voucher(offer="other", email=ben, customer_id=None, offer_id=2)
-    redeem(make.voucher())
+    client.redeemed(make.voucher(), order_amount=80)
     make.voucher()
     make.voucher(max_redemptions=3)
     make.voucher(customer_id=None)

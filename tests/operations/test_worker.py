@@ -1,7 +1,6 @@
 """The worker and `voucherpool vouchers issue`, as processes that are killed and stopped."""
 
 import signal
-import time
 from contextlib import suppress
 from urllib.request import urlopen
 
@@ -10,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from tests.builders import in_days
 from tests.server import free_port
+from tests.stopwatch import until
 from voucherpool.operations import worker as background
 
 
@@ -25,13 +25,6 @@ def ask(client, offer):
         return client.post(f"/offers/{offer}/batches", json=body).headers["Location"]
 
     return post
-
-
-def until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -52,7 +45,7 @@ def test_a_batch_is_exact_though_its_worker_is_killed_again_and_again(
     path = ask(requested)
     for kill in range(1, kills + 1):
         worker = voucherpool("worker")
-        until(lambda mark=requested * kill // (kills + 1): created(path) >= mark)
+        until(lambda mark=requested * kill // (kills + 1): created(path) >= mark, 60)
         worker.kill()
         worker.wait(5)
         assert created(path) < requested

@@ -18,20 +18,6 @@ def limit(client, make, sql):
     return run
 
 
-def redeem(client, code, email=ana):
-    answer = client.post("/vouchers/validate", json={"code": code, "email": email})
-    return answer.status_code, answer.json.get("code")
-
-
-def hold(client, code):
-    answer = client.post("/vouchers/hold", json={"code": code, "email": ana})
-    return answer.status_code, answer.json.get("code")
-
-
-def listed(client):
-    return [voucher["code"] for voucher in client.get(f"/vouchers?email={ana}").json]
-
-
 refused = (409, "customer_limit_reached")
 done = (201, None)
 archived_one = """
@@ -82,9 +68,9 @@ def test_giving_back_makes_room(client, make, limit):
 def test_vouchers_beyond_the_limit_are_not_listed(client, make, limit):
     codes = [make.voucher() for _ in range(2)]
     limit(1)
-    assert listed(client) == codes
-    redeem(client, codes[0])
-    assert listed(client) == []
+    assert client.listed() == codes
+    client.redeem(codes[0])
+    assert client.listed() == []
 
 
 def test_only_what_the_customer_keeps_of_the_offer_counts(client, make, sql):
@@ -92,32 +78,31 @@ def test_only_what_the_customer_keeps_of_the_offer_counts(client, make, sql):
     codes = [make.voucher() for _ in range(2)]
     others = {make.voucher(offer="ORCA"): ana, make.voucher(ben): ben}
     sql("UPDATE offers SET max_redemptions_per_customer = 1")
-    order = {"code": codes[0], "email": ana, "order_ref": "o"}
-    assert client.post("/vouchers/validate", json=order).status_code == 201
+    client.redeemed(codes[0], order_ref="o")
     assert client.post("/redemptions/reverse", json={"order_ref": "o"}).status_code == 200
-    assert [redeem(client, code, email) for code, email in others.items()] == [done] * 2
+    assert [outcome(client.redeem(code, email)) for code, email in others.items()] == [done] * 2
     for email, offer in ((ben, "KOI"), (ana, "ORCA")):
         sql(archived_one, email=email, offer=offer)
-    assert listed(client) == codes
-    assert redeem(client, codes[1]) == done
+    assert client.listed() == codes
+    assert outcome(client.redeem(codes[1])) == done
 
 
 def test_the_ledger_and_the_archive_count_together(client, make, limit, sql):
     codes = [make.voucher() for _ in range(2)]
     limit(2)
-    assert redeem(client, codes[0]) == done
-    assert listed(client) == [codes[1]]
+    assert outcome(client.redeem(codes[0])) == done
+    assert client.listed() == [codes[1]]
     sql(archived_one, email=ana, offer="KOI")
-    assert listed(client) == []
-    assert redeem(client, codes[1]) == refused
+    assert client.listed() == []
+    assert outcome(client.redeem(codes[1])) == refused
 
 
 def test_a_voucher_is_held_until_the_limit_is_reached(client, make, limit):
     codes = [make.voucher() for _ in range(2)]
     limit(1)
-    assert [hold(client, code) for code in codes] == [done] * 2
-    assert redeem(client, codes[0]) == done
-    assert hold(client, codes[1]) == refused
+    assert [outcome(client.hold(code)) for code in codes] == [done] * 2
+    assert outcome(client.redeem(codes[0])) == done
+    assert outcome(client.hold(codes[1])) == refused
 
 
 def test_a_limit_that_is_reached_is_named_before_an_order_that_is_too_small(
@@ -125,6 +110,6 @@ def test_a_limit_that_is_reached_is_named_before_an_order_that_is_too_small(
 ):
     codes = [make.voucher() for _ in range(2)]
     limit(1)
-    assert redeem(client, codes[0]) == done
+    assert outcome(client.redeem(codes[0])) == done
     sql("UPDATE offers SET min_order_amount = 10")
-    assert redeem(client, codes[1]) == refused
+    assert outcome(client.redeem(codes[1])) == refused

@@ -52,9 +52,7 @@ def test_concurrent_generates_of_a_new_offer_make_one_offer_and_all_their_vouche
 @pytest.mark.parametrize("uses", [1, 3, 10])
 def test_of_a_limit_of_n_exactly_n_succeed(server, make, gate, people, sql, audit, uses):
     code = make.voucher(customer_id=None, max_redemptions=uses)
-    answers = gate.race(
-        lambda number: server.post("/vouchers/validate", {"code": code, "email": people[number]})
-    )
+    answers = gate.race(lambda number: server.redeem(code, people[number]))
     assert Counter(status for status, _ in answers) == Counter({201: uses, 409: 10 - uses})
     assert sql("SELECT redemption_count FROM vouchers") == [(uses,)]
     assert len(sql("SELECT * FROM redemptions WHERE reversed_at IS NULL")) == uses
@@ -122,9 +120,7 @@ def test_what_a_voucher_becomes_while_requests_wait_for_it_refuses_them(
 def test_of_a_limit_of_n_per_customer_exactly_n_succeed(server, make, gate, sql, audit, limit):
     codes = [make.voucher() for _ in range(senders)]
     sql("UPDATE offers SET max_redemptions_per_customer = :limit", limit=limit)
-    answers = gate.race(
-        lambda number: server.post("/vouchers/validate", {"code": codes[number], "email": ana})
-    )
+    answers = gate.race(lambda number: server.redeem(codes[number]))
     expected = {201: limit, (409, "customer_limit_reached"): 10 - limit}
     assert Counter(map(outcome, answers)) == expected
     assert len(sql("SELECT * FROM redemptions")) == limit

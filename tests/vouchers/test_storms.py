@@ -1,7 +1,5 @@
 """All that can be done to vouchers, at random and at once."""
 
-import time
-
 import pytest
 
 from tests.server import at_once
@@ -25,16 +23,16 @@ def people(make):
 
 
 @pytest.mark.parametrize("kind", [Client, Holder])
-@pytest.mark.parametrize("seconds", [1, pytest.param(15, marks=full)])
+@pytest.mark.parametrize("steps", [50, pytest.param(700, marks=full)])
 def test_the_rules_hold_at_every_moment_of_a_storm(
-    storm, make, people, audit, kind, seconds, record_property
+    storm, make, people, audit, kind, steps, record_property
 ):
     codes = [make.voucher(customer_id=None, max_redemptions=n % 4 + 1) for n in range(4)]
     clients = [kind(storm, codes, people, seed) for seed in range(16)]
     with meanwhile(audit) as samples:
-        answers = rage(clients, seconds)
+        answers = rage(clients, steps)
     record_property("answers", sorted(answers.items(), key=str))
-    assert len(samples) > seconds
+    assert len(samples) > 1
     assert all(answers[action, 201] for action in ("hold", "redeem", "claim", "issue")), answers
 
 
@@ -81,17 +79,16 @@ taken = f"SELECT redemption_count + (SELECT count(*) FROM {open_holds}) FROM vou
 
 
 @pytest.mark.parametrize("uses", [1, 3])
-@pytest.mark.parametrize("seconds", [1, pytest.param(15, marks=full)])
+@pytest.mark.parametrize("steps", [40, pytest.param(700, marks=full)])
 def test_what_is_reserved_and_given_back_all_the_time_is_never_taken_too_often_nor_lost(
-    storm, crowd, sql, uses, seconds, record_property
+    storm, crowd, sql, uses, steps, record_property
 ):
     code, people = crowd
     sql("UPDATE vouchers SET max_redemptions = :uses", uses=uses)
-    end = time.monotonic() + seconds
 
     def rage(number):
         answers = []
-        while time.monotonic() < end:
+        for _ in range(steps):
             route = ("hold", "validate")[number % 2]
             answers.append(call_as(storm, route, code, people[number]))
             status, taken = answers[-1]
