@@ -77,7 +77,7 @@ def known(app, client, make, sql, monkeypatch):
 
 def test_every_route_keeps_what_the_document_says(app, key, known):
     findings = Findings()
-    explore(app, key, known, findings, seed=1, examples=6)
+    explore(app, key, known, findings, seed=1, examples=9)
     assert findings.breaks == {}
     assert set(findings.checks) == set(CHECKS.get_all_names())
     assert findings.never_accepted == set()

@@ -23,7 +23,7 @@ def people(make):
 
 
 @pytest.mark.parametrize("kind", [Client, Holder])
-@pytest.mark.parametrize("steps", [40, pytest.param(700, marks=full)])
+@pytest.mark.parametrize("steps", [25, pytest.param(700, marks=full)])
 def test_the_rules_hold_at_every_moment_of_a_storm(
     storm, make, people, audit, kind, steps, record_property
 ):
@@ -79,7 +79,7 @@ taken = f"SELECT redemption_count + (SELECT count(*) FROM {open_holds}) FROM vou
 
 
 @pytest.mark.parametrize("uses", [1, 3])
-@pytest.mark.parametrize("steps", [30, pytest.param(700, marks=full)])
+@pytest.mark.parametrize("steps", [20, pytest.param(700, marks=full)])
 def test_what_is_reserved_and_given_back_all_the_time_is_never_taken_too_often_nor_lost(
     storm, crowd, sql, uses, steps, record_property
 ):
