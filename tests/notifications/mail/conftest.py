@@ -55,6 +55,14 @@ def mail(app: Flask, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> Mail:
     return settings
 
 
+def until_idle(piece: Callable[[], object]) -> None:
+    """Do a piece of work until there is no more; fail if it never ends."""
+    for _ in range(200):
+        if not piece():
+            return
+    raise AssertionError("it never ends")
+
+
 @pytest.fixture
 def work(app: Flask, mail: Mail, sql: Callable[..., Any]) -> Callable[..., None]:
     """Return a function that does what a worker does until nothing is left to do."""
@@ -67,11 +75,9 @@ def work(app: Flask, mail: Mail, sql: Callable[..., Any]) -> Callable[..., None]
     def run(mail: Mail = mail) -> None:
         sender = Sender(mail, keys)
         with app.app_context():
-            while sum(piece() for piece in making):
-                pass
+            until_idle(lambda: sum(piece() for piece in making))
             sql("UPDATE messages SET due_at = now() WHERE kind = 'expiring' AND attempts = 0")
-            while sender.send_some():
-                pass
+            until_idle(sender.send_some)
 
     return run
 

@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from tests.builders import ana, ben
 from tests.erasure.test_erasure import dumped
+from tests.notifications.mail.conftest import until_idle
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.notifications import reminders
@@ -57,8 +58,7 @@ def remind(app):
 
     def run(mail=True):
         with app.app_context():
-            while reminders.remind_some(mail=mail):
-                pass
+            until_idle(lambda: reminders.remind_some(mail=mail))
 
     return run
 
@@ -260,6 +260,8 @@ def test_wrong_reminder_days_are_refused(client, days):
 
 def test_reminder_days_can_be_taken_away(client, offer, voucher, remind, sql):
     koi = offer(7, 1)
+    remind()
+    sql("UPDATE reminder_progress SET expires_until = now()")
     answer = client.patch(f"/offers/{koi}", json={"reminder_days": None})
     assert answer.json["reminder_days"] is None
     voucher()

@@ -9,7 +9,9 @@ from tests.notifications.mail.conftest import keys, mail_to, settings_of
 from tests.notifications.mail.relay import accepted, password, user
 from tests.operations.test_worker import until
 from voucherpool.batches import generating
+from voucherpool.database.transactions import transaction
 from voucherpool.input.mail import Relay
+from voucherpool.notifications.mail import queue
 from voucherpool.notifications.mail.sending import Sender, delays
 from voucherpool.operations import worker as background
 
@@ -297,6 +299,19 @@ def test_an_offers_name_is_text_and_no_markup(issue, work, inbox):
     [message] = inbox.messages
     assert "<b>KOI & Öl</b>: 22.1%" in text_of(message)
     assert "&lt;b&gt;KOI &amp; Öl&lt;/b&gt;" in message.get_body(("html",)).get_content()
+
+
+def test_a_message_that_is_being_sent_is_due_again_only_after_five_minutes(app, issue, sql):
+    issue()
+    with app.app_context():
+        background.number_events(mail=True)
+        with transaction():
+            assert queue.lease() is not None
+        with transaction():
+            assert queue.lease() is None
+        sql("UPDATE messages SET due_at = due_at - interval '5 minutes'")
+        with transaction():
+            assert queue.lease().attempts == 2
 
 
 def test_several_workers_send_each_message_once(voucherpool, issue, environ, inbox, sql):
