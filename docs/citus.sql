@@ -28,10 +28,20 @@ ALTER TABLE claims
     DROP CONSTRAINT claims_customer_id_fkey;
 ALTER TABLE offer_counts DROP CONSTRAINT offer_counts_offer_id_fkey;
 ALTER TABLE batches DROP CONSTRAINT batches_offer_id_fkey;
+ALTER TABLE schedules DROP CONSTRAINT schedules_offer_id_fkey;
+ALTER TABLE messages DROP CONSTRAINT messages_customer_id_fkey;
+ALTER TABLE reminders DROP CONSTRAINT reminders_customer_id_fkey;
+ALTER TABLE reminder_progress DROP CONSTRAINT reminder_progress_offer_id_fkey;
+ALTER TABLE opt_outs DROP CONSTRAINT opt_outs_customer_id_fkey;
+ALTER TABLE deliveries DROP CONSTRAINT deliveries_webhook_id_fkey;
 
 -- Small, and read in nearly every statement beside the vouchers of any machine.
 SELECT create_reference_table('offers');
 SELECT create_reference_table('customers');
+
+-- Each transaction that may write an event asks who listens; a message asks who opted out.
+SELECT create_reference_table('webhooks');
+SELECT create_reference_table('opt_outs');
 
 -- Written by the archive alone, and read beside the vouchers of any machine.
 SELECT create_reference_table('customer_totals');
@@ -43,6 +53,8 @@ SELECT create_distributed_table('redemptions', 'code_key', colocate_with => 'vou
 SELECT create_distributed_table('refused_attempts', 'code_key', colocate_with => 'vouchers');
 SELECT create_distributed_table('archived_vouchers', 'code_key', colocate_with => 'vouchers');
 SELECT create_distributed_table('archived_redemptions', 'code_key', colocate_with => 'vouchers');
+SELECT create_distributed_table('events', 'code_key', colocate_with => 'vouchers');
+SELECT create_distributed_table('reminders', 'code_key', colocate_with => 'vouchers');
 
 -- Each stands alone: it is found by its key, and joined with nothing.
 SELECT create_distributed_table('idempotency_keys', 'key', colocate_with => 'none');
@@ -56,6 +68,12 @@ SELECT create_distributed_table('offer_counts', 'offer_id', colocate_with => 'no
 -- Local: failed_attempts, which holds one minute; its ON CONFLICT has now(), which Citus does not take.
 -- Local: batches, a queue in which workers skip locked rows; its foreign key makes it managed.
 -- Local: batch_customers, because the same worker reads it, beside its batch.
+-- Local: numbered_events, because one worker at a time numbers events, and readers follow the numbers.
+-- Local: deliveries, a queue beside the numbered events; its foreign key makes it managed.
+-- Local: messages, a queue like that; its foreign key makes it managed.
+-- Local: reminder_progress, one row for each offer and number of days; its foreign key makes it managed.
+-- Local: schedules, in which workers skip locked rows; its foreign key makes it managed.
+-- Local: schedule_runs, beside its schedule and its batch.
 
 ALTER TABLE vouchers
     ADD CONSTRAINT vouchers_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers (id);
@@ -76,5 +94,18 @@ ALTER TABLE offer_counts
     ADD CONSTRAINT offer_counts_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers (id);
 ALTER TABLE batches
     ADD CONSTRAINT batches_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers (id);
+ALTER TABLE schedules
+    ADD CONSTRAINT schedules_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers (id);
+ALTER TABLE messages
+    ADD CONSTRAINT messages_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers (id);
+ALTER TABLE reminders
+    ADD CONSTRAINT reminders_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers (id);
+ALTER TABLE reminder_progress
+    ADD CONSTRAINT reminder_progress_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers (id);
+ALTER TABLE opt_outs
+    ADD CONSTRAINT opt_outs_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers (id);
+ALTER TABLE deliveries
+    ADD CONSTRAINT deliveries_webhook_id_fkey
+    FOREIGN KEY (webhook_id) REFERENCES webhooks (id) ON DELETE CASCADE;
 
 COMMIT;
