@@ -6,10 +6,14 @@ from ipaddress import ip_network
 
 import pytest
 
+from tests.builders import ana, in_days
+from tests.erasure.test_erasure import dumped, traces
 from tests.notifications.mail.conftest import keys, settings_of
 from tests.notifications.mail.relay import run_relay
 from tests.notifications.webhooks.conftest import until
 from tests.notifications.webhooks.receiving import receiving
+from voucherpool.operations.worker import number_events
+from voucherpool.vouchers import listeners
 
 everybody = """
     INSERT INTO customers (email, email_key) SELECT email, email
@@ -41,9 +45,12 @@ def secret(app, client, receiver, monkeypatch):
 
 @pytest.fixture
 def start_worker(voucherpool, inbox):
+    return lambda: voucherpool("worker", **environ_of(inbox))
+
+
+def environ_of(inbox):
     environ = settings_of(f"smtp+plain://127.0.0.1:{inbox.port}")
-    environ["VOUCHERPOOL_WEBHOOKS_ALLOW"] = "127.0.0.1"
-    return lambda: voucherpool("worker", **environ)
+    return environ | {"VOUCHERPOOL_WEBHOOKS_ALLOW": "127.0.0.1"}
 
 
 def schedule_for_everybody(client, sql, people):
@@ -110,3 +117,58 @@ def test_a_schedule_reaches_every_customer_though_its_workers_are_killed(
     assert all(1 <= inbox.recipients[mail.email] <= mail.attempts for mail in mails)
     assert sum(mail.attempts for mail in mails) <= people + most_kills
     audit()
+
+
+@pytest.fixture
+def deliver(voucherpool, inbox):
+    """Return a function that delivers without a worker, as an operator would."""
+
+    def run():
+        process = voucherpool("outbox", "deliver", **environ_of(inbox))
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+
+    return run
+
+
+@pytest.fixture
+def announced(client, make, secret):
+    """Issue a voucher that its customer is to hear of, and return the customer's id."""
+    make.customer()
+    listeners.forget()
+    terms = {"email": ana, "offer_name": "KOI", "discount": 5, "expiry": in_days(9), "notify": True}
+    assert client.post("/vouchers/generate", json=terms).status_code == 201
+    return client.get("/customers").json["items"][0]["id"]
+
+
+def test_an_operator_can_deliver_without_a_worker(announced, deliver, receiver, inbox, secret):
+    deliver()
+    [request] = receiver.all()
+    assert request.verified(secret)["data"]["email"] == ana
+    assert inbox.recipients == {ana: 1}
+    deliver()
+    assert not receiver.all()
+    assert inbox.recipients == {ana: 1}
+
+
+@pytest.mark.parametrize("is_numbered", [False, True])
+def test_a_customer_who_is_erased_with_events_queued_is_told_and_kept_nowhere(
+    app, client, announced, deliver, receiver, inbox, sql, is_numbered
+):
+    terms = {"name": "Monday", "offer_name": "KOI", "cron": "0 9 * * 1", "timezone": "UTC"}
+    terms |= {"audience": [ana], "valid_for": "7d", "notify": True}
+    assert (
+        client.post("/schedules", json=terms, headers={"Idempotency-Key": "k"}).status_code == 201
+    )
+    client.put(f"/customers/{announced}/opt-out")
+    client.delete(f"/customers/{announced}/opt-out")
+    if is_numbered:
+        with app.app_context():
+            number_events(mail=True)
+    assert traces(dumped(sql), ana)
+    assert client.delete(f"/customers/{announced}").status_code == 204
+    assert traces(dumped(sql), ana) == []
+    deliver()
+    assert not receiver.all()
+    assert not inbox.messages
+    assert traces(dumped(sql), ana) == []

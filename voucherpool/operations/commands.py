@@ -1,5 +1,6 @@
-"""`voucherpool seed`, `audit`, `cleanup`, `secret-key`, `worker`, and `db check-settings`."""
+"""`voucherpool seed`, `audit`, `cleanup`, `secret-key`, `worker`, and others for operators."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -8,7 +9,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 from prometheus_client import start_http_server
 
-from voucherpool.cli import Command, in_long_transaction, root
+from voucherpool.cli import Command, Group, in_long_transaction, root
 from voucherpool.config import checkout
 from voucherpool.database import durability, server_log
 from voucherpool.database.transactions import long_transaction, transaction
@@ -78,13 +79,35 @@ def worker() -> None:
     durability.insist(config)
     if address := config["WORKER_METRICS"]:
         _show_metrics(*address)
-    deliverer = Deliverer(context, config["SECRET_KEYS"], Policy(config["WEBHOOKS_ALLOW"]))
-    sender = Sender(config["MAIL"], config["SECRET_KEYS"]) if config["MAIL"] else None
-    ages = config["ARCHIVE_OLDER_THAN"], config["PURGE_OLDER_THAN"]
+    deliverer, groups = _groups()
     try:
-        background.run(background.groups(deliverer, sender, *ages), context)
+        background.run(groups, context)
     finally:
         deliverer.stop()
+
+
+@root.group(cls=Group)
+def outbox() -> None:
+    """Deliver events without a worker."""
+
+
+@outbox.command()
+def deliver() -> None:
+    """Number the events, send all deliveries and e-mails that are due, and end."""
+    deliverer, groups = _groups()
+    pieces = [*groups["notifications"].values(), *groups.get("mail", {}).values()]
+    while any([piece() for piece in pieces]):  # noqa: C419 (each gets its turn)
+        deliverer.wait()
+
+
+def _groups() -> tuple[Deliverer, Mapping[str, background.Pieces]]:
+    """Return the worker's groups of work, and what among them delivers to webhooks."""
+    config = current_app.config
+    keys, policy = config["SECRET_KEYS"], Policy(config["WEBHOOKS_ALLOW"])
+    deliverer = Deliverer(current_app.app_context, keys, policy)
+    sender = Sender(config["MAIL"], keys) if config["MAIL"] else None
+    ages = config["ARCHIVE_OLDER_THAN"], config["PURGE_OLDER_THAN"]
+    return deliverer, background.groups(deliverer, sender, *ages)
 
 
 def _show_metrics(host: str, port: int) -> None:

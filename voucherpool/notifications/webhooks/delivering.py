@@ -53,6 +53,10 @@ class Deliverer:
     def stop(self) -> None:
         """Start nothing more, and wait until what is being sent is recorded."""
         self._stopping.set()
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until the senders find nothing more to send."""
         for senders in self._senders.values():
             for sender in senders:
                 sender.join()

@@ -1,0 +1,78 @@
+"""An endpoint that fails and hangs beside a healthy one, with a real worker."""
+
+import random
+import time
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler
+from threading import Event, Thread
+
+import pytest
+
+from tests.notifications.webhooks.conftest import until
+
+most_seconds_behind = 5.0
+
+
+class Moments:
+    """When each event arrived for the first time."""
+
+    def __init__(self, receiver):
+        self.seen, self._receiver, self._ended = {}, receiver, Event()
+        self._thread = Thread(target=self._note)
+        self._thread.start()
+
+    def _note(self):
+        while not self._ended.is_set():
+            for request in self._receiver.all():
+                self.seen.setdefault(request.id, datetime.now(UTC))
+            time.sleep(0.02)
+
+    def end(self):
+        self._ended.set()
+        self._thread.join()
+
+
+@pytest.mark.fault
+def test_a_healthy_endpoint_is_never_far_behind_beside_one_that_fails_and_hangs(
+    create, receiver, other_receiver, disable, voucherpool, app, sql, monkeypatch
+):
+    healthy, flaky = create(receiver.url), create(other_receiver.url)
+    chance = random.Random(1)  # noqa: S311
+    answer = BaseHTTPRequestHandler.send_response
+
+    def send_response(handler, status, *args):
+        if handler.server.server_port == other_receiver.port:
+            fate = chance.random()
+            if fate < 0.1:
+                time.sleep(12)  # longer than an attempt may take
+            status = 500 if fate < 0.6 else status
+        return answer(handler, status, *args)
+
+    monkeypatch.setattr(BaseHTTPRequestHandler, "send_response", send_response)
+    keys = ",".join(app.config["SECRET_KEYS"])
+    voucherpool("worker", VOUCHERPOOL_SECRET_KEY=keys, VOUCHERPOOL_WEBHOOKS_ALLOW="127.0.0.0/8")
+    moments = Moments(receiver)
+    for _ in range(200):
+        disable()
+        time.sleep(0.05)
+
+    def waiting(webhook):
+        return sql(
+            "SELECT count(*) FROM deliveries WHERE webhook_id = :id AND state = 'waiting'",
+            id=webhook["id"],
+        )[0][0]
+
+    until(lambda: len(moments.seen) == 200)
+    moments.end()
+    events = sql("SELECT id::text, created_at FROM numbered_events")
+    behind = [(moments.seen[event.id] - event.created_at).total_seconds() for event in events]
+    assert max(behind) < most_seconds_behind
+
+    def hurry():
+        # Its pauses grow to hours: end those that are longer than a lease.
+        sql("UPDATE deliveries SET due_at = now() WHERE due_at > now() + interval '31 seconds'")
+        return waiting(flaky) == 0
+
+    until(hurry, 300)
+    assert waiting(healthy) == 0
+    assert {row.state for row in sql("SELECT DISTINCT state FROM deliveries")} == {"delivered"}
