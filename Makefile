@@ -24,7 +24,7 @@ faults: .venv/dev.ready ## run the long tests: kills, storms and the model at fu
 	@exec $(python) -m pytest -m fault $(ARGS)
 
 fuzz: .venv/dev.ready ## send 20 000 cases of the OpenAPI document, allowed and forbidden (SEED=)
-	@exec $(python) -m pytest -m fuzz $(ARGS)
+	@exec $(python) -m pytest -m fuzz --numprocesses 2 -p tests.fuzz_report $(ARGS)
 
 mutants: .venv/dev.ready ## break one condition after another; the tests must notice each (ARGS="--runs 10 WORD")
 	@exec $(python) -m tests.mutate $(ARGS)
