@@ -62,8 +62,6 @@ def _reverse(given: dict[str, object]) -> Redemptions:
     found = db.session.execute(given_redemptions, given).all()
     if not found:
         raise RedemptionNotFound
-    if all(redemption.reversed_at for redemption in found):
-        return found
     # Sorted, because two requests that lock the same vouchers in different orders can deadlock.
     for redemption in sorted(found, key=lambda redemption: redemption.code_key):
         if redemption.reversed_at is None:
