@@ -22,9 +22,13 @@ any_voucher = "SELECT FROM vouchers FOR UPDATE"
 
 
 def patient(database_url: URL) -> URL:
-    """Return the address by which statements wait for a lock until the last sender is there."""
-    options = f"{timeouts} -c lock_timeout=20s -c statement_timeout=30s"
-    return database_url.update_query_dict({"options": options})
+    """Return the address by which statements wait for a lock until the last sender is there.
+
+    A process that a busy machine stops for seconds keeps its connection.
+    """
+    names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+    options = " ".join([timeouts, *(f"-c {name}=30s" for name in names)])
+    return database_url.update_query_dict({"options": options, "connect_timeout": "30"})
 
 
 class Gate:
