@@ -20,7 +20,7 @@ from voucherpool.database.model import db
 from voucherpool.notifications.mail import links
 
 signing_key = Fernet.generate_key().decode()
-fuzzed, parts, examples = 20_000, 4, 120
+fuzzed, parts, examples = 20_000, 4, 60
 
 
 @pytest.fixture
