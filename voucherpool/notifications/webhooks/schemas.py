@@ -34,7 +34,7 @@ class EventTypes(fields.List[str]):
 
     def __init__(self, **options: Any) -> None:
         item = fields.String(validate=validate.OneOf(all_types))
-        super().__init__(item, validate=validate.Length(1, 100), **options)
+        super().__init__(item, validate=validate.Length(min=1), **options)
 
     def _deserialize(self, *args: Any, **kwargs: Any) -> list[Any]:
         return list(dict.fromkeys(super()._deserialize(*args, **kwargs)))
