@@ -12,7 +12,6 @@ import voucherpool
 from tests.stopwatch import cpu_seconds
 from voucherpool.config import checkout
 from voucherpool.database import reachability, statements
-from voucherpool.http import headers
 from voucherpool.input import formats
 from voucherpool.input.fields import Email
 from voucherpool.observability import logs
@@ -30,7 +29,6 @@ longest = {
     formats.code_pattern.pattern: 64,
     "#+": 64,  # in the pattern of a batch
     logs.redaction.pattern: logs.longest_message + 2,
-    headers.inline_script.pattern: 2**17,  # in the page of /docs
     statements.placeholder.pattern: 2**17,  # in a statement
     reachability.may_pass.pattern: 2**17,  # in words of PostgreSQL
     r"(?<!^)(?=[A-Z])": 100,  # in the name of a class

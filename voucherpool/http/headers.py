@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterable
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -15,7 +14,6 @@ strict = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-inline_script = re.compile(r"<script>([^<]*+(?:<(?!/?script>)[^<]*+)*+)</script>")
 
 
 class Guard:
@@ -40,9 +38,10 @@ class Guard:
 
 def policy_of_page(page: str) -> str:
     """Return a policy that allows the page its own scripts, styles and calls to this service."""
+    inline_scripts = [part.partition("</script>")[0] for part in page.split("<script>")[1:]]
     digests = [
         base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        for script in inline_script.findall(page)
+        for script in inline_scripts
     ]
     scripts = " ".join(f"'sha256-{digest}'" for digest in digests)
     return (
