@@ -29,7 +29,7 @@ from tests.shop import Shop, open_shop
 from tests.storms import watched
 from voucherpool import create_app
 from voucherpool.config import Config, durability
-from voucherpool.database.connections import Link
+from voucherpool.database.connections import DirectConnection
 from voucherpool.database.model import db
 from voucherpool.database.statements import Statement
 from voucherpool.http import apikeys, probes, throttle
@@ -199,7 +199,7 @@ def explain(app: Flask) -> Callable[..., str]:
     def run(statement: Any, **values: Any) -> str:
         with app.app_context(), db.engine.connect() as connection:
             if isinstance(statement, Statement):
-                text = statement.text_for(Link(db.engine, connection.connection))
+                text = statement.text_for(DirectConnection(db.engine, connection.connection))
                 values = statement.parameters | values
             else:
                 text = statement.compile(db.engine)

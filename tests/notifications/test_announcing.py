@@ -10,8 +10,7 @@ from tests.builders import ana, in_days
 from tests.erasure.test_erasure import dumped, traces
 from tests.notifications.mail.conftest import keys, settings_of
 from tests.notifications.mail.relay import run_relay
-from tests.notifications.webhooks.conftest import until
-from tests.notifications.webhooks.receiving import receiving
+from tests.stopwatch import until
 from voucherpool.operations.worker import number_events
 from voucherpool.vouchers import listeners
 
@@ -20,12 +19,6 @@ everybody = """
     FROM (SELECT 'c' || n || '@example.org' AS email FROM generate_series(1, :people) AS n)"""
 waiting = "{} WHERE state = 'waiting'"
 queues = ("deliveries", "messages")
-
-
-@pytest.fixture
-def receiver():
-    with receiving() as receiver:
-        yield receiver
 
 
 @pytest.fixture
@@ -98,7 +91,7 @@ def test_a_schedule_reaches_every_customer_though_its_workers_are_killed(
         kills += 1
         workers.append(start_worker())
     until(is_idle, 120)
-    # What a killed worker had taken is due again after its lease.
+    # Items that a killed worker had taken are due again after their lease.
     for queue in queues:
         sql(f"UPDATE {queue} SET due_at = now() WHERE state = 'waiting'")
     until(lambda: not any(count(waiting.format(queue)) for queue in queues), 60)

@@ -1,4 +1,4 @@
-"""What becomes of occurrences that are due."""
+"""Schedules that are due: their batches, and the runs that note the result."""
 
 from datetime import datetime, timedelta
 

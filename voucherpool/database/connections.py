@@ -56,11 +56,11 @@ def state_of(connection: Connection | PoolProxiedConnection | ConnectionPoolEntr
     return state
 
 
-class Link:
-    """A connection as prepared statements use it.
+class DirectConnection:
+    """A connection as prepared statements use it, without SQLAlchemy.
 
-    It has what SQLAlchemy would look up in each of them: the driver's connection, its state, and
-    whether it prepares statements.
+    It keeps what SQLAlchemy would look up for each statement: the driver's connection, its state,
+    and whether it prepares statements.
     """
 
     def __init__(self, engine: Engine, connection: PoolProxiedConnection) -> None:
@@ -77,15 +77,15 @@ class Leases(threading.local):
     """
 
     def __init__(self) -> None:
-        self._kept: WeakKeyDictionary[Engine, Link] = WeakKeyDictionary()
+        self._kept: WeakKeyDictionary[Engine, DirectConnection] = WeakKeyDictionary()
 
-    def of(self, engine: Engine) -> Link:
+    def of(self, engine: Engine) -> DirectConnection:
         """Return the thread's connection, a new one if the server closed the one before."""
         kept = self._kept.get(engine)
         if kept is None or kept.driver.closed or _is_closed(kept.driver):
             connection = engine.raw_connection()
             connection.detach()
-            kept = self._kept[engine] = Link(engine, connection)
+            kept = self._kept[engine] = DirectConnection(engine, connection)
         return kept
 
     def give_up(self, engine: Engine) -> None:

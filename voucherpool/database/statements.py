@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.dml import UpdateBase
 
-from voucherpool.database.connections import Link, is_lost, leases
+from voucherpool.database.connections import DirectConnection, is_lost, leases
 from voucherpool.database.model import AnySelect, db
 from voucherpool.database.transactions import present_transaction
 
@@ -70,35 +70,35 @@ class Statement(Generic[Row]):
         With a `lock`, the same message first takes the advisory lock of that name until the
         transaction ends, so the statement sees all that earlier holders committed.
         """
-        link = _present_link()
+        direct = _present_connection()
         try:
-            text = self.text_for(link)
+            text = self.text_for(direct)
             if lock is not None:
                 text = f"{take_lock};{text}"
                 values = {**values, "lock": lock}
-            cursor = link.driver.cursor()
-            text = link.state.opening() + link.state.planning() + text
+            cursor = direct.driver.cursor()
+            text = direct.state.opening() + direct.state.planning() + text
             cursor.execute(text, {**self.parameters, **values})
             return [self._row(*found) for found in cursor.fetchall()]
         except psycopg2.Error as error:
-            raise _as_raised_by_sqlalchemy(error, self.sql, link) from error
+            raise _as_raised_by_sqlalchemy(error, self.sql, direct) from error
 
     def run_with_commit(self, values: Mapping[str, object]) -> None:
         """Run the statement at the end of the open transaction, in the commit's round trip."""
         present = present_transaction()
         if present is None:
             raise RuntimeError("there is no transaction to commit")
-        link = _link_of_transaction()
-        text = link.driver.cursor().mogrify(self.text_for(link), {**self.parameters, **values})
+        direct = _connection_of_transaction()
+        text = direct.driver.cursor().mogrify(self.text_for(direct), {**self.parameters, **values})
         present.final_statements.append(text.decode())
 
-    def text_for(self, link: Link) -> str:
+    def text_for(self, direct: DirectConnection) -> str:
         """Return the SQL that runs the statement; prepare it on the connection if needed."""
-        if not (self._is_prepared and link.prepares):
+        if not (self._is_prepared and direct.prepares):
             return self.sql
-        if self.name not in link.state.prepared:
-            link.driver.cursor().execute(self.preparation)
-            link.state.prepared.add(self.name)
+        if self.name not in direct.state.prepared:
+            direct.driver.cursor().execute(self.preparation)
+            direct.state.prepared.add(self.name)
         return self.execution
 
 
@@ -108,24 +108,26 @@ def _listed(parts: Iterable[str]) -> str:
     return f"({inner})" if inner else ""
 
 
-def _link_of_transaction() -> Link:
-    return Link(db.engine, db.session.connection().connection)
+def _connection_of_transaction() -> DirectConnection:
+    return DirectConnection(db.engine, db.session.connection().connection)
 
 
-def _present_link() -> Link:
+def _present_connection() -> DirectConnection:
     """Return the open transaction's connection, or else the one that the thread keeps."""
     if present_transaction() is not None:
-        return _link_of_transaction()
+        return _connection_of_transaction()
     try:
         return leases.of(db.engine)
     except psycopg2.Error as error:
         raise _instance(error, None, is_lost=True) from error
 
 
-def _as_raised_by_sqlalchemy(error: psycopg2.Error, sql: str, link: Link) -> BaseException:
-    lost = is_lost(error, link.driver)
+def _as_raised_by_sqlalchemy(
+    error: psycopg2.Error, sql: str, direct: DirectConnection
+) -> BaseException:
+    lost = is_lost(error, direct.driver)
     if lost:
-        link.connection.invalidate(error)
+        direct.connection.invalidate(error)
         leases.give_up(db.engine)
     return _instance(error, sql, is_lost=lost)
 

@@ -41,7 +41,7 @@ def list_events(after: int, limit: int) -> Events:
 
 
 def shown(row: AnyRow) -> Numbered:
-    """Return the event of a row of `numbered`, with the customer's e-mail."""
+    """Return the event of a row of `columns`, with the customer's e-mail."""
     data = {**row.data, "email": row.email}
     return Numbered(row.number, row.id, row.type, row.created_at, data)
 
@@ -73,14 +73,13 @@ def forget_old_events() -> int:
     return len(db.session.execute(old.returning(NumberedEvent.number)).all())
 
 
-numbered = select(
-    NumberedEvent.number,
-    NumberedEvent.id,
-    NumberedEvent.type,
-    NumberedEvent.created_at,
-    NumberedEvent.data,
-    Customer.email,
-).outerjoin(Customer, Customer.id == NumberedEvent.customer_id)
+columns = (
+    *(NumberedEvent.number, NumberedEvent.id, NumberedEvent.type),
+    *(NumberedEvent.created_at, NumberedEvent.data, Customer.email),
+)
+"""The columns of which shown() makes an event."""
+
+numbered = select(*columns).outerjoin(Customer, Customer.id == NumberedEvent.customer_id)
 
 number_some = text("""
     WITH waiting AS (

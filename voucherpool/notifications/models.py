@@ -13,7 +13,7 @@ from voucherpool.offers.models import Offer
 
 
 class NumberedEvent(Model):
-    """A committed event. Numbers grow in the order in which readers can first see the events.
+    """A committed event; readers see a number only after all smaller ones.
 
     `data` is what happened, with ids and no e-mail.
     """
@@ -167,9 +167,9 @@ class Reminder(Model):
 
 
 class ReminderProgress(Model):
-    """The place up to which an offer's vouchers were looked at for reminders.
+    """The last voucher of an offer that was looked at for reminders.
 
-    It is in the order of `vouchers.expires_at` and `vouchers.issue_number`.
+    The order is that of `vouchers.expires_at` and `vouchers.issue_number`.
     """
 
     __tablename__ = "reminder_progress"

@@ -1,7 +1,7 @@
 """Reminds customers of vouchers some days before they expire, once per voucher and days.
 
-Each pair of an offer and a number of days has its progress: the place, in the order of expiry, up
-to which its vouchers were looked at.
+For each offer and number of days, the progress is the last voucher looked at, in the order of
+expiry.
 """
 
 from collections.abc import Collection
@@ -120,7 +120,7 @@ def _remind() -> AnySelect:
             Voucher.expires_at >= until,
             Voucher.expires_at < bindparam("upper", type_=DateTime(timezone=True)),
             tuple_(*order) > tuple_(until, bindparam("issue_number", type_=BigInteger)),
-            # Who gets a voucher so late knows that it expires soon.
+            # A customer who gets a voucher so late knows that it expires soon.
             Voucher.created_at < Voucher.expires_at - _days(days),
             Customer.erased_at.is_(None),
             eligibility.redeemable,

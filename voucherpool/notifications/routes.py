@@ -11,7 +11,7 @@ blueprint = Blueprint("events", __name__)
 @blueprint.arguments(schemas.EventsRequest(), location="query")
 @blueprint.response(200, schemas.Events())
 def list_events(query: Fields) -> feed.Events:
-    """List what happened, in an order in which nothing ever appears before what was listed.
+    """List what happened; new events always come after those already listed.
 
     Events are recorded while a webhook listens for their type, and kept for 30 days.
     """

@@ -1,4 +1,4 @@
-"""`voucherpool seed`, `audit`, `cleanup`, `secret-key`, `worker`, and others for operators."""
+"""`voucherpool seed`, `audit`, `cleanup`, `secret-key`, `worker`, `outbox`, `db check-settings`."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -50,7 +50,7 @@ class Schedule(Model):
 
 
 class ScheduleRun(Model):
-    """What became of one occurrence of a schedule: a batch, or nothing, and why."""
+    """The result of one occurrence of a schedule: a batch, or the reason why there is none."""
 
     __tablename__ = "schedule_runs"
     __table_args__ = (

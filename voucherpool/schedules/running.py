@@ -29,7 +29,7 @@ most_noted = 100
 
 
 class Run(NamedTuple):
-    """What became of an occurrence, named like the columns of its row."""
+    """The result of an occurrence, named like the columns of its row."""
 
     occurrence: datetime
     state: str

@@ -89,9 +89,9 @@ class ShownAudience(fields.Field[str | list[str]]):
 
 
 class ScheduleChanges(Schema):
-    """What to change of a schedule; a null discount is the offer's of the day.
+    """Changes of a schedule; a null discount means the offer's current one.
 
-    An expression, time zone or pause that changes lets it go on from now.
+    A changed expression, time zone or pause counts from now.
     """
 
     name = Text()
@@ -112,8 +112,8 @@ class NewSchedule(ScheduleChanges):
 
     Each occurrence of `cron` in `timezone` makes a batch: `count` vouchers for the pool or for each
     customer (default 1), which expire `valid_for` after the occurrence. A `discount` is frozen into
-    them. With `notify` each voucher is an event, and its customer gets an e-mail. What was missed
-    is caught up if it is younger than `catch_up`.
+    them. With `notify` each voucher is an event, and its customer gets an e-mail. A missed
+    occurrence is caught up if it is younger than `catch_up`.
     """
 
     name = Text(required=True)
@@ -154,7 +154,7 @@ class Schedule(Answer):
 
 
 class Run(Answer):
-    """What became of an occurrence; `error` says why there is no batch."""
+    """The result of an occurrence; `error` says why there is no batch."""
 
     occurrence = Timestamp()
     state = fields.String(validate=validate.OneOf(("done", "skipped", "failed")))

@@ -94,12 +94,8 @@ def remove(schedule_id: int) -> None:
 def list_runs(schedule_id: int, limit: int, after: Position | None = None) -> Page:
     """Return up to `limit` runs of a schedule, the newest first. Raises ScheduleNotFound."""
     read(schedule_id)
-    of_schedule = runs.where(ScheduleRun.schedule_id == schedule_id)
-    if after is not None:
-        [last] = after
-        of_schedule = of_schedule.where(ScheduleRun.occurrence < last)
-    newest = of_schedule.order_by(ScheduleRun.occurrence.desc()).limit(limit + 1)
-    return paging.cut(db.session.execute(newest).all(), limit, 1)
+    runs = select(*ScheduleRun.__table__.columns).where(ScheduleRun.schedule_id == schedule_id)
+    return paging.fetch(runs, (ScheduleRun.occurrence,), limit, after, newest_first=True)
 
 
 def preview(cron: str, timezone: str, after: datetime | None = None) -> Sequence[datetime]:
@@ -153,5 +149,3 @@ _emails = (
 schedules = select(
     *Schedule.__table__.columns, Offer.name.label("offer_name"), func.array(_emails).label("emails")
 ).join(Offer, Offer.id == Schedule.offer_id)
-
-runs = select(*ScheduleRun.__table__.columns, ScheduleRun.occurrence.label("at"))

@@ -105,7 +105,7 @@ def _take_with_holds_and_limit(request: dict[str, object], seen: Seen) -> Redeem
     redeemed = take_counting.one_or_none(request | named, lock=lock)
     if redeemed is None:
         refused = eligibility.refusal(seen)
-        # What was counted may be this order's own redemption by a twin: look after the count.
+        # A concurrent request of the same order may have taken the last use: look again.
         if refused is None or eligibility.look(request).earlier_id is not None:
             raise LostRace
         raise refused

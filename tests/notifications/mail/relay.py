@@ -25,7 +25,7 @@ accepted = "250 OK"
 
 
 class Inbox:
-    """What a relay was sent; `answer_recipient` and `answer_text` decide what it says."""
+    """The messages that a relay took; `answer_recipient` and `answer_text` decide its answers."""
 
     def __init__(self, port: int) -> None:
         self.port = port

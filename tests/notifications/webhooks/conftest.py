@@ -1,11 +1,11 @@
 """Receivers, and what delivers to them."""
 
-import time
 from ipaddress import ip_network
 
 import pytest
 
 from tests.notifications.webhooks.receiving import receiving
+from tests.stopwatch import until
 from voucherpool.notifications.webhooks import sending
 from voucherpool.notifications.webhooks.addresses import Policy
 from voucherpool.notifications.webhooks.delivering import Deliverer
@@ -14,19 +14,6 @@ from voucherpool.vouchers import listeners
 
 loopback = ip_network("127.0.0.0/8")
 policy = Policy((loopback,))
-
-
-def until(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-@pytest.fixture
-def receiver():
-    with receiving() as receiver:
-        yield receiver
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ class Request:
 
 @dataclass
 class Receiver:
-    """What was received, and how to answer: with the next of the statuses, the last one for ever.
+    """Keeps what it receives, and answers with the next of its statuses; the last one repeats.
 
     While `hangs`, it receives and does not answer; it waits for `released`.
     """

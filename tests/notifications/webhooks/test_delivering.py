@@ -7,7 +7,8 @@ import pytest
 import standardwebhooks
 
 from tests.builders import ana
-from tests.notifications.webhooks.conftest import loopback, until
+from tests.notifications.webhooks.conftest import loopback
+from tests.stopwatch import until
 from voucherpool.notifications.webhooks.deliveries import pauses
 from voucherpool.operations.worker import number_events
 

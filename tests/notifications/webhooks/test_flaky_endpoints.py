@@ -8,7 +8,7 @@ from threading import Event, Thread
 
 import pytest
 
-from tests.notifications.webhooks.conftest import until
+from tests.stopwatch import until
 
 most_seconds_behind = 5.0
 

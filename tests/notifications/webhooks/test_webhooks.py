@@ -163,7 +163,7 @@ def test_a_replay_queues_the_events_of_the_types_from_a_moment_on(client, webhoo
         "UPDATE deliveries SET state = 'delivered', finished_at = now(), attempts = 9, status = 200"
         " WHERE event_number = 4"
     )
-    # What waits already is not counted again.
+    # Deliveries that wait already are not counted again.
     assert client.post(path, json={"since": since.isoformat()}).json == {"queued": 1}
     answer = client.post(path, json={"since": "2000-01-01T00:00:00Z"})
     assert (answer.status_code, answer.json) == (202, {"queued": 2})

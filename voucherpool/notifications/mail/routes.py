@@ -31,7 +31,7 @@ def show_unsubscribe(token: str) -> Response:
 @blueprint.public(LinkNotFound, DatabaseUnavailable)
 @blueprint.doc(responses=page)
 def unsubscribe(token: str) -> Response:
-    """End e-mails to the customer whom the signed link names (RFC 8058); needs no key."""
+    """End e-mails to the customer of the signed link (RFC 8058); needs no key."""
     customer_id = _customer_of(token)
     with transaction():
         service.opt_out(customer_id)

@@ -20,7 +20,7 @@ seconds_to_resolve = 5.0
 
 unicast_ipv6 = ip_network("2000::/3")
 special = (
-    # What `is_global` misses, or names otherwise in some versions of Python.
+    # `is_global` misses these, or judges them otherwise in some versions of Python.
     *(ip_network(network) for network in ("192.0.0.0/24", "192.88.99.0/24")),
     # Tunnels into IPv4 (Teredo, 6to4), other special uses, and documentation (RFC 6890, RFC 9637).
     *(ip_network(network) for network in ("2001::/23", "2002::/16", "2001:db8::/32", "3fff::/20")),
@@ -80,7 +80,7 @@ class Policy:
     resolve: Resolver = resolved
 
     def addresses_of(self, host: str, port: int, seconds: float) -> Sequence[str]:
-        """Return the addresses of a host, of which every one may be connected to.
+        """Return the addresses of a host; each may be connected to.
 
         Raises NameUnknown, AddressRefused, and TimeoutError after so many seconds.
         """

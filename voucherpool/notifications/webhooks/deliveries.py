@@ -168,12 +168,7 @@ _first_due = (
 
 _to_send = (
     select(
-        NumberedEvent.number,
-        NumberedEvent.id,
-        NumberedEvent.type,
-        NumberedEvent.created_at,
-        NumberedEvent.data,
-        Customer.email,
+        *feed.columns,
         Customer.erased_at,
         Webhook.url,
         Webhook.secret,

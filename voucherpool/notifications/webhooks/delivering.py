@@ -78,7 +78,7 @@ class Deliverer:
                 while not self._stopping.is_set() and self._deliver_one(webhook_id):
                     pass
         except Exception:
-            # What it had taken is due again when its lease ends.
+            # A delivery that it had taken is due again when its lease ends.
             log.exception("Delivering to webhook %s failed.", webhook_id)
 
     def _deliver_one(self, webhook_id: int) -> bool:
