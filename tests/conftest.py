@@ -43,7 +43,7 @@ fast = {
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "off",
-    "max_connections": 100,
+    "max_connections": 300,
 }
 
 

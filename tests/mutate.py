@@ -131,7 +131,7 @@ def main(runs: int, words: tuple[str, ...]) -> None:
     mutants = [mutant for mutant in listed() if all(word in str(mutant) for word in words)]
     begun = time.monotonic()
     with memory("mutants") as home:
-        postgres = LocalPostgres(home / "postgres", **fast | {"max_connections": 300})
+        postgres = LocalPostgres(home / "postgres", **fast)
         postgres.start()
         migrate(postgres.url().set(database="template1"))
         os.environ["TEST_DATABASE_URL"] = postgres.url().render_as_string(hide_password=False)
