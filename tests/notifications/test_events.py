@@ -12,7 +12,7 @@ from tests.gate import any_voucher
 from tests.server import at_once
 from voucherpool.batches import generating
 from voucherpool.database.model import db
-from voucherpool.database.transactions import transaction
+from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.notifications import feed, pools
 from voucherpool.operations import worker
 from voucherpool.vouchers import event_types, listeners, support
@@ -112,6 +112,16 @@ def test_reversing_twice_at_once_is_one_event(client, make, gate, listening, hap
             gate.until_waiting(2)
         assert [answer.result().status_code for answer in sent] == [200, 200]
     assert types(happened()) == ["voucher.issued", "voucher.redeemed", "redemption.reversed"]
+
+
+@pytest.mark.parametrize("opened", [transaction, long_transaction])
+def test_an_event_is_committed_with_what_caused_it(app, make, listening, sql, opened):
+    listening()
+    code = make.voucher()
+    with app.app_context(), opened():
+        support.disable(code)
+        assert sql("SELECT type FROM events") == [("voucher.issued",)]
+    assert len(sql("SELECT type FROM events")) == 2
 
 
 def test_an_event_rolls_back_with_what_caused_it(app, make, listening, sql):

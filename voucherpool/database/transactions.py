@@ -1,6 +1,6 @@
 """Transactions: opened by the HTTP edge or a command; services never commit."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -54,8 +54,8 @@ def long_transaction() -> Iterator[None]:
         lift_timeout()
         db.session.execute(text("SET LOCAL enable_seqscan = on"))
         yield
-        for statement in present.final_statements:
-            connection.cursor().execute(statement)  # type: ignore[union-attr]
+        if present.final_statements:
+            _send(db.session.connection(), present.final_statements)
         with only_statement():
             begun.commit()
 
@@ -113,6 +113,9 @@ def _commit(connection: Connection, present: Transaction) -> None:
     if driver.info.transaction_status == TRANSACTION_STATUS_INERROR:
         # PostgreSQL would answer COMMIT without an error and roll back.
         raise RuntimeError("the transaction swallowed a database error")
-    connection.exec_driver_sql(
-        ";".join((*present.final_statements, "COMMIT")), execution_options={"no_parameters": True}
-    )
+    _send(connection, [*present.final_statements, "COMMIT"])
+
+
+def _send(connection: Connection, statements: Sequence[str]) -> None:
+    """Run the statements in one message; they have their values already."""
+    connection.exec_driver_sql(";".join(statements), execution_options={"no_parameters": True})
