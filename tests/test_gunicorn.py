@@ -52,6 +52,12 @@ def lives(process_id):
     return False
 
 
+def accepts(port):
+    with suppress(ConnectionError), socket.create_connection(("127.0.0.1", port), timeout=5):
+        return True
+    return False
+
+
 def livez(port):
     with closing(HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
         connection.request("GET", "/livez")
@@ -94,7 +100,8 @@ def test_of_a_killed_master_neither_workers_nor_port_nor_folder_stay(start, tmp_
     assert len(of_killed) == 1
     with socket.create_connection(("127.0.0.1", port)):  # a client that says nothing
         kill(killed)
-        until(lambda: not any(map(lives, orphans)), seconds=1)
+        # A process looks dead while a thread of it still holds the port.
+        until(lambda: not any(map(lives, orphans)) and not accepts(port), seconds=1)
         successor = start(port)
         assert livez(port) == 200
         assert len(workers(successor)) == 2

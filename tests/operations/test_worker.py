@@ -49,8 +49,13 @@ def test_a_batch_is_exact_though_its_worker_is_killed_again_and_again(
         worker.kill()
         worker.wait(5)
         assert created(path) < requested
-    with app.app_context():  # the database may still be busy with the killed worker's chunk
-        until(lambda: not background.add_chunk_to_batch() and created(path) == requested, 60)
+
+    def nothing_waits():
+        with app.app_context():
+            return not background.add_chunk_to_batch()
+
+    # PostgreSQL may still be busy with the killed worker's chunk.
+    until(lambda: nothing_waits() and created(path) == requested, 60)
     assert counts(sql) == (requested, requested)
 
 
