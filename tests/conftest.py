@@ -129,9 +129,15 @@ def shared_app(migrated: Any) -> Iterator[Flask]:
 @pytest.fixture
 def database_url(shared_app: Flask) -> URL:
     """Return the address of the shared database, emptied."""
-    tables = ", ".join(db.metadata.tables)
     with shared_app.app_context(), db.engine.begin() as connection:
-        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
+        # Truncating an empty table takes as long as a full one.
+        found = (
+            f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})" for name in db.metadata.tables
+        )
+        filled = connection.execute(text(" UNION ALL ".join(found))).scalars()
+        if names := ", ".join(filled):
+            connection.execute(text(f"TRUNCATE {names} CASCADE"))
+        connection.execute(text("SELECT setval(oid, 1, false) FROM pg_class WHERE relkind = 'S'"))
         return db.engine.url
 
 
