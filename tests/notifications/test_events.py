@@ -281,6 +281,23 @@ def test_an_event_whose_original_was_not_deleted_is_not_numbered_again(app, make
     assert sql("SELECT FROM events") == []
 
 
+def test_a_webhook_that_is_switched_off_meanwhile_gets_no_delivery(app, make, gate, listening, sql):
+    listening()
+    make.voucher()
+
+    def number():
+        with app.app_context():
+            worker.number_events()
+
+    numbering = Thread(target=number)
+    with gate.closed("UPDATE webhooks SET disabled_at = now(), disabled_reason = 'requested'"):
+        numbering.start()
+        gate.until_waiting(1)
+    numbering.join()
+    assert sql("SELECT count(*) FROM numbered_events") == [(1,)]
+    assert sql("SELECT FROM deliveries") == []
+
+
 def test_old_events_are_forgotten_after_30_days(app, make, listening, happened, sql):
     listening()
     make.voucher()
