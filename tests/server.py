@@ -57,7 +57,7 @@ class Server:
 
     def redeem(self, code: str, email: str = ana, **more: object) -> tuple[int, Any]:
         """Redeem a voucher and return the status and the JSON of the answer."""
-        return self.post("/vouchers/validate", {"code": code, "email": email, **more})
+        return self.post("/vouchers/redeem", {"code": code, "email": email, **more})
 
 
 def at_once(count: int, call: Callable[[int], Any]) -> list[Any]:

@@ -19,7 +19,7 @@ class Shop(FlaskClient):
     ) -> TestResponse:
         """Redeem a voucher."""
         body = {"code": code, "email": email, **more}
-        return self.post("/vouchers/validate", json=body, headers=headers)
+        return self.post("/vouchers/redeem", json=body, headers=headers)
 
     def redeemed(self, code: str, **more: Any) -> Any:
         """Redeem a voucher, which must succeed, and return what is answered."""

@@ -4,7 +4,9 @@ import json
 import re
 from contextlib import closing
 from http.client import HTTPConnection
+from pathlib import Path
 
+operation_ids = Path(__file__).with_name("operation_ids.txt")
 documentation = {"/openapi.json", "/docs", "/docs/assets/{name}"}
 
 
@@ -33,6 +35,18 @@ def test_the_document_names_every_route_its_scope_and_its_errors(app, anonymous)
     assert {"201", "401", "403", "404", "409", "410", "422", "503"} <= set(validate)
     conflicts = validate["409"]["content"]["application/problem+json"]["examples"]
     assert "voucher_already_redeemed" in conflicts
+
+
+def test_each_operation_keeps_its_id(anonymous):
+    document = anonymous.get("/openapi.json").json
+    found = [
+        (method, path, operation["operationId"])
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        if method != "parameters"
+    ]
+    kept = [tuple(line.split()) for line in operation_ids.read_text().splitlines()]
+    assert found == kept, f"an id never changes; a new operation belongs into {operation_ids.name}"
 
 
 def test_the_page_loads_nothing_from_elsewhere(anonymous):

@@ -1,4 +1,4 @@
-"""POST /vouchers/validate."""
+"""POST /vouchers/redeem, also under its earlier name, validate."""
 
 import uuid
 from datetime import datetime
@@ -24,6 +24,13 @@ def test_it_answers_the_redemption_and_marks_the_voucher_used(client, make, sql)
     [voucher] = sql("SELECT * FROM vouchers")
     assert voucher.redemption_count == 1
     assert voucher.used_at == row.redeemed_at
+
+
+def test_the_earlier_name_does_the_same(client, make):
+    body = {"code": make.voucher(), "email": ana, "order_ref": "A-1"}
+    answers = [client.post(path, json=body) for path in ("/vouchers/redeem", "/vouchers/validate")]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].data == answers[1].data
 
 
 def test_a_second_time_is_409_and_leaves_the_ledger_alone(client, make, sql):

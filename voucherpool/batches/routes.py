@@ -10,8 +10,8 @@ from voucherpool.batches import schemas, service
 from voucherpool.database.model import AnyRow
 from voucherpool.database.paging import Page
 from voucherpool.errors import BatchNotFound, OfferNotFound
+from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.http.idempotency import write
-from voucherpool.http.openapi import Blueprint, Fields
 from voucherpool.input.fields import PageRequest
 
 Arguments = ParamSpec("Arguments")

@@ -10,8 +10,8 @@ from voucherpool.errors import (
     PoolEmpty,
     VoucherNotFound,
 )
+from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.http.idempotency import write
-from voucherpool.http.openapi import Blueprint, Fields
 
 blueprint = Blueprint("claims", __name__, url_prefix="/vouchers")
 
@@ -25,6 +25,6 @@ blueprint = Blueprint("claims", __name__, url_prefix="/vouchers")
 @blueprint.arguments(schemas.ClaimRequest())
 @write
 @blueprint.response(201, schemas.Claimed())
-def claim(body: Fields) -> service.Claimed:
+def claim_voucher(body: Fields) -> service.Claimed:
     """Bind the offer's unbound voucher that expires first to the customer."""
     return service.claim(**body)

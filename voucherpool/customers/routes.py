@@ -4,8 +4,8 @@ from voucherpool.customers import schemas, service
 from voucherpool.customers.models import Customer
 from voucherpool.database.paging import Page
 from voucherpool.errors import CustomerExists, CustomerNotFound
+from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.http.idempotency import write
-from voucherpool.http.openapi import Blueprint, Fields
 
 blueprint = Blueprint("customers", __name__, url_prefix="/customers")
 

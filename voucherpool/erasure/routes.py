@@ -8,8 +8,8 @@ from flask import Response
 from voucherpool.database.transactions import transaction
 from voucherpool.erasure import service
 from voucherpool.errors import CustomerNotFound
+from voucherpool.http.blueprints import Blueprint
 from voucherpool.http.idempotency import write
-from voucherpool.http.openapi import Blueprint
 
 blueprint = Blueprint("erasure", __name__, url_prefix="/customers")
 

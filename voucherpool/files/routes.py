@@ -13,8 +13,8 @@ from voucherpool.database.model import AnySelect
 from voucherpool.database.transactions import long_transaction
 from voucherpool.errors import BatchNotFound, OfferNotFound
 from voucherpool.files import exporting, importing, layout, schemas
+from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.http.idempotency import write
-from voucherpool.http.openapi import Blueprint, Fields
 from voucherpool.http.uploads import uploaded
 
 blueprint = Blueprint("files", __name__)

@@ -2,47 +2,16 @@
 
 import hashlib
 import importlib.util
-from collections.abc import Callable
-from functools import cached_property, wraps
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
 
 import flask_smorest
-import marshmallow
-from flask import Flask, Response, json, jsonify, make_response, request, send_from_directory
+from flask import Flask, Response, json, request, send_from_directory
 from werkzeug.routing import BaseConverter
 
-from voucherpool import errors
-from voucherpool.database.retries import retrying
-from voucherpool.http import headers, parsing, problems
+from voucherpool.http import headers, problems
 from voucherpool.http.authentication import public, requires
-from voucherpool.http.idempotency import acceptable
 from voucherpool.input.fields import Amount, Cursor
-
-View = TypeVar("View", bound=Callable[..., object])
-Fields = dict[str, Any]
-"""The values that a schema read from a body or a query, by field name."""
-
-always_possible = (
-    errors.MalformedJson,
-    errors.MalformedBody,
-    errors.ApiKeyRequired,
-    errors.ApiKeyInvalid,
-    errors.ScopeMissing,
-    errors.BodyTooLarge,
-    errors.UnsupportedMediaType,
-    errors.InvalidInput,
-    errors.DatabaseUnavailable,
-    errors.OutcomeUnknown,
-)
-
-
-idempotency_key = {
-    "in": "header",
-    "name": "Idempotency-Key",
-    "description": "A repeat with the same key changes nothing and gets the first answer.",
-    "schema": {"type": "string", "pattern": f"^(?:{acceptable.pattern})$"},
-}
 
 
 class IdConverter(BaseConverter):
@@ -88,93 +57,6 @@ class Api(flask_smorest.Api):
         page: str = super()._openapi_swagger_ui()
         policy = {"Content-Security-Policy": headers.policy_of_page(page)}
         return Response(page, headers=policy, mimetype="text/html")
-
-
-class Blueprint(flask_smorest.Blueprint):
-    """A group of routes that name their scopes and document their refusals."""
-
-    def doc(self, **documented: Any) -> Callable[[View], View]:
-        """Document the view as given."""
-        return _documenting(super().doc(**documented))
-
-    def arguments(
-        self, schema: marshmallow.Schema, *, location: str = "json", **documented: Any
-    ) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
-        """Pass the view what the schema reads from the body or the query."""
-        document = _documenting(super().arguments(schema, location=location, **documented))
-
-        def decorate(view: Callable[..., Response]) -> Callable[..., Response]:
-            @wraps(view)
-            def run(**of_path: object) -> Response:
-                return view(parsing.load(schema, location), **of_path)
-
-            return document(run)
-
-        return decorate
-
-    def response(
-        self, status: int, schema: Any = None, **documented: Any
-    ) -> Callable[[Callable[..., object]], Callable[..., Response]]:
-        """Answer what the view returns, written by the schema.
-
-        The view may return a pair with another status or with headers, as in Flask, or a Response.
-        """
-        document = _documenting(super().response(status, schema, **documented))
-
-        def decorate(view: Callable[..., object]) -> Callable[..., Response]:
-            @wraps(view)
-            def run(*args: object, **kwargs: object) -> Response:
-                value = view(*args, **kwargs)
-                return value if isinstance(value, Response) else _answer(value, status, schema)
-
-            return document(run)
-
-        return decorate
-
-    def public(
-        self, *refusals: type[errors.VoucherPoolError]
-    ) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
-        """Let everybody call the view, and document its refusals."""
-
-        def decorate(view: Callable[..., Response]) -> Callable[..., Response]:
-            document = self.doc(security=[], responses=problems.documented(*refusals))
-            return requires(public)(document(retrying(view)))
-
-        return decorate
-
-    def guarded(
-        self, scope: str, *refusals: type[errors.VoucherPoolError]
-    ) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
-        """Require the scope, retry lost races, and document the refusals besides the usual ones."""
-
-        def decorate(view: Callable[..., Response]) -> Callable[..., Response]:
-            writes = getattr(view, "takes_idempotency_key", False)
-            repeats = (errors.IdempotencyKeyReused,) if writes else ()
-            document = self.doc(
-                security=[{"apiKey": [scope]}],
-                responses=problems.documented(*always_possible, *repeats, *refusals),
-                **({"parameters": [idempotency_key]} if writes else {}),
-            )
-            return requires(scope)(document(retrying(view)))
-
-        return decorate
-
-
-def _documenting(decorate: Callable[[Callable[..., Any]], Any]) -> Callable[[View], View]:
-    """Return a decorator that documents like flask-smorest's, and runs nothing around the view."""
-
-    def document(view: View) -> View:
-        view._apidoc = decorate(view)._apidoc  # type: ignore[attr-defined]
-        return view
-
-    return document
-
-
-def _answer(result: object, status: int, schema: marshmallow.Schema | None) -> Response:
-    value, *others = result if type(result) is tuple else (result,)
-    response = jsonify(schema.dump(value) if schema else value)
-    response.status_code = status
-    return make_response((response, *others)) if others else response
 
 
 def init_app(app: Flask) -> Api:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from voucherpool.database import durability, reachability
-from voucherpool.http.openapi import Blueprint
+from voucherpool.http.blueprints import Blueprint
 
 blueprint = Blueprint("health", __name__)
 

@@ -3,7 +3,7 @@
 from flask import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from voucherpool.http.openapi import Blueprint
+from voucherpool.http.blueprints import Blueprint
 from voucherpool.observability import metrics
 
 blueprint = Blueprint("metrics", __name__)
@@ -12,6 +12,6 @@ blueprint = Blueprint("metrics", __name__)
 @blueprint.get("/metrics")
 @blueprint.guarded("metrics")
 @blueprint.doc(responses={"200": {"description": "OK", "content": {"text/plain": {}}}})
-def show() -> Response:
+def show_metrics() -> Response:
     """Show the metrics of all processes in Prometheus' text format."""
     return Response(generate_latest(metrics.registry()), content_type=CONTENT_TYPE_LATEST)

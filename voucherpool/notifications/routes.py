@@ -1,6 +1,6 @@
 """The route of events."""
 
-from voucherpool.http.openapi import Blueprint, Fields
+from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.notifications import feed, schemas
 
 blueprint = Blueprint("events", __name__)

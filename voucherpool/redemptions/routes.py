@@ -5,8 +5,8 @@ import uuid
 from voucherpool.database.model import AnyRow
 from voucherpool.database.paging import Page
 from voucherpool.errors import CustomerNotFound, RedemptionNotFound, VoucherArchived
+from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.http.idempotency import write
-from voucherpool.http.openapi import Blueprint, Fields
 from voucherpool.redemptions import schemas, service
 from voucherpool.vouchers.schemas import Redemption
 
@@ -27,7 +27,7 @@ def list_redemptions(query: Fields) -> Page:
 @blueprint.arguments(schemas.Nothing(), required=False)
 @write
 @blueprint.response(200, Redemption())
-def reverse(body: Fields, redemption_id: uuid.UUID) -> AnyRow:
+def reverse_redemption(body: Fields, redemption_id: uuid.UUID) -> AnyRow:
     """Give a redemption back; a repeat changes nothing."""
     return service.reverse(redemption_id)
 

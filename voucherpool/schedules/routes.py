@@ -6,8 +6,8 @@ from datetime import datetime
 from voucherpool.database.model import AnyRow
 from voucherpool.database.paging import Page
 from voucherpool.errors import OfferNotFound, ScheduleExists, ScheduleNotFound
+from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.http.idempotency import write
-from voucherpool.http.openapi import Blueprint, Fields
 from voucherpool.input.fields import PageRequest
 from voucherpool.schedules import schemas, service
 

@@ -1,7 +1,7 @@
 """The statistics' route."""
 
 from voucherpool.errors import OfferNotFound
-from voucherpool.http.openapi import Blueprint, Fields
+from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.statistics import schemas, service
 
 blueprint = Blueprint("statistics", __name__)

@@ -23,8 +23,8 @@ from voucherpool.errors import (
     VoucherPoolError,
 )
 from voucherpool.http import throttle
+from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.http.idempotency import write, write_in_one_statement
-from voucherpool.http.openapi import Blueprint, Fields
 from voucherpool.input.emails import email_key
 from voucherpool.vouchers import eligibility, holding, issuing, listing, redeeming, schemas, support
 
@@ -75,7 +75,7 @@ def _count_failed_attempt(email: str) -> None:
 @blueprint.arguments(schemas.GenerateRequest())
 @write
 @blueprint.response(201, schemas.Code())
-def generate(body: Fields) -> dict[str, str]:
+def generate_voucher(body: Fields) -> dict[str, str]:
     """Issue a voucher.
 
     Creates the offer if its name is new, otherwise sets its discount, which applies to all its
@@ -84,14 +84,18 @@ def generate(body: Fields) -> dict[str, str]:
     return {"code": issuing.issue(**body)}
 
 
-@blueprint.post("/validate")
+@blueprint.post("/validate", endpoint="validate_voucher")
+@blueprint.post("/redeem")
 @blueprint.guarded("redeem", TooManyFailedAttempts, *refusals, *refusals_of_orders)
 @blueprint.arguments(schemas.RedeemRequest())
 @watched
 @write_in_one_statement(unless=redeeming.are_heard)
 @blueprint.response(201, schemas.Redeemed())
-def validate(body: Fields) -> redeeming.Redeemed:
-    """Redeem a voucher: take one use of it, the customer's held one if there is one."""
+def redeem_voucher(body: Fields) -> redeeming.Redeemed:
+    """Redeem a voucher: take one use of it, the customer's held one if there is one.
+
+    /vouchers/validate is the earlier name of /vouchers/redeem and does the same.
+    """
     # The customer's open hold is found without its id.
     body.pop("hold_id", None)
     return redeeming.redeem(**body)
@@ -101,7 +105,7 @@ def validate(body: Fields) -> redeeming.Redeemed:
 @blueprint.guarded("read", TooManyFailedAttempts)
 @blueprint.arguments(schemas.RedeemRequest())
 @blueprint.response(200, schemas.Checked())
-def check(body: Fields) -> dict[str, object]:
+def check_voucher(body: Fields) -> dict[str, object]:
     """Say whether a voucher would redeem now; change nothing."""
     with throttle.guess(body["email"]):
         checked = eligibility.check(body["code"], body["email"], body.get("order_amount"))
@@ -117,7 +121,7 @@ def check(body: Fields) -> dict[str, object]:
 @watched
 @write_in_one_statement()
 @blueprint.response(201, schemas.Held())
-def hold(body: Fields) -> holding.Hold:
+def hold_voucher(body: Fields) -> holding.Hold:
     """Reserve one use of a voucher, or extend the customer's open hold."""
     return holding.hold(**body)
 
@@ -127,7 +131,7 @@ def hold(body: Fields) -> holding.Hold:
 @blueprint.arguments(schemas.ReleaseRequest())
 @write
 @blueprint.response(204)
-def release(body: Fields) -> None:
+def release_hold(body: Fields) -> None:
     """End a hold; succeeds also if it is over."""
     holding.release(**body)
 
@@ -154,7 +158,7 @@ def _link_to_next(query: Fields, page: Page) -> dict[str, str]:
 @blueprint.guarded("admin", VoucherNotFound)
 @blueprint.arguments(schemas.CodeRequest())
 @blueprint.response(200, schemas.VoucherRecord())
-def lookup(body: Fields) -> support.Record:
+def lookup_voucher(body: Fields) -> support.Record:
     """Show a voucher's whole record."""
     return support.lookup(**body)
 
@@ -164,7 +168,7 @@ def lookup(body: Fields) -> support.Record:
 @blueprint.arguments(schemas.CodeRequest())
 @write
 @blueprint.response(200, schemas.VoucherRecord())
-def disable(body: Fields) -> support.Record:
+def disable_voucher(body: Fields) -> support.Record:
     """Disable a voucher until it is enabled."""
     return support.disable(**body)
 
@@ -174,6 +178,6 @@ def disable(body: Fields) -> support.Record:
 @blueprint.arguments(schemas.CodeRequest())
 @write
 @blueprint.response(200, schemas.VoucherRecord())
-def enable(body: Fields) -> support.Record:
+def enable_voucher(body: Fields) -> support.Record:
     """Enable a disabled voucher."""
     return support.enable(**body)

@@ -6,8 +6,8 @@ from flask import Response, current_app
 
 from voucherpool.database.transactions import transaction
 from voucherpool.errors import CustomerNotFound, DatabaseUnavailable, LinkNotFound
+from voucherpool.http.blueprints import Blueprint
 from voucherpool.http.idempotency import write
-from voucherpool.http.openapi import Blueprint
 from voucherpool.notifications.mail import composing, links, schemas, service
 
 blueprint = Blueprint("mail", __name__)

@@ -9,8 +9,8 @@ from flask import Response, current_app
 from voucherpool.database.model import AnyRow
 from voucherpool.database.paging import Page
 from voucherpool.errors import SecretKeyNotConfigured, WebhookDisabled, WebhookNotFound
+from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.http.idempotency import write
-from voucherpool.http.openapi import Blueprint, Fields
 from voucherpool.input.fields import PageRequest
 from voucherpool.notifications.webhooks import schemas, service
 from voucherpool.notifications.webhooks.addresses import Policy
