@@ -112,6 +112,14 @@ class ScheduleExists(Conflict):
     detail = "A schedule with this name exists."
 
 
+class OfferDiscountDiffers(Conflict):
+    detail = "This offer's discount is locked and another one: leave it out, or change the offer."
+
+
+class CurrencyMismatch(Conflict):
+    detail = "The order is in another currency than the voucher's offer."
+
+
 class OfferNotPercentage(Conflict):
     detail = "This offer gives a fixed amount; generate can only set percentages."
 
@@ -157,7 +165,7 @@ class ClaimMismatch(Conflict):
 
 
 class OrderMismatch(Conflict):
-    detail = "This order has redeemed the voucher for another customer or amount."
+    detail = "This order has redeemed the voucher for another customer, amount or currency."
 
 
 class VoucherArchived(Conflict):
@@ -208,6 +216,10 @@ class InvalidInput(Unprocessable):
     def code(cls) -> str:
         """Return the stable name of the error."""
         return "validation_failed"
+
+
+class CurrencyRequired(Unprocessable):
+    detail = "This voucher's offer names amounts: send the order's `currency` with order_amount."
 
 
 class OrderBelowMinimum(Unprocessable):

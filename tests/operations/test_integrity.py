@@ -44,7 +44,7 @@ breaches = {
     "UPDATE redemptions SET offer_id = 77": offer,
     "UPDATE archived_redemptions SET offer_id = 2": offer,
     "UPDATE redemptions SET discount_type = 'fixed_amount'": terms,
-    "UPDATE redemptions SET currency = 'EUR'": terms,
+    "UPDATE offers SET currency = 'EUR'; UPDATE redemptions SET currency = 'JPY'": terms,
     "UPDATE redemptions SET customer_id = 2": customer,
     "UPDATE vouchers SET customer_id = 2 WHERE used_at IS NOT NULL": customer,
     "UPDATE claims SET customer_id = 2": claimed,

@@ -78,7 +78,8 @@ refusals = [
         "UPDATE offers SET max_redemptions_per_customer = 2;"
         " INSERT INTO customer_totals SELECT c.id, o.id, 2 FROM offers o, customers c",
     ),
-    (422, "order_below_minimum", "UPDATE offers SET min_order_amount = 50.01"),
+    (409, "currency_mismatch", "UPDATE offers SET currency = 'JPY'"),
+    (422, "order_below_minimum", "UPDATE offers SET currency = 'EUR', min_order_amount = 50.01"),
     (404, "customer_not_found", "UPDATE customers SET email_key = 'gone' || id"),
 ]
 
@@ -88,7 +89,7 @@ def test_the_reason_is_the_code_that_validate_answers(client, make, sql):
     for number, (status, reason, change) in enumerate(refusals):
         code = make.voucher(offer=f"offer {number}")  # which the changes before did not meet
         sql(change)
-        order = {"code": code, "email": ana, "order_amount": 50}
+        order = {"code": code, "email": ana, "order_amount": 50, "currency": "EUR"}
         answer = client.post("/vouchers/check", json=order)
         assert answer.status_code == 200
         assert answer.json == {"redeemable": False, "reason": reason}

@@ -113,9 +113,7 @@ def test_without_a_discount_the_offer_stays_as_it_is_whatever_its_kind(client, m
     assert client.post("/offers", json=fixed).status_code == 201
     wanted = {"email": ana, "offer_name": "FIXED", "expiry": in_days(1)}
     code = client.post("/vouchers/generate", json=wanted).json["code"]
-    redeemed = client.post(
-        "/vouchers/validate", json={"code": code, "email": ana, "order_amount": 800}
-    ).json
+    redeemed = client.redeem(code, order_amount=800, currency="EUR").json
     assert (redeemed["discount"], redeemed["discount_amount"]) == (500, 500)
     frozen = client.post("/vouchers/generate", json=wanted | {"freeze_discount": True})
     assert frozen.status_code == 201

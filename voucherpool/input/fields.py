@@ -93,6 +93,15 @@ class Amount(StopsAtFirst[Decimal]):
         return None if value is None else json_number(value)
 
 
+class Currency(fields.String):
+    """The code of a currency that has a minor unit (ISO 4217)."""
+
+    def __init__(self, **options: Any) -> None:
+        error = "Must be a currency of ISO 4217, such as EUR."
+        known = validate.OneOf(sorted(currency_decimals), error=error)
+        super().__init__(validate=known, **options)
+
+
 class Percentage(Amount):
     """A JSON number above 0 and up to 100 with at most 2 decimals, kept as a decimal."""
 

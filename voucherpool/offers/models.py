@@ -31,6 +31,8 @@ class Offer(Model):
     `discount_type`. `currency_decimals` is the currency's minor unit (ISO 4217), 2 without a
     currency. The offer is active from `starts_at` until before `ends_at`. Customers are reminded
     `reminder_days` before their vouchers expire. The pool is low below `pool_low_at` vouchers.
+    With `currency_optional` an order need not name its currency. Generating a voucher does not
+    change a discount that is `discount_locked`.
     """
 
     __tablename__ = "offers"
@@ -81,6 +83,8 @@ class Offer(Model):
     max_redemptions_per_customer: Mapped[int | None]
     reminder_days: Mapped[list[int] | None] = mapped_column(ARRAY(BigInteger))
     pool_low_at: Mapped[int | None]
+    currency_optional: Mapped[bool] = mapped_column(server_default=text("false"))
+    discount_locked: Mapped[bool] = mapped_column(server_default=text("false"))
     pool_is_low: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -105,20 +109,39 @@ class Offer(Model):
         )
 
     @classmethod
+    def takes_currency(cls, currency: ColumnElement[str | None]) -> ColumnElement[bool]:
+        """Return the condition that the offer is in this currency; NULL fits, and fits all."""
+        return or_(currency.is_(None), cls.currency.is_(None), cls.currency == currency)
+
+    @classmethod
+    def needs_no_currency(cls) -> ColumnElement[bool]:
+        """Return the condition that an order's amount may come without its currency."""
+        amounts = (cls.min_order_amount, cls.max_discount_amount)
+        names_none = and_(
+            cls.discount_type == "percentage", *(amount.is_(None) for amount in amounts)
+        )
+        return or_(cls.currency_optional, names_none)
+
+    @classmethod
     def discount_amount(
-        cls, discount: ColumnElement[Decimal], order_amount: ColumnElement[Decimal | None]
+        cls,
+        discount: ColumnElement[Decimal],
+        order_amount: ColumnElement[Decimal | None],
+        order_decimals: ColumnElement[int | None],
     ) -> ColumnElement[Decimal | None]:
         """Return the amount to take off an order, NULL if the order's amount is NULL.
 
-        It is rounded half up to the minor unit, capped, and never more than the order.
+        It is rounded half up to the minor unit of the order's currency, or without one of the
+        offer's, capped, and never more than the order. `order_decimals` is that minor unit.
         """
         of_kind = case(
             (cls.discount_type == "percentage", order_amount * discount / 100), else_=discount
         )
-        decimals = cast(cls.currency_decimals, Integer)
+        decimals = cast(func.coalesce(order_decimals, cls.currency_decimals), Integer)
         # numeric rounds half away from zero, and no amount is negative
         rounded = func.round(of_kind, decimals)
-        capped = func.least(rounded, cls.max_discount_amount, func.trunc(order_amount, decimals))
+        limits = (cls.max_discount_amount, order_amount)
+        capped = func.least(rounded, *(func.trunc(limit, decimals) for limit in limits))
         return case((order_amount.is_not(None), capped))
 
 

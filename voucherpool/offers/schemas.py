@@ -6,16 +6,16 @@ from voucherpool.input.fields import (
     Amount,
     Answer,
     Count,
+    Currency,
+    Flag,
     Percentage,
     Text,
     Timestamp,
-    currency_decimals,
     page_of,
 )
 
 discount_types = ("percentage", "fixed_amount")
 most_reminder_days = 10
-no_currency = "Must be a currency of ISO 4217, such as EUR."
 
 
 class ReminderDays(fields.List[int]):
@@ -43,10 +43,18 @@ class OfferSeed(Schema):
 
 
 class OfferChanges(Schema):
-    """Terms of an offer to change; null removes a limit."""
+    """Terms of an offer to change; null removes a limit.
+
+    An offer without a currency can get one, which never changes again. With `currency_optional`,
+    an order_amount may come without its currency. With `discount_locked`, generating a voucher
+    does not change the discount.
+    """
 
     name = Text()
     discount = Amount(above_zero=True)
+    discount_locked = Flag()
+    currency = Currency()
+    currency_optional = Flag()
     min_order_amount = Amount(above_zero=True, allow_none=True)
     max_discount_amount = Amount(above_zero=True, allow_none=True)
     starts_at = Timestamp(allow_none=True)
@@ -57,16 +65,14 @@ class OfferChanges(Schema):
 
 
 class NewOffer(OfferChanges):
-    """An offer to create; its discount_type and currency can never change."""
+    """An offer to create; its discount_type can never change."""
 
     name = Text(required=True)
     discount = Amount(above_zero=True, required=True)
     discount_type = fields.String(
         validate=validate.OneOf(discount_types), load_default="percentage"
     )
-    currency = fields.String(
-        validate=validate.OneOf(sorted(currency_decimals), error=no_currency), allow_none=True
-    )
+    currency = Currency(allow_none=True)
 
 
 class Offer(Answer):
@@ -75,8 +81,10 @@ class Offer(Answer):
     id = fields.Integer()
     name = fields.String()
     discount = Amount()
+    discount_locked = fields.Boolean()
     discount_type = fields.String()
     currency = fields.String(allow_none=True)
+    currency_optional = fields.Boolean()
     min_order_amount = Amount(allow_none=True)
     max_discount_amount = Amount(allow_none=True)
     starts_at = Timestamp(allow_none=True)

@@ -4,13 +4,20 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import and_, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from voucherpool.database import paging
 from voucherpool.database.model import db
 from voucherpool.database.paging import Page, Position
-from voucherpool.errors import InvalidInput, OfferExists, OfferNotFound, OfferNotPercentage
+from voucherpool.errors import (
+    InvalidInput,
+    OfferDiscountDiffers,
+    OfferExists,
+    OfferNotFound,
+    OfferNotPercentage,
+    VoucherPoolError,
+)
 from voucherpool.input.fields import currency_decimals
 from voucherpool.offers.models import Offer
 
@@ -30,9 +37,10 @@ def at_discount(name: str, discount: Decimal | None) -> Offer:
     """Return the offer after setting its discount, created if the name is new.
 
     Without a discount the offer must exist and keeps its discount. An offer that already has the
-    discount is not locked, so that issuing for a popular offer does not queue.
+    discount takes no row lock, so that issuing for a popular offer does not queue.
 
-    Raises OfferNotPercentage, and InvalidInput if a new offer has no discount.
+    Raises OfferNotPercentage, OfferDiscountDiffers if another discount is locked, and InvalidInput
+    if a new offer has no discount.
     """
     offer = db.session.scalars(select(Offer).where(Offer.name == name)).one_or_none()
     if discount is None:
@@ -43,16 +51,22 @@ def at_discount(name: str, discount: Decimal | None) -> Offer:
         wanted = insert(Offer).values(name=name, discount=discount)
         # The column's default, because Citus does not allow now() here.
         changed = {"discount": wanted.excluded.discount, "updated_at": wanted.excluded.updated_at}
+        may_change = and_(Offer.discount_type == "percentage", ~Offer.discount_locked)
         offer = db.session.scalars(
             wanted.on_conflict_do_update(
-                index_elements=[Offer.name], set_=changed, where=Offer.discount_type == "percentage"
+                index_elements=[Offer.name], set_=changed, where=may_change
             )
             .returning(Offer)
             .execution_options(populate_existing=True)
         ).one_or_none()
     if offer is None:
-        raise OfferNotPercentage
+        raise _why_discount_stays(name)
     return offer
+
+
+def _why_discount_stays(name: str) -> VoucherPoolError:
+    kind = db.session.scalar(select(Offer.discount_type).where(Offer.name == name))
+    return OfferDiscountDiffers() if kind == "percentage" else OfferNotPercentage()
 
 
 def create(**terms: Any) -> Offer:
@@ -98,13 +112,18 @@ def list_offers(limit: int, after: Position | None = None) -> Page:
 def change(offer_id: int, **changes: Any) -> Offer:
     """Change terms of an offer and return it; this affects its vouchers, except frozen discounts.
 
-    Raises OfferNotFound, OfferExists, and InvalidInput if the terms contradict each other.
+    Raises OfferNotFound, OfferExists, and InvalidInput if the terms contradict each other, or if
+    the offer has another currency.
     """
     offer = db.session.get(Offer, offer_id, with_for_update=True)
     if offer is None:
         raise OfferNotFound
     terms = {name: getattr(offer, name) for name in term_names}
     _check(terms | changes)
+    if currency := changes.get("currency"):
+        if offer.currency not in (None, currency):
+            raise InvalidInput({"currency": [f"Must stay {offer.currency}: create a new offer."]})
+        changes["currency_decimals"] = currency_decimals[currency]
     taken = exists().where(Offer.name == changes.get("name"), Offer.id != offer_id)
     if db.session.scalar(select(taken)):
         raise OfferExists

@@ -40,7 +40,7 @@ of_vouchers = {
     "a redemption is not in its offer's kind of discount or currency": """
         SELECT count(*) FROM redemptions JOIN offers ON offers.id = redemptions.offer_id
         WHERE redemptions.discount_type <> offers.discount_type
-        OR redemptions.currency IS DISTINCT FROM offers.currency""",
+        OR redemptions.currency <> offers.currency""",
     "a redemption is not by the customer to whom its voucher is bound": """
         SELECT count(*) FROM redemptions JOIN vouchers USING (code_key)
         WHERE redemptions.customer_id <> vouchers.customer_id

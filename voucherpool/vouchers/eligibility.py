@@ -12,8 +12,6 @@ from typing import NamedTuple
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Numeric,
-    Text,
     and_,
     bindparam,
     func,
@@ -25,6 +23,8 @@ from sqlalchemy import (
 from voucherpool.customers.models import Customer
 from voucherpool.database.statements import Statement
 from voucherpool.errors import (
+    CurrencyMismatch,
+    CurrencyRequired,
     CustomerLimitReached,
     CustomerNotFound,
     OfferNotActive,
@@ -39,7 +39,7 @@ from voucherpool.errors import (
 )
 from voucherpool.input.emails import email_key
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import codes, limits
+from voucherpool.vouchers import codes, limits, orders
 from voucherpool.vouchers.archived import including_archive
 from voucherpool.vouchers.models import Redemption, Voucher, open_holds
 
@@ -96,9 +96,7 @@ Once PostgreSQL has the row's lock it checks this again on the row's newest vers
 for the last use, the later one finds no row.
 """
 
-order_ref = bindparam("order_ref", None, type_=Text)
-order_amount = bindparam("order_amount", None, type_=Numeric)
-discount_amount = Offer.discount_amount(discount, order_amount)
+discount_amount = Offer.discount_amount(discount, orders.order_amount, orders.order_decimals)
 
 
 class Seen(NamedTuple):
@@ -120,19 +118,33 @@ class Seen(NamedTuple):
     is_enabled: bool
     is_offered: bool
     is_unheld: bool
+    is_in_currency: bool
+    names_currency: bool
     is_large_enough: bool
     earlier_id: uuid.UUID | None
     earlier_customer_id: int | None
     earlier_order_amount: Decimal | None
+    earlier_currency: str | None
     earlier_discount: Decimal
     earlier_discount_amount: Decimal | None
     earlier_redeemed_at: datetime
     earlier_reversed_at: datetime | None
 
 
-def request(code: str, email: str, **values: object) -> dict[str, object]:
-    """Return the statements' parameters for a voucher and a customer."""
-    return {"key": codes.normal_form(code), "email": email_key(email), **values}
+def request(
+    code: str,
+    email: str,
+    order_amount: Decimal | None = None,
+    currency: str | None = None,
+    **values: object,
+) -> dict[str, object]:
+    """Return the statements' parameters for a voucher, a customer and an order."""
+    return {
+        "key": codes.normal_form(code),
+        "email": email_key(email),
+        **orders.parameters(order_amount, currency),
+        **values,
+    }
 
 
 def look(request: dict[str, object]) -> Seen:
@@ -168,15 +180,17 @@ def refusal(seen: Seen, *, of_order: bool = True, counting: bool = True) -> Vouc
         return VoucherHeld()
     if counting and limits.reached(seen.offer_id, seen.customer_id, seen.customer_limit):
         return CustomerLimitReached()
-    if of_order and not seen.is_large_enough:
-        return OrderBelowMinimum()
-    return None
+    if not of_order:
+        return None
+    return orders.refusal(seen.is_in_currency, seen.names_currency, seen.is_large_enough)
 
 
-def check(code: str, email: str, order_amount: Decimal | None = None) -> dict[str, object]:
+def check(
+    code: str, email: str, order_amount: Decimal | None = None, currency: str | None = None
+) -> dict[str, object]:
     """Say whether the voucher would redeem now; `reason` is the code of the error if not."""
     try:
-        seen = look(request(code, email, order_amount=order_amount))
+        seen = look(request(code, email, order_amount, currency))
         refused = refusal(seen)
     except (CustomerNotFound, VoucherNotFound) as error:
         refused = error
@@ -196,17 +210,20 @@ _look = (
         Offer.name.label("offer_name"),
         discount.label("discount"),
         Offer.discount_type,
-        Offer.currency,
+        orders.currency.label("currency"),
         discount_amount.label("discount_amount"),
         conditions_by_refusal[VoucherAlreadyRedeemed].label("is_unused"),
         conditions_by_refusal[VoucherExpired].label("is_unexpired"),
         conditions_by_refusal[VoucherDisabled].label("is_enabled"),
         conditions_by_refusal[OfferNotActive].label("is_offered"),
         conditions_by_refusal[VoucherHeld].label("is_unheld"),
-        Offer.takes_order_of(order_amount).label("is_large_enough"),
+        orders.conditions_by_refusal[CurrencyMismatch].label("is_in_currency"),
+        orders.conditions_by_refusal[CurrencyRequired].label("names_currency"),
+        orders.conditions_by_refusal[OrderBelowMinimum].label("is_large_enough"),
         Redemption.id.label("earlier_id"),
         Redemption.customer_id.label("earlier_customer_id"),
         Redemption.order_amount.label("earlier_order_amount"),
+        Redemption.currency.label("earlier_currency"),
         Redemption.discount.label("earlier_discount"),
         Redemption.discount_amount.label("earlier_discount_amount"),
         Redemption.redeemed_at.label("earlier_redeemed_at"),
@@ -218,7 +235,7 @@ _look = (
     .outerjoin(
         Redemption,
         # Compare with the parameter, so that each table names its shard.
-        and_(Redemption.code_key == bindparam("key"), Redemption.order_ref == order_ref),
+        and_(Redemption.code_key == bindparam("key"), Redemption.order_ref == orders.order_ref),
     )
     .where(Customer.email_key == bindparam("email"))
 )

@@ -116,6 +116,7 @@ _redemption = func.jsonb_build_object(
     *("customer_id", Redemption.customer_id),
     *("order_ref", Redemption.order_ref),
     *("order_amount", Redemption.order_amount),
+    *("currency", Redemption.currency),
     *("discount", Redemption.discount),
     *("discount_amount", Redemption.discount_amount),
     *("redeemed_at", _utc(Redemption.redeemed_at)),

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import datetime
+from decimal import Decimal
 from typing import NamedTuple
 
 from sqlalchemy import (
@@ -22,7 +23,7 @@ from voucherpool.database.model import db
 from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import eligibility
+from voucherpool.vouchers import eligibility, orders
 from voucherpool.vouchers.eligibility import of_others
 from voucherpool.vouchers.models import Voucher, open_holds
 
@@ -34,16 +35,26 @@ class Hold(NamedTuple):
     held_until: datetime
 
 
-def hold(code: str, email: str, ttl_seconds: int) -> Hold:
+def hold(
+    code: str,
+    email: str,
+    ttl_seconds: int,
+    order_amount: Decimal | None = None,
+    currency: str | None = None,
+) -> Hold:
     """Reserve one use for the seconds given, or extend the customer's open hold.
 
-    Raises eligibility.refusals and LostRace.
+    With the order's amount or currency, it is refused like the order's redemption.
+
+    Raises eligibility.refusals, those of the order, and LostRace.
     """
-    request = eligibility.request(code, email, ttl=ttl_seconds, new_id=str(uuid.uuid4()))
+    of_order = order_amount is not None or currency is not None
+    more = {"ttl": ttl_seconds, "new_id": str(uuid.uuid4())}
+    request = eligibility.request(code, email, order_amount, currency, **more)
     held = hold_one.one_or_none(request | {"is_within_limit": False})
     if held is None:
         seen = eligibility.look(request)
-        if refused := eligibility.refusal(seen, of_order=False):
+        if refused := eligibility.refusal(seen, of_order=of_order):
             raise refused
         held = hold_one.one_or_none(request | {"is_within_limit": True})
     if held is None:
@@ -85,6 +96,7 @@ hold_one = Statement(
             Offer.max_redemptions_per_customer.is_(None),
             bindparam("is_within_limit", type_=Boolean),
         ),
+        or_(orders.unnamed, orders.accepted),
     )
     .values(holds=_held)
     .returning(

@@ -35,8 +35,9 @@ def issue(
     given. Later changes of the offer do not affect a frozen discount. With `notify` the customer
     gets an e-mail.
 
-    Raises CustomerNotFound, OfferNotPercentage, VoucherExists if the chosen code is taken, and
-    InvalidInput if the expiry is not in the future or a new offer has no discount.
+    Raises CustomerNotFound, OfferNotPercentage, OfferDiscountDiffers if another discount is locked,
+    VoucherExists if the chosen code is taken, and InvalidInput if the expiry is not in the future
+    or a new offer has no discount.
     """
     require_future(expires_at)
     customer_id = None if email is None else customers.id_of(email)

@@ -28,8 +28,8 @@ from voucherpool.database.transactions import after_commit, present_transaction
 from voucherpool.errors import OrderMismatch, RedemptionReversed
 from voucherpool.observability import metrics
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import codes, eligibility, event_types, events, limits, listeners
-from voucherpool.vouchers.eligibility import Seen, order_amount, order_ref
+from voucherpool.vouchers import codes, eligibility, event_types, events, limits, listeners, orders
+from voucherpool.vouchers.eligibility import Seen
 from voucherpool.vouchers.models import Redemption, Voucher
 
 
@@ -45,25 +45,29 @@ class Redeemed(NamedTuple):
 
 
 def redeem(
-    code: str, email: str, order_ref: str | None = None, order_amount: Decimal | None = None
+    code: str,
+    email: str,
+    order_ref: str | None = None,
+    order_amount: Decimal | None = None,
+    currency: str | None = None,
 ) -> Redeemed:
     """Take one use of a voucher and return its redemption.
 
-    The customer's own hold becomes the use. A repeat with the same order, customer and amount gets
-    the first redemption.
+    `order_amount` is in `currency`. The customer's own hold becomes the use. A repeat with the same
+    order, customer and amount gets the first redemption.
 
-    Raises eligibility.refusals, OrderBelowMinimum, OrderMismatch, RedemptionReversed and LostRace.
+    Raises eligibility.refusals, those of the order, OrderMismatch, RedemptionReversed and LostRace.
     """
     # An event needs a transaction: without one, nothing is taken once somebody listens.
     heard = present_transaction() is not None and are_heard()
     unheard_until = None if heard else listeners.unheard_until(event_types.redeemed)
-    order = {"order_ref": order_ref, "order_amount": order_amount}
-    request = eligibility.request(code, email, **order, unheard_until=unheard_until)
+    more = {"order_ref": order_ref, "unheard_until": unheard_until}
+    request = eligibility.request(code, email, order_amount, currency, **more)
     redeemed = take_free.one_or_none(request)
     if redeemed is None:
         seen = eligibility.look(request)
         if seen.earlier_id is not None:
-            return _repeated(seen, order_amount)
+            return _repeated(seen, order_amount, currency)
         # The statement counts towards a limit itself; to count before it would cost a round trip.
         if refused := eligibility.refusal(seen, counting=False):
             raise eligibility.refusal(seen) or refused
@@ -79,10 +83,12 @@ def are_heard() -> bool:
     return listeners.hear(event_types.redeemed)
 
 
-def _repeated(seen: Seen, order_amount: Decimal | None) -> Redeemed:
-    """Return the order's redemption if customer and amount are the same."""
+def _repeated(seen: Seen, order_amount: Decimal | None, currency: str | None) -> Redeemed:
+    """Return the order's redemption if customer, amount and any currency given are the same."""
     earlier = (seen.earlier_customer_id, seen.earlier_order_amount)
     if earlier != (seen.customer_id, order_amount):
+        raise OrderMismatch
+    if currency not in (None, seen.earlier_currency):
         raise OrderMismatch
     if seen.earlier_id is None or seen.earlier_reversed_at is not None:
         raise RedemptionReversed
@@ -91,7 +97,7 @@ def _repeated(seen: Seen, order_amount: Decimal | None) -> Redeemed:
         seen.earlier_redeemed_at,
         seen.earlier_discount,
         seen.discount_type,
-        seen.currency,
+        seen.earlier_currency,
         seen.earlier_discount_amount,
     )
 
@@ -125,7 +131,7 @@ def _take(*conditions: ColumnElement[bool], holds: ColumnElement[object] | None 
         update(Voucher.__table__)
         .where(
             *eligibility.guard,
-            Offer.takes_order_of(order_amount),
+            orders.accepted,
             _is_new_order,
             _needs_no_event,
             *conditions,
@@ -137,10 +143,10 @@ def _take(*conditions: ColumnElement[bool], holds: ColumnElement[object] | None 
             Offer.id.label("offer_id"),
             eligibility.discount.label("discount"),
             Offer.discount_type,
-            Offer.currency,
+            orders.currency.label("currency"),
             eligibility.discount_amount.label("discount_amount"),
-            order_ref.label("order_ref"),
-            order_amount.label("order_amount"),
+            orders.order_ref.label("order_ref"),
+            orders.order_amount.label("order_amount"),
         )
         .cte("taken")
     )
@@ -161,7 +167,7 @@ _now_if_last = (
 
 _ledger = aliased(Redemption, name="ledger")
 _is_new_order = ~exists().where(
-    _ledger.code_key == Voucher.code_key, _ledger.order_ref == order_ref
+    _ledger.code_key == Voucher.code_key, _ledger.order_ref == orders.order_ref
 ).correlate(Voucher)
 
 _unheard_until = bindparam("unheard_until", None, type_=DateTime(timezone=True))

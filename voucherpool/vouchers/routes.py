@@ -11,8 +11,8 @@ from voucherpool.database.paging import Page
 from voucherpool.database.transactions import transaction
 from voucherpool.errors import (
     CustomerNotFound,
+    OfferDiscountDiffers,
     OfferNotPercentage,
-    OrderBelowMinimum,
     OrderMismatch,
     OutcomeUnknown,
     RedemptionReversed,
@@ -26,7 +26,16 @@ from voucherpool.http import throttle
 from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.http.idempotency import write, write_in_one_statement
 from voucherpool.input.emails import email_key
-from voucherpool.vouchers import eligibility, holding, issuing, listing, redeeming, schemas, support
+from voucherpool.vouchers import (
+    eligibility,
+    holding,
+    issuing,
+    listing,
+    orders,
+    redeeming,
+    schemas,
+    support,
+)
 
 blueprint = Blueprint("vouchers", __name__, url_prefix="/vouchers")
 
@@ -37,7 +46,7 @@ next_page = {
 
 refusals = eligibility.refusals
 refusals_of_orders: tuple[type[VoucherPoolError], ...] = (
-    OrderBelowMinimum,
+    *orders.conditions_by_refusal,
     OrderMismatch,
     RedemptionReversed,
 )
@@ -71,7 +80,9 @@ def _count_failed_attempt(email: str) -> None:
 
 
 @blueprint.post("/generate")
-@blueprint.guarded("issue", CustomerNotFound, OfferNotPercentage, VoucherExists)
+@blueprint.guarded(
+    "issue", CustomerNotFound, OfferDiscountDiffers, OfferNotPercentage, VoucherExists
+)
 @blueprint.arguments(schemas.GenerateRequest())
 @write
 @blueprint.response(201, schemas.Code())
@@ -107,8 +118,9 @@ def redeem_voucher(body: Fields) -> redeeming.Redeemed:
 @blueprint.response(200, schemas.Checked())
 def check_voucher(body: Fields) -> dict[str, object]:
     """Say whether a voucher would redeem now; change nothing."""
+    order = (body.get("order_amount"), body.get("currency"))
     with throttle.guess(body["email"]):
-        checked = eligibility.check(body["code"], body["email"], body.get("order_amount"))
+        checked = eligibility.check(body["code"], body["email"], *order)
         if checked.get("reason") == VoucherNotFound.code():
             with transaction():
                 _count_failed_attempt(body["email"])
@@ -116,7 +128,7 @@ def check_voucher(body: Fields) -> dict[str, object]:
 
 
 @blueprint.post("/hold")
-@blueprint.guarded("redeem", TooManyFailedAttempts, *refusals)
+@blueprint.guarded("redeem", TooManyFailedAttempts, *refusals, *orders.conditions_by_refusal)
 @blueprint.arguments(schemas.HoldRequest())
 @watched
 @write_in_one_statement()

@@ -7,6 +7,7 @@ from voucherpool.input.fields import (
     Amount,
     Answer,
     Count,
+    Currency,
     Cursor,
     Digits,
     Email,
@@ -79,18 +80,24 @@ class VoucherRequest(CodeRequest):
     email = Email(required=True)
 
 
-class RedeemRequest(VoucherRequest):
+class OrderRequest(VoucherRequest):
+    """A voucher for an order; `order_amount` is in major units of `currency`: 19.99."""
+
+    order_amount = Amount()
+    currency = Currency()
+
+
+class RedeemRequest(OrderRequest):
     """A voucher to redeem; with an `order_ref` the order redeems it only once.
 
     `hold_id` is optional: the customer's open hold is used without it.
     """
 
     order_ref = Text()
-    order_amount = Amount()
     hold_id = fields.UUID()
 
 
-class HoldRequest(VoucherRequest):
+class HoldRequest(OrderRequest):
     """A voucher to reserve one use of."""
 
     ttl_seconds = Count(most=longest_hold_seconds, load_default=900)
