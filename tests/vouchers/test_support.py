@@ -64,13 +64,15 @@ def test_it_shows_refused_attempts_with_their_true_reasons_the_newest_first(clie
     client.hold(code, ben)
     assert client.redeem(code).status_code == 201
     client.redeem(code)
-    client.check(code, ben)  # leaves no trace
+    client.check(code, order_ref="A-1")
     attempts = record(client, code)["refused_attempts"]
-    assert [(attempt["email"], attempt["reason"]) for attempt in attempts] == [
-        (ana, "voucher_already_redeemed"),
-        (ben, "bound_to_another_customer"),
-        (None, "customer_not_found"),
-        (ben, "bound_to_another_customer"),
+    shown = ("action", "order_ref", "email", "reason")
+    assert [tuple(attempt[name] for name in shown) for attempt in attempts] == [
+        ("check", "A-1", ana, "voucher_already_redeemed"),
+        ("redeem", None, ana, "voucher_already_redeemed"),
+        ("hold", None, ben, "bound_to_another_customer"),
+        ("redeem", None, None, "customer_not_found"),
+        ("redeem", None, ben, "bound_to_another_customer"),
     ]
     moments = [attempt["attempted_at"] for attempt in attempts]
     assert moments == sorted(moments, reverse=True)

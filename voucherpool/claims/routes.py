@@ -1,6 +1,7 @@
 """The claims' route."""
 
 from voucherpool.claims import schemas, service
+from voucherpool.customers.guests import with_guest
 from voucherpool.errors import (
     ClaimMismatch,
     CustomerLimitReached,
@@ -23,6 +24,7 @@ blueprint = Blueprint("claims", __name__, url_prefix="/vouchers")
     *(OfferNotActive, CustomerLimitReached, PoolEmpty, ClaimMismatch),
 )
 @blueprint.arguments(schemas.ClaimRequest())
+@with_guest
 @write
 @blueprint.response(201, schemas.Claimed())
 def claim_voucher(body: Fields) -> service.Claimed:

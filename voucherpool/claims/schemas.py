@@ -2,15 +2,19 @@
 
 from marshmallow import Schema, fields
 
-from voucherpool.input.fields import Answer, Email, Text, Timestamp
+from voucherpool.input.fields import Answer, Email, Flag, Text, Timestamp
 
 
 class ClaimRequest(Schema):
-    """The customer and the offer; a repeat with the same `claim_ref` gets the same voucher."""
+    """The customer and the offer; a repeat with the same `claim_ref` gets the same voucher.
+
+    With `create_customer` an unknown e-mail becomes a customer first.
+    """
 
     email = Email(required=True)
     offer_name = Text(required=True)
     claim_ref = Text()
+    create_customer = Flag()
 
 
 class Claimed(Answer):

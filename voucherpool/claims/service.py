@@ -36,7 +36,7 @@ from voucherpool.errors import (
 from voucherpool.input.emails import email_key
 from voucherpool.offers import counts
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import eligibility, event_types, events, limits
+from voucherpool.vouchers import conditions, event_types, events, limits
 from voucherpool.vouchers.archived import including_archive
 from voucherpool.vouchers.models import Redemption, Voucher, open_holds
 
@@ -157,7 +157,7 @@ claimable: ColumnElement[bool] = and_(
     Voucher.customer_id.is_(None),
     Voucher.used_at.is_(None),  # for the index
     Voucher.redemption_count == 0,
-    eligibility.redeemable,
+    conditions.redeemable,
     _unheld,
     _never_used,
 )

@@ -19,6 +19,14 @@ def ensure(email: str, name: str | None = None, language: str | None = None) -> 
     return _insert(email, name=name, language=language) is not None
 
 
+def make_known(email: str) -> None:
+    """Create the customer if the e-mail is new; a known one costs a look and takes no lock."""
+    try:
+        id_of(email)
+    except CustomerNotFound:
+        ensure(email)
+
+
 def create(email: str, name: str | None = None, language: str | None = None) -> Customer:
     """Create a customer and return it. Raises CustomerExists."""
     customer = _insert(email, name=name, language=language)

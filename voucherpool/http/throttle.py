@@ -136,8 +136,10 @@ def init_app(app: Flask) -> None:
     app.extensions["throttle"] = RecentAttempts()
 
 
-def guess(email: str) -> AbstractContextManager[None]:
-    """Return the context in which the customer's guess is decided and counted if it fails.
+def guess(email: str | None) -> AbstractContextManager[None]:
+    """Return the context in which a guess is decided, and counted if it fails.
+
+    It counts for the API key, and for the customer with the `email`.
 
     Entering raises TooManyFailedAttempts if the API key or the customer is over the limit, and
     DatabaseUnavailable if too many of their guesses stay undecided.

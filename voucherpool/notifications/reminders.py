@@ -24,7 +24,7 @@ from voucherpool.database.model import AnyRow, AnySelect, db
 from voucherpool.database.transactions import lift_timeout, transaction
 from voucherpool.notifications.models import Reminder, ReminderProgress
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import eligibility, events
+from voucherpool.vouchers import conditions, events
 from voucherpool.vouchers.models import Voucher
 
 vouchers_at_once = 2_000
@@ -123,7 +123,7 @@ def _remind() -> AnySelect:
             # A customer who gets a voucher so late knows that it expires soon.
             Voucher.created_at < Voucher.expires_at - _days(days),
             Customer.erased_at.is_(None),
-            eligibility.redeemable,
+            conditions.redeemable,
         )
         .order_by(*order)
         .limit(bindparam("most", type_=BigInteger))

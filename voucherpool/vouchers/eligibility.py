@@ -1,8 +1,4 @@
-"""Eligibility: the one definition of what a customer may redeem now, and of the refusals.
-
-List, check, hold, claim and redeem use it. Each condition is about a voucher, its offer and the
-customer, by PostgreSQL's clock.
-"""
+"""Eligibility: looks which of the conditions a voucher meets, and says why it would not redeem."""
 
 import uuid
 from datetime import datetime
@@ -10,13 +6,9 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
     and_,
     bindparam,
-    func,
-    literal_column,
-    or_,
+    false,
     select,
 )
 
@@ -39,70 +31,18 @@ from voucherpool.errors import (
 )
 from voucherpool.input.emails import email_key
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import codes, limits, orders
+from voucherpool.vouchers import codes, conditions, limits
 from voucherpool.vouchers.archived import including_archive
-from voucherpool.vouchers.models import Redemption, Voucher, open_holds
-
-of_others = f"{open_holds} AND (terms->>'customer')::bigint <> customers.id"
-"""The open holds of other customers: FROM and WHERE of a subquery."""
-
-unheld: ColumnElement[bool] = or_(
-    Voucher.holds.is_(None),
-    Voucher.redemption_count + literal_column(f"(SELECT count(*) FROM {of_others})", BigInteger)
-    < Voucher.max_redemptions,
-)
-
-usable_by_customer: ColumnElement[bool] = or_(
-    Voucher.customer_id.is_(None), Voucher.customer_id == Customer.id
-)
-"""Unbound, or bound to the customer; another customer's voucher answers like an unknown code."""
-
-discount: ColumnElement[Decimal] = func.coalesce(Voucher.frozen_discount, Offer.discount)
-"""The voucher's current discount, of the offer's type."""
-
-conditions_by_refusal: dict[type[VoucherPoolError], ColumnElement[bool]] = {
-    # Not by used_at: on a new table PostgreSQL might then read the index of all unused vouchers.
-    VoucherAlreadyRedeemed: Voucher.redemption_count < Voucher.max_redemptions,
-    VoucherExpired: Voucher.expires_at > func.now(),
-    VoucherDisabled: Voucher.disabled_at.is_(None),
-    OfferNotActive: Offer.is_active(),
-    VoucherHeld: unheld,
-}
-"""The conditions by the refusal that each failure means; the first failure decides."""
-
-redeemable: ColumnElement[bool] = and_(*conditions_by_refusal.values())
-"""Would redeem now, apart from a limit per customer, which needs other rows (limits.reached)."""
-
-refusals: tuple[type[VoucherPoolError], ...] = (
-    CustomerNotFound,
-    VoucherNotFound,
-    *conditions_by_refusal,
-    RedemptionLimitReached,
-    CustomerLimitReached,
-)
-"""All reasons that refuse a redemption now, apart from those of an order."""
-
-guard: tuple[ColumnElement[bool], ...] = (
-    Voucher.code_key == bindparam("key"),
-    Customer.email_key == bindparam("email"),
-    Offer.id == Voucher.offer_id,
-    usable_by_customer,
-    redeemable,
-)
-"""The WHERE of each write that takes or reserves a use of voucher `key` for customer `email`.
-
-Once PostgreSQL has the row's lock it checks this again on the row's newest version
-(https://www.postgresql.org/docs/current/transaction-iso.html, 13.2.1). So when two requests race
-for the last use, the later one finds no row.
-"""
-
-discount_amount = Offer.discount_amount(discount, orders.order_amount, orders.order_decimals)
+from voucherpool.vouchers.models import Redemption, Voucher
 
 
 class Seen(NamedTuple):
-    """A voucher as a customer sees it now; `earlier` is the same order's redemption."""
+    """A voucher as a customer sees it now; `earlier` is the same order's redemption.
 
-    customer_id: int
+    `customer_id` is None for a customer who is still unknown.
+    """
+
+    customer_id: int | None
     is_usable: bool
     offer_id: int | None
     customer_limit: int | None
@@ -133,7 +73,7 @@ class Seen(NamedTuple):
 
 def request(
     code: str,
-    email: str,
+    email: str | None,
     order_amount: Decimal | None = None,
     currency: str | None = None,
     **values: object,
@@ -141,8 +81,8 @@ def request(
     """Return the statements' parameters for a voucher, a customer and an order."""
     return {
         "key": codes.normal_form(code),
-        "email": email_key(email),
-        **orders.parameters(order_amount, currency),
+        "email": None if email is None else email_key(email),
+        **conditions.order_parameters(order_amount, currency),
         **values,
     }
 
@@ -182,63 +122,99 @@ def refusal(seen: Seen, *, of_order: bool = True, counting: bool = True) -> Vouc
         return CustomerLimitReached()
     if not of_order:
         return None
-    return orders.refusal(seen.is_in_currency, seen.names_currency, seen.is_large_enough)
+    return conditions.order_refusal(seen.is_in_currency, seen.names_currency, seen.is_large_enough)
 
 
 def check(
-    code: str, email: str, order_amount: Decimal | None = None, currency: str | None = None
-) -> dict[str, object]:
-    """Say whether the voucher would redeem now; `reason` is the code of the error if not."""
-    try:
-        seen = look(request(code, email, order_amount, currency))
-        refused = refusal(seen)
-    except (CustomerNotFound, VoucherNotFound) as error:
-        refused = error
-    if refused is not None:
-        return {"redeemable": False, "reason": refused.code()}
-    return {"redeemable": True, **seen._asdict()}
+    code: str,
+    email: str | None,
+    order_amount: Decimal | None = None,
+    currency: str | None = None,
+    create_customer: bool = False,
+) -> Seen:
+    """Return the voucher if it would redeem now; change nothing.
 
+    Without an `email` the customer is still unknown; so is an unknown e-mail that the redemption
+    would make a customer with `create_customer`.
+
+    Raises conditions.refusals and conditions.order_refusals.
+    """
+    this = request(code, email, order_amount, currency)
+    try:
+        seen = look(this)
+    except CustomerNotFound:
+        if email is not None and not create_customer:
+            raise
+        seen = _look_without_customer(this)
+    if refused := refusal(seen):
+        raise refused
+    return seen
+
+
+def _look_without_customer(request: dict[str, object]) -> Seen:
+    unbound = (unbound_at_hot, unbound_including_archive)
+    for statement in unbound:
+        if seen := statement.one_or_none(request):
+            return seen
+    raise VoucherNotFound
+
+
+_seen = (
+    Customer.id.label("customer_id"),
+    and_(Voucher.code_key.is_not(None), conditions.usable_by_customer).label("is_usable"),
+    Offer.id.label("offer_id"),
+    Offer.max_redemptions_per_customer.label("customer_limit"),
+    Voucher.max_redemptions,
+    Voucher.expires_at,
+    Offer.name.label("offer_name"),
+    conditions.discount.label("discount"),
+    Offer.discount_type,
+    conditions.currency.label("currency"),
+    conditions.discount_amount.label("discount_amount"),
+    conditions.of_voucher[VoucherAlreadyRedeemed].label("is_unused"),
+    conditions.of_voucher[VoucherExpired].label("is_unexpired"),
+    conditions.of_voucher[VoucherDisabled].label("is_enabled"),
+    conditions.of_voucher[OfferNotActive].label("is_offered"),
+    conditions.of_voucher[VoucherHeld].label("is_unheld"),
+    conditions.of_order[CurrencyMismatch].label("is_in_currency"),
+    conditions.of_order[CurrencyRequired].label("names_currency"),
+    conditions.of_order[OrderBelowMinimum].label("is_large_enough"),
+    Redemption.id.label("earlier_id"),
+    Redemption.customer_id.label("earlier_customer_id"),
+    Redemption.order_amount.label("earlier_order_amount"),
+    Redemption.currency.label("earlier_currency"),
+    Redemption.discount.label("earlier_discount"),
+    Redemption.discount_amount.label("earlier_discount_amount"),
+    Redemption.redeemed_at.label("earlier_redeemed_at"),
+    Redemption.reversed_at.label("earlier_reversed_at"),
+)
 
 _look = (
-    select(
-        Customer.id.label("customer_id"),
-        and_(Voucher.code_key.is_not(None), usable_by_customer).label("is_usable"),
-        Offer.id.label("offer_id"),
-        Offer.max_redemptions_per_customer.label("customer_limit"),
-        Voucher.max_redemptions,
-        Voucher.expires_at,
-        Offer.name.label("offer_name"),
-        discount.label("discount"),
-        Offer.discount_type,
-        orders.currency.label("currency"),
-        discount_amount.label("discount_amount"),
-        conditions_by_refusal[VoucherAlreadyRedeemed].label("is_unused"),
-        conditions_by_refusal[VoucherExpired].label("is_unexpired"),
-        conditions_by_refusal[VoucherDisabled].label("is_enabled"),
-        conditions_by_refusal[OfferNotActive].label("is_offered"),
-        conditions_by_refusal[VoucherHeld].label("is_unheld"),
-        orders.conditions_by_refusal[CurrencyMismatch].label("is_in_currency"),
-        orders.conditions_by_refusal[CurrencyRequired].label("names_currency"),
-        orders.conditions_by_refusal[OrderBelowMinimum].label("is_large_enough"),
-        Redemption.id.label("earlier_id"),
-        Redemption.customer_id.label("earlier_customer_id"),
-        Redemption.order_amount.label("earlier_order_amount"),
-        Redemption.currency.label("earlier_currency"),
-        Redemption.discount.label("earlier_discount"),
-        Redemption.discount_amount.label("earlier_discount_amount"),
-        Redemption.redeemed_at.label("earlier_redeemed_at"),
-        Redemption.reversed_at.label("earlier_reversed_at"),
-    )
+    select(*_seen)
     .select_from(Customer)
     .outerjoin(Voucher, Voucher.code_key == bindparam("key"))
     .outerjoin(Offer, Offer.id == Voucher.offer_id)
     .outerjoin(
         Redemption,
         # Compare with the parameter, so that each table names its shard.
-        and_(Redemption.code_key == bindparam("key"), Redemption.order_ref == orders.order_ref),
+        and_(Redemption.code_key == bindparam("key"), Redemption.order_ref == conditions.order_ref),
     )
     .where(Customer.email_key == bindparam("email"))
 )
 
 look_at_hot = Statement("look", Seen, _look)
 look_including_archive = Statement("look_including_archive", Seen, including_archive(_look))
+
+_look_unbound = (
+    select(*_seen)
+    .select_from(Voucher)
+    .join(Offer, Offer.id == Voucher.offer_id)
+    .outerjoin(Customer, false())
+    .outerjoin(Redemption, false())
+    .where(Voucher.code_key == bindparam("key"), Voucher.customer_id.is_(None))
+)
+
+unbound_at_hot = Statement("look_unbound", Seen, _look_unbound)
+unbound_including_archive = Statement(
+    "look_unbound_including_archive", Seen, including_archive(_look_unbound)
+)

@@ -23,8 +23,8 @@ from voucherpool.database.model import db
 from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import eligibility, orders
-from voucherpool.vouchers.eligibility import of_others
+from voucherpool.vouchers import conditions, eligibility
+from voucherpool.vouchers.conditions import holds_of_others
 from voucherpool.vouchers.models import Voucher, open_holds
 
 
@@ -46,7 +46,7 @@ def hold(
 
     With the order's amount or currency, it is refused like the order's redemption.
 
-    Raises eligibility.refusals, those of the order, and LostRace.
+    Raises conditions.refusals, conditions.order_refusals, and LostRace.
     """
     of_order = order_amount is not None or currency is not None
     more = {"ttl": ttl_seconds, "new_id": str(uuid.uuid4())}
@@ -77,7 +77,7 @@ _own = f"{open_holds} AND (terms->>'customer')::bigint = customers.id"
 # The open holds of others, and the customer's own (extended) or a new one.
 _held = text(f"""
     (SELECT jsonb_object_agg(id, terms) FROM (
-        SELECT id, terms FROM {of_others}
+        SELECT id, terms FROM {holds_of_others}
         UNION ALL
         SELECT id, jsonb_build_object('customer', customers.id, 'until', greatest(until, wanted))
         FROM (SELECT extract(epoch FROM now()) + :ttl) AS this (wanted), (
@@ -91,12 +91,12 @@ hold_one = Statement(
     Hold,
     update(Voucher.__table__)
     .where(
-        *eligibility.guard,
+        *conditions.guard,
         or_(
             Offer.max_redemptions_per_customer.is_(None),
             bindparam("is_within_limit", type_=Boolean),
         ),
-        or_(orders.unnamed, orders.accepted),
+        or_(conditions.no_order, conditions.order_accepted),
     )
     .values(holds=_held)
     .returning(

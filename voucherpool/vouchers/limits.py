@@ -56,7 +56,7 @@ class RedemptionCount(NamedTuple):
 count = Statement("count_of_customer", RedemptionCount, select(_count.label("redemption_count")))
 
 
-def reached(offer_id: int | None, customer_id: int, limit: int | None) -> bool:
+def reached(offer_id: int | None, customer_id: int | None, limit: int | None) -> bool:
     """Tell whether a customer has reached an offer's limit."""
     if limit is None:
         return False
@@ -69,7 +69,7 @@ def exhausted_offers(customer_id: int) -> list[int]:
     return [offer.id for offer in exhausted.all({"customer_id": customer_id})]
 
 
-def lock_name(offer_id: int | None, customer_id: int) -> str:
+def lock_name(offer_id: int | None, customer_id: int | None) -> str:
     """Return the name of the advisory lock for counting a customer's redemptions of an offer."""
     return f"limit:{offer_id}:{customer_id}"
 

@@ -13,7 +13,7 @@ from voucherpool.database.statements import Statement
 from voucherpool.errors import CustomerNotFound
 from voucherpool.input.emails import email_key
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import eligibility, limits
+from voucherpool.vouchers import conditions, limits
 from voucherpool.vouchers.models import Voucher
 
 before_all = ("-infinity", 0)
@@ -70,7 +70,7 @@ list_some = Statement(
     select(
         Voucher.code,
         Offer.name.label("offer_name"),
-        eligibility.discount.label("discount"),
+        conditions.discount.label("discount"),
         Offer.discount_type,
         Offer.currency,
         Voucher.expires_at,
@@ -87,7 +87,7 @@ list_some = Statement(
         ),
         Offer.id != bindparam("exhausted", type_=ARRAY(BigInteger)).all_(),
         Voucher.used_at.is_(None),  # for the index
-        eligibility.redeemable,
+        conditions.redeemable,
     )
     .order_by(*order)
     .limit(bindparam("count", type_=BigInteger)),

@@ -166,6 +166,7 @@ class Redemption(Model):
 class RefusedAttempt(Model):
     """A refused attempt on a voucher, kept for support.
 
+    `action` is what was refused: check, hold or redeem; `order_ref` is the order's, if given.
     Unknown codes are recorded too, so that response time reveals nothing: the last few are kept
     under an empty code, so there is no foreign key.
     """
@@ -177,4 +178,6 @@ class RefusedAttempt(Model):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
     customer_id: Mapped[int | None] = mapped_column(ForeignKey(Customer.id))
     reason: Mapped[str]
+    action: Mapped[str | None]
+    order_ref: Mapped[str | None]
     attempted_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -28,7 +28,15 @@ from voucherpool.database.transactions import after_commit, present_transaction
 from voucherpool.errors import OrderMismatch, RedemptionReversed
 from voucherpool.observability import metrics
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import codes, eligibility, event_types, events, limits, listeners, orders
+from voucherpool.vouchers import (
+    codes,
+    conditions,
+    eligibility,
+    event_types,
+    events,
+    limits,
+    listeners,
+)
 from voucherpool.vouchers.eligibility import Seen
 from voucherpool.vouchers.models import Redemption, Voucher
 
@@ -56,7 +64,8 @@ def redeem(
     `order_amount` is in `currency`. The customer's own hold becomes the use. A repeat with the same
     order, customer and amount gets the first redemption.
 
-    Raises eligibility.refusals, those of the order, OrderMismatch, RedemptionReversed and LostRace.
+    Raises conditions.refusals, conditions.order_refusals, OrderMismatch, RedemptionReversed and
+    LostRace.
     """
     # An event needs a transaction: without one, nothing is taken once somebody listens.
     heard = present_transaction() is not None and are_heard()
@@ -118,7 +127,7 @@ def _take_with_holds_and_limit(request: dict[str, object], seen: Seen) -> Redeem
     return redeemed
 
 
-def _take(*conditions: ColumnElement[bool], holds: ColumnElement[object] | None = None) -> Insert:
+def _take(*more: ColumnElement[bool], holds: ColumnElement[object] | None = None) -> Insert:
     """Build the statement that takes a use and inserts the redemption; it does both or neither.
 
     It returns no row if a condition fails, and breaks the ledger's unique index if a concurrent
@@ -130,23 +139,23 @@ def _take(*conditions: ColumnElement[bool], holds: ColumnElement[object] | None 
     taken = (
         update(Voucher.__table__)
         .where(
-            *eligibility.guard,
-            orders.accepted,
+            *conditions.guard,
+            conditions.order_accepted,
             _is_new_order,
             _needs_no_event,
-            *conditions,
+            *more,
         )
         .values(values)
         .returning(
             Voucher.code_key,
             Customer.id.label("customer_id"),
             Offer.id.label("offer_id"),
-            eligibility.discount.label("discount"),
+            conditions.discount.label("discount"),
             Offer.discount_type,
-            orders.currency.label("currency"),
-            eligibility.discount_amount.label("discount_amount"),
-            orders.order_ref.label("order_ref"),
-            orders.order_amount.label("order_amount"),
+            conditions.currency.label("currency"),
+            conditions.discount_amount.label("discount_amount"),
+            conditions.order_ref.label("order_ref"),
+            conditions.order_amount.label("order_amount"),
         )
         .cte("taken")
     )
@@ -167,14 +176,14 @@ _now_if_last = (
 
 _ledger = aliased(Redemption, name="ledger")
 _is_new_order = ~exists().where(
-    _ledger.code_key == Voucher.code_key, _ledger.order_ref == orders.order_ref
+    _ledger.code_key == Voucher.code_key, _ledger.order_ref == conditions.order_ref
 ).correlate(Voucher)
 
 _unheard_until = bindparam("unheard_until", None, type_=DateTime(timezone=True))
 _needs_no_event = or_(_unheard_until.is_(None), func.statement_timestamp() < _unheard_until)
 
 _holds_of_others = literal_column(
-    f"(SELECT jsonb_object_agg(id, terms) FROM {eligibility.of_others})", JSONB
+    f"(SELECT jsonb_object_agg(id, terms) FROM {conditions.holds_of_others})", JSONB
 )
 
 take_free = Statement(

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import wraps
+from typing import TypeVar
 
-from flask import Response, url_for
+from flask import url_for
 
 from voucherpool.customers import service as customers
+from voucherpool.customers.guests import with_guest
 from voucherpool.database.paging import Page
 from voucherpool.database.transactions import transaction
 from voucherpool.errors import (
@@ -27,15 +29,17 @@ from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.http.idempotency import write, write_in_one_statement
 from voucherpool.input.emails import email_key
 from voucherpool.vouchers import (
+    conditions,
     eligibility,
     holding,
     issuing,
     listing,
-    orders,
     redeeming,
     schemas,
     support,
 )
+
+Result = TypeVar("Result")
 
 blueprint = Blueprint("vouchers", __name__, url_prefix="/vouchers")
 
@@ -44,39 +48,44 @@ next_page = {
     "schema": {"type": "string", "pattern": '^<.+>; rel="next"$'},
 }
 
-refusals = eligibility.refusals
+refusals = conditions.refusals
 refusals_of_orders: tuple[type[VoucherPoolError], ...] = (
-    *orders.conditions_by_refusal,
+    *conditions.order_refusals,
     OrderMismatch,
     RedemptionReversed,
 )
 
 
-def watched(view: Callable[..., Response]) -> Callable[..., Response]:
-    """Record each refused attempt for support, and count failed attempts.
+def watched(action: str) -> Callable[[Callable[[Fields], Result]], Callable[[Fields], Result]]:
+    """Return a decorator that records each refusal for support, and counts failed attempts.
 
     Both happen in a new transaction after the refusal's.
     """
 
-    @wraps(view)
-    def run(body: Fields) -> Response:
-        with throttle.guess(body["email"]):
-            try:
-                return view(body)
-            except (*refusals, *refusals_of_orders) as refusal:
-                # The answer is the same if the record is lost.
-                with suppress(OutcomeUnknown), transaction():
-                    support.remember(refusal, body["code"], body["email"])
-                    if isinstance(refusal, VoucherNotFound):
-                        _count_failed_attempt(body["email"])
-                raise
+    def decorate(view: Callable[[Fields], Result]) -> Callable[[Fields], Result]:
+        @wraps(view)
+        def run(body: Fields) -> Result:
+            this = (body["code"], body["email"], body.get("order_ref"))
+            with throttle.guess(body["email"]):
+                try:
+                    return view(body)
+                except (*refusals, *refusals_of_orders) as refusal:
+                    # The answer is the same if the record is lost.
+                    with suppress(OutcomeUnknown), transaction():
+                        support.remember(refusal, action, *this)
+                        if isinstance(refusal, VoucherNotFound):
+                            _count_failed_attempt(body["email"])
+                    raise
 
-    return run
+        return run
+
+    return decorate
 
 
-def _count_failed_attempt(email: str) -> None:
+def _count_failed_attempt(email: str | None) -> None:
     """Count a failed attempt, but not for the e-mail of a customer who has been erased."""
-    throttle.count_failed_attempt(email if customers.pin({email_key(email)}) else None)
+    is_known = email is not None and customers.pin({email_key(email)})
+    throttle.count_failed_attempt(email if is_known else None)
 
 
 @blueprint.post("/generate")
@@ -84,6 +93,7 @@ def _count_failed_attempt(email: str) -> None:
     "issue", CustomerNotFound, OfferDiscountDiffers, OfferNotPercentage, VoucherExists
 )
 @blueprint.arguments(schemas.GenerateRequest())
+@with_guest
 @write
 @blueprint.response(201, schemas.Code())
 def generate_voucher(body: Fields) -> dict[str, str]:
@@ -99,7 +109,8 @@ def generate_voucher(body: Fields) -> dict[str, str]:
 @blueprint.post("/redeem")
 @blueprint.guarded("redeem", TooManyFailedAttempts, *refusals, *refusals_of_orders)
 @blueprint.arguments(schemas.RedeemRequest())
-@watched
+@watched("redeem")
+@with_guest
 @write_in_one_statement(unless=redeeming.are_heard)
 @blueprint.response(201, schemas.Redeemed())
 def redeem_voucher(body: Fields) -> redeeming.Redeemed:
@@ -114,23 +125,27 @@ def redeem_voucher(body: Fields) -> redeeming.Redeemed:
 
 @blueprint.post("/check")
 @blueprint.guarded("read", TooManyFailedAttempts)
-@blueprint.arguments(schemas.RedeemRequest())
+@blueprint.arguments(schemas.CheckRequest())
 @blueprint.response(200, schemas.Checked())
 def check_voucher(body: Fields) -> dict[str, object]:
     """Say whether a voucher would redeem now; change nothing."""
-    order = (body.get("order_amount"), body.get("currency"))
-    with throttle.guess(body["email"]):
-        checked = eligibility.check(body["code"], body["email"], *order)
-        if checked.get("reason") == VoucherNotFound.code():
-            with transaction():
-                _count_failed_attempt(body["email"])
-    return checked
+    try:
+        return {"redeemable": True, **_check(body)._asdict()}
+    except (*refusals, *refusals_of_orders) as refusal:
+        return {"redeemable": False, "reason": refusal.code()}
+
+
+@watched("check")
+def _check(body: Fields) -> eligibility.Seen:
+    names = ("code", "email", "order_amount", "currency", "create_customer")
+    return eligibility.check(**{name: body[name] for name in names if name in body})
 
 
 @blueprint.post("/hold")
-@blueprint.guarded("redeem", TooManyFailedAttempts, *refusals, *orders.conditions_by_refusal)
+@blueprint.guarded("redeem", TooManyFailedAttempts, *refusals, *conditions.order_refusals)
 @blueprint.arguments(schemas.HoldRequest())
-@watched
+@watched("hold")
+@with_guest
 @write_in_one_statement()
 @blueprint.response(201, schemas.Held())
 def hold_voucher(body: Fields) -> holding.Hold:

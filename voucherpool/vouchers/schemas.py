@@ -49,7 +49,7 @@ class GenerateRequest(Schema):
     """A voucher to issue; with a null e-mail it is unbound.
 
     Without a discount the offer must exist and keeps its discount. With `notify` the customer gets
-    an e-mail.
+    an e-mail. With `create_customer` an unknown e-mail becomes a customer first.
     """
 
     email = Email(required=True, allow_none=True)
@@ -60,6 +60,7 @@ class GenerateRequest(Schema):
     max_redemptions = Count(most=most_redemptions)
     freeze_discount = Flag()
     notify = Flag()
+    create_customer = Flag()
 
 
 class Code(Answer):
@@ -74,17 +75,16 @@ class CodeRequest(Schema):
     code = AnyCode(required=True)
 
 
-class VoucherRequest(CodeRequest):
-    """A voucher, in any spelling of its code, and the customer who asks."""
+class OrderRequest(CodeRequest):
+    """A voucher for a customer's order; `order_amount` is in major units of `currency`: 19.99.
+
+    With `create_customer` an unknown e-mail becomes a customer first.
+    """
 
     email = Email(required=True)
-
-
-class OrderRequest(VoucherRequest):
-    """A voucher for an order; `order_amount` is in major units of `currency`: 19.99."""
-
     order_amount = Amount()
     currency = Currency()
+    create_customer = Flag()
 
 
 class RedeemRequest(OrderRequest):
@@ -95,6 +95,15 @@ class RedeemRequest(OrderRequest):
 
     order_ref = Text()
     hold_id = fields.UUID()
+
+
+class CheckRequest(RedeemRequest):
+    """A redemption to try; without an e-mail, by a customer who is still unknown.
+
+    So is an unknown e-mail with `create_customer`; a check creates nobody.
+    """
+
+    email = Email(allow_none=True, load_default=None)
 
 
 class HoldRequest(OrderRequest):
@@ -183,8 +192,10 @@ class VoucherHold(Answer):
 
 
 class Attempt(Answer):
-    """A refused attempt and its reason."""
+    """A refused check, hold or redemption (`action`) and its reason."""
 
+    action = fields.String(allow_none=True)
+    order_ref = fields.String(allow_none=True)
     email = fields.String(allow_none=True)
     reason = fields.String()
     attempted_at = Timestamp()

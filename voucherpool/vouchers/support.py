@@ -20,7 +20,7 @@ from voucherpool.database.model import db
 from voucherpool.errors import VoucherArchived, VoucherNotFound, VoucherPoolError
 from voucherpool.input.emails import email_key
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import codes, eligibility, event_types, events, ledger
+from voucherpool.vouchers import codes, conditions, event_types, events, ledger
 from voucherpool.vouchers.archived import archived_vouchers, including_archive
 from voucherpool.vouchers.models import Redemption, RefusedAttempt, Voucher, open_holds
 
@@ -84,12 +84,26 @@ def _locked(code: str) -> Voucher:
     return voucher
 
 
-def remember(refusal: VoucherPoolError, code: str, email: str) -> None:
-    """Record a refused attempt with its true reason, which the customer may not know.
+def remember(
+    refusal: VoucherPoolError,
+    action: str,
+    code: str,
+    email: str | None,
+    order_ref: str | None = None,
+) -> None:
+    """Record a refused check, hold or redemption with its true reason.
+
+    The customer may not know that reason.
 
     Unknown codes are recorded too, so that response time reveals nothing.
     """
-    attempt = {"key": codes.normal_form(code), "email": email_key(email), "reason": refusal.code()}
+    attempt = {
+        "key": codes.normal_form(code),
+        "email": None if email is None else email_key(email),
+        "reason": refusal.code(),
+        "action": action,
+        "order_ref": order_ref,
+    }
     kept_under = db.session.scalar(remember_one, attempt)
     db.session.execute(forget_surplus, {"key": kept_under})
 
@@ -106,7 +120,7 @@ record = including_archive(
         Voucher.code,
         Customer.email,
         Offer.name.label("offer_name"),
-        eligibility.discount.label("discount"),
+        conditions.discount.label("discount"),
         Offer.discount_type,
         Offer.currency,
         Voucher.frozen_discount.is_not(None).label("frozen"),
@@ -140,7 +154,13 @@ shown_redemptions = (
 )
 
 _attempts = (
-    select(Customer.email, RefusedAttempt.reason, RefusedAttempt.attempted_at)
+    select(
+        Customer.email,
+        RefusedAttempt.reason,
+        RefusedAttempt.action,
+        RefusedAttempt.order_ref,
+        RefusedAttempt.attempted_at,
+    )
     .outerjoin(Customer, Customer.id == RefusedAttempt.customer_id)
     .where(RefusedAttempt.code_key == bindparam("key"))
     .order_by(RefusedAttempt.attempted_at.desc())
@@ -167,11 +187,13 @@ _of_stranger = and_(_attempt.c.reason == VoucherNotFound.code(), _attempt.c.code
 remember_one = (
     insert(RefusedAttempt.__table__)
     .from_select(
-        ["code_key", "customer_id", "reason"],
+        ["code_key", "customer_id", "reason", "action", "order_ref"],
         select(
             _attempt.c.code_key,
             select(Customer.id).where(Customer.email_key == bindparam("email")).scalar_subquery(),
             case((_of_stranger, "bound_to_another_customer"), else_=_attempt.c.reason),
+            bindparam("action", type_=Text),
+            bindparam("order_ref", type_=Text),
         ),
     )
     .returning(RefusedAttempt.code_key)

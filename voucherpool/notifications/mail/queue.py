@@ -15,7 +15,7 @@ from voucherpool.errors import OfferNotActive
 from voucherpool.notifications.mail.composing import Announced, Letter, most_shown
 from voucherpool.notifications.models import Message, OptOut, Reminder
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import eligibility, limits
+from voucherpool.vouchers import conditions, limits
 from voucherpool.vouchers.models import Voucher
 
 lease_seconds = 300
@@ -83,7 +83,7 @@ def _subject(message: Leased) -> tuple[ColumnElement[bool], ...]:
             Reminder.code_key == Voucher.code_key,
             Reminder.expires_at == Voucher.expires_at,
         )
-        return reminded, eligibility.redeemable
+        return reminded, conditions.redeemable
     if message.batch_id is None:
         return Voucher.code_key == message.code_key, usable_soon
     # Plus 0, so that PostgreSQL reads the customer's vouchers by their index and not the batch's.
@@ -118,7 +118,7 @@ lease_one = text("""
 usable_soon = and_(
     *(
         condition
-        for refusal, condition in eligibility.conditions_by_refusal.items()
+        for refusal, condition in conditions.of_voucher.items()
         if refusal is not OfferNotActive
     ),
     or_(Offer.ends_at.is_(None), Offer.ends_at > func.now()),
@@ -129,7 +129,7 @@ announced = (
     select(
         Voucher.code,
         Offer.name,
-        eligibility.discount,
+        conditions.discount,
         Offer.discount_type,
         Offer.currency,
         case((Offer.starts_at > func.now(), func.timezone("UTC", Offer.starts_at))),

@@ -1,0 +1,52 @@
+"""create_customer: a request that names an unknown e-mail makes it a customer first."""
+
+import pytest
+
+from tests.builders import ana, in_days
+from tests.server import at_once
+from tests.shop import outcome
+
+guest = "guest@example.org"
+issue = {"offer_name": "KOI", "discount": 22.1, "expiry": in_days(30)}
+
+
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        ("generate", issue),
+        ("claim", {"offer_name": "KOI"}),
+        ("hold", {}),
+        ("redeem", {}),
+        ("validate", {}),
+    ],
+)
+def test_a_guest_becomes_a_customer_and_is_served(client, make, sql, route, body):
+    code = make.voucher(customer_id=None)
+    body = body or {"code": code}
+    wanted = body | {"email": guest}
+    assert outcome(client.post(f"/vouchers/{route}", json=wanted)) == (404, "customer_not_found")
+    for create in (True, True, False):
+        sql("UPDATE vouchers SET max_redemptions = 9, used_at = NULL")
+        answer = client.post(f"/vouchers/{route}", json=wanted | {"create_customer": create})
+        assert answer.status_code == 201 or route == "claim", answer.json
+    assert sql("SELECT email FROM customers ORDER BY id") == [(ana,), (guest,)]
+
+
+def test_a_guest_who_is_refused_is_a_customer_from_then_on(client, make, sql):
+    body = {"code": make.voucher(), "email": guest, "create_customer": True}
+    assert outcome(client.post("/vouchers/redeem", json=body)) == (404, "voucher_not_found")
+    assert sql("SELECT email FROM customers ORDER BY id") == [(ana,), (guest,)]
+
+
+def test_an_unbound_voucher_is_issued_without_a_guest(client, make, sql):
+    body = issue | {"email": None, "create_customer": True}
+    assert client.post("/vouchers/generate", json=body).status_code == 201
+    assert sql("SELECT email FROM customers") == []
+
+
+def test_first_orders_at_once_make_one_customer(server, make, sql):
+    code = make.voucher(customer_id=None, max_redemptions=50)
+    body = {"code": code, "create_customer": True}
+    answers = at_once(20, lambda _: server.post("/vouchers/redeem", {**body, "email": guest})[0])
+    assert answers == [201] * 20
+    assert sql("SELECT count(*) FROM customers WHERE email = :guest", guest=guest) == [(1,)]
