@@ -22,6 +22,7 @@ reasons_by_state = {
     "A fixed amount needs a currency.",
     "A percentage must be at most 100.",
     "Must be after starts_at.",
+    "Must stay as it is",  # the currency that the offer has
     "Must not be given with length or prefix.",
     "The pool needs a count.",
     "Must result in 1 to 5000000 vouchers",

@@ -102,7 +102,7 @@ def test_money_is_summed_by_the_currency_of_the_redemption(client, make, sql, au
     new = {"email": ana, "offer_name": "TEN", "expiry": in_days(1)}
     for _ in range(2):
         code = client.post("/vouchers/generate", json=new).json["code"]
-        redemption = client.redeemed(code, order_amount=7.5)["redemption_id"]
+        redemption = client.redeemed(code, order_amount=7.5, currency="EUR")["redemption_id"]
     client.post(f"/redemptions/{redemption}/reverse")
     assert stats(client)["discounted"] == [{"currency": None, "amount": 17.68}]
     assert stats(client)["given_back"] == []

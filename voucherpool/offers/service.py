@@ -122,7 +122,9 @@ def change(offer_id: int, **changes: Any) -> Offer:
     _check(terms | changes)
     if currency := changes.get("currency"):
         if offer.currency not in (None, currency):
-            raise InvalidInput({"currency": [f"Must stay {offer.currency}: create a new offer."]})
+            raise InvalidInput(
+                {"currency": ["Must stay as it is: another currency needs a new offer."]}
+            )
         changes["currency_decimals"] = currency_decimals[currency]
     taken = exists().where(Offer.name == changes.get("name"), Offer.id != offer_id)
     if db.session.scalar(select(taken)):
