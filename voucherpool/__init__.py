@@ -29,12 +29,12 @@ from voucherpool.http import (
     authentication,
     bodies,
     idempotency,
-    openapi,
     probes,
     problems,
     request_metrics,
     throttle,
 )
+from voucherpool.http.documentation import document, page
 from voucherpool.http.exchange import Exchange
 from voucherpool.http.headers import Guard
 from voucherpool.notifications import routes as notifications
@@ -74,10 +74,11 @@ def create_app(config: Config | None = None) -> Flask:
     throttle.init_app(app)
     idempotency.init_app(app, erasure.redacted)
     probes.init_app(app)
-    api = openapi.init_app(app)
+    page.init_app(app)
+    api = document.init_app(app)
     for part in (
-        *(vouchers, claims, redemptions, offers, statistics, customers, erasing, batches, files),
-        *(schedules, notifications, webhooks, mail, probes, request_metrics),
+        *(vouchers, redemptions, offers, statistics, customers, batches, files, claims),
+        *(schedules, notifications, webhooks, mail, erasing, probes, request_metrics),
     ):
         api.register_blueprint(part.blueprint)
     problems.init_app(app)

@@ -27,16 +27,15 @@ def problem(answer):
 def routes(anonymous):
     """Return the method, address and scope of every route in the document, None for public ones."""
     return [
-        (method.upper(), address_of(path, item), scope_of(operation))
+        (method.upper(), address_of(path, operation), scope_of(operation))
         for path, item in anonymous.get("/openapi.json").json["paths"].items()
         for name, operation in item.items()
-        if name != "parameters"
         for method in ([name, "head"] if name == "get" else [name])
     ]
 
 
-def address_of(path, item):
-    for parameter in item.get("parameters", []):
+def address_of(path, operation):
+    for parameter in operation["parameters"]:
         value = uuid.UUID(int=1) if parameter["schema"].get("format") == "uuid" else 1
         path = path.replace(f"{{{parameter['name']}}}", str(value))
     return path

@@ -4,10 +4,13 @@ import json
 import re
 from contextlib import closing
 from http.client import HTTPConnection
+from importlib.metadata import version
 from pathlib import Path
 
+from voucherpool.http import apikeys
+
 operation_ids = Path(__file__).with_name("operation_ids.txt")
-documentation = {"/openapi.json", "/docs", "/docs/assets/{name}"}
+documentation = {"/", "/openapi.json", "/docs", "/docs/assets/{name}"}
 
 
 def scope_of(operation):
@@ -22,7 +25,6 @@ def test_the_document_names_every_route_its_scope_and_its_errors(app, anonymous)
         (method.upper(), path): scope_of(operation)
         for path, operations in document["paths"].items()
         for method, operation in operations.items()
-        if method != "parameters"
     }
     served = {
         (method, path): app.view_functions[rule.endpoint].required_scope
@@ -43,7 +45,6 @@ def test_each_operation_keeps_its_id(anonymous):
         (method, path, operation["operationId"])
         for path, operations in document["paths"].items()
         for method, operation in operations.items()
-        if method != "parameters"
     ]
     kept = [tuple(line.split()) for line in operation_ids.read_text().splitlines()]
     assert found == kept, f"an id never changes; a new operation belongs into {operation_ids.name}"
@@ -54,9 +55,32 @@ def test_the_page_loads_nothing_from_elsewhere(anonymous):
     assets = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert assets
     for asset in assets:
-        assert asset.startswith("/docs/assets/")
-        with anonymous.get(asset) as answer:
+        assert asset.startswith("docs/assets/")
+        with anonymous.get(f"/{asset}") as answer:
             assert answer.status_code == 200
+
+
+def test_the_address_without_a_path_leads_to_the_page(anonymous):
+    answer = anonymous.get("/", follow_redirects=True)
+    assert answer.request.path == "/docs"
+    assert "voucherpool" in answer.text
+
+
+def test_an_unknown_path_says_what_there_is(anonymous):
+    answer = anonymous.get("/voucher")
+    assert (answer.status_code, answer.json["code"]) == (404, "not_found")
+    assert "/docs" in answer.json["detail"]
+
+
+def test_the_document_says_its_version_its_tags_and_what_each_scope_allows(anonymous):
+    document = anonymous.get("/openapi.json").json
+    assert document["info"]["version"] == version("voucherpool")
+    assert document["servers"][0]["url"] == "/"
+    assert all(tag["description"] for tag in document["tags"])
+    told = document["components"]["securitySchemes"]["apiKey"]["description"]
+    assert all(f"`{scope}`" in told for scope in apikeys.scopes)
+    for operations in document["paths"].values():
+        assert all(operation["description"] for operation in operations.values())
 
 
 def test_the_document_is_kept_by_caches_which_ask_whether_it_is_the_same(server):

@@ -16,7 +16,9 @@ from voucherpool.input.fields import PageRequest
 
 Arguments = ParamSpec("Arguments")
 
-blueprint = Blueprint("batches", __name__)
+blueprint = Blueprint(
+    "batches", __name__, description="Vouchers in bulk, issued in the background."
+)
 
 location = {"Location": {"schema": {"type": "string"}, "description": "The batch's address."}}
 

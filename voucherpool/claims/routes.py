@@ -14,7 +14,9 @@ from voucherpool.errors import (
 from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.http.idempotency import write
 
-blueprint = Blueprint("claims", __name__, url_prefix="/vouchers")
+blueprint = Blueprint(
+    "claims", __name__, url_prefix="/vouchers", description="Vouchers out of an offer's pool."
+)
 
 
 @blueprint.post("/claim")

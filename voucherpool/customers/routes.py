@@ -7,7 +7,9 @@ from voucherpool.errors import CustomerExists, CustomerNotFound
 from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.http.idempotency import write
 
-blueprint = Blueprint("customers", __name__, url_prefix="/customers")
+blueprint = Blueprint(
+    "customers", __name__, url_prefix="/customers", description="People, known by e-mail."
+)
 
 
 @blueprint.post("")

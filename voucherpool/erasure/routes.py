@@ -11,7 +11,9 @@ from voucherpool.errors import CustomerNotFound
 from voucherpool.http.blueprints import Blueprint
 from voucherpool.http.idempotency import write
 
-blueprint = Blueprint("erasure", __name__, url_prefix="/customers")
+blueprint = Blueprint(
+    "erasure", __name__, url_prefix="/customers", description="Forgetting a customer."
+)
 
 
 def holds_ended(view: Callable[..., Response]) -> Callable[..., Response]:

@@ -5,7 +5,7 @@ import secrets
 import string
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -17,7 +17,13 @@ from sqlalchemy.orm import Mapped, mapped_column
 from voucherpool.database.model import Model, db
 from voucherpool.errors import ApiKeyExists, ApiKeyNotFound
 
-scopes = ("issue", "redeem", "read", "admin", "metrics")
+scopes = {
+    "issue": "issue and import vouchers; create and change customers and offers",
+    "redeem": "redeem and hold vouchers, and give redemptions back",
+    "read": "check and list vouchers; read customers, offers, redemptions and statistics",
+    "admin": "look up and disable vouchers; erase customers; manage schedules and webhooks",
+    "metrics": "read the metrics",
+}
 
 prefix = "vp_"
 alphabet = string.digits + string.ascii_letters
@@ -52,7 +58,7 @@ class ApiKey(Model):
     revoked_at: Mapped[datetime | None]
 
 
-def create(name: str, granted: Sequence[str]) -> str:
+def create(name: str, granted: Iterable[str]) -> str:
     """Create a key with the scopes and return it, for the only time. Raises ApiKeyExists."""
     secret = "".join(secrets.choice(alphabet) for _ in range(secret_length))
     key = prefix + secret + _checksum(secret)

@@ -57,7 +57,7 @@ def _grant(app: Flask, request: Request) -> apikeys.Grant:
     header = request.headers.get("Authorization")
     if header is None:
         if app.config["OPEN_MODE"] and _is_local(request):
-            return apikeys.Grant(None, apikeys.scopes)
+            return apikeys.Grant(None, tuple(apikeys.scopes))
         raise ApiKeyRequired
     scheme, _, key = header.partition(" ")
     memory: apikeys.KnownKeys = app.extensions["apikeys"]

@@ -1,7 +1,5 @@
 """Security headers, after the OWASP REST Security Cheat Sheet, "Security Headers"."""
 
-import base64
-import hashlib
 from collections.abc import Iterable
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -34,17 +32,3 @@ class Guard:
             return start_response(status, given + more, *error)
 
         return self._app(environ, start)
-
-
-def policy_of_page(page: str) -> str:
-    """Return a policy that allows the page its own scripts, styles and calls to this service."""
-    inline_scripts = [part.partition("</script>")[0] for part in page.split("<script>")[1:]]
-    digests = [
-        base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        for script in inline_scripts
-    ]
-    scripts = " ".join(f"'sha256-{digest}'" for digest in digests)
-    return (
-        f"default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline';"
-        " img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
-    )

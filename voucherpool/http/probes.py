@@ -14,7 +14,9 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from voucherpool.database import durability, reachability
 from voucherpool.http.blueprints import Blueprint
 
-blueprint = Blueprint("health", __name__)
+blueprint = Blueprint(
+    "health", __name__, description="Whether the service lives, and whether it can serve."
+)
 
 # 1 MiB exceeds work_mem and goes to a temporary file. Writing a row would prove nothing: on a full
 # disk the table's pages and the current WAL segment still have room for it.

@@ -19,6 +19,7 @@ from voucherpool.observability import logs, metrics
 log = logging.getLogger(__name__)
 
 media_type = "application/problem+json"
+nowhere = "Nothing is at this path: /docs shows all routes, and /openapi.json describes them."
 
 
 class Problem(marshmallow.Schema):
@@ -52,7 +53,8 @@ def _answer_http(error: HTTPException) -> Response:
     code = re.sub(r"[^a-z]+", "_", status.phrase.lower()).strip("_")
     kept = {"Allow", "Location", "Retry-After"}
     headers = {name: value for name, value in error.get_headers() if name in kept}
-    return _problem(status, code, error.description or status.description, None, headers)
+    detail = nowhere if status == HTTPStatus.NOT_FOUND else error.description
+    return _problem(status, code, detail or status.description, None, headers)
 
 
 def _answer_database(error: DBAPIError) -> Response:

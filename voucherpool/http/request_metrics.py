@@ -6,7 +6,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from voucherpool.http.blueprints import Blueprint
 from voucherpool.observability import metrics
 
-blueprint = Blueprint("metrics", __name__)
+blueprint = Blueprint("metrics", __name__, description="Metrics for Prometheus.")
 
 
 @blueprint.get("/metrics")

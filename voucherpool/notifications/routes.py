@@ -3,7 +3,7 @@
 from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.notifications import feed, schemas
 
-blueprint = Blueprint("events", __name__)
+blueprint = Blueprint("events", __name__, description="What happened, in order.")
 
 
 @blueprint.get("/events")

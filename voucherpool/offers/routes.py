@@ -8,7 +8,12 @@ from voucherpool.input.fields import PageRequest
 from voucherpool.offers import schemas, service
 from voucherpool.offers.models import Offer
 
-blueprint = Blueprint("offers", __name__, url_prefix="/offers")
+blueprint = Blueprint(
+    "offers",
+    __name__,
+    url_prefix="/offers",
+    description="Special offers, whose discount their vouchers give.",
+)
 
 
 @blueprint.post("")

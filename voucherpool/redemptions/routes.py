@@ -10,7 +10,12 @@ from voucherpool.http.idempotency import write
 from voucherpool.redemptions import schemas, service
 from voucherpool.vouchers.schemas import Redemption
 
-blueprint = Blueprint("redemptions", __name__, url_prefix="/redemptions")
+blueprint = Blueprint(
+    "redemptions",
+    __name__,
+    url_prefix="/redemptions",
+    description="The ledger: what was redeemed, and giving it back.",
+)
 
 
 @blueprint.get("")

@@ -11,7 +11,12 @@ from voucherpool.http.idempotency import write
 from voucherpool.input.fields import PageRequest
 from voucherpool.schedules import schemas, service
 
-blueprint = Blueprint("schedules", __name__, url_prefix="/schedules")
+blueprint = Blueprint(
+    "schedules",
+    __name__,
+    url_prefix="/schedules",
+    description="Vouchers issued again and again, by a cron expression.",
+)
 
 
 @blueprint.post("")
@@ -31,6 +36,24 @@ def create_schedule(body: Fields) -> AnyRow:
 def list_schedules(query: Fields) -> Page:
     """List the schedules, the oldest first."""
     return service.list_schedules(query["limit"], query.get("cursor"))
+
+
+@blueprint.post("/preview")
+@blueprint.guarded("admin")
+@blueprint.arguments(schemas.PreviewRequest())
+@blueprint.response(200, schemas.Preview())
+def preview_schedule(body: Fields) -> dict[str, Sequence[datetime]]:
+    """Return the next ten occurrences of a cron expression in a time zone; changes nothing."""
+    return {"occurrences": service.preview(**body)}
+
+
+@blueprint.get("/<id:schedule_id>/runs")
+@blueprint.guarded("admin", ScheduleNotFound)
+@blueprint.arguments(schemas.RunsRequest(), location="query")
+@blueprint.response(200, schemas.runs_page)
+def list_schedule_runs(query: Fields, schedule_id: int) -> Page:
+    """List what became of a schedule's occurrences, the newest first."""
+    return service.list_runs(schedule_id, query["limit"], query.get("cursor"))
 
 
 @blueprint.get("/<id:schedule_id>")
@@ -58,21 +81,3 @@ def change_schedule(body: Fields, schedule_id: int) -> AnyRow:
 def delete_schedule(schedule_id: int) -> None:
     """Delete a schedule and its runs; the batches and vouchers stay."""
     service.remove(schedule_id)
-
-
-@blueprint.get("/<id:schedule_id>/runs")
-@blueprint.guarded("admin", ScheduleNotFound)
-@blueprint.arguments(schemas.RunsRequest(), location="query")
-@blueprint.response(200, schemas.runs_page)
-def list_schedule_runs(query: Fields, schedule_id: int) -> Page:
-    """List what became of a schedule's occurrences, the newest first."""
-    return service.list_runs(schedule_id, query["limit"], query.get("cursor"))
-
-
-@blueprint.post("/preview")
-@blueprint.guarded("admin")
-@blueprint.arguments(schemas.PreviewRequest())
-@blueprint.response(200, schemas.Preview())
-def preview_schedule(body: Fields) -> dict[str, Sequence[datetime]]:
-    """Return the next ten occurrences of a cron expression in a time zone; changes nothing."""
-    return {"occurrences": service.preview(**body)}

@@ -4,7 +4,7 @@ from voucherpool.errors import OfferNotFound
 from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.statistics import schemas, service
 
-blueprint = Blueprint("statistics", __name__)
+blueprint = Blueprint("statistics", __name__, description="Counts and sums of an offer.")
 
 
 @blueprint.get("/offers/<id:offer_id>/stats")

@@ -41,7 +41,12 @@ from voucherpool.vouchers import (
 
 Result = TypeVar("Result")
 
-blueprint = Blueprint("vouchers", __name__, url_prefix="/vouchers")
+blueprint = Blueprint(
+    "vouchers",
+    __name__,
+    url_prefix="/vouchers",
+    description="Issue, check, hold, redeem and list vouchers; look one up for support.",
+)
 
 next_page = {
     "description": 'The next page (RFC 8288, rel="next"); absent on the last page.',

@@ -10,7 +10,7 @@ from voucherpool.http.blueprints import Blueprint
 from voucherpool.http.idempotency import write
 from voucherpool.notifications.mail import composing, links, schemas, service
 
-blueprint = Blueprint("mail", __name__)
+blueprint = Blueprint("mail", __name__, description="Ending e-mails to a customer.")
 
 page = {"200": {"description": "A page for people", "content": {"text/html": {}}}}
 policy_of_page = (

@@ -17,7 +17,12 @@ from voucherpool.notifications.webhooks.addresses import Policy
 
 Arguments = ParamSpec("Arguments")
 
-blueprint = Blueprint("webhooks", __name__, url_prefix="/webhooks")
+blueprint = Blueprint(
+    "webhooks",
+    __name__,
+    url_prefix="/webhooks",
+    description="Endpoints that events are sent to, signed.",
+)
 
 
 def checked(view: Callable[Arguments, Response]) -> Callable[Arguments, Response]:
@@ -56,37 +61,6 @@ def list_webhooks(query: Fields) -> Page:
     return service.list_webhooks(query["limit"], query.get("cursor"))
 
 
-@blueprint.get("/<id:webhook_id>")
-@blueprint.guarded("admin", WebhookNotFound)
-@blueprint.response(200, schemas.Webhook())
-def read_webhook(webhook_id: int) -> AnyRow:
-    """Read a webhook."""
-    return service.read(webhook_id)
-
-
-@blueprint.patch("/<id:webhook_id>")
-@blueprint.guarded("admin", WebhookNotFound)
-@blueprint.arguments(schemas.WebhookChanges(), required=False)
-@checked
-@write
-@blueprint.response(200, schemas.Webhook())
-def change_webhook(body: Fields, webhook_id: int) -> AnyRow:
-    """Change a webhook's address or types, or switch it off and on.
-
-    Switching off parks what waits. More types, and switching on, move `active_from`.
-    """
-    return service.change(webhook_id, **body)
-
-
-@blueprint.delete("/<id:webhook_id>")
-@blueprint.guarded("admin", WebhookNotFound)
-@write
-@blueprint.response(204)
-def delete_webhook(webhook_id: int) -> None:
-    """Delete a webhook with its deliveries."""
-    service.remove(webhook_id)
-
-
 @blueprint.post("/<id:webhook_id>/rotate-secret")
 @blueprint.guarded("admin", WebhookNotFound, SecretKeyNotConfigured)
 @blueprint.arguments(schemas.Rotation(), required=False)
@@ -116,3 +90,34 @@ def list_deliveries(query: Fields, webhook_id: int) -> Page:
     return service.list_deliveries(
         webhook_id, query["limit"], query.get("state"), query.get("cursor")
     )
+
+
+@blueprint.get("/<id:webhook_id>")
+@blueprint.guarded("admin", WebhookNotFound)
+@blueprint.response(200, schemas.Webhook())
+def read_webhook(webhook_id: int) -> AnyRow:
+    """Read a webhook."""
+    return service.read(webhook_id)
+
+
+@blueprint.patch("/<id:webhook_id>")
+@blueprint.guarded("admin", WebhookNotFound)
+@blueprint.arguments(schemas.WebhookChanges(), required=False)
+@checked
+@write
+@blueprint.response(200, schemas.Webhook())
+def change_webhook(body: Fields, webhook_id: int) -> AnyRow:
+    """Change a webhook's address or types, or switch it off and on.
+
+    Switching off parks what waits. More types, and switching on, move `active_from`.
+    """
+    return service.change(webhook_id, **body)
+
+
+@blueprint.delete("/<id:webhook_id>")
+@blueprint.guarded("admin", WebhookNotFound)
+@write
+@blueprint.response(204)
+def delete_webhook(webhook_id: int) -> None:
+    """Delete a webhook with its deliveries."""
+    service.remove(webhook_id)

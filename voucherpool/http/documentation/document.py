@@ -1,17 +1,24 @@
-"""The API's documentation: OpenAPI 3.1 at /openapi.json and a page to try it at /docs."""
+"""The OpenAPI 3.1 document at /openapi.json."""
 
 import hashlib
-import importlib.util
 from functools import cached_property
-from pathlib import Path
+from importlib.metadata import metadata
 
 import flask_smorest
-from flask import Flask, Response, json, request, send_from_directory
+from flask import Flask, Response, json, request
 from werkzeug.routing import BaseConverter
 
-from voucherpool.http import headers, problems
+from voucherpool.http import apikeys, problems
 from voucherpool.http.authentication import public, requires
+from voucherpool.http.documentation import examples
 from voucherpool.input.fields import Amount, Cursor
+
+description = """\
+Issues, hands out, checks and redeems discount vouchers.
+
+Amounts are in major units: 19.99 is nineteen euros and 99 cents. Times are RFC 3339 with an offset.
+Errors are problem+json (RFC 9457); their `code` never changes. Fields, codes and routes are added,
+never renamed or removed. A repeat of a POST with the same `Idempotency-Key` changes nothing."""
 
 
 class IdConverter(BaseConverter):
@@ -34,6 +41,9 @@ class Api(flask_smorest.Api):
     def _register_error_handlers(self) -> None:
         """Register none: flask-smorest's own have another shape."""
 
+    def _register_pagination_header(self) -> None:
+        """Register none: lists answer a cursor instead."""
+
     @requires(public)
     def _openapi_json(self) -> Response:
         """Serve the OpenAPI document with an ETag; caches must revalidate it."""
@@ -45,32 +55,31 @@ class Api(flask_smorest.Api):
 
     @cached_property
     def _document(self) -> bytes:
-        return json.dumps(self.spec.to_dict(), separators=(",", ":"), sort_keys=False).encode()
+        document = examples.illustrated(self.spec.to_dict())
+        return json.dumps(document, separators=(",", ":"), sort_keys=False).encode()
 
     @cached_property
     def _etag(self) -> str:
         return hashlib.sha256(self._document).hexdigest()
 
-    @requires(public)
-    def _openapi_swagger_ui(self) -> Response:
-        """Serve Swagger UI, and allow its own scripts."""
-        page: str = super()._openapi_swagger_ui()
-        policy = {"Content-Security-Policy": headers.policy_of_page(page)}
-        return Response(page, headers=policy, mimetype="text/html")
-
 
 def init_app(app: Flask) -> Api:
-    """Serve the document and its page, with the page's assets from this process."""
+    """Serve the document."""
+    package = metadata("voucherpool")
+    api_key = {"type": "http", "scheme": "bearer", "description": _scopes()}
     app.config.update(
         API_TITLE="voucherpool",
-        API_VERSION="1",
+        API_VERSION=package["Version"],
         OPENAPI_VERSION="3.1.0",
         OPENAPI_URL_PREFIX="/",
-        OPENAPI_SWAGGER_UI_PATH="docs",
-        OPENAPI_SWAGGER_UI_URL="/docs/assets/",
         API_SPEC_OPTIONS={
-            "info": {"description": "Issues, checks and redeems discount vouchers."},
-            "components": {"securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}}},
+            "info": {
+                "description": description,
+                "contact": {"name": "The operators of this service"},
+                "license": {"name": package["License"], "identifier": package["License"]},
+            },
+            "servers": [{"url": "/", "description": "This service"}],
+            "components": {"securitySchemes": {"apiKey": api_key}},
         },
     )
     app.url_map.converters["id"] = IdConverter
@@ -80,20 +89,13 @@ def init_app(app: Flask) -> Api:
     api.register_converter(
         IdConverter, lambda converter: {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
     )
-    assets = _swagger_ui_assets()
-
-    @app.get("/docs/assets/<path:name>")
-    @requires(public)
-    def docs_asset(name: str) -> Response:
-        """Serve a file of Swagger UI."""
-        return send_from_directory(assets, name, max_age=86400)
-
     return api
 
 
-def _swagger_ui_assets() -> Path:
-    # Do not import the package: its own blueprint is not needed.
-    spec = importlib.util.find_spec("flask_swagger_ui")
-    if spec is None or spec.origin is None:
-        raise RuntimeError("flask-swagger-ui is not installed: run `make run` again")
-    return Path(spec.origin).parent / "dist"
+def _scopes() -> str:
+    """Return the text of the page's Authorize dialog."""
+    rights = "\n".join(f"- `{scope}`: {right}" for scope, right in apikeys.scopes.items())
+    return (
+        "An API key, such as `vp_…`. `voucherpool apikeys create NAME --scope SCOPE` makes one and "
+        f"shows it once. Its scopes say what it may do:\n\n{rights}"
+    )

@@ -1,0 +1,6 @@
+SwaggerUIBundle({
+  dom_id: "#page",
+  url: "openapi.json",
+  deepLinking: true,
+  tryItOutEnabled: true,
+});
