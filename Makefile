@@ -47,7 +47,7 @@ bench-events: .venv/dev.ready ## compare redemptions with and without waiting ev
 bench-csv: .venv/dev.ready ## measure the import and the export of 1 000 000 vouchers
 	@exec $(python) -m bench.csv_files
 
-page: .venv/dev.ready ## try /docs in a Chromium of this machine (SCREENSHOT=file.png)
+page: .venv/dev.ready ## run every example of /docs in a Chromium of this machine (SCREENSHOTS=folder)
 	@exec $(python) -m pytest tests/page_check.py $(ARGS)
 
 drawing: .venv/dev.ready ## draw the imports between packages into docs/architecture.md
