@@ -131,6 +131,8 @@ def test_an_endpoint_that_hangs_delays_no_other(
     # Nobody has released the hanging endpoint yet, and it holds no more senders than its own.
     assert not hanging.released.is_set()
     assert len(held) == 4
+    with app.app_context():
+        assert not deliverer.start_due()
     assert hanging.all() == []
     assert len({request.id for request in received}) == 10
     hanging.hangs = False
