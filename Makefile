@@ -5,17 +5,26 @@ python := .venv/bin/python
 uv_compile = $(python) -m uv pip compile setup.cfg --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 
+# Python shows a traceback when Ctrl-C comes before its program has begun, unless it is ignored then.
+quietly := trap '' INT;
+pip_options := --disable-pip-version-check --no-input --progress-bar off
+not_installed := echo "Error: the packages cannot be installed; pip says above why. Without a network, \
+name a mirror in PIP_INDEX_URL or a folder of packages in PIP_FIND_LINKS." >&2; exit 1
+
 # Without bytecode on the disk, each process that a test starts compiles the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults fuzz mutants page drawing bench bench-scale bench-bulk bench-plans bench-events bench-csv check lock clean
+.PHONY: help run demo test faults fuzz mutants page drawing bench bench-scale bench-bulk bench-plans bench-events bench-csv check lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
 run: .venv/local.ready ## start PostgreSQL and the service on 127.0.0.1 (PORT=5000, DATABASE_URL=)
-	@exec $(python) -m voucherpool start
+	@$(quietly) exec $(python) -m voucherpool start
+
+demo: .venv/local.ready ## show a voucher's whole life on a service of its own, in half a minute
+	@$(quietly) exec $(python) -m voucherpool demo
 
 test: .venv/dev.ready ## run the tests, two at a time, on a PostgreSQL of their own (TEST_DATABASE_URL=, ARGS=)
 	@exec $(python) -m pytest --numprocesses 2 --dist worksteal $(ARGS)
@@ -73,7 +82,7 @@ clean: ## remove the environment and the caches; the data in var/ stay
 .venv/%.ready: requirements-%.lock setup.cfg
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "voucherpool needs Python 3.11 or newer: make run PYTHON=/path/to/python3.11")'
 	@echo "Installing the packages of $< into .venv (once)"
-	@$(PYTHON) -m venv .venv
-	@$(python) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
-	@$(python) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(quietly) $(PYTHON) -m venv .venv
+	@$(python) -m pip install $(pip_options) --require-hashes --requirement $< || { $(not_installed); }
+	@$(python) -m pip install $(pip_options) --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -105,7 +105,7 @@ class Logger(glogging.Logger):
     def setup(self, cfg: Any) -> None:
         """Configure all logging of the process, at the start and at each reload."""
         super().setup(cfg)
-        logging.config.dictConfig(logs.settings())
+        logging.config.dictConfig(logs.settings(settings.log))
 
 
 logger_class = Logger

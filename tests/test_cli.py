@@ -32,6 +32,20 @@ def test_seed_adds_ten_customers_and_some_offers_and_twice_changes_nothing(run, 
     assert sql("SELECT c::text FROM customers c UNION ALL SELECT o::text FROM offers o") == before
 
 
+def test_one_customer_is_not_called_customers(run, tmp_path):
+    (tmp_path / "customers.json").write_text('[{"email": "a@example.org"}]')
+    (tmp_path / "offers.json").write_text("[]")
+    assert run("seed", "--directory", str(tmp_path)).output == "Added 1 customer and 0 offers.\n"
+
+
+def test_the_fields_that_are_wrong_are_named_in_sentences(run, make):
+    make.offer("KOI")
+    result = run("vouchers", "issue", "KOI", "--count", "1", "--expiry", "tomorrow")
+    assert result.exit_code == 1
+    assert "expiry: Must be a date and time from 2000 to 2199 with an offset" in result.output
+    assert "{" not in result.output
+
+
 def test_a_wrong_seed_file_is_named_with_its_fault_and_adds_nothing(run, sql, tmp_path):
     (tmp_path / "customers.json").write_text('[{"email": "a@example.org"}, {"email": "b"}]')
     (tmp_path / "offers.json").write_text("[]")

@@ -1,12 +1,17 @@
 """The `voucherpool` command: our commands, Flask-Migrate's `db`, Flask's `routes` and `shell`."""
 
+import os
 from typing import Any
 
 import click
 import flask_migrate.cli  # type: ignore[import-not-found]
+from flask import Flask
 from flask.cli import FlaskGroup, routes_command, shell_command
 
 from voucherpool import cli, create_app
+from voucherpool.config import Config
+from voucherpool.local import data
+from voucherpool.local.demo import demo
 from voucherpool.local.start import start
 
 
@@ -23,13 +28,17 @@ class Commands(FlaskGroup):
         return sorted(self.commands)
 
 
+def _application() -> Flask:
+    return create_app(Config.from_environment(data.environment(os.environ)))
+
+
 main = Commands(
-    create_app=create_app,
+    create_app=_application,
     add_default_commands=False,
     add_version_option=False,
     help="Run and maintain voucherpool.",
-    params=[],
 )
+main.params.clear()  # those of Flask choose another application, and files of settings
 click.version_option(package_name="voucherpool")(main)
 for command in (
     *cli.root.commands.values(),
@@ -37,6 +46,7 @@ for command in (
     routes_command,
     shell_command,
     start,
+    demo,
 ):
     main.add_command(command)
 

@@ -1,7 +1,6 @@
 """Shared by all commands: plain errors, one transaction, and the groups."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -25,8 +24,7 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except VoucherPoolError as error:
-        reasons = json.dumps(error.errors) if error.errors else ""
-        raise click.ClickException(f"{error.detail} {reasons}".strip()) from error
+        raise click.ClickException(" ".join([error.detail, *_reasons(error.errors)])) from error
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise click.ClickException(f"{where}{error.strerror}.") from error
@@ -35,6 +33,20 @@ def plain_errors() -> Iterator[None]:
         raise click.ClickException("Arguments must be UTF-8, and so must the terminal.") from error
     except DBAPIError as error:
         raise click.ClickException(_what_to_do(error)) from error
+
+
+def _reasons(errors: Mapping[str, Any] | None) -> Iterator[str]:
+    """Yield what is wrong with each field as a sentence: `expiry: Must be in the future.`."""
+    for field, reasons in (errors or {}).items():
+        if isinstance(reasons, Mapping):
+            yield from _reasons({f"{field}.{name}": reasons[name] for name in reasons})
+        else:
+            yield from (f"{field}: {reason}" for reason in reasons)
+
+
+def counted(number: int, name: str) -> str:
+    """Return a number and what it counts: `1 customer`, `2 customers`."""
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
 
 
 def _what_to_do(error: DBAPIError) -> str:

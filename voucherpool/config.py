@@ -41,7 +41,8 @@ class Config:
     `worker_metrics` is the host and port where it shows its metrics.
     `secret_keys` are Fernet keys: the first encrypts, all decrypt. `webhooks_allow` are networks
     that webhooks may lead to although they are not public. `texts` are those of e-mails and of the
-    page that ends them; `mail` is None where no e-mails are sent.
+    page that ends them; `mail` is None where no e-mails are sent. The log is `json`, or for people
+    on a `console`.
     """
 
     database_url: URL
@@ -60,6 +61,7 @@ class Config:
     webhooks_allow: tuple[Network, ...] = ()
     texts: mails.Texts = mails.own_texts
     mail: mails.Mail | None = None
+    log: str = "json"
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Config":
@@ -86,6 +88,7 @@ class Config:
             webhooks_allow=read.networks("VOUCHERPOOL_WEBHOOKS_ALLOW"),
             texts=mails.texts(environ),
             mail=mails.settings(environ, read.number("VOUCHERPOOL_MAIL_RATE", 600)),
+            log=read.one_of("VOUCHERPOOL_LOG", ("json", "console")),
         )
 
     def for_flask(self) -> dict[str, object]:
@@ -119,6 +122,7 @@ class Config:
             "WEBHOOKS_ALLOW": self.webhooks_allow,
             "TEXTS": self.texts,
             "MAIL": self.mail,
+            "LOG": self.log,
         }
 
     def connection_settings(self) -> dict[str, Any]:

@@ -74,6 +74,19 @@ def test_it_migrates_seeds_and_serves_without_a_key_until_it_is_told_to_stop(sta
     assert not postgres.is_running()
 
 
+def test_the_console_shows_a_line_for_each_request_and_the_banner_after_the_start(start):
+    port = free_port()
+    process = start(port)
+    until_serving(process)
+    assert call(port, "POST", "/vouchers/lookup", {"code": "AAAA-BBBB-CCCC"})[0] == 404
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+    lines = process.stderr.read().splitlines()
+    assert len(lines) <= 3
+    shown = r"\d\d:\d\d:\d\d  404 +[\d.]+ ms  POST /vouchers/lookup  \(voucher_not_found\)"
+    assert re.fullmatch(shown, lines[-1])
+
+
 def call_as_the_readme_does(port):
     readme = (checkout / "README.md").read_text()
     calls = [line.strip() for line in readme.splitlines() if re.match(r"    (code=.*)?curl ", line)]
@@ -131,7 +144,7 @@ def refusal(tmp_path):
         environment = {"PORT": str(port), "DATABASE_URL": database_url}
         arguments = ["start", "--directory", str(tmp_path / "var")]
         ended = CliRunner().invoke(main, arguments, env=environment)
-        assert (ended.exit_code, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+        assert (ended.exit_code, ended.stderr.count("\n")) == (1, 1)
         assert ended.stderr.startswith("Error: ")
         return ended.stderr
 
@@ -142,6 +155,11 @@ def refusal(tmp_path):
 
 def test_a_taken_port_is_one_line_and_exit_code_1(refusal, server):
     assert f"Port {server.port} " in refusal(server.port)
+
+
+def test_the_port_is_checked_before_anything_is_made(refusal, server, tmp_path):
+    refusal(server.port)
+    assert not (tmp_path / "var").exists()
 
 
 def test_a_running_twin_is_one_line_and_exit_code_1(refusal, tmp_path):

@@ -8,7 +8,7 @@ import click
 
 from voucherpool import environment
 from voucherpool.archive import moving, partitions
-from voucherpool.cli import in_long_transaction, vouchers
+from voucherpool.cli import counted, in_long_transaction, vouchers
 from voucherpool.database.transactions import transaction
 
 
@@ -45,7 +45,7 @@ def archive(older_than: timedelta) -> None:
         for first in bar:
             with moving.gently():
                 moved += in_long_transaction(partial(moving.archive, older_than, first))
-    click.echo(f"Archived {moved} vouchers.")
+    click.echo(f"Archived {counted(moved, 'voucher')}.")
 
 
 @vouchers.command()
@@ -63,4 +63,4 @@ def purge(older_than: timedelta) -> None:
     with click.progressbar(months, file=sys.stderr) as bar:
         for month in bar:
             gone += in_long_transaction(partial(partitions.purge, month))
-    click.echo(f"Purged {gone} vouchers.")
+    click.echo(f"Purged {counted(gone, 'voucher')}.")

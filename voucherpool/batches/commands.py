@@ -11,7 +11,7 @@ from marshmallow import ValidationError
 
 from voucherpool.batches import generating, service
 from voucherpool.batches.schemas import NewBatch, all_customers, pool
-from voucherpool.cli import in_long_transaction, vouchers
+from voucherpool.cli import counted, in_long_transaction, vouchers
 from voucherpool.database.model import AnyRow
 from voucherpool.database.transactions import long_transaction
 from voucherpool.errors import InvalidInput
@@ -78,4 +78,4 @@ def _finish(batch: AnyRow) -> None:
                 time.sleep(0.2)
     if batch.error:
         raise click.ClickException(f"Batch {batch.id} failed: {batch.error}")
-    click.echo(f"Issued {batch.created} vouchers in batch {batch.id}.")
+    click.echo(f"Issued {counted(batch.created, 'voucher')} in batch {batch.id}.")

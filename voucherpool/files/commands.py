@@ -13,7 +13,7 @@ from typing import Any
 import click
 from marshmallow import ValidationError
 
-from voucherpool.cli import vouchers
+from voucherpool.cli import counted, vouchers
 from voucherpool.database.model import AnySelect
 from voucherpool.database.transactions import long_transaction
 from voucherpool.errors import InvalidInput
@@ -33,12 +33,13 @@ def export(offer_name: str | None, batch_id: int | None, output: Path | None) ->
             chosen = _chosen(offer_name, batch_id)
             length = exporting.count(chosen) if output else 0
             with click.progressbar(length=length, file=sys.stderr, hidden=not output) as bar:
-                exporting.write(file, chosen, bar.update)
+                written = exporting.write(file, chosen, bar.update)
         if output is None:
             shutil.copyfileobj(file, sys.stdout.buffer)
-            return
-        with open(output, "wb", opener=_private) as target:
-            shutil.copyfileobj(file, target)
+        else:
+            with open(output, "wb", opener=_private) as target:
+                shutil.copyfileobj(file, target)
+    click.echo(f"Wrote {counted(written, 'voucher')} to {output or 'standard output'}.", err=True)
 
 
 def _private(path: str, flags: int) -> int:
@@ -71,7 +72,7 @@ def import_(file: Path, offer_name: str, expiry: str | None) -> None:
     ):
         offer_id = offers.id_of(offer_name)
         imported = importing.load(file, offer_id, **terms, progress=bar.update)
-    click.echo(f"Imported {imported} vouchers.")
+    click.echo(f"Imported {counted(imported, 'voucher')}.")
 
 
 @contextmanager

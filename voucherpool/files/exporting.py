@@ -38,8 +38,8 @@ def count(chosen: AnySelect) -> int:
     return total
 
 
-def write(file: IO[bytes], chosen: AnySelect, progress: Progress = lambda _: None) -> None:
-    """Write the vouchers of the query in one snapshot, and rewind the file.
+def write(file: IO[bytes], chosen: AnySelect, progress: Progress = lambda _: None) -> int:
+    """Write the vouchers of the query in one snapshot, rewind the file, and return their number.
 
     Call it in a long_transaction(). It passes the number of rows of each page to `progress`.
     """
@@ -47,11 +47,14 @@ def write(file: IO[bytes], chosen: AnySelect, progress: Progress = lambda _: Non
     writer = csv.writer(text)
     writer.writerow(layout.columns)
     found = db.session.execute(chosen, execution_options={"yield_per": page_size})
+    written = 0
     for page in found.partitions():
         writer.writerows(page)
+        written += len(page)
         progress(len(page))
     text.detach()
     file.seek(0)
+    return written
 
 
 def _cell(column: ColumnElement[str]) -> ColumnElement[str]:

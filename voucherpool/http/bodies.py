@@ -19,11 +19,13 @@ chunk_bytes = 64 * 1024
 class Request(flask.Request):
     """A request whose body is checked on every way to read it.
 
-    `api_key_id` is the id of its API key, None before authentication and in open mode.
+    `api_key_id` is the id of its API key, None before authentication and in open mode. `refusal` is
+    the code of the error that answers it.
     """
 
     max_content_length: int = 1024 * 1024  # a plain attribute; Flask would ask its configuration
     api_key_id: int | None = None
+    refusal: str | None = None
 
     @cached_property
     def stream(self) -> IO[bytes]:

@@ -59,6 +59,7 @@ def _note(request: Request, status: int, seconds: float) -> None:
             method=method,
             route=route,
             status=status,
+            code=request.refusal,
             seconds=round(seconds, 4),
             api_key_id=request.api_key_id,
             request_id=logs.request_id.get(),

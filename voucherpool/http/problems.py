@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from voucherpool.errors import DatabaseUnavailable, VoucherPoolError
+from voucherpool.http import present
 from voucherpool.observability import logs, metrics
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ def _problem(
     headers: Mapping[str, str],
 ) -> Response:
     metrics.refused(code)
+    present.request().refusal = code
     body: dict[str, object] = {
         "type": "about:blank",
         "title": status.phrase,

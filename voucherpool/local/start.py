@@ -4,35 +4,38 @@ import fcntl
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
 import flask_migrate
-from cryptography.fernet import Fernet
 
 from voucherpool.config import Config, checkout
 from voucherpool.database.transactions import transaction
+from voucherpool.local import data
 from voucherpool.local.postgres import LocalPostgres, LocalPostgresError
-from voucherpool.local.processes import end_with
+from voucherpool.local.processes import is_serving, python
 from voucherpool.operations import seeding
 from voucherpool.operations.worker import on_stop_signals
 
 host = "127.0.0.1"
 slowest_start_seconds = 30
-slowest_stop_seconds = 10
+defaults = {
+    "VOUCHERPOOL_LOG": "console",
+    # An endpoint that is tried out runs on this machine too.
+    "VOUCHERPOOL_WEBHOOKS_ALLOW": "127.0.0.0/8",
+}
+"""The variables that the environment need not name."""
 
 
 @click.command()
 @click.option(
     "--directory",
     type=click.Path(file_okay=False, path_type=Path),
-    default=checkout / "var",
+    default=data.directory,
     help="The directory of PostgreSQL's data and of the secret key.",
 )
 def start(directory: Path) -> None:
@@ -61,30 +64,35 @@ def _interrupt(*_: object) -> None:
 
 
 def _serve(running: ExitStack, directory: Path, environ: Mapping[str, str]) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
-    running.enter_context(_only_one(directory / "lock"))
     database_url = environ.get("DATABASE_URL")
     # Check the other variables before starting anything; the address does not matter yet.
     port = Config.from_environment(
         {**environ, "DATABASE_URL": database_url or "postgresql:///"}
     ).port
     _check_port(port)
-    environment = {**environ, "PORT": str(port)}
+    directory.mkdir(parents=True, exist_ok=True)
+    running.enter_context(_only_one(directory / "lock"))
+    environment = {**defaults, **environ, "PORT": str(port)}
     if not environ.get("VOUCHERPOOL_SECRET_KEY"):
-        environment["VOUCHERPOOL_SECRET_KEY"] = _kept_key(directory / "secret.key")
+        environment["VOUCHERPOOL_SECRET_KEY"] = data.kept_key(directory)
     alive: list[Callable[[], bool]] = []
     if not database_url:
-        postgres = running.enter_context(_postgres(directory / "postgres"))
+        click.echo("Starting PostgreSQL.")
+        postgres = running.enter_context(_postgres(data.postgres_of(directory)))
         environment["DATABASE_URL"] = postgres.url().render_as_string(hide_password=False)
         alive.append(postgres.is_running)
+    click.echo("Bringing the database up to date.")
     _prepare(Config.from_environment(environment))
-    worker = running.enter_context(_python(environment, "voucherpool", "worker"))
+    click.echo("Starting the service.")
+    worker = running.enter_context(python(environment, "voucherpool", "worker"))
     gunicorn = ("gunicorn", "--bind", f"{host}:{port}", "wsgi:app")
     open_mode = {**environment, "VOUCHERPOOL_OPEN_MODE": "loopback"}
-    server = running.enter_context(_python(open_mode, *gunicorn))
+    server = running.enter_context(python(open_mode, *gunicorn))
     alive += [lambda: server.poll() is None, lambda: worker.poll() is None]
-    _wait_until_listening(port, server)
-    click.echo(greeting.format(url=f"http://{host}:{port}"))
+    if not is_serving(host, port, server, slowest_start_seconds):
+        raise click.ClickException("gunicorn did not start; see its messages above.")
+    program = os.path.relpath(Path(sys.executable).with_name("voucherpool"))
+    click.echo(greeting.format(url=f"http://{host}:{port}", program=program))
     while all(check() for check in alive):
         time.sleep(0.5)
     raise click.ClickException("PostgreSQL, gunicorn or the worker has stopped; start again.")
@@ -107,18 +115,6 @@ def _only_one(lock: Path) -> Iterator[None]:
         yield
 
 
-def _kept_key(file: Path) -> str:
-    """Return the key of the file, which is made if it is new and which only its owner may read."""
-    if not file.exists():
-        # Renamed at the end, so that an interrupted start leaves no half of a key.
-        new = file.with_suffix(".new")
-        new.unlink(missing_ok=True)
-        new.touch(mode=0o600)
-        new.write_text(Fernet.generate_key().decode())
-        new.rename(file)
-    return file.read_text()
-
-
 def _check_port(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -126,8 +122,8 @@ def _check_port(port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise click.ClickException(
-                f"Port {port} of {host} cannot be used ({error.strerror}): "
-                f"choose another with PORT={port + 1}."
+                f"Port {port} of {host} cannot be used ({error.strerror}). If voucherpool already"
+                f" runs there, stop it; or choose another with PORT={port + 1}."
             ) from error
 
 
@@ -151,44 +147,17 @@ def _prepare(config: Config) -> None:
             seeding.plant(checkout / "seeds")
 
 
-@contextmanager
-def _python(environment: Mapping[str, str], *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a module as a process that ends with the block."""
-    # In a new session Ctrl-C does not reach it: this process stops it in order.
-    process = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", *arguments],
-        cwd=checkout,
-        env=dict(environment),
-        start_new_session=True,
-        preexec_fn=partial(end_with, os.getpid(), signal.SIGTERM),
-    )
-    try:
-        yield process
-    finally:
-        on_stop_signals(signal.SIG_IGN)  # nothing interrupts the stop that has begun
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(slowest_stop_seconds)
-        with suppress(ProcessLookupError):  # a survivor would keep gunicorn's port
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def _wait_until_listening(port: int, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + slowest_start_seconds
-    while server.poll() is None and time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex((host, port)) == 0:
-                return
-        time.sleep(0.05)
-    raise click.ClickException("gunicorn did not start; see its messages above.")
-
-
 greeting = """
 voucherpool serves on {url}
 Documentation:        {url}/docs
-To try it:
+Clients on this machine need no API key. To try it:
 
   curl -d '{{"email":"customer1@gmail.com","offer_name":"KOI","discount":22.1,\
-"expiry":"2027-04-21T18:25:43-05:00"}}' {url}/vouchers/generate
+"expiry":"2099-12-31T23:59:59+01:00"}}' {url}/vouchers/generate
 
-Ctrl-C stops it and keeps the data."""
+Commands, in another terminal:
+
+  {program} audit
+
+Ctrl-C stops it and keeps the data.
+"""

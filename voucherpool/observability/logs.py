@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import time
 import traceback
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -75,8 +76,39 @@ def redacted(message: str) -> str:
     return redaction.sub("…", message)
 
 
-def settings() -> dict[str, object]:
+class ConsoleFormatter(Formatter):
+    """Formats a record as a short line for a person who watches, with the same data left out."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        text = redacted(record.getMessage())
+        if record.exc_info:
+            text += f"\n{self.formatException(record.exc_info)}"
+        return f"{time.strftime('%H:%M:%S')}  {record.levelname.lower()}: {text}"
+
+
+class ConsoleAccessFormatter(logging.Formatter):
+    """Formats the JSON of an access line as a short line for a person who watches."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line: time, method, route, status, duration, and the code of a refusal."""
+        line = json.loads(record.getMessage())
+        milliseconds = f"{line['seconds'] * 1000:.1f} ms"
+        asked = f"{line['method']} {line['route']}"
+        told = f"{time.strftime('%H:%M:%S')}  {line['status']}  {milliseconds:>9}  {asked}"
+        return f"{told}  ({line['code']})" if line["code"] else told
+
+
+formatters = {
+    "json": {"service": {"()": Formatter}, "access": {"format": "%(message)s"}},
+    "console": {"service": {"()": ConsoleFormatter}, "access": {"()": ConsoleAccessFormatter}},
+}
+
+
+def settings(form: str) -> dict[str, object]:
     """Return the configuration for logging.config.dictConfig: everything to standard error.
+
+    `form` is `json` or `console`; the console shows requests and warnings alone.
 
     Skip collecting caller, thread and process details; the formatter never prints them
     (https://docs.python.org/3/howto/logging.html#optimization).
@@ -86,16 +118,17 @@ def settings() -> dict[str, object]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"json": {"()": Formatter}, "line": {"format": "%(message)s"}},
+        "formatters": formatters[form],
         "handlers": {
-            "stderr": {"class": "logging.StreamHandler", "formatter": "json"},
-            "access": {"class": "logging.StreamHandler", "formatter": "line"},
+            "service": {"class": "logging.StreamHandler", "formatter": "service"},
+            "access": {"class": "logging.StreamHandler", "formatter": "access"},
         },
-        "root": {"level": "INFO", "handlers": ["stderr"]},
+        "root": {"level": "INFO" if form == "json" else "WARNING", "handlers": ["service"]},
         "loggers": {
-            "gunicorn.error": {"handlers": [], "propagate": True},
+            # NOTSET leaves the level to the root; gunicorn sets one of its own.
+            "gunicorn.error": {"level": "NOTSET", "handlers": [], "propagate": True},
             # Already formatted, to save time in each request.
-            "voucherpool.access": {"handlers": ["access"], "propagate": False},
+            "voucherpool.access": {"level": "INFO", "handlers": ["access"], "propagate": False},
             "alembic": {"level": "WARNING"},
         },
     }

@@ -1,5 +1,6 @@
 """`voucherpool seed`, `audit`, `cleanup`, `secret-key`, `worker`, `outbox`, `db check-settings`."""
 
+import logging.config
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,13 +10,14 @@ from flask import current_app
 from flask.cli import with_appcontext
 from prometheus_client import start_http_server
 
-from voucherpool.cli import Command, Group, in_long_transaction, root
+from voucherpool.cli import Command, Group, counted, in_long_transaction, root
 from voucherpool.config import checkout
 from voucherpool.database import durability, server_log
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.notifications.mail.sending import Sender
 from voucherpool.notifications.webhooks.addresses import Policy
 from voucherpool.notifications.webhooks.delivering import Deliverer
+from voucherpool.observability import logs
 from voucherpool.operations import integrity, seeding
 from voucherpool.operations import worker as background
 
@@ -31,7 +33,8 @@ def seed(directory: Path) -> None:
     """Add the customers and offers of the seed files; those that exist stay as they are."""
     with transaction():
         added = seeding.plant(directory)
-    click.echo(f"Added {added.customers} customers and {added.offers} offers.")
+    customers, offers = counted(added.customers, "customer"), counted(added.offers, "offer")
+    click.echo(f"Added {customers} and {offers}.")
 
 
 @root.command()
@@ -61,7 +64,8 @@ def check_settings() -> None:
 def cleanup() -> None:
     """Delete old idempotency keys (48 hours), refused attempts (90 days) and failed attempts."""
     keys, attempts, *_ = (in_long_transaction(forget) for forget in background.forgetting)
-    click.echo(f"Deleted {keys} idempotency keys and {attempts} refused attempts.")
+    deleted = counted(keys, "idempotency key"), counted(attempts, "refused attempt")
+    click.echo(f"Deleted {' and '.join(deleted)}.")
 
 
 @root.command(with_appcontext=False)
@@ -76,6 +80,7 @@ def secret_key() -> None:
 def worker() -> None:
     """Do all background work until SIGTERM or Ctrl-C; any number of workers may run."""
     config, context = current_app.config, current_app.app_context
+    logging.config.dictConfig(logs.settings(config["LOG"]))
     durability.insist(config)
     if address := config["WORKER_METRICS"]:
         _show_metrics(*address)

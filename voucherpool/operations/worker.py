@@ -5,7 +5,7 @@ whether there was work. A kill at any instant does no harm. Each group of pieces
 that a large batch holds up no notification, and a slow mail server nothing else.
 """
 
-import logging.config
+import logging
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,7 +27,6 @@ from voucherpool.http import idempotency, throttle
 from voucherpool.notifications import feed, pools, queues, reminders
 from voucherpool.notifications.mail.sending import Sender
 from voucherpool.notifications.webhooks.delivering import Deliverer
-from voucherpool.observability import logs
 from voucherpool.schedules import running
 from voucherpool.vouchers import support
 
@@ -173,7 +172,6 @@ def groups(
 
 def run(groups: Mapping[str, Pieces], context: Context) -> None:
     """Do the pieces until SIGTERM or SIGINT; finish those that have begun."""
-    logging.config.dictConfig(logs.settings())
     stopping = Event()
     on_stop_signals(lambda *_: stopping.set())
     log.info("The worker begins.")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from flask import current_app
 
-from voucherpool.cli import Group, in_long_transaction, root
+from voucherpool.cli import Group, counted, in_long_transaction, root
 from voucherpool.database.transactions import transaction
 from voucherpool.input.fields import rfc3339_utc
 from voucherpool.notifications.feed import Numbered
@@ -67,7 +67,7 @@ def encrypt() -> None:
     """Encrypt all secrets by the first key of VOUCHERPOOL_SECRET_KEY, so that the others can go."""
     with readable(), transaction():
         number = service.encrypt_again(current_app.config["SECRET_KEYS"])
-    click.echo(f"Encrypted the secrets of {number} webhooks.")
+    click.echo(f"Encrypted the secrets of {counted(number, 'webhook')}.")
 
 
 @webhooks.command()
@@ -89,4 +89,4 @@ def deliveries(webhook_id: int, state: str | None) -> None:
 def retry(webhook_id: int, numbers: tuple[int, ...]) -> None:
     """Send events again: those with the NUMBERS, or without any all that are parked."""
     queued = in_long_transaction(lambda: service.retry(webhook_id, numbers))
-    click.echo(f"Queued {queued} deliveries.")
+    click.echo(f"Queued {queued} {'delivery' if queued == 1 else 'deliveries'}.")
