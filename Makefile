@@ -7,7 +7,9 @@ uv_compile = $(python) -m uv pip compile setup.cfg --quiet --universal --python-
 
 # Python shows a traceback when Ctrl-C comes before its program has begun, unless it is ignored then.
 quietly := trap '' INT;
-pip_options := --disable-pip-version-check --no-input --progress-bar off
+pip_install := -m pip install --disable-pip-version-check --no-input --progress-bar off
+# The name of each package, and what went wrong.
+shown := sed -un 's/^Collecting \([^ ]*\) .*/  \1/p; /^ERROR/p; /Retrying/p'
 not_installed := echo "Error: the packages cannot be installed; pip says above why. Without a network, \
 name a mirror in PIP_INDEX_URL or a folder of packages in PIP_FIND_LINKS." >&2; exit 1
 
@@ -83,6 +85,8 @@ clean: ## remove the environment and the caches; the data in var/ stay
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "voucherpool needs Python 3.11 or newer: make run PYTHON=/path/to/python3.11")'
 	@echo "Installing the packages of $< into .venv (once)"
 	@$(quietly) $(PYTHON) -m venv .venv
-	@$(python) -m pip install $(pip_options) --require-hashes --requirement $< || { $(not_installed); }
-	@$(python) -m pip install $(pip_options) --quiet --no-deps --no-build-isolation --editable .
+	@rm -f .venv/failed
+	@{ $(python) $(pip_install) --require-hashes --requirement $< 2>&1 || touch .venv/failed; } | $(shown)
+	@test ! -e .venv/failed || { $(not_installed); }
+	@$(python) $(pip_install) --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

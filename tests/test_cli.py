@@ -39,7 +39,7 @@ def test_one_customer_is_not_called_customers(run, tmp_path):
 
 
 def test_the_fields_that_are_wrong_are_named_in_sentences(run, make):
-    make.offer("KOI")
+    make.voucher()
     result = run("vouchers", "issue", "KOI", "--count", "1", "--expiry", "tomorrow")
     assert result.exit_code == 1
     assert "expiry: Must be a date and time from 2000 to 2199 with an offset" in result.output
