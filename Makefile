@@ -5,8 +5,9 @@ python := .venv/bin/python
 uv_compile = $(python) -m uv pip compile setup.cfg --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 
-# Python shows a traceback when Ctrl-C comes before its program has begun, unless it is ignored then.
-quietly := trap '' INT;
+# Ctrl-C while Python still imports the program ends it without a traceback.
+voucherpool := $(python) -c 'import runpy, signal; signal.signal(signal.SIGINT, signal.SIG_DFL); \
+	runpy.run_module("voucherpool", run_name="__main__")'
 pip_install := -m pip install --disable-pip-version-check --no-input --progress-bar off
 # The name of each package, and what went wrong.
 shown := sed -un 's/^Collecting \([^ ]*\) .*/  \1/p; /^ERROR/p; /Retrying/p'
@@ -23,10 +24,10 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
 run: .venv/local.ready ## start PostgreSQL and the service on 127.0.0.1 (PORT=5000, DATABASE_URL=)
-	@$(quietly) exec $(python) -m voucherpool start
+	@exec $(voucherpool) start
 
 demo: .venv/local.ready ## show a voucher's whole life on a service of its own, in half a minute
-	@$(quietly) exec $(python) -m voucherpool demo
+	@exec $(voucherpool) demo
 
 test: .venv/dev.ready ## run the tests, two at a time, on a PostgreSQL of their own (TEST_DATABASE_URL=, ARGS=)
 	@exec $(python) -m pytest --numprocesses 2 --dist worksteal $(ARGS)
@@ -84,7 +85,7 @@ clean: ## remove the environment and the caches; the data in var/ stay
 .venv/%.ready: requirements-%.lock setup.cfg
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "voucherpool needs Python 3.11 or newer: make run PYTHON=/path/to/python3.11")'
 	@echo "Installing the packages of $< into .venv (once)"
-	@$(quietly) $(PYTHON) -m venv .venv
+	@trap '' INT; $(PYTHON) -m venv .venv
 	@rm -f .venv/failed
 	@{ $(python) $(pip_install) --require-hashes --requirement $< 2>&1 || touch .venv/failed; } | $(shown)
 	@test ! -e .venv/failed || { $(not_installed); }
