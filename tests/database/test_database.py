@@ -3,12 +3,14 @@
 from contextlib import contextmanager, suppress
 
 import pytest
+from psycopg2 import OperationalError
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INTRANS
-from sqlalchemy import event, text
+from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.builders import ana, in_days
 from voucherpool.database import retries
+from voucherpool.database.connections import leases
 from voucherpool.database.model import db
 from voucherpool.database.statements import Statement
 from voucherpool.database.transactions import long_transaction, transaction
@@ -165,6 +167,20 @@ def test_what_dies_at_every_attempt_is_503_and_may_be_tried_again(
 
 
 losses = pytest.mark.parametrize("loss", [dying, dying_after_the_commit])
+
+
+def test_where_no_connection_can_be_made_the_outcome_is_known(app, client, make, monkeypatch):
+    def refuse(*_):
+        raise OperationalError("connection refused")
+
+    code = make.voucher()
+    assert client.check(code).status_code == 200  # from now on the API key is known
+    with app.app_context():
+        leases.give_up(db.engine)
+    monkeypatch.setattr(Engine, "raw_connection", refuse)
+    monkeypatch.setattr(retries, "longest_seconds", 0)
+    answer = client.redeem(code)
+    assert (answer.status_code, answer.json["code"]) == (503, "database_unavailable")
 
 
 @losses

@@ -13,7 +13,7 @@ from psycopg2.errors import ReadOnlySqlTransaction
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from sqlalchemy import Engine, PoolProxiedConnection, event
 from sqlalchemy.engine import Connection, ExceptionContext
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.exc import InvalidatePoolError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
 from voucherpool.database.model import db
@@ -70,6 +70,13 @@ class DirectConnection:
         self.prepares: bool = engine.get_execution_options()["prepare"]
 
 
+class NotConnected(OperationalError):
+    """There is no connection, so nothing was sent."""
+
+    def __init__(self, cause: Error) -> None:
+        super().__init__(None, None, cause, hide_parameters=True, connection_invalidated=True)
+
+
 class Leases(threading.local):
     """The connection that each thread keeps for its prepared statements, by engine.
 
@@ -80,10 +87,16 @@ class Leases(threading.local):
         self._kept: WeakKeyDictionary[Engine, DirectConnection] = WeakKeyDictionary()
 
     def of(self, engine: Engine) -> DirectConnection:
-        """Return the thread's connection, a new one if the server closed the one before."""
+        """Return the thread's connection, a new one if the server closed the one before.
+
+        Raises NotConnected.
+        """
         kept = self._kept.get(engine)
         if kept is None or kept.driver.closed or _is_closed(kept.driver):
-            connection = engine.raw_connection()
+            try:
+                connection = engine.raw_connection()
+            except Error as error:
+                raise NotConnected(error) from error
             connection.detach()
             kept = self._kept[engine] = DirectConnection(engine, connection)
         return kept

@@ -116,10 +116,7 @@ def _present_connection() -> DirectConnection:
     """Return the open transaction's connection, or else the one that the thread keeps."""
     if present_transaction() is not None:
         return _connection_of_transaction()
-    try:
-        return leases.of(db.engine)
-    except psycopg2.Error as error:
-        raise _instance(error, None, is_lost=True) from error
+    return leases.of(db.engine)
 
 
 def _as_raised_by_sqlalchemy(
@@ -129,10 +126,6 @@ def _as_raised_by_sqlalchemy(
     if lost:
         direct.connection.invalidate(error)
         leases.give_up(db.engine)
-    return _instance(error, sql, is_lost=lost)
-
-
-def _instance(error: psycopg2.Error, sql: str | None, *, is_lost: bool) -> BaseException:
     return DBAPIError.instance(
-        sql, None, error, psycopg2.Error, hide_parameters=True, connection_invalidated=is_lost
+        sql, None, error, psycopg2.Error, hide_parameters=True, connection_invalidated=lost
     )

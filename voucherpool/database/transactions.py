@@ -11,7 +11,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 from sqlalchemy import Connection, DateTime, func, literal, select, text
 from sqlalchemy.exc import DBAPIError
 
-from voucherpool.database.connections import state_of
+from voucherpool.database.connections import NotConnected, state_of
 from voucherpool.database.model import db
 from voucherpool.errors import InvalidInput, OutcomeUnknown
 
@@ -65,6 +65,8 @@ def only_statement() -> Iterator[None]:
     """Run a statement that commits; raise OutcomeUnknown if the connection is lost meanwhile."""
     try:
         yield
+    except NotConnected:
+        raise
     except DBAPIError as error:
         if error.connection_invalidated and not isinstance(error.orig, ReadOnlySqlTransaction):
             raise OutcomeUnknown from error
