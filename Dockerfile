@@ -37,4 +37,4 @@ import http.client, os, sys;\
 probe = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('PORT') or 5000), timeout=5);\
 probe.request('GET', '/readyz');\
 sys.exit(probe.getresponse().status != 200)"]
-CMD ["gunicorn", "wsgi:app"]
+CMD ["voucherpool", "serve"]

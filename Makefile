@@ -18,7 +18,7 @@ name a mirror in PIP_INDEX_URL or a folder of packages in PIP_FIND_LINKS." >&2; 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test faults fuzz mutants page drawing bench bench-scale bench-bulk bench-plans bench-events bench-csv check lock clean
+.PHONY: help run demo test faults fuzz mutants wheel page drawing bench bench-scale bench-bulk bench-plans bench-events bench-csv check lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -59,6 +59,12 @@ bench-events: .venv/dev.ready ## compare redemptions with and without waiting ev
 bench-csv: .venv/dev.ready ## measure the import and the export of 1 000 000 vouchers
 	@exec $(python) -m bench.csv_files
 
+wheel: .venv/dev.ready ## build dist/voucherpool-*.whl, to install for production
+	@rm -rf build dist
+	@$(python) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@rm -rf build
+	@ls dist/*.whl
+
 page: .venv/dev.ready ## run every example of /docs in a Chromium of this machine (SCREENSHOTS=folder)
 	@exec $(python) -m pytest tests/page_check.py $(ARGS)
 
@@ -80,7 +86,7 @@ lock: .venv/dev.ready ## resolve the dependencies of setup.cfg again into the lo
 	@$(uv_compile) --constraint requirements-dev.lock --output-file requirements.lock
 
 clean: ## remove the environment and the caches; the data in var/ stay
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
 
 .venv/%.ready: requirements-%.lock setup.cfg
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "voucherpool needs Python 3.11 or newer: make run PYTHON=/path/to/python3.11")'

@@ -88,7 +88,7 @@ timeout = 30
 # Seconds for requests to finish after a stop signal.
 graceful_timeout = 10
 
-# Keep idle connections open longer than the proxy does (15 s in docs/nginx.conf), so that no POST
+# Keep idle connections open longer than the proxy does (15 s in deploy/nginx.conf), so that no POST
 # arrives on a connection that is just closing.
 keepalive = 20
 

@@ -19,7 +19,7 @@ import voucherpool.schedules.commands  # noqa: F401 (each adds its commands to v
 from voucherpool import cli
 from voucherpool.batches import routes as batches
 from voucherpool.claims import routes as claims
-from voucherpool.config import Config, checkout
+from voucherpool.config import Config, beside
 from voucherpool.customers import routes as customers
 from voucherpool.database.model import db
 from voucherpool.erasure import routes as erasing
@@ -69,7 +69,7 @@ def create_app(config: Config | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.wsgi_app = Exchange(Guard(app.wsgi_app))  # type: ignore[method-assign]
     db.init_app(app)
-    Migrate(app, db, directory=str(checkout / "migrations"))
+    Migrate(app, db, directory=str(beside("migrations")))
     authentication.init_app(app)
     throttle.init_app(app)
     idempotency.init_app(app, erasure.redacted)

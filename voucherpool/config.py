@@ -1,5 +1,6 @@
 """The configuration, read once from the environment; a wrong value stops the start."""
 
+import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,6 +16,7 @@ from voucherpool.environment import ConfigurationError, Environment, Network
 from voucherpool.input import mail as mails
 
 checkout = Path(__file__).resolve().parent.parent
+"""The folder of the package; in a checkout, it also has what `beside` finds."""
 driver = "postgresql+psycopg2"
 durability = frozenset({"fsync", "full_page_writes", "synchronous_commit"})
 """PostgreSQL may lose committed data if one of these settings is off."""
@@ -25,6 +27,15 @@ timeouts = (
     r" -c default_transaction_isolation=read\ committed -c plan_cache_mode=force_generic_plan"
     " -c enable_seqscan=off"
 )
+
+
+def beside(name: str) -> Path:
+    """Return what stands beside the package in a checkout: migrations, seeds, gunicorn.conf.py.
+
+    A wheel installs them under share/voucherpool.
+    """
+    found = checkout / name
+    return found if found.exists() else Path(sysconfig.get_path("data"), "share/voucherpool", name)
 
 
 @dataclass(frozen=True)

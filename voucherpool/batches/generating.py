@@ -32,6 +32,7 @@ from voucherpool.batches.service import page_size
 from voucherpool.database.model import AnyRow, db
 from voucherpool.database.retries import unusable
 from voucherpool.database.transactions import after_commit
+from voucherpool.observability import metrics
 from voucherpool.offers import counts
 from voucherpool.vouchers import archived, codes, event_types, events
 from voucherpool.vouchers.models import Voucher
@@ -110,6 +111,7 @@ def _count(batch: AnyRow, issued: int) -> None:
     """Add the issued vouchers to the batch's progress and the offer's counts."""
     state = db.session.scalar(progress, {"this": batch.id, "added": issued})
     counts.count(batch.offer_id, issued=issued)
+    after_commit(lambda: metrics.issued.inc(issued))
     if state == "done":
         _record_end(batch, state)
         after_commit(lambda: log.info("Batch %s is done: %s vouchers.", batch.id, batch.requested))
@@ -138,6 +140,7 @@ def _fail(batch: AnyRow, reason: str) -> None:
 def _record_end(batch: AnyRow, state: str) -> None:
     ended = {"id": batch.id, "offer_id": batch.offer_id, "requested": batch.requested}
     events.record_fact(event_types.batch_finished, {"batch": {**ended, "state": state}})
+    after_commit(metrics.batches.labels(state).inc)
 
 
 def _reason(error: Exception) -> str:

@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet
 from voucherpool.config import checkout
 from voucherpool.local.postgres import LocalPostgres
 
-directory = checkout / "var"
+directory = Path(checkout if (checkout / "migrations").exists() else "", "var").absolute()
 
 
 def postgres_of(directory: Path) -> Path:

@@ -11,7 +11,6 @@ from contextlib import closing, contextmanager, suppress
 from functools import partial
 from http.client import HTTPConnection
 
-from voucherpool.config import checkout
 from voucherpool.operations.worker import on_stop_signals
 
 slowest_stop_seconds = 10
@@ -42,7 +41,6 @@ def python(
     # In a new session Ctrl-C does not reach it: this process stops it in order.
     process = subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", *arguments],
-        cwd=checkout,
         env=dict(environment),
         stdout=output,
         stderr=output,

@@ -13,12 +13,13 @@ from pathlib import Path
 import click
 import flask_migrate
 
-from voucherpool.config import Config, checkout
+from voucherpool.config import Config, beside
 from voucherpool.database.transactions import transaction
 from voucherpool.local import data
 from voucherpool.local.postgres import LocalPostgres, LocalPostgresError
 from voucherpool.local.processes import is_serving, python
 from voucherpool.operations import seeding
+from voucherpool.operations.commands import gunicorn
 from voucherpool.operations.worker import on_stop_signals
 
 host = "127.0.0.1"
@@ -85,9 +86,10 @@ def _serve(running: ExitStack, directory: Path, environ: Mapping[str, str]) -> N
     _prepare(Config.from_environment(environment))
     click.echo("Starting the service.")
     worker = running.enter_context(python(environment, "voucherpool", "worker"))
-    gunicorn = ("gunicorn", "--bind", f"{host}:{port}", "wsgi:app")
     open_mode = {**environment, "VOUCHERPOOL_OPEN_MODE": "loopback"}
-    server = running.enter_context(python(open_mode, *gunicorn))
+    server = running.enter_context(
+        python(open_mode, "gunicorn", *gunicorn("--bind", f"{host}:{port}"))
+    )
     alive += [lambda: server.poll() is None, lambda: worker.poll() is None]
     if not is_serving(host, port, server, slowest_start_seconds):
         raise click.ClickException("gunicorn did not start; see its messages above.")
@@ -144,7 +146,7 @@ def _prepare(config: Config) -> None:
     with create_app(config).app_context():
         flask_migrate.upgrade()
         with transaction():
-            seeding.plant(checkout / "seeds")
+            seeding.plant(beside("seeds"))
 
 
 greeting = """

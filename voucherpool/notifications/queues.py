@@ -1,4 +1,4 @@
-"""Measures how much waits to be numbered, delivered and sent."""
+"""Measures how much work waits for a worker."""
 
 from sqlalchemy import text
 
@@ -20,6 +20,9 @@ waiting = text("""
         SELECT 'events', created_at FROM events
         UNION ALL SELECT 'deliveries', due_at FROM deliveries WHERE state = 'waiting'
         UNION ALL SELECT 'messages', due_at FROM messages WHERE state = 'waiting'
-        UNION ALL SELECT unnest(ARRAY['events', 'deliveries', 'messages']), NULL
+        UNION ALL SELECT state || '_batches', coalesce(started_at, created_at) FROM batches
+            WHERE finished_at IS NULL
+        UNION ALL SELECT unnest(ARRAY[
+            'events', 'deliveries', 'messages', 'pending_batches', 'running_batches']), NULL
     ) AS item (name, since)
     GROUP BY name""")

@@ -15,9 +15,10 @@ requests = Histogram(
     ["method", "route", "status"],
     buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-issued = Counter("voucherpool_vouchers_issued", "Vouchers issued by requests.")
+issued = Counter("voucherpool_vouchers_issued", "Vouchers issued.")
 redeemed = Counter("voucherpool_redemptions", "Redemptions acknowledged.")
 refusals = Counter("voucherpool_refusals", "Requests refused, by the code of the error.", ["code"])
+batches = Counter("voucherpool_batches", "Batches that ended: done, failed.", ["state"])
 schedule_runs = Counter(
     "voucherpool_schedule_runs", "Runs of schedules: done, skipped, failed.", ["state"]
 )
@@ -46,7 +47,9 @@ threads = Gauge(
 )
 
 queue_length = Gauge(
-    "voucherpool_queue_length", "Events, deliveries or messages that wait.", ["queue"]
+    "voucherpool_queue_length",
+    "Batches that wait or run, and events, deliveries or messages that wait.",
+    ["queue"],
 )
 queue_age = Gauge(
     "voucherpool_queue_age_seconds",

@@ -1,6 +1,8 @@
-"""`voucherpool seed`, `audit`, `cleanup`, `secret-key`, `worker`, `outbox`, `db check-settings`."""
+"""The commands `seed`, `audit`, `cleanup`, `secret-key`, `serve`, `worker`, `outbox deliver`."""
 
 import logging.config
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from flask.cli import with_appcontext
 from prometheus_client import start_http_server
 
 from voucherpool.cli import Command, Group, counted, in_long_transaction, root
-from voucherpool.config import checkout
+from voucherpool.config import beside
 from voucherpool.database import durability, server_log
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.notifications.mail.sending import Sender
@@ -26,7 +28,7 @@ from voucherpool.operations import worker as background
 @click.option(
     "--directory",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=checkout / "seeds",
+    default=beside("seeds"),
     help="Where customers.json and offers.json are.",
 )
 def seed(directory: Path) -> None:
@@ -74,6 +76,23 @@ def secret_key() -> None:
     from cryptography.fernet import Fernet
 
     click.echo(Fernet.generate_key().decode())
+
+
+@root.command(with_appcontext=False, context_settings={"ignore_unknown_options": True})
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def serve(options: tuple[str, ...]) -> None:
+    """Serve the API with gunicorn and the service's settings; further OPTIONS are gunicorn's.
+
+    It listens on all interfaces at PORT; `--bind 127.0.0.1:5000` overrides that.
+    """
+    # The script, because gunicorn starts its successor (SIGUSR2) by the path of its program.
+    script = str(Path(sys.executable).with_name("gunicorn"))
+    os.execv(script, [script, *gunicorn(*options)])  # noqa: S606
+
+
+def gunicorn(*options: str) -> tuple[str, ...]:
+    """Return gunicorn's arguments: the service's settings, further options, the application."""
+    return "--config", str(beside("gunicorn.conf.py")), *options, "voucherpool:create_app()"
 
 
 @root.command()

@@ -1,0 +1,104 @@
+"""The wheel: in an environment of its own and an empty folder, it migrates, serves and redeems."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from contextlib import closing
+from http.client import HTTPConnection
+
+import pytest
+from pytest_postgresql.janitor import DatabaseJanitor
+
+from tests.builders import in_days
+from tests.conftest import _url
+from tests.server import free_port, wait_until_listening
+from voucherpool.config import checkout, durability
+
+parts = ("voucherpool", "migrations", "seeds")
+files = ("setup.cfg", "pyproject.toml", "gunicorn.conf.py", "README.md", "LICENSE")
+
+
+@pytest.fixture
+def programs(tmp_path):
+    """Return the folder of the programs of an environment in which the wheel is installed."""
+    tree, home = tmp_path / "tree", tmp_path / "environment"
+    for part in parts:
+        shutil.copytree(checkout / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in files:
+        shutil.copy(checkout / name, tree)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    alone = ["--no-deps", "--no-index"]
+    subprocess.run(
+        [*pip, "wheel", *alone, "--no-build-isolation", "--wheel-dir", tmp_path, tree], check=True
+    )
+    venv.create(home, symlinks=True)
+    # The packages that it needs come from the tests' environment, without the checkout itself.
+    [packages] = home.glob("lib/python*/site-packages")
+    (packages / "needed.pth").write_text(sysconfig.get_path("purelib"))
+    [wheel] = tmp_path.glob("*.whl")
+    subprocess.run(
+        [*pip, "--python", home / "bin" / "python", "install", *alone, wheel], check=True
+    )
+    (home / "bin" / "gunicorn").write_text(
+        f"#!{home}/bin/python\nfrom gunicorn.app.wsgiapp import run\nrun()\n"
+    )
+    (home / "bin" / "gunicorn").chmod(0o755)
+    return home / "bin"
+
+
+@pytest.fixture
+def environment(migrated):
+    """Return the variables of a service on an empty database."""
+    address = {"host": migrated.host, "port": migrated.port, "user": migrated.user}
+    address |= {"password": migrated.password, "dbname": f"{migrated.dbname}wheel"}
+    with DatabaseJanitor(**address):
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        url = _url(**address).render_as_string(hide_password=False)
+        yield {**kept, "DATABASE_URL": url, "VOUCHERPOOL_TOLERATE_OFF": ",".join(durability)}
+
+
+def test_the_wheel_serves_and_redeems_from_an_empty_folder(programs, environment, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+
+    def run(*arguments):
+        command = [programs / "voucherpool", *arguments]
+        return subprocess.run(
+            command, cwd=empty, env=environment, check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    assert run("--version") == "voucherpool, version 0.1.0"
+    run("db", "upgrade")
+    assert run("seed") == "Added 10 customers and 3 offers."
+    key = run("apikeys", "create", "shop", "--scope", "issue", "--scope", "redeem")
+    port = free_port()
+    process = subprocess.Popen(
+        [programs / "voucherpool", "serve", "--bind", f"127.0.0.1:{port}"],
+        cwd=empty,
+        env=environment,
+    )
+    worker = subprocess.Popen([programs / "voucherpool", "worker"], cwd=empty, env=environment)
+    try:
+        wait_until_listening(port, process)
+        voucher = {"email": "customer1@gmail.com", "offer_name": "KOI", "discount": 22.1}
+        code = post(port, key, "/vouchers/generate", voucher | {"expiry": in_days(1)})["code"]
+        redeemed = post(port, key, "/vouchers/redeem", {"code": code, "email": voucher["email"]})
+        assert redeemed["discount"] == 22.1
+        assert worker.poll() is None
+    finally:
+        for started in (process, worker):
+            started.terminate()
+            assert started.wait(20) == 0
+    assert list(empty.iterdir()) == []
+
+
+def post(port, key, path, body):
+    with closing(HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request("POST", path, json.dumps(body), {"Authorization": f"Bearer {key}"})
+        answer = connection.getresponse()
+        assert answer.status == 201
+        return json.loads(answer.read())
