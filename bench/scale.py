@@ -143,19 +143,19 @@ def _write(file: Path, about: dict[str, str], seen: Seen) -> None:
 
 
 def _draw(picture: Path, seen: Seen, sizes: Sequence[int]) -> None:
+    """Draw the percentiles side by side, each on its own scale."""
     mpl.use("agg")
-    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    for color, (name, by_size) in enumerate(seen.items()):
-        for which, style in zip(percentiles, ("-", ":"), strict=True):
+    figure, panels = plt.subplots(1, 2, figsize=(8, 3.6), layout="constrained")
+    for axes, which in zip(panels, percentiles, strict=True):
+        for name, by_size in seen.items():
             times = [_typical(by_size[size], which) for size in sizes]
-            label = f"{name}, {which}"
-            axes.plot(sizes, times, style, marker="o", color=f"C{color}", label=label)
-    axes.set(xscale="log", xlabel="vouchers", ylabel="milliseconds")
-    axes.set_xticks(sizes, [_spaced(size) for size in sizes])
-    axes.minorticks_off()
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.3)
-    figure.legend(loc="outside upper center", ncols=len(seen), frameon=False)
+            axes.plot(sizes, times, marker="o", label=name)
+        axes.set(title=which, xscale="log", xlabel="vouchers", ylabel="milliseconds")
+        axes.set_xticks(sizes, [_spaced(size) for size in sizes])
+        axes.minorticks_off()
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    panels[0].legend(frameon=False)
     figure.savefig(picture, dpi=120)
 
 

@@ -16,6 +16,11 @@ from schemathesis.engine import events, from_schema
 refusals_by_state = {"order_below_minimum", "idempotency_key_reused"}
 reasons_by_state = {
     "Must be in the future.",  # by the clock
+    # A schema gives numbers limits, but not the same amount as a text.
+    "Must be greater than or equal to 0 and less than or equal to 1000000000000.",
+    "Must be greater than or equal to 0.0001 and less than or equal to 1000000000000.",
+    "Must be greater than or equal to 0.01 and less than or equal to 100.",
+    "Must not be given beside expiry, its other name.",
     "Must be the cursor of the previous page.",
     "A new offer needs a discount.",
     "Give an email, an order_ref, or both.",

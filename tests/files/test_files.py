@@ -88,6 +88,7 @@ def test_imported_vouchers_are_redeemed_and_counted(client, send, make):
         "\ufeffcode\nSUMMER-1\nSUMMER-2",
         '"code"\n"SUMMER-1"\n\n"SUMMER-2"\n\n',
         " code ,email\nSUMMER-1,\nSUMMER-2,\n",
+        "CODE;Email\nSUMMER-1;\nSUMMER-2;\n",
         "redemption_count,code\n0,SUMMER-1\n,SUMMER-2\n",
     ],
 )
@@ -97,11 +98,25 @@ def test_files_of_all_kinds_are_read(send, sql, text):
 
 
 @pytest.mark.parametrize(
+    ("query", "end"),
+    [("", "2099-07-01 00:00"), ("?timezone=Europe/Berlin", "2099-06-30 22:00")],
+)
+def test_a_voucher_that_expires_on_a_day_is_valid_until_it_ends(send, sql, query, end):
+    assert send("code,expires_at\nSUMMER-1,2099-06-30\n", query).status_code == 201
+    assert f"{sql(vouchers)[0].expires_at:%Y-%m-%d %H:%M}" == end
+
+
+def test_an_unknown_time_zone_is_named(errors):
+    assert list(errors("code\nSUMMER-1\n", f"?expiry={later}&timezone=Mars")) == ["timezone"]
+
+
+@pytest.mark.parametrize(
     ("text", "line", "words"),
     [
         (b"", 1, "including code"),
         (b"email\n", 1, "including code"),
-        (b"code;email\nSUMMER-1;\n", 1, "Unknown column 'code;email'"),
+        (b"code;colour\nSUMMER-1;\n", 1, "Unknown column 'colour'"),
+        (b"code;email\nSUMMER-1\n", 2, "2 cells"),
         (b"code,colour\n", 1, "Unknown column 'colour'"),
         (b"code,code\n", 1, "each column once"),
         (b"code\nSUMMER-1,x\n", 2, "1 cells"),
@@ -118,7 +133,9 @@ def test_files_of_all_kinds_are_read(send, sql, text):
         (b"code\rSUMMER-1\r", 1, "CSV"),
         (b"code,email\nSUMMER-1,nobody@example.org\n", 2, "email: No customer"),
         (b"code,email\nSUMMER-1,nobody\n", 2, "email: Must be an e-mail"),
-        (b"code,expires_at\nSUMMER-1,2027-04-21\n", 2, "expires_at: Must be a date and time"),
+        (b"code,expires_at\nSUMMER-1,tomorrow\n", 2, "expires_at: Must be a date and time"),
+        (b"code,expires_at\nSUMMER-1,2099-02-30\n", 2, "expires_at: "),
+        (b"code,expires_at\nSUMMER-1,2020-04-21\n", 2, "expires_at: Must be in the future."),
         (b"code,expires_at\nSUMMER-1,2020-04-21T00:00:00Z\n", 2, "expires_at: Must be in the fut"),
         (b"code,max_redemptions\nSUMMER-1,0\n", 2, "max_redemptions: "),
         (b"code,max_redemptions\nSUMMER-1,1.5\n", 2, "max_redemptions: Must be a whole"),

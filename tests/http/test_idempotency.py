@@ -172,4 +172,4 @@ def test_cleanup_forgets_unused_keys_only_and_a_repeat_renews_its_key(app, clien
     assert first.headers["Idempotent-Replayed"] == "true"
     sql("UPDATE idempotency_keys SET used_at = now() - interval '49 hours'")
     result = app.test_cli_runner().invoke(args=["cleanup"])
-    assert result.output.startswith("Deleted 1 idempotency keys")
+    assert result.output.startswith("Deleted 1 idempotency key and ")

@@ -109,8 +109,9 @@ def test_what_a_lost_database_kept_from_being_done_is_done_again(app):
 
 
 def test_a_worker_shows_its_metrics_and_a_second_on_the_same_port_says_what_to_do(
-    voucherpool, make, sql
+    voucherpool, ask, sql
 ):
+    ask(3)
     address = f"127.0.0.1:{free_port()}"
     sql("INSERT INTO events (code_key, type, data, created_at) VALUES ('', 'x', '{}', now())")
     worker = voucherpool("worker", VOUCHERPOOL_WORKER_METRICS=address)
@@ -121,6 +122,9 @@ def test_a_worker_shows_its_metrics_and_a_second_on_the_same_port_says_what_to_d
         return ""
 
     until(lambda: 'voucherpool_queue_length{queue="deliveries"} 0.0' in shown())
+    until(lambda: 'voucherpool_batches_total{state="done"} 1.0' in shown())
+    assert "voucherpool_vouchers_issued_total 3.0" in shown()
+    assert 'voucherpool_queue_length{queue="running_batches"} 0.0' in shown()
     second = voucherpool("worker", VOUCHERPOOL_WORKER_METRICS=address)
     _, errors = second.communicate(timeout=20)
     assert second.returncode == 1

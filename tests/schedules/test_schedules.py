@@ -94,7 +94,7 @@ def test_the_audience_is_shown_by_the_e_mails_of_today(client, ask, make, sql):
         ),
         ("catch_up", ["0m", "32d", "745h", 1]),
         ("count", [0, 5_000_001, ...]),
-        ("discount", [0, -1, 100.01, 22.123, "22"]),
+        ("discount", [0, -1, 100.01, 22.123, "22%"]),
         ("notify", ["true", 1]),
         ("paused", ["true", 1]),
     ],

@@ -121,6 +121,14 @@ def test_an_offer_can_get_a_currency_once(client):
     assert (cap.status_code, list(cap.json["errors"])) == (422, ["max_discount_amount"])
 
 
+def test_without_a_currency_an_order_is_rounded_by_the_one_that_the_offer_got(client, voucher):
+    code = voucher(currency_optional=True)
+    assert client.check(code, order_amount=1006).json["discount_amount"] == 100.6
+    offer = client.get("/offers").json["items"][-1]["id"]
+    assert client.patch(f"/offers/{offer}", json={"currency": "JPY"}).status_code == 200
+    assert client.check(code, order_amount=1006).json["discount_amount"] == 101
+
+
 def rounded(exact, decimals, mode):
     return exact.quantize(Decimal(1).scaleb(-decimals), mode)
 

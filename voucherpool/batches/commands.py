@@ -21,7 +21,7 @@ from voucherpool.offers import service as offers
 @vouchers.command()
 @click.argument("offer_name", required=False)
 @click.option("--count", type=int, help="How many; for customers, how many each (default 1).")
-@click.option("--expiry", help="Such as 2027-04-21T18:25:43-05:00.")
+@click.option("--expiry", help="Such as 2030-12-31T23:59:59+01:00.")
 @click.option("--length", type=int, help="Random characters of a code, 10 to 32 (default 12).")
 @click.option("--prefix", help="The beginning of each code.")
 @click.option("--pattern", help="Such as KOI-####-####-##, instead of length and prefix.")

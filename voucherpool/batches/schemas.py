@@ -5,9 +5,10 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from voucherpool.input import formats
-from voucherpool.input.fields import Answer, Count, Email, Flag, Text, Timestamp, page_of
+from voucherpool.input.fields import Answer, Count, Email, Flag, Text, page_of
+from voucherpool.input.times import Expiry, Timestamp
 from voucherpool.vouchers import codes
-from voucherpool.vouchers.schemas import most_redemptions
+from voucherpool.vouchers.schemas import Expiring, most_redemptions
 
 most_vouchers = 5_000_000
 most_named = 100  # wrong e-mails named in an error
@@ -92,7 +93,7 @@ def _emails(items: list[object]) -> list[str]:
     return emails
 
 
-class NewBatch(Schema):
+class NewBatch(Expiring):
     """Vouchers to issue in bulk.
 
     `count` is the total for the pool, or the number for each customer (default 1). A batch has at
@@ -101,7 +102,7 @@ class NewBatch(Schema):
     """
 
     count = Count(most=most_vouchers)
-    expires_at = Timestamp(required=True, data_key="expiry")
+    expires_at = Expiry(required=True)
     pattern = fields.Nested(Codes, data_key="code")
     max_redemptions = Count(most=most_redemptions, load_default=1)
     freeze_discount = Flag(load_default=False)

@@ -2,7 +2,8 @@
 
 from marshmallow import Schema, fields
 
-from voucherpool.input.fields import Answer, Email, Flag, Text, Timestamp
+from voucherpool.input.fields import Answer, Email, Flag, Text
+from voucherpool.input.times import Timestamp
 
 
 class ClaimRequest(Schema):

@@ -4,7 +4,7 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -61,10 +61,11 @@ def _chosen(offer_name: str | None, batch_id: int | None) -> AnySelect:
 @vouchers.command(name="import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--offer", "offer_name", required=True, help="The offer of the vouchers.")
-@click.option("--expiry", help="For lines without one: such as 2027-04-21T18:25:43-05:00.")
-def import_(file: Path, offer_name: str, expiry: str | None) -> None:
+@click.option("--expiry", help="For lines without one: such as 2030-12-31T23:59:59+01:00.")
+@click.option("--timezone", help="Where a day ends in the file: such as Europe/Berlin.")
+def import_(file: Path, offer_name: str, **options: str | None) -> None:
     """Issue the vouchers of a CSV file, all of them or none."""
-    terms = _terms(expiry)
+    terms = _terms(options)
     with (
         _one_reason_a_line(),
         click.progressbar(length=file.stat().st_size, file=sys.stderr) as bar,
@@ -86,8 +87,8 @@ def _one_reason_a_line() -> Iterator[None]:
         raise click.ClickException("Nothing was imported.") from error
 
 
-def _terms(expiry: str | None) -> Any:
+def _terms(options: Mapping[str, str | None]) -> Any:
     try:
-        return ImportRequest().load({} if expiry is None else {"expiry": expiry})
+        return ImportRequest().load({name: text for name, text in options.items() if text})
     except ValidationError as error:
         raise InvalidInput(error.messages_dict) from error

@@ -52,17 +52,19 @@ def load(
     path: Path,
     offer_id: int,
     expires_at: datetime | None = None,
+    timezone: str = "UTC",
     progress: Progress = lambda _: None,
 ) -> int:
     """Issue all vouchers of a file under an offer, or none, and return how many.
 
-    `expires_at` is for lines without one. It passes the number of bytes read to `progress`.
+    `expires_at` is for lines without one, and a day in a line ends in the `timezone`. It passes the
+    number of bytes read to `progress`.
 
     Raises OfferNotFound, and InvalidInput with the wrong lines.
     """
     offer = offers.read(offer_id)
     is_amount = offer.discount_type == "fixed_amount"
-    readers = reading.readers(offer.currency_decimals if is_amount else None)
+    readers = reading.readers(offer.currency_decimals if is_amount else None, timezone)
     lift_timeout()
     if expires_at:
         require_future(expires_at)

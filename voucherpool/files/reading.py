@@ -4,15 +4,19 @@ import codecs
 import csv
 import re
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
+from itertools import chain
 from typing import IO, Any
 
 from marshmallow import ValidationError, fields
 
 from voucherpool.files import layout
 from voucherpool.files.layout import Row
-from voucherpool.input.fields import Amount, Count, Email, Percentage, Timestamp, with_decimals
+from voucherpool.input import formats
+from voucherpool.input.fields import Amount, Count, Email, Percentage, with_decimals
+from voucherpool.input.times import Day, Timestamp, end_of_day
 from voucherpool.vouchers.schemas import VanityCode, most_redemptions
 
 longest_row = 10_000  # bytes
@@ -107,9 +111,14 @@ def rows(file: IO[bytes], readers: Readers, refusals: Refusals) -> Iterator[Row]
 
 
 def _records(file: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
-    """Yield the first line and the cells of each row; skip empty lines."""
+    """Yield the first line and the cells of each row; skip empty lines.
+
+    Semicolons separate the cells if they separate the names of the columns.
+    """
     lines = _Lines(file)
-    reader = csv.reader(lines, strict=True)
+    first_line = next(lines, "")
+    separator = ";" if ";" in first_line else ","
+    reader = csv.reader(chain([first_line], lines), delimiter=separator, strict=True)
     while True:
         lines.begin_row()
         first = reader.line_num + 1
@@ -124,7 +133,7 @@ def _records(file: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
 
 
 def _header(line: int, cells: list[str]) -> list[str]:
-    names = [cell.strip() for cell in cells]
+    names = [cell.strip().lower() for cell in cells]
     for name in names:
         if name not in layout.columns:
             known = ", ".join(layout.columns)
@@ -155,10 +164,11 @@ def _row(line: int, names: list[str], cells: list[str], readers: Readers) -> Row
     return Row(line, **values)
 
 
-def readers(currency_decimals: int | None) -> Readers:
+def readers(currency_decimals: int | None, timezone: str) -> Readers:
     """Return the reader of each column's cells, as strict as the routes.
 
-    A frozen discount is a percentage, or an amount if `currency_decimals` is given.
+    A frozen discount is a percentage, or an amount if `currency_decimals` is given. A voucher that
+    expires on a day is valid until the day ends in the `timezone`.
     """
     is_amount = currency_decimals is not None
     discount = _number(Amount(above_zero=True) if is_amount else Percentage())
@@ -167,12 +177,19 @@ def readers(currency_decimals: int | None) -> Readers:
         "code": VanityCode().deserialize,
         "email": Email().deserialize,
         # Most rows have the same value.
-        "expires_at": lru_cache(Timestamp().deserialize),
+        "expires_at": lru_cache(lambda cell: _moment(cell, timezone)),
         "max_redemptions": lru_cache(_number(Count(most=most_redemptions))),
         "frozen_discount": lru_cache(lambda cell: with_decimals(discount(cell), most)),
         "disabled_at": lru_cache(Timestamp().deserialize),
         "redemption_count": _no_redemptions,
     }
+
+
+def _moment(cell: str, timezone: str) -> datetime:
+    if formats.day.fullmatch(cell):
+        return end_of_day(Day().deserialize(cell), timezone)
+    moment: datetime = Timestamp().deserialize(cell)
+    return moment
 
 
 def _number(field: fields.Field[Any]) -> Reader:

@@ -1,14 +1,17 @@
 """The files' requests and answers."""
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 
-from voucherpool.input.fields import Answer, Timestamp
+from voucherpool.input.fields import Answer
+from voucherpool.input.times import Expiry, Timezone
+from voucherpool.vouchers.schemas import Expiring
 
 
-class ImportRequest(Schema):
-    """Defaults for the vouchers of a file."""
+class ImportRequest(Expiring):
+    """The expiry of vouchers whose line has none, and the time zone of days in the file."""
 
-    expires_at = Timestamp(data_key="expiry")
+    expires_at = Expiry()
+    timezone = Timezone(load_default="UTC")
 
 
 class Imported(Answer):

@@ -6,7 +6,8 @@ from marshmallow import ValidationError
 from voucherpool.cli import Group, root
 from voucherpool.database.transactions import transaction
 from voucherpool.http import apikeys
-from voucherpool.input.fields import Text, rfc3339_utc
+from voucherpool.input.fields import Text
+from voucherpool.input.times import rfc3339_utc
 
 
 @root.group(name="apikeys", cls=Group)

@@ -5,7 +5,7 @@ import marshmallow
 from voucherpool.errors import InvalidInput, UnsupportedMediaType
 from voucherpool.http import present
 from voucherpool.http.bodies import Request
-from voucherpool.input import strict_json
+from voucherpool.input import formats, strict_json
 
 
 def load(schema: marshmallow.Schema, location: str) -> object:
@@ -19,6 +19,10 @@ def load(schema: marshmallow.Schema, location: str) -> object:
         return schema.load(value)  # type: ignore[arg-type]
     except marshmallow.ValidationError as error:
         reasons = {_name(field): found for field, found in error.messages_dict.items()}
+        if location == "query":
+            for name in reasons:
+                if " " in request.args.get(name, "").strip():
+                    reasons[name] = [*reasons[name], "In a query, write + as %2B."]
         raise InvalidInput(reasons) from error
 
 
@@ -41,7 +45,12 @@ def _query(request: Request) -> object:
     parameters = request.args.to_dict(flat=False)
     if repeated := {name: values for name, values in parameters.items() if len(values) > 1}:
         raise InvalidInput({name: ["Must not be given more than once."] for name in repeated})
-    return request.args.to_dict()
+    return {name: _with_sign(value) for name, value in request.args.items()}
+
+
+def _with_sign(value: str) -> str:
+    """Return a time with the + of its offset, a blank in a query (URL Standard, 5.1)."""
+    return value.replace(" ", "+") if formats.rfc3339_without_sign.fullmatch(value) else value
 
 
 def _name(field: str) -> str:

@@ -2,8 +2,7 @@
 
 import base64
 import re
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, TypeVar
 
 import iso4217
@@ -17,6 +16,8 @@ Value = TypeVar("Value")
 has_characters = "Must have {min} to {max} characters."
 largest_amount = 10**12
 largest_page = 500
+exactly, as_a_double = Context(prec=1000), Context(prec=15)
+"""A double keeps 15 significant digits of a decimal (DBL_DIG, C11 5.2.4.2.2)."""
 currency_decimals = {
     currency.code: currency.exponent
     for currency in iso4217.Currency
@@ -70,27 +71,32 @@ class Email(Text):
     expected = "an e-mail address, such as ana@example.org"
 
 
-class Amount(StopsAtFirst[Decimal]):
-    """An amount of money as a JSON number, 0 or more, kept as a decimal."""
+class AmountShown(fields.Field[Decimal]):
+    """An amount of money or a percentage of an answer, as a JSON number."""
+
+    def _serialize(self, value: Decimal | None, *_: object, **__: object) -> float | int | None:
+        return None if value is None else json_number(value)
+
+
+class Amount(StopsAtFirst[Decimal], AmountShown):
+    """An amount of money, 0 or more, as a JSON number or a decimal string; kept as a decimal.
+
+    A number may differ from one with few enough decimals by the noise of a double.
+    """
 
     most = largest_amount
     decimals = 4
 
     def __init__(self, *, above_zero: bool = False, **options: Any) -> None:
-        checks = (
-            validate.Range(Decimal(0), Decimal(self.most), min_inclusive=not above_zero),
-            lambda number: with_decimals(number, self.decimals),
-        )
-        # apispec reads limits from Range, but not that one is excluded.
-        least = {"exclusiveMinimum": 0} if above_zero else {}
-        metadata = least | {"multipleOf": 10**-self.decimals} | options.pop("metadata", {})
-        super().__init__(validate=checks, metadata=metadata, **options)
+        least = Decimal(1).scaleb(-self.decimals) if above_zero else Decimal(0)
+        super().__init__(validate=validate.Range(least, Decimal(self.most)), **options)
 
     def _deserialize(self, value: object, *_: object, **__: object) -> Decimal:
-        return decimal_of(value)
-
-    def _serialize(self, value: Decimal | None, *_: object, **__: object) -> float | int | None:
-        return None if value is None else json_number(value)
+        if isinstance(value, str):
+            if not formats.decimal.fullmatch(value):
+                raise ValidationError('Must be a number, such as 19.99 or "19.99".')
+            value = Decimal(value)
+        return with_decimals(decimal_of(value), self.decimals)
 
 
 class Currency(fields.String):
@@ -103,46 +109,13 @@ class Currency(fields.String):
 
 
 class Percentage(Amount):
-    """A JSON number above 0 and up to 100 with at most 2 decimals, kept as a decimal."""
+    """A percentage above 0 and up to 100 with at most 2 decimals."""
 
     most = 100
     decimals = 2
 
     def __init__(self, **options: Any) -> None:
         super().__init__(above_zero=True, **options)
-
-
-class Timestamp(fields.DateTime):
-    """A moment from 2000 to 2199 in RFC 3339 with an offset; answered in UTC."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(metadata={"pattern": formats.rfc3339.pattern}, **options)
-
-    def _deserialize(self, value: object, *_: object, **__: object) -> datetime:
-        if not (isinstance(value, str) and formats.rfc3339.fullmatch(value)):
-            raise ValidationError(
-                "Must be a date and time from 2000 to 2199 with an offset, "
-                "such as 2027-04-21T18:25:43-05:00."
-            )
-        try:
-            return datetime.fromisoformat(value.upper()).astimezone(UTC)
-        except ValueError as error:
-            raise ValidationError("Must be a date and time that exist.") from error
-
-    def _serialize(self, value: datetime | None, *_: object, **__: object) -> str | None:
-        return None if value is None else rfc3339_utc(value)
-
-
-class Day(fields.Date):
-    """A day in UTC as RFC 3339 writes it: 2026-11-22."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(metadata={"pattern": formats.day.pattern}, **options)
-
-    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> date:
-        if not (isinstance(value, str) and formats.day.fullmatch(value)):
-            raise ValidationError("Must be a day from 2000 to 2199, such as 2026-11-22.")
-        return super()._deserialize(value, *args, **kwargs)
 
 
 class Flag(fields.Boolean):
@@ -227,17 +200,18 @@ def decimal_of(value: object) -> Decimal:
 
 
 def with_decimals(number: Decimal, most: int) -> Decimal:
-    """Return the number; raises ValidationError if it has more decimals than that."""
-    if number != round(number, most):
+    """Return the number without the noise of a double: 0.3 for 0.30000000000000004.
+
+    Raises ValidationError if it has more decimals than that.
+    """
+    rounded = number.quantize(Decimal(1).scaleb(-most), context=exactly)
+    if number == rounded:
+        return number
+    if as_a_double.plus(number) != rounded:
         raise ValidationError(f"Must have at most {most} decimals.")
-    return number
+    return rounded
 
 
 def json_number(number: Decimal) -> float | int:
     """Return the shortest JSON number that stands for the decimal: 22.10 is 22.1, 22.00 is 22."""
     return int(number) if number == number.to_integral_value() else float(number)
-
-
-def rfc3339_utc(moment: datetime) -> str:
-    """Return the moment in UTC, in the form of RFC 3339."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -4,15 +4,16 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from voucherpool.input.fields import (
     Amount,
+    AmountShown,
     Answer,
     Count,
     Currency,
     Flag,
     Percentage,
     Text,
-    Timestamp,
     page_of,
 )
+from voucherpool.input.times import Timestamp
 
 discount_types = ("percentage", "fixed_amount")
 most_reminder_days = 10
@@ -80,13 +81,13 @@ class Offer(Answer):
 
     id = fields.Integer()
     name = fields.String()
-    discount = Amount()
+    discount = AmountShown()
     discount_locked = fields.Boolean()
     discount_type = fields.String()
     currency = fields.String(allow_none=True)
     currency_optional = fields.Boolean()
-    min_order_amount = Amount(allow_none=True)
-    max_discount_amount = Amount(allow_none=True)
+    min_order_amount = AmountShown(allow_none=True)
+    max_discount_amount = AmountShown(allow_none=True)
     starts_at = Timestamp(allow_none=True)
     ends_at = Timestamp(allow_none=True)
     max_redemptions_per_customer = fields.Integer(allow_none=True)

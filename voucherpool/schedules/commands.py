@@ -3,7 +3,7 @@
 import click
 
 from voucherpool.cli import Group, in_long_transaction, root
-from voucherpool.input.fields import rfc3339_utc
+from voucherpool.input.times import rfc3339_utc
 from voucherpool.schedules import running, service
 
 

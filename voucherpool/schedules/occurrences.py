@@ -9,8 +9,6 @@ only counts local times here, without a time zone.
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from importlib.resources import files
 from itertools import dropwhile, groupby
 from zoneinfo import ZoneInfo
 
@@ -19,12 +17,6 @@ from cronsim import CronSim, CronSimError
 second = timedelta(seconds=1)
 longest_turning_back = timedelta(days=1)
 """No clock was ever turned back by more than this."""
-
-
-@cache
-def timezones() -> frozenset[str]:
-    """Return the names of the IANA time zones."""
-    return frozenset(files("tzdata").joinpath("zones").read_text().split())
 
 
 def happens(cron: str) -> bool:

@@ -1,6 +1,5 @@
 """The schedules' requests and answers."""
 
-import re
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +9,7 @@ from voucherpool.batches.schemas import Audience, all_customers, most_vouchers, 
 from voucherpool.input import formats
 from voucherpool.input.fields import (
     Amount,
+    AmountShown,
     Answer,
     Count,
     Cursor,
@@ -17,9 +17,9 @@ from voucherpool.input.fields import (
     PageRequest,
     StopsAtFirst,
     Text,
-    Timestamp,
     page_of,
 )
+from voucherpool.input.times import Timestamp, Timezone
 from voucherpool.schedules import occurrences
 
 most_emails = 1000
@@ -61,19 +61,6 @@ class Cron(Text):
         super()._validate(value)
         if not occurrences.happens(value):
             raise ValidationError("Must be a cron expression that happens, such as 0 9 * * 1.")
-
-
-class Timezone(Text):
-    """A time zone of the IANA database."""
-
-    longest = 64
-    form = re.compile("^[0-9A-Za-z_+/-]+$")
-    expected = "the name of a time zone"
-
-    def _validate(self, value: str) -> None:
-        super()._validate(value)
-        if value not in occurrences.timezones():
-            raise ValidationError("Must be a time zone of IANA, such as Europe/Berlin.")
 
 
 class ShownAudience(fields.Field[str | list[str]]):
@@ -144,7 +131,7 @@ class Schedule(Answer):
     audience = ShownAudience()
     valid_for = Duration(most_days=3650)
     count = fields.Integer()
-    discount = Amount(allow_none=True)
+    discount = AmountShown(allow_none=True)
     notify = fields.Boolean()
     paused = fields.Boolean()
     catch_up = Duration(most_days=31)

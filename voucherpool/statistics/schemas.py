@@ -2,7 +2,8 @@
 
 from marshmallow import Schema, fields
 
-from voucherpool.input.fields import Amount, Answer, Day
+from voucherpool.input.fields import AmountShown, Answer
+from voucherpool.input.times import Day
 
 
 class StatisticsRequest(Schema):
@@ -31,7 +32,7 @@ class Sum(Answer):
     """A sum of money; its currency is null if the offer has none."""
 
     currency = fields.String(allow_none=True)
-    amount = Amount()
+    amount = AmountShown()
 
 
 class Statistics(Counts):

@@ -1,10 +1,13 @@
 """The vouchers' requests and answers."""
 
-from marshmallow import Schema, fields, missing
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, missing, pre_load
 
 from voucherpool.input import formats
 from voucherpool.input.fields import (
     Amount,
+    AmountShown,
     Answer,
     Count,
     Currency,
@@ -15,8 +18,8 @@ from voucherpool.input.fields import (
     PageRequest,
     Percentage,
     Text,
-    Timestamp,
 )
+from voucherpool.input.times import Expiry, Timestamp
 from voucherpool.vouchers import codes
 
 most_redemptions = 1_000_000_000
@@ -45,7 +48,26 @@ class VanityCode(AnyCode):
     expected = "4 to 64 ASCII letters and digits; spaces and dashes may stand between"
 
 
-class GenerateRequest(Schema):
+class Expiring(Schema):
+    """A request with a moment of expiry; `expires_at` is another name of `expiry`."""
+
+    @pre_load
+    def either_name(self, data: Any, **_: object) -> Any:
+        """Read `expires_at` as `expiry`."""
+        if not isinstance(data, dict) or "expires_at" not in data:
+            return data
+        if "expiry" in data:
+            raise ValidationError("Must not be given beside expiry, its other name.", "expires_at")
+        return {"expiry" if name == "expires_at" else name: data[name] for name in data}
+
+    def handle_error(self, error: ValidationError, data: Any, **_: object) -> None:
+        """Name a wrong moment as the request does."""
+        messages = error.messages_dict
+        if "expiry" in messages and isinstance(data, dict) and "expires_at" in data:
+            messages["expires_at"] = messages.pop("expiry")
+
+
+class GenerateRequest(Expiring):
     """A voucher to issue; with a null e-mail it is unbound.
 
     Without a discount the offer must exist and keeps its discount. With `notify` the customer gets
@@ -55,7 +77,7 @@ class GenerateRequest(Schema):
     email = Email(required=True, allow_none=True)
     offer_name = Text(required=True)
     discount = Percentage()
-    expires_at = Timestamp(required=True, data_key="expiry")
+    expires_at = Expiry(required=True)
     code = VanityCode()
     max_redemptions = Count(most=most_redemptions)
     freeze_discount = Flag()
@@ -121,10 +143,10 @@ class ReleaseRequest(Schema):
 class Discount(Sparse):
     """A voucher's discount: a percentage, or an amount in a currency."""
 
-    discount = Amount(required=True)
+    discount = AmountShown(required=True)
     discount_type = fields.String()
     currency = fields.String()
-    discount_amount = Amount(metadata={"description": "The amount to take off the order."})
+    discount_amount = AmountShown(metadata={"description": "The amount to take off the order."})
 
 
 class Redeemed(Discount):
@@ -139,7 +161,7 @@ class Checked(Discount):
 
     redeemable = fields.Boolean(required=True)
     reason = fields.String()
-    discount = Amount()
+    discount = AmountShown()
     offer_name = fields.String()
     expires_at = Timestamp()
 
@@ -174,11 +196,11 @@ class Redemption(Answer):
     email = fields.String(allow_none=True)
     offer_name = fields.String()
     order_ref = fields.String(allow_none=True)
-    order_amount = Amount(allow_none=True)
-    discount = Amount()
+    order_amount = AmountShown(allow_none=True)
+    discount = AmountShown()
     discount_type = fields.String()
     currency = fields.String(allow_none=True)
-    discount_amount = Amount(allow_none=True)
+    discount_amount = AmountShown(allow_none=True)
     redeemed_at = Timestamp()
     reversed_at = Timestamp(allow_none=True)
 
@@ -207,7 +229,7 @@ class VoucherRecord(Answer):
     code = fields.String()
     email = fields.String(allow_none=True)
     offer_name = fields.String()
-    discount = Amount()
+    discount = AmountShown()
     discount_type = fields.String()
     currency = fields.String(allow_none=True)
     frozen = fields.Boolean()

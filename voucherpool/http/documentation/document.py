@@ -3,6 +3,7 @@
 import hashlib
 from functools import cached_property
 from importlib.metadata import metadata
+from typing import Any
 
 import flask_smorest
 from flask import Flask, Response, json, request
@@ -11,7 +12,8 @@ from werkzeug.routing import BaseConverter
 from voucherpool.http import apikeys, problems
 from voucherpool.http.authentication import public, requires
 from voucherpool.http.documentation import examples
-from voucherpool.input.fields import Amount, Cursor
+from voucherpool.input import formats
+from voucherpool.input.fields import Amount, AmountShown, Cursor
 
 description = """\
 Issues, hands out, checks and redeems discount vouchers.
@@ -85,11 +87,21 @@ def init_app(app: Flask) -> Api:
     app.url_map.converters["id"] = IdConverter
     api = Api(app)
     api.register_field(Amount, "number", None)
+    api.register_field(AmountShown, "number", None)
     api.register_field(Cursor, "string", None)
+    api.ma_plugin.converter.add_attribute_function(_number_or_text)
     api.register_converter(
         IdConverter, lambda converter: {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
     )
     return api
+
+
+def _number_or_text(_: object, field: object, ret: dict[str, Any], **__: object) -> dict[str, Any]:
+    """Return what apispec does not know of an amount: that it may be a decimal string."""
+    if not isinstance(field, Amount):
+        return {}
+    null = ["null"] if "null" in ret["type"] else []
+    return {"type": ["number", "string", *null], "pattern": formats.decimal.pattern}
 
 
 def _scopes() -> str:

@@ -1,6 +1,7 @@
 """The answers about opt-outs."""
 
-from voucherpool.input.fields import Answer, Timestamp
+from voucherpool.input.fields import Answer
+from voucherpool.input.times import Timestamp
 
 
 class OptOut(Answer):

@@ -11,7 +11,7 @@ from flask import current_app
 
 from voucherpool.cli import Group, counted, in_long_transaction, root
 from voucherpool.database.transactions import transaction
-from voucherpool.input.fields import rfc3339_utc
+from voucherpool.input.times import rfc3339_utc
 from voucherpool.notifications.feed import Numbered
 from voucherpool.notifications.webhooks import delivering, schemas, service, signing
 from voucherpool.notifications.webhooks.addresses import Policy

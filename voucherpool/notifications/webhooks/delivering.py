@@ -8,7 +8,7 @@ from threading import BoundedSemaphore, Event, Thread
 
 from voucherpool.database.transactions import transaction
 from voucherpool.errors import SecretKeyNotConfigured
-from voucherpool.input.fields import rfc3339_utc
+from voucherpool.input.times import rfc3339_utc
 from voucherpool.notifications.feed import Numbered
 from voucherpool.notifications.webhooks import deliveries, sending, signing
 from voucherpool.notifications.webhooks.addresses import Policy

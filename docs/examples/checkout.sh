@@ -1,0 +1,58 @@
+#!/bin/sh
+# A checkout with curl: issue a voucher, check it, redeem it.
+#
+#     VOUCHERPOOL_URL=https://vouchers.example.com VOUCHERPOOL_KEY=vp_… sh checkout.sh
+
+set -eu
+url=${VOUCHERPOOL_URL:-http://127.0.0.1:5000}
+key=${VOUCHERPOOL_KEY:-} # `make run` needs none
+
+# Send a request. curl repeats it when there is no connection, no answer within 5 s, or a 503, and
+# waits as Retry-After says. A repeat is safe if it changes nothing, or has an Idempotency-Key.
+# --fail-with-body ends with an error and still prints the refusal, whose `code` never changes.
+call() {
+    path=$1 body=$2 idempotency_key=${3:-}
+    curl --silent --show-error --fail-with-body --max-time 5 --retry 3 --retry-connrefused \
+        --header 'Content-Type: application/json' \
+        ${key:+--header "Authorization: Bearer $key"} \
+        ${idempotency_key:+--header "Idempotency-Key: $idempotency_key"} \
+        --data "$body" "$url$path"
+}
+
+field() { sed -n "s/.*\"$1\":\"\{0,1\}\([^\",}]*\).*/\1/p"; }
+new_id() { od -An -N16 -tx1 /dev/urandom | tr -d ' \n'; }
+
+email=customer1@gmail.com # one of the seeds
+expiry=2099-12-31T23:59:59+01:00
+code=$(call /vouchers/generate "{\"email\":\"$email\",\"offer_name\":\"KOI\",\"discount\":22.1,
+    \"expiry\":\"$expiry\"}" "$(new_id)" | field code)
+
+# Amounts are in major units: 59.9 is 59 euros and 90 cents.
+order="\"code\":\"$code\",\"email\":\"$email\",\"order_amount\":59.9,\"currency\":\"EUR\""
+echo "$code takes $(call /vouchers/check "{$order}" | field discount_amount) off."
+
+# One order, one key: whatever is repeated, the voucher is redeemed once.
+order_ref=$(new_id)
+redeemed=$(call /vouchers/redeem "{$order,\"order_ref\":\"$order_ref\"}" "$order_ref")
+echo "Redeemed: $(echo "$redeemed" | field discount_amount) off," \
+    "redemption $(echo "$redeemed" | field redemption_id)."
+
+if refusal=$(call /vouchers/redeem "{$order,\"order_ref\":\"$(new_id)\"}" 2>/dev/null); then
+    echo "Redeemed twice?"
+else
+    case $(echo "$refusal" | field code) in
+    voucher_not_found | customer_not_found) echo "We do not know this code. Please check its spelling." ;;
+    voucher_already_redeemed) echo "This voucher has been used." ;;
+    redemption_limit_reached) echo "This voucher has been used as often as it may be." ;;
+    customer_limit_reached) echo "You have used this offer as often as you may." ;;
+    voucher_expired) echo "This voucher has expired." ;;
+    voucher_disabled) echo "This voucher has been stopped. Please ask our support." ;;
+    offer_not_active) echo "This offer has not begun, or is over." ;;
+    voucher_held) echo "This voucher is in use. Please try again in some minutes." ;;
+    order_below_minimum) echo "This voucher needs a larger order." ;;
+    currency_mismatch) echo "This voucher is for another currency." ;;
+    too_many_failed_attempts) echo "Too many codes were wrong. Please try again in a minute." ;;
+    # A mistake of the shop: log it and tell somebody.
+    *) echo "Something went wrong: $refusal" ;;
+    esac
+fi

@@ -1,0 +1,84 @@
+"""Types of fields for moments, days and time zones."""
+
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
+from importlib.resources import files
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from marshmallow import ValidationError, fields
+
+from voucherpool.input import formats
+from voucherpool.input.fields import Text
+
+
+class Timestamp(fields.DateTime):
+    """A moment from 2000 to 2199 in RFC 3339 with an offset; answered in UTC."""
+
+    def __init__(self, **options: Any) -> None:
+        metadata = {"pattern": formats.rfc3339.pattern} | options.pop("metadata", {})
+        super().__init__(metadata=metadata, **options)
+
+    def _deserialize(self, value: object, *_: object, **__: object) -> datetime:
+        if not (isinstance(value, str) and formats.rfc3339.fullmatch(value)):
+            raise ValidationError(
+                "Must be a date and time from 2000 to 2199 with an offset, "
+                "such as 2030-12-31T23:59:59+01:00."
+            )
+        try:
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except ValueError as error:
+            raise ValidationError("Must be a date and time that exist.") from error
+
+    def _serialize(self, value: datetime | None, *_: object, **__: object) -> str | None:
+        return None if value is None else rfc3339_utc(value)
+
+
+class Expiry(Timestamp):
+    """A moment of expiry of a request, named `expiry`."""
+
+    def __init__(self, **options: Any) -> None:
+        metadata = {"description": "`expires_at` is another name for it."}
+        super().__init__(data_key="expiry", metadata=metadata, **options)
+
+
+class Day(fields.Date):
+    """A day in UTC as RFC 3339 writes it: 2026-11-22."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(metadata={"pattern": formats.day.pattern}, **options)
+
+    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> date:
+        if not (isinstance(value, str) and formats.day.fullmatch(value)):
+            raise ValidationError("Must be a day from 2000 to 2199, such as 2026-11-22.")
+        return super()._deserialize(value, *args, **kwargs)
+
+
+@cache
+def timezones() -> frozenset[str]:
+    """Return the names of the IANA time zones."""
+    return frozenset(files("tzdata").joinpath("zones").read_text().split())
+
+
+class Timezone(Text):
+    """A time zone of the IANA database."""
+
+    longest = 64
+    form = re.compile("^[0-9A-Za-z_+/-]+$")
+    expected = "the name of a time zone"
+
+    def _validate(self, value: str) -> None:
+        super()._validate(value)
+        if value not in timezones():
+            raise ValidationError("Must be a time zone of IANA, such as Europe/Berlin.")
+
+
+def end_of_day(day: date, timezone: str) -> datetime:
+    """Return the first moment after a day in a time zone."""
+    return datetime.combine(day + timedelta(days=1), time(), ZoneInfo(timezone))
+
+
+def rfc3339_utc(moment: datetime) -> str:
+    """Return the moment in UTC, in the form of RFC 3339."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
