@@ -1,6 +1,7 @@
 """A real PostgreSQL for the tests: one server a run, built by the migrations, empty for each test.
 
-TEST_DATABASE_URL names a server to use; without it one is started from the embedded binaries.
+TEST_DATABASE_URL names a server to use, and CITUS_URL the coordinator of a cluster; without them one
+is started from the embedded binaries.
 """
 
 import os
@@ -22,6 +23,7 @@ from pytest_postgresql.janitor import DatabaseJanitor
 from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 
+from tests import cluster
 from tests.builders import Builders
 from tests.gate import Gate, patient, senders
 from tests.server import Server, any_guesses, run_gunicorn, secret_key, start_python
@@ -32,9 +34,10 @@ from voucherpool.config import Config, durability
 from voucherpool.database.connections import DirectConnection
 from voucherpool.database.model import db
 from voucherpool.database.statements import Statement
+from voucherpool.database.transactions import long_transaction
 from voucherpool.http import apikeys, probes, throttle
 from voucherpool.local.postgres import LocalPostgres
-from voucherpool.operations import integrity
+from voucherpool.operations import distributing, integrity
 from voucherpool.vouchers import listeners
 
 # Fast instead of durable: what the tests write is thrown away.
@@ -108,6 +111,21 @@ def _migrate(**database: Any) -> None:
         flask_migrate.upgrade()
 
 
+@contextmanager
+def _spread_database(name: str) -> Iterator[Flask]:
+    """Return an application on a new database of the cluster."""
+    with cluster.database(f"{name}_{os.getpid()}") as url:
+        app = create_app(config(url))
+        with app.app_context():
+            flask_migrate.upgrade()
+            with long_transaction():
+                list(distributing.distribute())
+            db.session.remove()
+        yield app
+        with app.app_context():
+            db.engine.dispose()
+
+
 migrated = factories.postgresql_noproc(
     depends_on="postgresql_server", dbname=f"voucherpool_test_{os.getpid()}_", load=[_migrate]
 )
@@ -115,8 +133,13 @@ postgresql = factories.postgresql("migrated")
 
 
 @pytest.fixture(scope="session")
-def shared_app(migrated: Any) -> Iterator[Flask]:
+def shared_app(request: pytest.FixtureRequest) -> Iterator[Flask]:
     """Return one application on one database that the tests share, each finding it empty."""
+    if cluster.citus_url:
+        with _spread_database("voucherpool_shared") as app:
+            yield app
+        return
+    migrated = request.getfixturevalue("migrated")
     address = {"host": migrated.host, "port": migrated.port, "user": migrated.user}
     address |= {"password": migrated.password, "dbname": f"{migrated.dbname}shared"}
     with DatabaseJanitor(**address, template_dbname=migrated.template_dbname):
@@ -126,18 +149,24 @@ def shared_app(migrated: Any) -> Iterator[Flask]:
             db.engine.dispose()
 
 
+restart_sequences = """
+    SELECT setval(oid, 1, false) FROM pg_class
+    WHERE relkind = 'S' AND relnamespace = 'public'::regnamespace"""
+
+
 @pytest.fixture
 def database_url(shared_app: Flask) -> URL:
     """Return the address of the shared database, emptied."""
     with shared_app.app_context(), db.engine.begin() as connection:
         # Truncating an empty table takes as long as a full one.
-        found = (
-            f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})" for name in db.metadata.tables
-        )
-        filled = connection.execute(text(" UNION ALL ".join(found))).scalars()
+        found = {
+            name: f"SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {name})"
+            for name in db.metadata.tables
+        }
+        filled = connection.execute(text(" UNION ALL ".join(found.values()))).scalars()
         if names := ", ".join(filled):
             connection.execute(text(f"TRUNCATE {names} CASCADE"))
-        connection.execute(text("SELECT setval(oid, 1, false) FROM pg_class WHERE relkind = 'S'"))
+        connection.execute(text(restart_sequences))
         return db.engine.url
 
 
@@ -152,9 +181,13 @@ def app(shared_app: Flask, database_url: URL) -> Flask:
 
 
 @pytest.fixture
-def own_app(postgresql: Any) -> Iterator[Flask]:
+def own_app(request: pytest.FixtureRequest) -> Iterator[Flask]:
     """Return an application on a database of the test's own, whose schema it may change."""
-    info = postgresql.info
+    if cluster.citus_url:
+        with _spread_database("voucherpool_own") as app:
+            yield app
+        return
+    info = request.getfixturevalue("postgresql").info
     app = create_app(config(_url(info.host, info.port, info.user, info.dbname, info.password)))
     yield app
     with app.app_context():

@@ -238,6 +238,13 @@ class TooManyFailedAttempts(VoucherPoolError, status=HTTPStatus.TOO_MANY_REQUEST
         self.headers = {"Retry-After": str(ceil(seconds))}
 
 
+class NoCluster(Conflict):
+    detail = (
+        "This PostgreSQL is not the coordinator of a Citus cluster: create the extension there and"
+        " add the workers first (docs/scale.md)."
+    )
+
+
 class DatabaseUnavailable(VoucherPoolError, status=HTTPStatus.SERVICE_UNAVAILABLE):
     detail = "The database does not answer: try again."
     headers: Mapping[str, str] = {"Retry-After": "2"}

@@ -29,10 +29,11 @@ class State:
 
     `begins`: the next statement opens a transaction, and BEGIN is sent with it to save a round
     trip. `prepared` names the statements that the connection has prepared; their plans are renewed
-    once time.monotonic() is past `planned_until`.
+    once time.monotonic() is past `planned_until`. `is_cluster` is set by voucherpool.database.cluster.
     """
 
     begins: bool = False
+    is_cluster: bool = False
     prepared: set[str] = field(default_factory=set)
     planned_until: float = 0
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import psycopg2
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import psycopg2 as driver
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.dml import UpdateBase
 
@@ -15,7 +15,8 @@ from voucherpool.database.transactions import present_transaction
 
 Row = TypeVar("Row", bound=tuple[object, ...])
 
-dialect: Any = postgresql.dialect()  # type: ignore[no-untyped-call]
+# Not the default's, which casts each parameter: a cluster finds no shard by a key that is cast.
+dialect: Any = driver.dialect()  # type: ignore[no-untyped-call]
 placeholder = re.compile(r"%\((\w+)\)s")
 take_lock = "SELECT pg_advisory_xact_lock(hashtextextended(%(lock)s, 0))"
 

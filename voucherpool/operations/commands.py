@@ -20,7 +20,7 @@ from voucherpool.notifications.mail.sending import Sender
 from voucherpool.notifications.webhooks.addresses import Policy
 from voucherpool.notifications.webhooks.delivering import Deliverer
 from voucherpool.observability import logs
-from voucherpool.operations import integrity, seeding
+from voucherpool.operations import distributing, integrity, seeding
 from voucherpool.operations import worker as background
 
 
@@ -60,6 +60,17 @@ def check_settings() -> None:
     if leaks:
         raise click.ClickException("PostgreSQL's log shows codes and e-mails.")
     click.echo("PostgreSQL's log shows no codes and no e-mails.")
+
+
+@flask_migrate.cli.db.command(cls=Command)
+@with_appcontext
+def distribute() -> None:
+    """Spread the tables over the machines of a Citus cluster; a repeat changes nothing."""
+    with long_transaction():
+        for step in distributing.distribute():
+            click.echo(step)
+    with long_transaction():
+        distributing.clear_coordinator()
 
 
 @root.command()
