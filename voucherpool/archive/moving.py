@@ -9,14 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from sqlalchemy import Integer, Table, text
+from sqlalchemy import Table, func, select, text
 
-from voucherpool.archive import partitions
+from voucherpool.archive import partitions, picking
 from voucherpool.database.model import db
-from voucherpool.vouchers.models import Redemption, Voucher, open_holds
-
-blocks_a_batch = 4
-"""The blocks that one transaction walks: about 250 vouchers, locked for milliseconds."""
+from voucherpool.vouchers.models import Redemption, Voucher
 
 
 def blocks() -> range:
@@ -26,8 +23,7 @@ def blocks() -> range:
     would not find the moved vouchers.
     """
     partitions.ensure()
-    size: int = db.session.execute(_size).scalar_one()
-    return range(0, size, blocks_a_batch)
+    return picking.blocks()
 
 
 @contextmanager
@@ -39,23 +35,14 @@ def gently() -> Iterator[None]:
 
 
 def archive(older_than: timedelta, first: int) -> int:
-    """Archive one batch's vouchers that ended before `older_than` ago; return how many.
-
-    They end when used up or expired. A voucher locked by another transaction waits for the next
-    walk.
-    """
+    """Archive one batch's vouchers that ended before `older_than` ago; return how many."""
     partitions.ensure()
-    batch = {"age": older_than, "first": f"({first},0)", "end": f"({first + blocks_a_batch},0)"}
-    moved = db.session.scalars(move, batch).all()
-    if moved:
-        for statement in (add_to_archived_totals, add_to_customer_totals):
-            db.session.execute(statement, {"keys": list(moved)})
-    return len(moved)
-
-
-_size = text("SELECT pg_relation_size('vouchers') / current_setting('block_size')::bigint").columns(
-    blocks=Integer
-)
+    keys = picking.pick(older_than, first)
+    if keys:
+        batch = {"keys": list(keys), "now": db.session.scalar(select(func.now()))}
+        for statement in (*enter, *leave, add_to_archived_totals, add_to_customer_totals):
+            db.session.execute(statement, batch)
+    return len(keys)
 
 
 def _names(table: Table) -> str:
@@ -64,30 +51,14 @@ def _names(table: Table) -> str:
 
 _vouchers, _redemptions = _names(Voucher.__table__), _names(Redemption.__table__)
 
-# Walking by ctid needs no index, which every redemption would have to maintain.
-move = text(f"""
-    WITH picked AS (
-        SELECT code_key FROM vouchers
-        WHERE ctid >= CAST(:first AS tid) AND ctid < CAST(:end AS tid)
-        AND (used_at < now() - :age OR expires_at < now() - :age)
-        AND NOT EXISTS (SELECT FROM {open_holds})
-        FOR UPDATE SKIP LOCKED
-    ),
-    redemption AS (
-        DELETE FROM redemptions WHERE code_key = ANY(ARRAY(SELECT code_key FROM picked))
-        RETURNING {_redemptions}
-    ),
-    voucher AS (
-        DELETE FROM vouchers WHERE code_key = ANY(ARRAY(SELECT code_key FROM picked))
-        RETURNING {_vouchers}
-    ),
-    entered AS (
-        INSERT INTO archived_redemptions ({_redemptions}, archived_at)
-        SELECT {_redemptions}, now() FROM redemption
-    )
-    INSERT INTO archived_vouchers ({_vouchers}, archived_at)
-    SELECT {_vouchers}, now() FROM voucher
-    RETURNING code_key""")
+_picked = "WHERE code_key = ANY(CAST(:keys AS text[]))"
+enter = tuple(
+    text(f"""
+        INSERT INTO archived_{table} ({columns}, archived_at)
+        SELECT {columns}, CAST(:now AS timestamptz) FROM {table} {_picked}""")
+    for table, columns in (("redemptions", _redemptions), ("vouchers", _vouchers))
+)
+leave = tuple(text(f"DELETE FROM {table} {_picked}") for table in ("redemptions", "vouchers"))
 
 events = """
     SELECT offer_id, redeemed_at AS moment, coalesce(currency, '') AS currency, 1 AS redeemed,
@@ -109,7 +80,7 @@ totals = """
     FROM ({events}) AS event
     GROUP BY 1, 2, 3"""
 
-_moved_now = "WHERE archived_at = now() AND code_key = ANY(CAST(:keys AS text[]))"
+_moved_now = f"{_picked} AND archived_at = CAST(:now AS timestamptz)"
 
 # Sorted, so that two archivers do not deadlock.
 add_to_archived_totals = text(f"""

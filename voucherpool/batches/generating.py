@@ -13,6 +13,7 @@ from psycopg2.errors import ForeignKeyViolation, UniqueViolation
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    DateTime,
     Executable,
     Text,
     bindparam,
@@ -109,7 +110,8 @@ def _vouchers(batch: AnyRow, people: People, made: Mapping[str, str]) -> Mapping
 
 def _count(batch: AnyRow, issued: int) -> None:
     """Add the issued vouchers to the batch's progress and the offer's counts."""
-    state = db.session.scalar(progress, {"this": batch.id, "added": issued})
+    present = {"now": db.session.scalar(select(func.clock_timestamp()))}
+    state = db.session.scalar(progress, {"this": batch.id, "added": issued, **present})
     counts.count(batch.offer_id, issued=issued)
     after_commit(lambda: metrics.issued.inc(issued))
     if state == "done":
@@ -167,6 +169,8 @@ claim = (
     .with_for_update(skip_locked=True)
 )
 
+# A parameter, because Citus does not allow clock_timestamp() in an UPDATE.
+_now = bindparam("now", type_=DateTime(timezone=True))
 _all_are_there = Batch.created + added == Batch.requested
 
 progress = (
@@ -175,8 +179,8 @@ progress = (
     .values(
         created=Batch.created + added,
         state=case((_all_are_there, "done"), else_="running"),
-        started_at=func.coalesce(Batch.started_at, func.now()),
-        finished_at=case((_all_are_there, func.clock_timestamp())),
+        started_at=func.coalesce(Batch.started_at, _now),
+        finished_at=case((_all_are_there, _now)),
     )
     .returning(Batch.state)
 )
@@ -184,7 +188,7 @@ progress = (
 fail = (
     update(Batch.__table__)
     .where(Batch.id == this)
-    .values(state="failed", error=bindparam("reason"), finished_at=func.clock_timestamp())
+    .values(state="failed", error=bindparam("reason"), finished_at=func.statement_timestamp())
 )
 
 

@@ -5,24 +5,18 @@ from typing import NamedTuple
 
 from sqlalchemy import (
     BigInteger,
-    ColumnElement,
     DateTime,
     Text,
-    and_,
     bindparam,
-    exists,
-    func,
-    literal_column,
-    or_,
     select,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from voucherpool.claims import pool
 from voucherpool.claims.models import Claim
 from voucherpool.customers.models import Customer
 from voucherpool.database.model import db
-from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
 from voucherpool.errors import (
     ClaimMismatch,
@@ -30,15 +24,14 @@ from voucherpool.errors import (
     CustomerNotFound,
     OfferNotActive,
     OfferNotFound,
-    PoolEmpty,
     VoucherNotFound,
 )
 from voucherpool.input.emails import email_key
 from voucherpool.offers import counts
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import conditions, event_types, events, limits
+from voucherpool.vouchers import event_types, events, limits
 from voucherpool.vouchers.archived import including_archive
-from voucherpool.vouchers.models import Redemption, Voucher, open_holds
+from voucherpool.vouchers.models import Voucher
 
 
 class Claimed(NamedTuple):
@@ -58,14 +51,6 @@ class Asked(NamedTuple):
     customer_limit: int | None
 
 
-class Taken(NamedTuple):
-    """A voucher taken from the pool."""
-
-    code_key: str
-    code: str
-    expires_at: datetime
-
-
 def claim(email: str, offer_name: str, claim_ref: str | None = None) -> Claimed:
     """Bind a voucher of the offer's pool to the customer: the oldest expiry, then the first issued.
 
@@ -80,16 +65,14 @@ def claim(email: str, offer_name: str, claim_ref: str | None = None) -> Claimed:
         raise CustomerNotFound
     if asked.offer_id is None:
         raise OfferNotFound("No offer has this name.")
-    ids = {"offer_id": asked.offer_id, "customer_id": asked.customer_id}
-    if claim_ref is not None and not db.session.scalar(remember_claim, {**ids, "ref": claim_ref}):
+    this = {"offer_id": asked.offer_id, "ref": claim_ref, "customer_id": asked.customer_id}
+    if claim_ref is not None and not db.session.scalar(remember_claim, this):
         return _claimed_before(asked.offer_id, claim_ref, asked.customer_id)
     if not asked.is_offered:
         raise OfferNotActive
     if limits.reached(asked.offer_id, asked.customer_id, asked.customer_limit):
         raise CustomerLimitReached
-    taken = take_one.one_or_none(ids)
-    if taken is None:
-        raise LostRace if left.one_or_none(ids) else PoolEmpty
+    taken = pool.take(asked.offer_id, asked.customer_id)
     if claim_ref is not None:
         settled = {"offer": asked.offer_id, "ref": claim_ref, "key": taken.code_key}
         db.session.execute(settle, settled)
@@ -149,49 +132,3 @@ claimed_before = including_archive(
         Voucher.claimed_at == bindparam("claimed_at", type_=DateTime(timezone=True)),
     )
 )
-
-_never_used = ~exists().where(Redemption.code_key == Voucher.code_key).correlate(Voucher)
-_unheld = or_(Voucher.holds.is_(None), literal_column(f"NOT EXISTS (SELECT FROM {open_holds})"))
-
-claimable: ColumnElement[bool] = and_(
-    Voucher.customer_id.is_(None),
-    Voucher.used_at.is_(None),  # for the index
-    Voucher.redemption_count == 0,
-    conditions.redeemable,
-    _unheld,
-    _never_used,
-)
-"""In its offer's pool: unbound, never used, not held, and redeemable by the customer.
-
-A voucher whose use was given back does not return to the pool.
-"""
-
-
-_pool = (
-    select(Voucher.code_key)
-    .join(Offer, Offer.id == Voucher.offer_id)
-    .join(Customer, Customer.id == _customer_id)
-    .where(Voucher.offer_id == _offer_id, claimable)
-    .order_by(Voucher.expires_at, Voucher.issue_number)
-    .limit(1)
-)
-_picked = _pool.with_for_update(of=Voucher, skip_locked=True).cte("picked")
-
-take_one = Statement(
-    "claim",
-    Taken,
-    update(Voucher.__table__)
-    .where(Voucher.code_key == _picked.c.code_key)
-    .values(customer_id=_customer_id, claimed_at=func.now())
-    .returning(Voucher.code_key, Voucher.code, Voucher.expires_at),
-)
-"""Takes the first voucher that no other transaction has locked, without waiting."""
-
-
-class Left(NamedTuple):
-    """A voucher in the pool, perhaps locked by a transaction that has not committed yet."""
-
-    code_key: str
-
-
-left = Statement("left_in_pool", Left, _pool)

@@ -5,7 +5,10 @@ A few statements have another form there, and each connection other settings.
 
 from typing import Any
 
-from sqlalchemy import event
+from psycopg2.errors import UniqueViolation
+from sqlalchemy import Engine, event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
 from voucherpool.database.connections import state_of
@@ -33,3 +36,14 @@ def _adapt(connection: Any, record: ConnectionPoolEntry) -> None:
         state_of(record).is_cluster = True
         cursor.execute(settings)
     connection.autocommit = autocommit
+
+
+@event.listens_for(Engine, "handle_error", retval=True)
+def _recognize_violation(context: ExceptionContext) -> IntegrityError | None:
+    # Citus copies rows to a machine in bulk, and passes an error there on without its SQLSTATE.
+    cause = str(context.original_exception)
+    if not cause.startswith("duplicate key value violates unique constraint"):
+        return None
+    if isinstance(context.original_exception, UniqueViolation):
+        return None
+    return IntegrityError(None, None, UniqueViolation(cause), hide_parameters=True)

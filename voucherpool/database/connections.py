@@ -29,7 +29,8 @@ class State:
 
     `begins`: the next statement opens a transaction, and BEGIN is sent with it to save a round
     trip. `prepared` names the statements that the connection has prepared; their plans are renewed
-    once time.monotonic() is past `planned_until`. `is_cluster` is set by voucherpool.database.cluster.
+    once time.monotonic() is past `planned_until`. `is_cluster` is found out by
+    voucherpool.database.cluster.
     """
 
     begins: bool = False

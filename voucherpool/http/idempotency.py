@@ -143,14 +143,15 @@ def erase_emails(emails: Collection[str]) -> None:
     spellings = {json.dumps(spelling).lower() for spelling in {*emails, *people}}
     lower_body = func.lower(IdempotencyKey.body.collate("C"))
     showing = or_(*(func.strpos(lower_body, spelling) > 0 for spelling in sorted(spellings)))
-    columns = select(IdempotencyKey.key, IdempotencyKey.body)
     # Checking first for any e-mail is faster: most answers have none.
     shows_any = or_(*(IdempotencyKey.body.contains(f'"{name}"') for name in redaction.fields))
-    found = columns.where(shows_any, showing)
-    rows = db.session.execute(found.order_by("key").with_for_update()).all()
-    cleared = [{"this": row.key, "text": redaction.without(row.body, people)} for row in rows]
-    if cleared:
-        db.session.execute(replace_body, cleared)
+    keys = select(IdempotencyKey.key).where(shows_any, showing).order_by(IdempotencyKey.key)
+    for key in db.session.scalars(keys).all():
+        # Locked one by one, because a cluster locks only what is named by its key.
+        body = db.session.scalar(lock_body, {"this": key})
+        if body is not None:
+            cleared = redaction.without(body, people)
+            db.session.execute(replace_body, {"this": key, "text": cleared})
 
 
 def _answer(
@@ -231,6 +232,10 @@ store_answer = Statement(
     update(IdempotencyKey.__table__)
     .where(IdempotencyKey.key == bindparam("this"))
     .values(status=bindparam("code", type_=BigInteger), body=bindparam("text", type_=Text)),
+)
+
+lock_body = (
+    select(IdempotencyKey.body).where(IdempotencyKey.key == bindparam("this")).with_for_update()
 )
 
 replace_body = (

@@ -56,8 +56,11 @@ def number(*, mail: bool = False) -> Sequence[tuple[str, uuid.UUID]]:
     """
     if not db.session.scalar(text(lock)):
         return ()
-    some = {"most": events_at_once, "mail": mail}
-    return [(row.code_key, row.id) for row in db.session.execute(number_some, some)]
+    some = db.session.execute(waiting, {"most": events_at_once}).one()
+    if some.events is None:
+        return ()
+    db.session.execute(number_some, {"events": some.events, "mail": mail})
+    return [(event["code_key"], event["id"]) for event in some.keys]
 
 
 def forget(keys: Sequence[tuple[str, uuid.UUID]]) -> None:
@@ -81,9 +84,19 @@ columns = (
 
 numbered = select(*columns).outerjoin(Customer, Customer.id == NumberedEvent.customer_id)
 
+# A text, which goes back to PostgreSQL as it came: a cluster does not read the tables of all
+# machines in the statement that writes those of one.
+waiting = text("""
+    SELECT json_agg(event ORDER BY created_at)::text AS events,
+        json_agg(json_build_object('code_key', code_key, 'id', id)) AS keys
+    FROM (SELECT * FROM events ORDER BY created_at LIMIT :most) AS event""")
+
 number_some = text("""
     WITH waiting AS (
-        SELECT * FROM events ORDER BY created_at LIMIT :most
+        SELECT * FROM json_to_recordset(CAST(:events AS json)) AS event (
+            code_key text, id uuid, type text, customer_id bigint, announced boolean, data jsonb,
+            created_at timestamptz
+        )
     ),
     numbered AS (
         INSERT INTO numbered_events (id, type, customer_id, data, created_at)
@@ -106,6 +119,6 @@ number_some = text("""
         WHERE :mail AND announced AND customer_id IS NOT NULL
         ON CONFLICT DO NOTHING
     )
-    SELECT code_key, id FROM waiting""")
+    SELECT""")
 
 _month_ago = func.now() - text("interval '30 days'")

@@ -69,7 +69,9 @@ def distribute() -> Iterator[str]:
     for name in missing:
         yield _place(name)
     for key in keys:
-        db.session.execute(text(f"ALTER TABLE {key.table} ADD CONSTRAINT {key.name} {key.definition}"))
+        db.session.execute(
+            text(f"ALTER TABLE {key.table} ADD CONSTRAINT {key.name} {key.definition}")
+        )
 
 
 def clear_coordinator() -> None:

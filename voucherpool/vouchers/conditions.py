@@ -93,6 +93,11 @@ for the last use, the later one finds no row.
 """
 
 order_ref = bindparam("order_ref", None, type_=Text)
+same_order: ColumnElement[str] = func.coalesce(order_ref, literal_column("''", Text))
+"""The order's reference to compare with; none is equal to no reference in the ledger.
+
+Not NULL: PostgreSQL would then read no ledger at all, and a cluster not find the shard.
+"""
 order_amount = bindparam("order_amount", None, type_=Numeric)
 order_currency: ColumnElement[str | None] = bindparam("order_currency", None, type_=Text)
 order_decimals: ColumnElement[int | None] = bindparam("order_decimals", None, type_=Integer)

@@ -197,7 +197,9 @@ _look = (
     .outerjoin(
         Redemption,
         # Compare with the parameter, so that each table names its shard.
-        and_(Redemption.code_key == bindparam("key"), Redemption.order_ref == conditions.order_ref),
+        and_(
+            Redemption.code_key == bindparam("key"), Redemption.order_ref == conditions.same_order
+        ),
     )
     .where(Customer.email_key == bindparam("email"))
 )

@@ -88,7 +88,9 @@ def record_expiring(code_keys: Collection[str], days_before: int) -> None:
 def record_fact(type_: str, data: dict[str, object]) -> None:
     """Record an event about no single voucher, if somebody listens."""
     if listeners.hear(type_):
-        db.session.execute(insert(Event.__table__).values(code_key=no_code, type=type_, data=data))
+        # Later than the events of the same transaction, which other machines may have dated.
+        fact = insert(Event.__table__).values(code_key=no_code, type=type_, data=data)
+        db.session.execute(fact.values(created_at=func.clock_timestamp()))
 
 
 def _utc(moment: SQLColumnExpression[Any]) -> ColumnElement[str]:

@@ -69,7 +69,10 @@ def release(hold_id: uuid.UUID) -> None:
 
 def release_all(customer_id: int) -> None:
     """End all holds of a customer."""
-    db.session.execute(release_all_of_customer, {"customer": customer_id})
+    theirs = {"customer": customer_id}
+    # Sorted, because two requests that lock the same vouchers in different orders can deadlock.
+    for key in db.session.scalars(_held_by, theirs).all():
+        db.session.execute(_release_those_of, {**theirs, "key": key})
 
 
 _own = f"{open_holds} AND (terms->>'customer')::bigint = customers.id"
@@ -118,16 +121,15 @@ release_one = (
     .values(holds=func.nullif(Voucher.holds.op("-")(_id), _no_holds))
 )
 
-# Sorted, because two requests that lock the same vouchers in different orders can deadlock.
-release_all_of_customer = text("""
-    WITH held AS (
-        SELECT code_key FROM vouchers
-        WHERE holds @? format('$.*.customer ? (@ == %s)', CAST(:customer AS bigint))::jsonpath
-        ORDER BY code_key
-        FOR UPDATE
-    )
+_held_by = text("""
+    SELECT code_key FROM vouchers
+    WHERE holds @? format('$.*.customer ? (@ == %s)', CAST(:customer AS bigint))::jsonpath
+    ORDER BY code_key""")
+
+# One by one, because a cluster locks no rows of several machines in an order.
+_release_those_of = text("""
     UPDATE vouchers SET holds = (
         SELECT jsonb_object_agg(id, terms) FROM jsonb_each(holds) AS hold(id, terms)
         WHERE (terms->>'customer')::bigint <> :customer
     )
-    FROM held WHERE vouchers.code_key = held.code_key""")
+    WHERE code_key = :key AND holds IS NOT NULL""")

@@ -176,7 +176,7 @@ _now_if_last = (
 
 _ledger = aliased(Redemption, name="ledger")
 _is_new_order = ~exists().where(
-    _ledger.code_key == Voucher.code_key, _ledger.order_ref == conditions.order_ref
+    _ledger.code_key == Voucher.code_key, _ledger.order_ref == conditions.same_order
 ).correlate(Voucher)
 
 _unheard_until = bindparam("unheard_until", None, type_=DateTime(timezone=True))

@@ -126,10 +126,11 @@ def _recover(webhook_id: int) -> None:
 
 def _note_failure(webhook_id: int) -> bool:
     """Note that an endpoint fails, and tell whether it has failed for too long."""
-    since = func.coalesce(Webhook.failing_since, func.now())
-    this = update(Webhook).where(Webhook.id == webhook_id).values(failing_since=since)
-    too_long = Webhook.failing_since < func.now() - failing_for
-    return bool(db.session.scalar(this.returning(too_long)))
+    this = Webhook.id == webhook_id
+    first = update(Webhook).where(this, Webhook.failing_since.is_(None))
+    db.session.execute(first.values(failing_since=func.now()))
+    too_long = select(Webhook.failing_since < func.now() - failing_for).where(this)
+    return bool(db.session.scalar(too_long))
 
 
 def _finish(taken: Taken, state: str, outcome: Outcome) -> None:

@@ -23,7 +23,7 @@ shown = (
 )
 """The columns that readers may see: never a secret, not even an encrypted one."""
 
-soon = func.clock_timestamp() + timedelta(seconds=activation_seconds)
+soon = func.statement_timestamp() + timedelta(seconds=activation_seconds)
 """When the types that a webhook now asks for are heard in every process."""
 
 again = {
@@ -143,13 +143,17 @@ def replay(webhook_id: int, since: datetime) -> int:
     """
     webhook = _locked_enabled(webhook_id)
     lift_timeout()  # there may be many events
-    wanted = select(literal(webhook_id), NumberedEvent.number).where(
+    wanted = select(literal(webhook_id), NumberedEvent.number, func.now()).where(
         NumberedEvent.type.in_(webhook.event_types), NumberedEvent.numbered_at >= since
     )
-    new = postgresql.insert(Delivery).from_select(["webhook_id", "event_number"], wanted)
+    columns = ["webhook_id", "event_number", "due_at"]
+    new = postgresql.insert(Delivery).from_select(columns, wanted)
     finished = Delivery.state != "waiting"
     queued = new.on_conflict_do_update(
-        index_elements=[Delivery.webhook_id, Delivery.event_number], set_=again, where=finished
+        index_elements=[Delivery.webhook_id, Delivery.event_number],
+        # Citus does not allow now() here.
+        set_=again | {"due_at": new.excluded.due_at},
+        where=finished,
     )
     return _number_of_rows(queued)
 

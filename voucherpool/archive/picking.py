@@ -1,0 +1,88 @@
+"""Picks vouchers to archive, and locks them until the transaction ends."""
+
+from collections.abc import Collection
+from datetime import timedelta
+
+from sqlalchemy import Integer, text
+
+from voucherpool.database import cluster
+from voucherpool.database.model import db
+from voucherpool.database.statements import take_lock
+from voucherpool.vouchers import limits
+from voucherpool.vouchers.models import open_holds
+
+blocks_a_batch = 4
+"""The blocks that one transaction walks: about 250 vouchers, locked for milliseconds."""
+
+
+def blocks() -> range:
+    """Return the first block of each batch in the hot table; of a cluster, in its largest shard."""
+    size: int = db.session.execute(_size_of_shards if cluster.is_cluster() else _size).scalar_one()
+    return range(0, size, blocks_a_batch)
+
+
+def pick(older_than: timedelta, first: int) -> Collection[str]:
+    """Lock a batch's vouchers that ended before `older_than` ago, and return their keys.
+
+    They end when used up or expired. On one PostgreSQL, a voucher that another transaction has
+    locked waits for the next walk.
+    """
+    batch = {"age": older_than, "first": f"({first},0)", "end": f"({first + blocks_a_batch},0)"}
+    if cluster.is_cluster():
+        return _pick_of_shards(batch)
+    return db.session.scalars(_pick, batch).all()
+
+
+def _pick_of_shards(batch: dict[str, object]) -> Collection[str]:
+    """Pick from all shards, without the locks of one snapshot.
+
+    A redeemer that counts towards a limit asks one machine after the other, so it must not see a
+    redemption leave the ledger before it enters the totals. It waits for the limit's lock.
+    """
+    keys = db.session.scalars(_of_shards, {**batch, "query": _query_of_shard}).all()
+    if not keys:
+        return ()
+    for limit in db.session.execute(_limits, {"keys": keys}):
+        db.session.execute(_lock, {"lock": limits.lock_name(*limit)})
+    return db.session.scalars(_keep, {**batch, "keys": keys}).all()
+
+
+_size = text("SELECT pg_relation_size('vouchers') / current_setting('block_size')::bigint").columns(
+    blocks=Integer
+)
+_size_of_shards = text("""
+    SELECT coalesce(max(result::bigint), 0) / current_setting('block_size')::bigint
+    FROM run_command_on_shards('vouchers', $$ SELECT pg_relation_size('%s') $$)""")
+
+_is_over = f"""
+    (used_at < now() - {{age}} OR expires_at < now() - {{age}})
+    AND NOT EXISTS (SELECT FROM {open_holds})"""
+
+# Walking by ctid needs no index, which every redemption would have to maintain.
+_pick = text(f"""
+    SELECT code_key FROM vouchers
+    WHERE ctid >= CAST(:first AS tid) AND ctid < CAST(:end AS tid)
+    AND {_is_over.format(age="CAST(:age AS interval)")}
+    FOR UPDATE SKIP LOCKED""")
+
+_of_shards = text("""
+    SELECT json_array_elements_text(result::json)
+    FROM run_command_on_shards('vouchers', format(:query, :age, :first, :end))
+    WHERE result <> ''""")
+_query_of_shard = f"""
+    SELECT json_agg(code_key) FROM %%s AS vouchers
+    WHERE ctid >= %2$L::tid AND ctid < %3$L::tid AND {_is_over.format(age="%1$L::interval")}"""
+
+_limits = text("""
+    SELECT DISTINCT redemptions.offer_id, redemptions.customer_id
+    FROM redemptions JOIN offers ON offers.id = redemptions.offer_id
+    WHERE code_key = ANY(CAST(:keys AS text[])) AND max_redemptions_per_customer IS NOT NULL
+    ORDER BY 1, 2""")
+_lock = text(take_lock.replace("%(lock)s", ":lock"))
+
+# An UPDATE, because a cluster locks the rows of several shards by no other statement.
+_keep = text(f"""
+    UPDATE vouchers SET used_at = used_at
+    WHERE code_key = ANY(CAST(:keys AS text[]))
+    AND {_is_over.format(age="CAST(:age AS interval)")}
+    RETURNING code_key""")
