@@ -50,6 +50,13 @@ fast = {
 }
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip on a cluster what needs one machine."""
+    for mark in item.iter_markers("one_machine"):
+        if cluster.citus_url:
+            pytest.skip(f"needs one machine: {mark.args[0]}")
+
+
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[SimpleNamespace]:
     """Name the server in the attributes that pytest-postgresql reads."""

@@ -10,6 +10,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
+from tests import cluster
 from tests.stopwatch import until
 from voucherpool.config import timeouts
 
@@ -18,7 +19,9 @@ senders = 10
 
 polling_seconds = 0.3
 
-any_voucher = "SELECT FROM vouchers FOR UPDATE"
+any_voucher = (
+    "UPDATE vouchers SET code = code" if cluster.citus_url else "SELECT FROM vouchers FOR UPDATE"
+)
 
 
 def patient(database_url: URL) -> URL:
@@ -72,7 +75,12 @@ class Gate:
             return int(connection.scalar(all_waiting))
 
 
-all_waiting = text(
+waiting_here = (
     "SELECT count(*) FROM pg_stat_activity"
     " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+all_waiting = text(
+    f"SELECT sum(result::int) FROM run_command_on_all_nodes($${waiting_here}$$)"
+    if cluster.citus_url
+    else waiting_here
 )

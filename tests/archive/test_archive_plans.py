@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text, tuple_
 
 from tests.builders import ana
-from voucherpool.archive import moving
+from voucherpool.archive import moving, picking
 from voucherpool.claims import service as claiming
 from voucherpool.database.transactions import transaction
 from voucherpool.redemptions import service as redemptions
@@ -29,6 +29,8 @@ fill = """
     SELECT code_key, gen_random_uuid(), 1, 1, 1, 'percentage', now() - n * interval '1 minute',
         'o' || n {2}
     FROM made, CAST(code_key AS bigint) AS n"""
+
+pytestmark = pytest.mark.one_machine("reads the plans of one PostgreSQL")
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +74,13 @@ def test_what_is_asked_of_hot_tables_and_archive_reads_neither_whole(explain):
 
 
 def test_a_batch_is_found_by_its_place(explain):
-    found = explain(moving.move, age=timedelta(90), first="(0,0)", end="(8,0)")
+    found = explain(picking.of_blocks, age=timedelta(90), first="(0,0)", end="(8,0)")
     assert "Tid Range Scan on vouchers" in found
     assert "Seq Scan" not in found
+
+
+def test_what_a_batch_moves_is_found_by_its_codes(explain):
+    for statement in (*moving.enter, *moving.leave):
+        found = explain(statement, keys=[key], now="2026-01-01Z")
+        assert re.search("Index Scan|Bitmap Index Scan", found), found
+        assert "Seq Scan" not in found, found

@@ -351,7 +351,7 @@ def test_the_worker_archives_and_purges_once_a_day_where_it_is_configured(
 def test_a_short_code_of_a_batch_is_not_that_of_an_archived_voucher(
     app, client, make, run, monkeypatch
 ):
-    make.voucher(code="KOI0123456789", code_key="K010123456789", days=-100)
+    make.voucher(code="KOI0123456789", days=-100)
     run(*moves)
     drawn = iter([{"K010123456789": "KOI0123456789"}, {"K019876543210": "KOI9876543210"}])
     monkeypatch.setattr(codes, "of_pattern", lambda pattern, count: next(drawn))

@@ -172,7 +172,7 @@ def test_a_wrong_field_is_422_and_named(client):
             assert (answer.status_code, list(answer.json["errors"])) == (422, [field]), value
 
 
-@pytest.mark.parametrize("statement", ["take_one", "left"])
+@pytest.mark.parametrize("statement", ["take_first", "left"])
 def test_a_claim_reads_the_pool_in_order_by_its_index_alone(client, explain, sql, statement):
     fill(sql, 20_000)
     sql(

@@ -56,7 +56,7 @@ statements = {
     "first page": (listing.list_some, rich | {"expires_at": "-infinity", "issue_number": 0}),
     "later page": (listing.list_some, rich | place),
     "ask for a claim": (claiming.ask, {"email": "c3@example.org", "offer_name": "offer 8"}),
-    "claim": (claiming.take_one, {"offer_id": 8, "customer_id": 3}),
+    "claim": (pool.take_first, {"offer_id": 8, "customer_id": 3}),
     "take key": (idempotency.take_key, {"key": "key-7", "fingerprint": b"x" * 32}),
     "store answer": (idempotency.store_answer, {"this": "key-7", "code": 201, "text": "{}"}),
 }

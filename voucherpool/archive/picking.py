@@ -30,7 +30,7 @@ def pick(older_than: timedelta, first: int) -> Collection[str]:
     batch = {"age": older_than, "first": f"({first},0)", "end": f"({first + blocks_a_batch},0)"}
     if cluster.is_cluster():
         return _pick_of_shards(batch)
-    return db.session.scalars(_pick, batch).all()
+    return db.session.scalars(of_blocks, batch).all()
 
 
 def _pick_of_shards(batch: dict[str, object]) -> Collection[str]:
@@ -59,7 +59,7 @@ _is_over = f"""
     AND NOT EXISTS (SELECT FROM {open_holds})"""
 
 # Walking by ctid needs no index, which every redemption would have to maintain.
-_pick = text(f"""
+of_blocks = text(f"""
     SELECT code_key FROM vouchers
     WHERE ctid >= CAST(:first AS tid) AND ctid < CAST(:end AS tid)
     AND {_is_over.format(age="CAST(:age AS interval)")}
