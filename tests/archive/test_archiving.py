@@ -55,7 +55,7 @@ def used(client, make, run):
     code = make.voucher()
     assert client.redeem(code, order_ref="o", order_amount=80).status_code == 201
     make.older(130)
-    assert run(*moves) == "Archived 1 vouchers."
+    assert run(*moves) == "Archived 1 voucher."
     return code
 
 
@@ -87,7 +87,7 @@ def test_a_voucher_with_an_open_hold_stays(client, make, sql, run, places):
     sql("UPDATE vouchers SET expires_at = now() - interval '91 days'")
     assert run(*moves) == "Archived 0 vouchers."
     end_holds(sql)
-    assert run(*moves) == "Archived 1 vouchers."
+    assert run(*moves) == "Archived 1 voucher."
     assert lookup(client, code)["holds"] == []
 
 
@@ -235,7 +235,7 @@ def test_the_limit_per_customer_knows_archived_and_purged_redemptions(client, us
     sql("UPDATE offers SET max_redemptions_per_customer = 1")
     assert client.redeem(make.voucher()).json["code"] == "customer_limit_reached"
     let_a_month_pass(sql, 25)
-    assert run("purge", "--older-than", "2y") == "Purged 1 vouchers."
+    assert run("purge", "--older-than", "2y") == "Purged 1 voucher."
     assert client.redeem(make.voucher()).json["code"] == "customer_limit_reached"
     assert client.redeem(used).json["code"] == "voucher_not_found"
 
@@ -269,7 +269,7 @@ def test_a_purge_forgets_whole_months_only_and_keeps_the_totals(client, used, ma
     let_a_month_pass(sql, 1)
     assert run("purge", "--older-than", "2y") == "Purged 0 vouchers."
     let_a_month_pass(sql, 24)
-    assert run("purge", "--older-than", "2y") == "Purged 1 vouchers."
+    assert run("purge", "--older-than", "2y") == "Purged 1 voucher."
     assert run("purge", "--older-than", "2y") == "Purged 0 vouchers."
     assert sql("SELECT * FROM pg_class WHERE relispartition AND relname LIKE 'archived%'") == []
     assert client.post(f"/redemptions/{redemption['id']}/reverse").status_code == 404

@@ -41,5 +41,5 @@ def test_a_purge_that_deadlocks_tries_again(app, partition, sql):
         # The purge holds this one; so each waits for the other until the purge is undone.
         other.execute(db.text(f"LOCK TABLE {partition} IN ROW EXCLUSIVE MODE"))
     purging.join()
-    assert (results[0].exit_code, results[0].stdout) == (0, "Purged 1 vouchers.\n")
+    assert (results[0].exit_code, results[0].stdout) == (0, "Purged 1 voucher.\n")
     assert sql("SELECT redemption_count FROM customer_totals") == [(1,)]

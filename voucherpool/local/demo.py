@@ -68,7 +68,7 @@ def _shortened(value: Mapping[str, object]) -> dict[str, object]:
 def _tell(client: Client) -> None:
     _say("A pool of 1000 codes, made in the background")
     batch = client.show("POST", "/offers/1/batches", {"count": 1000, "expiry": expiry})
-    while batch["state"] != "done":
+    while not batch["finished_at"]:
         time.sleep(seconds_between_looks)
         _, batch = client.call("GET", f"/batches/{batch['id']}")
     client.show("GET", f"/batches/{batch['id']}")

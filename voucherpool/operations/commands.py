@@ -110,11 +110,11 @@ def gunicorn(*options: str) -> tuple[str, ...]:
 def worker() -> None:
     """Do all background work until SIGTERM or Ctrl-C; any number of workers may run."""
     config, context = current_app.config, current_app.app_context
-    logging.config.dictConfig(logs.settings(config["LOG"]))
     durability.insist(config)
     if address := config["WORKER_METRICS"]:
         _show_metrics(*address)
     deliverer, groups = _groups()
+    logging.config.dictConfig(logs.settings(config["LOG"]))
     try:
         background.run(groups, context)
     finally:

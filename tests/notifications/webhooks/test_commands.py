@@ -8,7 +8,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from voucherpool.config import checkout
-from voucherpool.local.start import _kept_key
+from voucherpool.local.data import kept_key
 from voucherpool.operations.worker import number_events
 
 
@@ -56,8 +56,8 @@ def test_deliveries_are_listed_and_parked_ones_are_sent_again(
         ("1", "parked", "1", "500 rejected"),
     ]
     assert len(run("deliveries", webhook["id"], "--state", "parked").output.splitlines()) == 1
-    assert run("retry", webhook["id"]).output == "Queued 1 deliveries.\n"
-    assert run("retry", webhook["id"], 2).output == "Queued 1 deliveries.\n"
+    assert run("retry", webhook["id"]).output == "Queued 1 delivery.\n"
+    assert run("retry", webhook["id"], 2).output == "Queued 1 delivery.\n"
     deliver()
     assert [state for state, *_ in states()] == ["delivered"] * 2
     assert len(receiver.all()) == 4
@@ -72,7 +72,7 @@ def test_secrets_are_encrypted_again_by_the_first_key(
     monkeypatch.setitem(app.config, "SECRET_KEYS", (new,))
     assert "No key of VOUCHERPOOL_SECRET_KEY reads the secret." in run("encrypt").output
     monkeypatch.setitem(app.config, "SECRET_KEYS", (new, old))
-    assert run("encrypt").output == "Encrypted the secrets of 1 webhooks.\n"
+    assert run("encrypt").output == "Encrypted the secrets of 1 webhook.\n"
     deliverer._keys = (new,)
     disable()
     deliver()
@@ -104,7 +104,7 @@ def test_a_secret_key_is_printed_without_a_database():
 
 def test_make_run_keeps_one_key_that_only_its_owner_may_read(tmp_path):
     file = tmp_path / "secret.key"
-    key = _kept_key(file)
+    key = kept_key(tmp_path)
     Fernet(key)
     assert file.stat().st_mode & 0o777 == 0o600
-    assert _kept_key(file) == key
+    assert kept_key(tmp_path) == key
