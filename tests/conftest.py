@@ -1,7 +1,7 @@
 """A real PostgreSQL for the tests: one server a run, built by the migrations, empty for each test.
 
-TEST_DATABASE_URL names a server to use, and CITUS_URL the coordinator of a cluster; without them one
-is started from the embedded binaries.
+TEST_DATABASE_URL names a server to use, and CITUS_URL the coordinator of a cluster; without them
+one is started from the embedded binaries.
 """
 
 import os
@@ -51,10 +51,12 @@ fast = {
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip on a cluster what needs one machine."""
+    """Skip on a cluster what needs one machine, and elsewhere what needs a cluster."""
     for mark in item.iter_markers("one_machine"):
         if cluster.citus_url:
             pytest.skip(f"needs one machine: {mark.args[0]}")
+    if item.get_closest_marker("cluster") and not cluster.citus_url:
+        pytest.skip("needs a cluster: `make test-citus` runs it")
 
 
 @pytest.fixture(scope="session")

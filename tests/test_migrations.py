@@ -17,6 +17,8 @@ from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.operations import integrity
 
+pytestmark = pytest.mark.one_machine("is about the schema before any distribution")
+
 revisions = list((checkout / "migrations" / "versions").glob("*.py"))
 
 # Partitions come and go with the archive's months; their parents are described.

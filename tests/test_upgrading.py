@@ -16,6 +16,8 @@ from voucherpool.database.model import db
 from voucherpool.operations import integrity
 from voucherpool.vouchers import limits
 
+pytestmark = pytest.mark.one_machine("is about the schema before any distribution")
+
 amounts = ("discounted", "given_back")
 
 

@@ -240,8 +240,8 @@ class TooManyFailedAttempts(VoucherPoolError, status=HTTPStatus.TOO_MANY_REQUEST
 
 class NoCluster(Conflict):
     detail = (
-        "This PostgreSQL is not the coordinator of a Citus cluster: create the extension there and"
-        " add the workers first (docs/scale.md)."
+        "This PostgreSQL is no coordinator of a Citus cluster: create the extension citus and add"
+        " the workers first (docs/scale.md)."
     )
 
 

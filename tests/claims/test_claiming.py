@@ -4,7 +4,7 @@ import pytest
 
 from tests.builders import ana, ben, end_holds, in_days
 from tests.claims.pools import body, fill
-from voucherpool.claims import service as claiming
+from voucherpool.claims import pool
 from voucherpool.operations import integrity
 
 
@@ -38,6 +38,7 @@ def test_a_claimed_voucher_is_bound_to_its_customer(client, make):
     assert client.post("/vouchers/validate", json=redeem | {"email": ana}).status_code == 201
 
 
+@pytest.mark.one_machine("a cluster takes one of the first 64")
 def test_the_oldest_expiry_goes_first_then_the_first_issued(client, make, sql):
     late, first, second = (make.voucher(customer_id=None, days=days) for days in (9, 5, 5))
     sql("UPDATE vouchers SET expires_at = '2199-01-01' WHERE code <> :late", late=late)
@@ -172,6 +173,7 @@ def test_a_wrong_field_is_422_and_named(client):
             assert (answer.status_code, list(answer.json["errors"])) == (422, [field]), value
 
 
+@pytest.mark.one_machine("reads the plans of one PostgreSQL")
 @pytest.mark.parametrize("statement", ["take_first", "left"])
 def test_a_claim_reads_the_pool_in_order_by_its_index_alone(client, explain, sql, statement):
     fill(sql, 20_000)
@@ -182,7 +184,7 @@ def test_a_claim_reads_the_pool_in_order_by_its_index_alone(client, explain, sql
     sql("UPDATE offer_counts SET claimed = 15001")
     sql("ANALYZE vouchers, customers, offers")
     ids = {"customer_id": sql("SELECT min(id) FROM customers")[0][0], "offer_id": 1}
-    plan = explain(getattr(claiming, statement), **ids)
+    plan = explain(getattr(pool, statement), **ids)
     assert "vouchers_pool_idx" in plan
     assert "Seq Scan on vouchers" not in plan
     assert "Sort" not in plan, plan

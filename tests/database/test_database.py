@@ -1,6 +1,7 @@
 """Transactions that the database undid, and those that it may have committed."""
 
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import pytest
 from psycopg2 import OperationalError
@@ -9,6 +10,9 @@ from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.builders import ana, in_days
+from tests.conftest import config
+from tests.shop import open_shop
+from voucherpool import create_app
 from voucherpool.database import retries
 from voucherpool.database.connections import leases
 from voucherpool.database.model import db
@@ -261,3 +265,19 @@ def test_a_connection_that_is_lost_during_a_refusal_is_no_error_in_the_log(
     assert "WARNING" in levels
     assert not levels & {"ERROR", "CRITICAL"}
     assert client.get(f"/vouchers?email={ana}").json == []
+
+
+def test_behind_pgbouncer_nothing_is_prepared_and_all_is_answered_alike(database_url, make):
+    code, held = make.voucher(), make.voucher(max_redemptions=2)
+    app = create_app(replace(config(database_url), timeouts="role"))
+    shop = open_shop(app)
+    for ask in (shop.check, shop.redeem):
+        assert ask(code).status_code in (200, 201)
+    assert shop.hold(held).status_code == 201
+    amount = {"order_ref": "o", "order_amount": "19.99", "currency": "EUR"}
+    assert shop.redeemed(held, **amount) == shop.redeemed(held, **amount)
+    assert shop.listed() == [held]
+    assert shop.check(held, email=None).json == {"redeemable": False, "reason": "voucher_not_found"}
+    with app.app_context(), db.engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM pg_prepared_statements")) == 0
+        db.engine.dispose()

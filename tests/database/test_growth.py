@@ -15,6 +15,8 @@ from voucherpool.http import idempotency
 from voucherpool.offers import counts
 from voucherpool.vouchers import redeeming
 
+pytestmark = pytest.mark.one_machine("counts the page writes of one PostgreSQL")
+
 uses = 20  # their versions fit into one page, which nothing tidies inside a transaction
 
 updates = "SELECT relname, n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables"

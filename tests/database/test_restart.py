@@ -19,6 +19,8 @@ from voucherpool.database.transactions import transaction
 from voucherpool.http import apikeys
 from voucherpool.local.postgres import LocalPostgres
 
+pytestmark = pytest.mark.one_machine("starts and kills a PostgreSQL of its own")
+
 per_second, seconds = 50, 16
 
 

@@ -6,11 +6,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
+from voucherpool.claims import pool
 from voucherpool.claims import service as claiming
 from voucherpool.database.connections import leases
 from voucherpool.database.model import db
 from voucherpool.http import idempotency
 from voucherpool.vouchers import eligibility, holding, limits, listing, redeeming
+
+pytestmark = pytest.mark.one_machine("reads the plans of one PostgreSQL")
 
 fill = """
     INSERT INTO customers (email, email_key)

@@ -9,7 +9,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from psycopg2 import Error
-from psycopg2.errors import ReadOnlySqlTransaction
+from psycopg2.errors import ConnectionFailure, ReadOnlySqlTransaction
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from sqlalchemy import Engine, PoolProxiedConnection, event
 from sqlalchemy.engine import Connection, ExceptionContext
@@ -114,10 +114,20 @@ leases = Leases()
 
 
 def is_lost(error: Error, connection: Any) -> bool:
-    """Tell whether the connection is useless: broken, or its primary has become a standby."""
+    """Tell whether the connection is useless: broken, to a standby, or without its machines."""
     dialect: Any = db.engine.dialect
     gone = bool(dialect.is_disconnect(error, connection, None))
-    return gone or isinstance(error, ReadOnlySqlTransaction)
+    return gone or isinstance(error, ReadOnlySqlTransaction) or is_machine_lost(error)
+
+
+def is_machine_lost(error: BaseException) -> bool:
+    """Tell whether a cluster lost another machine, and so perhaps what was written there.
+
+    Nothing was written if that machine refused the connection.
+    """
+    cause = str(error)
+    lost = isinstance(error, ConnectionFailure) and "Connection refused" not in cause
+    return lost or cause.startswith("could not commit transaction for shard")
 
 
 @event.listens_for(Engine, "before_cursor_execute", retval=True)
@@ -167,5 +177,6 @@ def _is_closed(connection: Any) -> bool:
 
 @event.listens_for(Engine, "handle_error")
 def _give_up_if_lost(context: ExceptionContext) -> None:
-    if isinstance(context.original_exception, ReadOnlySqlTransaction):
+    error = context.original_exception
+    if isinstance(error, ReadOnlySqlTransaction) or is_machine_lost(error):
         context.is_disconnect = True

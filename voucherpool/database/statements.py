@@ -50,8 +50,9 @@ class Statement(Generic[Row]):
         }
         types = {key: bind.type.compile(dialect) for key, bind in binds if not bind.unique}
         numbers = {key: f"${number}" for number, key in enumerate(types, 1)}
-        self.sql = placeholder.sub(lambda it: constants.get(it[1], it[0]), compiled.string)
-        numbered = placeholder.sub(lambda it: numbers[it[1]], self.sql).replace("%%", "%")
+        text = placeholder.sub(lambda it: constants.get(it[1], it[0]), compiled.string)
+        numbered = placeholder.sub(lambda it: numbers[it[1]], text).replace("%%", "%")
+        self.sql = placeholder.sub(lambda it: f"CAST({it[0]} AS {types[it[1]]})", text)
         self.name, self._row, self._is_prepared = name, row, prepared
         self.preparation = f"PREPARE {name} {_listed(types.values())} AS {numbered}"
         self.execution = f"EXECUTE {name} {_listed(f'%({key})s' for key in types)}"

@@ -189,18 +189,18 @@ _seen = (
     Redemption.reversed_at.label("earlier_reversed_at"),
 )
 
+# Compare with the parameter, so that each table names its shard.
+_is_earlier = (
+    Redemption.code_key == bindparam("key"),
+    Redemption.order_ref == conditions.same_order,
+)
+
 _look = (
     select(*_seen)
     .select_from(Customer)
     .outerjoin(Voucher, Voucher.code_key == bindparam("key"))
     .outerjoin(Offer, Offer.id == Voucher.offer_id)
-    .outerjoin(
-        Redemption,
-        # Compare with the parameter, so that each table names its shard.
-        and_(
-            Redemption.code_key == bindparam("key"), Redemption.order_ref == conditions.same_order
-        ),
-    )
+    .outerjoin(Redemption, and_(*_is_earlier))
     .where(Customer.email_key == bindparam("email"))
 )
 
@@ -212,7 +212,7 @@ _look_unbound = (
     .select_from(Voucher)
     .join(Offer, Offer.id == Voucher.offer_id)
     .outerjoin(Customer, false())
-    .outerjoin(Redemption, false())
+    .outerjoin(Redemption, and_(*_is_earlier))
     .where(Voucher.code_key == bindparam("key"), Voucher.customer_id.is_(None))
 )
 

@@ -1,0 +1,69 @@
+"""Which statements ask one shard of a cluster, and which ask all: by EXPLAIN."""
+
+import re
+
+import pytest
+
+from tests import cluster
+from tests.builders import ana
+from voucherpool.claims import pool
+from voucherpool.database.model import db
+from voucherpool.http import idempotency
+from voucherpool.redemptions import service as redemptions
+from voucherpool.vouchers import eligibility, events, holding, limits, listing, redeeming
+
+pytestmark = pytest.mark.cluster
+
+voucher = {"key": "ABCD01234567", "email": ana}
+held = {**voucher, "ttl": 60, "new_id": "h", "is_within_limit": False}
+one_voucher = {
+    "redeem": (redeeming.take_free, voucher),
+    "redeem with an order": (redeeming.take_free, {**voucher, "order_ref": "o"}),
+    "redeem with an amount": (
+        redeeming.take_free,
+        {**voucher, "order_amount": 10, "order_currency": "EUR", "order_decimals": 2},
+    ),
+    "check": (eligibility.look_at_hot, voucher),
+    "check in the archive": (eligibility.look_including_archive, voucher),
+    "check without a customer": (eligibility.unbound_at_hot, voucher),
+    "hold": (holding.hold_one, held),
+    "claim a candidate": (pool.take_this, {"offer_id": 1, "customer_id": 1, **voucher}),
+    "give back": (redemptions.give_back, {**voucher, "id": "00000000-0000-0000-0000-000000000000"}),
+    "take an Idempotency-Key": (idempotency.take_key, {"key": "k", "fingerprint": bytes(32)}),
+    "store an answer": (idempotency.store_answer, {"this": "k", "code": 201, "text": "{}"}),
+    "record an event": (
+        events.record_one,
+        {"key": "ABCD01234567", "type": "voucher.redeemed", "announced": False},
+    ),
+}
+all_vouchers = {
+    "list": (
+        listing.list_some,
+        {"customer_id": 1, "exhausted": [], "count": 3, "expires_at": "-infinity"},
+    ),
+    "count towards a limit": (limits.count, {"customer_id": 1, "offer_id": 1}),
+    "candidates of a claim": (pool.left, {"customer_id": 1, "offer_id": 1}),
+}
+
+
+@pytest.fixture
+def tasks(app):
+    """Return a function that tells how many shards a statement asks."""
+
+    def run(statement, values):
+        explained = f"EXPLAIN {statement.sql}"
+        with app.app_context(), db.engine.connect() as connection:
+            lines = connection.exec_driver_sql(explained, statement.parameters | values).scalars()
+            return max(int(number) for number in re.findall(r"Task Count: (\d+)", "\n".join(lines)))
+
+    return run
+
+
+@pytest.mark.parametrize("name", one_voucher)
+def test_a_statement_about_one_voucher_asks_one_shard(tasks, name):
+    assert tasks(*one_voucher[name]) == 1
+
+
+@pytest.mark.parametrize("name", all_vouchers)
+def test_a_statement_about_many_vouchers_asks_all_shards(tasks, name):
+    assert tasks(*all_vouchers[name]) == cluster.shards
