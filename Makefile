@@ -18,7 +18,7 @@ name a mirror in PIP_INDEX_URL or a folder of packages in PIP_FIND_LINKS." >&2; 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test faults fuzz mutants wheel page drawing bench bench-scale bench-bulk bench-plans bench-events bench-csv check lock clean
+.PHONY: help run demo test test-citus faults fuzz mutants wheel page drawing bench bench-scale bench-bulk bench-plans bench-events bench-citus bench-csv check lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -31,6 +31,10 @@ demo: .venv/local.ready ## show a voucher's whole life on a service of its own, 
 
 test: .venv/dev.ready ## run the tests, two at a time, on a PostgreSQL of their own (TEST_DATABASE_URL=, ARGS=)
 	@exec $(python) -m pytest --numprocesses 2 --dist worksteal $(ARGS)
+
+test-citus: .venv/dev.ready ## run the tests on a Citus cluster (CITUS_URL=postgresql://…, ARGS=)
+	@test -n "$(CITUS_URL)" || { echo "Error: name the coordinator: make test-citus CITUS_URL=postgresql://…" >&2; exit 1; }
+	@CITUS_URL="$(CITUS_URL)" exec $(python) -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 faults: .venv/dev.ready ## run the long tests: kills, storms and the model at full size
 	@exec $(python) -m pytest -m fault $(ARGS)
@@ -55,6 +59,9 @@ bench-plans: .venv/dev.ready ## compare the first with the last of 100 000 redem
 
 bench-events: .venv/dev.ready ## compare redemptions with and without waiting events
 	@exec $(python) -m bench.events $(ARGS)
+
+bench-citus: .venv/dev.ready ## compare a Citus cluster on this host with one PostgreSQL (CITUS_URL=)
+	@CITUS_URL="$(CITUS_URL)" exec $(python) -m bench.cluster $(ARGS)
 
 bench-csv: .venv/dev.ready ## measure the import and the export of 1 000 000 vouchers
 	@exec $(python) -m bench.csv_files

@@ -138,6 +138,7 @@ def test_an_unreachable_database_is_one_line_and_exit_code_1(database_url):
         db.engine.dispose()
 
 
+@pytest.mark.one_machine("is about the schema before any distribution")
 def test_a_database_that_is_not_migrated_is_one_line_that_says_what_to_do(own_app):
     with own_app.app_context():
         flask_migrate.downgrade(revision="base")

@@ -250,13 +250,13 @@ def let_a_month_pass(sql, count):
         )
         past = f"interval '{count} months'"
         sql(f"ALTER TABLE {table} DETACH PARTITION {partition}")
-        sql(f"UPDATE {partition} SET archived_at = archived_at - {past}")
         ((name, start, end),) = sql(
             f"SELECT :table || to_char(:month - {past}, '_YYYY_MM'),"
             f" :month - {past}, :month - {past} + interval '1 month'",
             table=table,
             month=month,
         )
+        sql(f"UPDATE {partition} SET archived_at = :then", then=start)
         sql(f"ALTER TABLE {partition} RENAME TO {name}")
         sql(
             f"ALTER TABLE {table} ATTACH PARTITION {name}"

@@ -184,6 +184,7 @@ def no_bad(sql):
 
 
 @pytest.mark.usefixtures("no_bad", "small_chunks")
+@pytest.mark.one_machine("a cluster does not name the constraint")
 def test_a_batch_that_cannot_be_fails_plainly_and_the_next_one_is_made(
     ask, work, client, sql, caplog
 ):

@@ -110,6 +110,7 @@ def test_no_row_that_breaks_a_rule_can_be_inserted(table, sql, make, subtests):
     sql(insert(table, valid[table]))
 
 
+@pytest.mark.one_machine("a cluster refuses any change of a code")
 @pytest.mark.usefixtures("there")
 @pytest.mark.parametrize("table", broken)
 def test_no_row_can_be_updated_to_break_a_rule(table, sql, subtests):
@@ -121,6 +122,7 @@ def test_no_row_can_be_updated_to_break_a_rule(table, sql, subtests):
             sql(f"UPDATE {table} SET {changes} WHERE {where}")
 
 
+@pytest.mark.one_machine("a cluster refuses any change of a code")
 @pytest.mark.usefixtures("there")
 def test_a_voucher_that_was_redeemed_cannot_be_deleted_or_renamed(sql):
     for change in ("DELETE FROM vouchers", "UPDATE vouchers SET code = 'NEW0', code_key = 'NEW0'"):

@@ -126,6 +126,7 @@ def test_the_last_of_several_hosts_names_the_cause(database_url):
         durability.insist(Config(database_url.set(query=hosts)).for_flask())
 
 
+@pytest.mark.one_machine("a cluster plans by values")
 def test_options_of_the_address_come_to_ours_and_win_over_the_same_ones(database_url):
     options = {"options": "-c search_path=public -c statement_timeout=7s"}
     app = create_app(Config(database_url.update_query_dict(options)))

@@ -49,7 +49,7 @@ breaches = {
     "UPDATE vouchers SET customer_id = 2 WHERE used_at IS NOT NULL": customer,
     "UPDATE claims SET customer_id = 2": claimed,
     "UPDATE claims SET offer_id = 2": claimed,
-    "UPDATE claims SET claimed_at = claimed_at + interval '1 second'": claimed,
+    "UPDATE claims SET claimed_at = now()": claimed,
     "UPDATE vouchers SET customer_id = 2 WHERE claimed_at IS NOT NULL": claimed,
     less("offer_counts", "issued"): issued,
     "DELETE FROM offer_counts": issued,

@@ -76,7 +76,7 @@ def redeem(server, code, **more):
     return server.post("/vouchers/validate", {"code": code, "email": ana} | more, **header)
 
 
-hold_by_ben = """holds = jsonb_build_object(gen_random_uuid(), jsonb_build_object(
+hold_by_ben = """holds = jsonb_build_object('h', jsonb_build_object(
     'customer', 2, 'until', extract(epoch FROM now()) + 600))"""
 hold_by_ana = hold_by_ben.replace("2,", "1,")
 shapes = {

@@ -97,7 +97,7 @@ changes = {
     "voucher_already_redeemed": "redemption_count = 1, used_at = now()",
     "voucher_expired": "expires_at = now()",
     "voucher_disabled": "disabled_at = now()",
-    "voucher_held": "holds = jsonb_build_object(gen_random_uuid(), jsonb_build_object("
+    "voucher_held": "holds = jsonb_build_object('h', jsonb_build_object("
     "'customer', customers.id, 'until', extract(epoch FROM now()) + 60))",
     "voucher_not_found": "customer_id = customers.id",
 }
@@ -153,8 +153,7 @@ def test_reversing_many_times_at_once_gives_one_use_back_and_answers_the_same(
     route, order = f"/redemptions/{first['redemption_id']}/reverse", {}
     if by == "order":
         route, order = "/redemptions/reverse", {"order_ref": "a"}
-    lock = "SELECT FROM vouchers JOIN redemptions USING (code_key) FOR UPDATE"
-    answers = gate.race(lambda _: server.send(route, order), lock)
+    answers = gate.race(lambda _: server.send(route, order))
     assert {status for status, _ in answers} == {200}
     assert len({answer for _, answer in answers}) == 1
     assert sql("SELECT redemption_count FROM vouchers") == [(1,)]

@@ -11,6 +11,7 @@ from voucherpool.vouchers import codes
 path = "/vouchers/validate"
 
 
+@pytest.mark.one_machine("on a cluster each machine has a now() of its own")
 def test_it_answers_the_redemption_and_marks_the_voucher_used(client, make, sql):
     code = make.voucher(discount="22.1")
     answer = client.redeem(code)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
-from tests.builders import ana, ben
+from tests.builders import ana, ben, moved
 from tests.erasure.test_erasure import dumped
 from tests.notifications.mail.conftest import until_idle
 from voucherpool.database.model import db
@@ -119,7 +119,7 @@ def test_a_customer_gets_one_message_for_many_vouchers_and_days(offer, voucher, 
     [
         "UPDATE vouchers SET redemption_count = 1, used_at = now()",
         "UPDATE vouchers SET disabled_at = now()",
-        "UPDATE vouchers SET expires_at = expires_at + interval '1 day'",
+        f"UPDATE vouchers SET expires_at = {moved('expires_at', 1)}",
         "UPDATE offers SET starts_at = now() + interval '1 day'",
         "INSERT INTO opt_outs SELECT id FROM customers",
         "UPDATE customers SET email = NULL, email_key = NULL, erased_at = now()",

@@ -1,0 +1,176 @@
+"""Machines of a cluster killed with -9, under load and between any two statements of a request.
+
+CITUS_START names a shell command that starts the machine of port `$1` again; all run on this host.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, event
+from sqlalchemy.exc import DBAPIError
+
+from tests import cluster
+from tests.builders import ana
+from tests.server import Server, run_gunicorn
+from tests.stopwatch import until
+from voucherpool.database import statements
+from voucherpool.vouchers import listeners
+
+start = os.environ.get("CITUS_START")
+pytestmark = [
+    pytest.mark.fault,
+    pytest.mark.cluster,
+    pytest.mark.skipif(not start, reason="CITUS_START names no command that starts a machine"),
+]
+
+
+@pytest.fixture
+def machines(app):
+    """Return the cluster's machines; those that were killed run again afterwards."""
+    machines = [Machine(url) for url in (cluster.coordinator(), *cluster.workers())]
+    yield machines
+    for machine in machines:
+        machine.insist()
+
+
+class Machine:
+    """A PostgreSQL of the cluster."""
+
+    def __init__(self, url):
+        self.url = url
+        [(self.folder,)] = cluster.run(url, "SHOW data_directory")
+
+    def kill(self):
+        """Kill the server and all its processes at once."""
+        server = int(Path(self.folder, "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+        for process in (server, *map(int, children)):
+            try:
+                os.kill(process, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+    def start(self):
+        subprocess.run(["/bin/sh", "-c", start, "sh", str(self.url.port)], check=True, timeout=60)
+
+    def insist(self):
+        """Start the server unless it answers."""
+        try:
+            cluster.run(self.url, "SELECT 1")
+        except DBAPIError:
+            self.start()
+
+
+count = 10_000
+codes_of_all = [f"N0DE{number:08}" for number in range(count)]
+fill = """
+    INSERT INTO vouchers (code_key, code, offer_id, expires_at)
+    SELECT code, code, (SELECT id FROM offers), now() + interval '9 days'
+    FROM unnest(CAST(:codes AS text[])) AS code"""
+counted = """
+    SELECT count(*), count(DISTINCT code_key), count(DISTINCT order_ref) FROM redemptions
+    WHERE code_key LIKE 'N0DE%'"""
+
+
+def test_10_000_redemptions_go_on_by_themselves_after_a_machine_was_killed(
+    database_url, key, make, sql, audit, machines
+):
+    make.voucher()
+    sql(fill, codes=codes_of_all)
+    sql("UPDATE offer_counts SET issued = issued + :count", count=count)
+    seen = []
+
+    def redeem_until_acknowledged(number):
+        body = {"code": codes_of_all[number], "email": ana, "order_ref": f"order-{number}"}
+        while True:
+            status, _ = server.post("/vouchers/redeem", body)
+            seen.append((time.monotonic(), status))
+            if status != 503:
+                return status
+            time.sleep(0.2)
+
+    with run_gunicorn(database_url) as port, ThreadPoolExecutor(16) as pool:
+        server = Server(port, key)
+        sent = [pool.submit(redeem_until_acknowledged, number) for number in range(count)]
+        until(lambda: len(seen) > count // 5, 300)
+        machines[-1].kill()
+        time.sleep(2)
+        machines[-1].start()
+        statuses = Counter(future.result() for future in sent)
+    assert statuses == {201: count}
+    assert 503 in {status for _, status in seen}
+    assert sql(counted) == [(count, count, count)]
+    audit()
+
+
+class Saboteur:
+    """Kills a machine before the statement with the number is sent; 0 is the first."""
+
+    def __init__(self, machine, number):
+        self.machine, self.left = machine, number
+
+    def __call__(self, *_):
+        if self.left == 0:
+            self.machine.kill()
+        self.left -= 1
+
+
+written = """
+    SELECT (SELECT count(*) FROM idempotency_keys WHERE status IS NOT NULL),
+        (SELECT sum(redemption_count) FROM vouchers),
+        (SELECT count(*) FROM redemptions),
+        (SELECT count(*) FROM events)"""
+
+
+@pytest.mark.parametrize("machine", [0, 1, 2])
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
+def test_a_kill_between_two_statements_leaves_key_voucher_ledger_and_event_or_none(
+    client, make, sql, audit, machines, monkeypatch, machine, number
+):
+    code = make.voucher()
+    sql("INSERT INTO webhooks (url, event_types, secret, active_from)"
+        " VALUES ('http://127.0.0.1:9', ARRAY['voucher.redeemed'], '', now())")  # fmt: skip
+    listeners.forget()
+    client.check(code)  # connects, and knows the API key
+    saboteur = Saboteur(machines[machine], number)
+    run = statements.Statement.all
+
+    def sabotaged(*args, **options):
+        saboteur()
+        return run(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(statements.Statement, "all", sabotaged)
+        event.listen(Engine, "before_cursor_execute", saboteur)
+        answer = client.redeem(code, headers={"Idempotency-Key": "k"})
+        event.remove(Engine, "before_cursor_execute", saboteur)
+    assert answer.status_code in (201, 503), answer.json
+    machines[machine].insist()
+    until(lambda: is_decided(sql), 30)
+    first = [*map(int, sql(written)[0])]
+    assert first in ([0, 0, 0, 0], [1, 1, 1, 1])
+    assert answer.status_code == 503 or first == [1, 1, 1, 1]
+    again = client.redeem(code, headers={"Idempotency-Key": "k"})
+    assert again.status_code == 201, again.json
+    assert [*map(int, sql(written)[0])] == [1, 1, 1, 1]
+    audit()
+
+
+undecided = """
+    SELECT sum(result::int) FROM run_command_on_all_nodes($$
+        SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database() $$)"""
+
+
+def is_decided(sql):
+    """Decide what the kill left prepared, as Citus does by itself within a minute."""
+    try:
+        sql("SELECT recover_prepared_transactions()")
+        return sql(undecided) == [(0,)]
+    except DBAPIError:
+        return False
