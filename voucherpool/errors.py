@@ -238,13 +238,6 @@ class TooManyFailedAttempts(VoucherPoolError, status=HTTPStatus.TOO_MANY_REQUEST
         self.headers = {"Retry-After": str(ceil(seconds))}
 
 
-class NoCluster(Conflict):
-    detail = (
-        "This PostgreSQL is no coordinator of a Citus cluster: create the extension citus and add"
-        " the workers first (docs/scale.md)."
-    )
-
-
 class DatabaseUnavailable(VoucherPoolError, status=HTTPStatus.SERVICE_UNAVAILABLE):
     detail = "The database does not answer: try again."
     headers: Mapping[str, str] = {"Retry-After": "2"}

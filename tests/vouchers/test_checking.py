@@ -15,7 +15,7 @@ refusal_of = {refusal.code(): refusal for refusal in conditions.refusals}
 
 def content(sql):
     tables = ("vouchers", "offers", "customers", "redemptions")
-    return {table: sql(f"SELECT * FROM {table}") for table in tables}
+    return {table: sql(f"SELECT * FROM {table} ORDER BY 1") for table in tables}
 
 
 def test_it_answers_what_the_voucher_gives_and_until_when(client, make, sql):

@@ -12,7 +12,10 @@ from voucherpool.vouchers import limits
 from voucherpool.vouchers.models import open_holds
 
 blocks_a_batch = 4
-"""The blocks that one transaction walks: about 250 vouchers, locked for milliseconds."""
+"""The blocks that one transaction walks: about 250 vouchers, locked for milliseconds.
+
+On a cluster it walks as many in each shard.
+"""
 
 
 def blocks() -> range:
@@ -37,14 +40,16 @@ def _pick_of_shards(batch: dict[str, object]) -> Collection[str]:
     """Pick from all shards, without the locks of one snapshot.
 
     A redeemer that counts towards a limit asks one machine after the other, so it must not see a
-    redemption leave the ledger before it enters the totals. It waits for the limit's lock.
+    redemption leave the ledger before it enters the totals. It waits for the limit's lock. The rows
+    are locked one by one, because only what names its code can skip what is locked.
     """
     keys = db.session.scalars(_of_shards, {**batch, "query": _query_of_shard}).all()
     if not keys:
         return ()
     for limit in db.session.execute(_limits, {"keys": keys}):
         db.session.execute(_lock, {"lock": limits.lock_name(*limit)})
-    return db.session.scalars(_keep, {**batch, "keys": keys}).all()
+    these = ({"age": batch["age"], "key": key} for key in keys)
+    return [key for this in these for key in db.session.scalars(_lock_voucher, this)]
 
 
 _size = text("SELECT pg_relation_size('vouchers') / current_setting('block_size')::bigint").columns(
@@ -80,9 +85,7 @@ _limits = text("""
     ORDER BY 1, 2""")
 _lock = text(take_lock.replace("%(lock)s", ":lock"))
 
-# An UPDATE, because a cluster locks the rows of several shards by no other statement.
-_keep = text(f"""
-    UPDATE vouchers SET used_at = used_at
-    WHERE code_key = ANY(CAST(:keys AS text[]))
-    AND {_is_over.format(age="CAST(:age AS interval)")}
-    RETURNING code_key""")
+_lock_voucher = text(f"""
+    SELECT code_key FROM vouchers
+    WHERE code_key = :key AND {_is_over.format(age="CAST(:age AS interval)")}
+    FOR UPDATE SKIP LOCKED""")

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Text,
+    Update,
     and_,
     bindparam,
     exists,
@@ -20,6 +22,7 @@ from sqlalchemy import (
 
 from voucherpool.customers.models import Customer
 from voucherpool.database import cluster
+from voucherpool.database.model import AnySelect
 from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
 from voucherpool.errors import PoolEmpty
@@ -53,7 +56,7 @@ def take(offer_id: int, customer_id: int) -> Taken:
 
 
 def _take_candidate(ids: Mapping[str, int]) -> Taken | None:
-    """Take one of the first vouchers: a cluster locks no row that is not named by its code."""
+    """Take one of the first vouchers: a cluster skips what is locked only if its code is named."""
     found = left.all(ids)
     begin = random.randrange(len(found)) if found else 0  # noqa: S311
     for candidate in (*found[begin:], *found[:begin]):
@@ -88,32 +91,25 @@ _pool = (
     .where(Voucher.offer_id == _offer_id, claimable)
     .order_by(Voucher.expires_at, Voucher.issue_number)
 )
-_first = _pool.limit(1).with_for_update(of=Voucher, skip_locked=True).cte("first")
-_bound = {"customer_id": _customer_id, "claimed_at": func.now()}
-_taken = (Voucher.code_key, Voucher.code, Voucher.expires_at)
+_key = bindparam("key", type_=Text)
 
-take_first = Statement(
-    "claim",
-    Taken,
-    update(Voucher.__table__)
-    .where(Voucher.code_key == _first.c.code_key)
-    .values(_bound)
-    .returning(*_taken),
-)
-"""Takes the first voucher that no other transaction has locked, without waiting."""
 
+def _take(pool: AnySelect, *named: ColumnElement[bool]) -> Update:
+    """Build the statement that takes the first voucher that no other transaction has locked."""
+    first = pool.limit(1).with_for_update(of=Voucher, skip_locked=True).cte("first")
+    return (
+        update(Voucher.__table__)
+        .where(Voucher.code_key == first.c.code_key, *named)
+        .values({"customer_id": _customer_id, "claimed_at": func.now()})
+        .returning(Voucher.code_key, Voucher.code, Voucher.expires_at)
+    )
+
+
+take_first = Statement("claim", Taken, _take(_pool))
 take_this = Statement(
     "claim_candidate",
     Taken,
-    update(Voucher.__table__)
-    .where(
-        Voucher.code_key == bindparam("key"),
-        Offer.id == Voucher.offer_id,
-        Customer.id == _customer_id,
-        claimable,
-    )
-    .values(_bound)
-    .returning(*_taken),
+    _take(_pool.where(Voucher.code_key == _key), Voucher.code_key == _key),
 )
 
 

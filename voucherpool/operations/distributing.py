@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from voucherpool.database import cluster
 from voucherpool.database.model import db
-from voucherpool.errors import NoCluster
+from voucherpool.errors import Conflict
 
 copied = (
     *("offers", "customers"),
@@ -56,10 +56,13 @@ class ForeignKey(NamedTuple):
 def distribute() -> Iterator[str]:
     """Place every table that has no place yet, and tell each step; a repeat changes nothing.
 
-    It runs in the open transaction and locks all tables. Raises NoCluster.
+    It runs in the open transaction and locks all tables. Raises Conflict where there is no cluster.
     """
     if not cluster.is_cluster():
-        raise NoCluster
+        raise Conflict(
+            "This PostgreSQL is no coordinator of a Citus cluster: create the extension citus and"
+            " add the workers first (docs/scale.md)."
+        )
     placed = set(db.session.scalars(_placed))
     missing = [name for name in (*copied, *spread, *managed) if name not in placed]
     if not missing:

@@ -44,10 +44,10 @@ def tomorrow(sql):
     """Return a function that lets days pass, with their messages due."""
 
     def run(days):
-        past = f"- interval '{days} days'"
-        sql(f"UPDATE vouchers SET expires_at = expires_at {past}, created_at = created_at {past}")
-        sql(f"UPDATE reminders SET expires_at = expires_at {past}")
-        sql(f"UPDATE reminder_progress SET expires_until = expires_until {past}")
+        changes = (f"{column} = {moved(column, -days)}" for column in ("expires_at", "created_at"))
+        sql(f"UPDATE vouchers SET {', '.join(changes)}")
+        sql(f"UPDATE reminders SET expires_at = {moved('expires_at', -days)}")
+        sql(f"UPDATE reminder_progress SET expires_until = {moved('expires_until', -days)}")
 
     return run
 
