@@ -69,7 +69,7 @@ def test_one_postgresql_is_left_alone_and_named_in_one_line(own_app):
 
 
 @pytest.fixture
-def migrated():
+def undistributed():
     """Return an application on a database of the cluster that was not distributed yet."""
     with cluster.database("voucherpool_migrated") as url:
         app = create_app(config(url))
@@ -93,21 +93,21 @@ def distribute(app):
 
 
 @pytest.mark.cluster
-def test_a_filled_database_answers_the_same_afterwards_and_keeps_its_rules(migrated):
-    make = Builders(migrated)
+def test_a_filled_database_answers_the_same_afterwards_and_keeps_its_rules(undistributed):
+    make = Builders(undistributed)
     codes = [make.voucher(max_redemptions=2) for _ in range(20)]
-    shop = open_shop(migrated)
+    shop = open_shop(undistributed)
     for number, code in enumerate(codes):
         shop.redeemed(code, order_ref=f"order-{number}")
     asked = ("/vouchers?email=ana@example.org", "/redemptions?email=ana@example.org", "/offers")
     before = [shop.get(path).json for path in asked]
-    keys, counted = run(migrated, foreign_keys), run(migrated, "SELECT count(*) FROM redemptions")
-    assert "vouchers: spread by code_key" in distribute(migrated)
+    keys, counted = run(undistributed, foreign_keys), run(undistributed, "SELECT count(*) FROM redemptions")
+    assert "vouchers: spread by code_key" in distribute(undistributed)
     assert [shop.get(path).json for path in asked] == before
-    assert run(migrated, foreign_keys) == keys
-    assert run(migrated, "SELECT count(*) FROM redemptions") == counted
+    assert run(undistributed, foreign_keys) == keys
+    assert run(undistributed, "SELECT count(*) FROM redemptions") == counted
     shop.redeemed(codes[0])
-    with migrated.app_context():
+    with undistributed.app_context():
         assert not any(integrity.breaches().values())
         assert db.session.scalar(text("SELECT pg_relation_size('vouchers')")) == 0
         db.session.remove()
@@ -122,7 +122,7 @@ def test_a_repeat_changes_nothing(own_app):
 
 
 @pytest.mark.cluster
-def test_what_a_kill_interrupts_leaves_the_tables_as_they_were(migrated, monkeypatch):
+def test_what_a_kill_interrupts_leaves_the_tables_as_they_were(undistributed, monkeypatch):
     class Killed(BaseException):
         pass
 
@@ -133,12 +133,12 @@ def test_what_a_kill_interrupts_leaves_the_tables_as_they_were(migrated, monkeyp
 
     place = distributing._place
     monkeypatch.setattr(distributing, "_place", stop)
-    keys = run(migrated, foreign_keys)
+    keys = run(undistributed, foreign_keys)
     with pytest.raises(Killed):
-        migrated.test_cli_runner().invoke(args=["db", "distribute"])
-    assert (run(migrated, places), run(migrated, foreign_keys)) == ([], keys)
+        undistributed.test_cli_runner().invoke(args=["db", "distribute"])
+    assert (run(undistributed, places), run(undistributed, foreign_keys)) == ([], keys)
     monkeypatch.undo()
-    distribute(migrated)
+    distribute(undistributed)
 
 
 @pytest.mark.cluster
