@@ -244,9 +244,9 @@ def test_the_service_follows_the_model(app, client, sql, monkeypatch, runs, step
 
 
 guards = {
-    "held": ("eligibility", "    < Voucher.max_redemptions", "    < Voucher.max_redemptions + 9"),
+    "held": ("conditions", "    < Voucher.max_redemptions", "    < Voucher.max_redemptions + 9"),
     "limit": ("limits", "counted.redemption_count >= limit", "counted.redemption_count > limit"),
-    "disabled": ("eligibility", "Voucher.disabled_at.is_(None)", "Voucher.code_key.is_not(None)"),
+    "disabled": ("conditions", "Voucher.disabled_at.is_(None)", "Voucher.code_key.is_not(None)"),
 }
 
 
