@@ -7,7 +7,7 @@ from sqlalchemy import exists, func, null, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from voucherpool.customers.models import Customer
-from voucherpool.database import paging
+from voucherpool.database import cluster, paging
 from voucherpool.database.model import db
 from voucherpool.database.paging import Page, Position
 from voucherpool.errors import CustomerExists, CustomerNotFound
@@ -98,12 +98,16 @@ def pin(email_keys: Collection[str]) -> set[str]:
 
     The lock is the weakest that an erasure waits for; requests do not wait for each other.
     """
-    pinned = (
-        select(Customer.email_key)
-        .where(Customer.email_key.in_(email_keys))
-        .order_by(Customer.id)
-        .with_for_update(read=True, key_share=True)
-    )
+    these = Customer.email_key.in_(email_keys)
+    pinned = select(Customer.email_key).where(these).order_by(Customer.id)
+    if cluster.is_cluster():
+        # A row's lock would lock the copied table on all machines.
+        for customer_id in db.session.scalars(
+            select(Customer.id).where(these).order_by("id")
+        ).all():
+            db.session.execute(_pin, {"pin": customer_id})
+    else:
+        pinned = pinned.with_for_update(read=True, key_share=True)
     return {key for key in db.session.scalars(pinned) if key is not None}
 
 
@@ -120,10 +124,12 @@ def erased_lately() -> Sequence[int]:
 
 
 def make_anonymous(customer_id: int) -> None:
-    """Remove e-mails, name and language from a customer."""
+    """Remove e-mails, name and language from a customer, and wait for who pinned them."""
     nothing = dict.fromkeys(("email", "email_key", "name", "language"), null())
     statement = update(Customer).where(Customer.id == customer_id)
     db.session.execute(statement.values(erased_at=func.now(), former_emails=[], **nothing))
+    if cluster.is_cluster():
+        db.session.execute(_lock_pins, {"pin": customer_id})
 
 
 def _insert(email: str, **more: str | None) -> Customer | None:
@@ -133,3 +139,8 @@ def _insert(email: str, **more: str | None) -> Customer | None:
         .on_conflict_do_nothing(index_elements=[Customer.email_key])
         .returning(Customer)
     ).one_or_none()
+
+
+_pin_number = "hashtextextended(format('pin:%s', CAST(:pin AS bigint)), 0)"
+_pin = text(f"SELECT pg_advisory_xact_lock_shared({_pin_number})")
+_lock_pins = text(f"SELECT pg_advisory_xact_lock({_pin_number})")

@@ -120,6 +120,13 @@ def is_lost(error: Error, connection: Any) -> bool:
     return gone or isinstance(error, ReadOnlySqlTransaction) or is_machine_lost(error)
 
 
+machine_lost = (
+    "could not commit transaction for shard",
+    "failure on connection marked as essential",
+)
+"""How Citus begins the errors for which it has no SQLSTATE of their own."""
+
+
 def is_machine_lost(error: BaseException) -> bool:
     """Tell whether a cluster lost another machine, and so perhaps what was written there.
 
@@ -127,7 +134,7 @@ def is_machine_lost(error: BaseException) -> bool:
     """
     cause = str(error)
     lost = isinstance(error, ConnectionFailure) and "Connection refused" not in cause
-    return lost or cause.startswith("could not commit transaction for shard")
+    return lost or cause.startswith(machine_lost)
 
 
 @event.listens_for(Engine, "before_cursor_execute", retval=True)

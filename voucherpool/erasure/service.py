@@ -25,11 +25,11 @@ def erase(customer_id: int) -> None:
     # Lock first: redacted() takes the same lock for each e-mail that an answer shows, so that an
     # answer is either redacted below or finds no such customer.
     emails = customers.lock(customer_id).emails()
+    customers.make_anonymous(customer_id)
     for erase_emails in email_erasers:
         erase_emails(emails)
     for forget in forgetting:
         forget(customer_id)
-    customers.make_anonymous(customer_id)
 
 
 def redacted(body: str) -> str:
