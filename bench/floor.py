@@ -22,7 +22,7 @@ def cursor() -> Any:
         connection = psycopg2.connect(address, **config.connection_settings())
         connection.autocommit = True
         of_thread.cursor = connection.cursor()
-        of_thread.cursor.execute(take_free.preparation)
+        of_thread.cursor.execute(take_free.whole.preparation)
     return of_thread.cursor
 
 
@@ -32,7 +32,7 @@ def redeem() -> tuple[dict[str, Any], int]:
     body = request.get_json(force=True)
     values = {"key": body["code"], "email": body["email"]}
     found = cursor()
-    found.execute(take_free.execution, take_free.parameters | values)
+    found.execute(take_free.whole.execution, take_free.whole.parameters | values)
     redeemed = Redeemed(*found.fetchone())
     return {
         "redemption_id": redeemed.id,

@@ -170,6 +170,14 @@ def test_what_dies_at_every_attempt_is_503_and_may_be_tried_again(
     assert generate(client).status_code == 201
 
 
+def test_a_thread_gives_up_the_connection_that_it_keeps_without_an_error(app, client, make, caplog):
+    code = make.voucher()
+    assert client.check(code).status_code == 200
+    with app.app_context():
+        leases.give_up(db.engine)
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 losses = pytest.mark.parametrize("loss", [dying, dying_after_the_commit])
 
 

@@ -17,10 +17,10 @@ pytestmark = pytest.mark.cluster
 voucher = {"key": "ABCD01234567", "email": ana}
 held = {**voucher, "ttl": 60, "new_id": "h", "is_within_limit": False}
 one_voucher = {
-    "redeem": (redeeming.take_free, voucher),
-    "redeem with an order": (redeeming.take_free, {**voucher, "order_ref": "o"}),
+    "redeem": (redeeming.take_free.first, voucher),
+    "redeem with an order": (redeeming.take_free.first, {**voucher, "order_ref": "o"}),
     "redeem with an amount": (
-        redeeming.take_free,
+        redeeming.take_free.first,
         {**voucher, "order_amount": 10, "order_currency": "EUR", "order_decimals": 2},
     ),
     "check": (eligibility.look_at_hot, voucher),

@@ -49,9 +49,9 @@ place = {"expires_at": datetime.now(UTC) + timedelta(days=18), "issue_number": 0
 of_offer = {"offer_id": 3, "customer_id": 4}
 
 statements = {
-    "redeem": (redeeming.take_free, asked(6002) | {"order_ref": "new"}),
-    "redeem unnamed": (redeeming.take_free, asked(6004)),
-    "redeem with a limit": (redeeming.take_counting, asked(6007) | of_offer),
+    "redeem": (redeeming.take_free.whole, asked(6002) | {"order_ref": "new"}),
+    "redeem unnamed": (redeeming.take_free.whole, asked(6004)),
+    "redeem with a limit": (redeeming.take_counting.whole, asked(6007) | of_offer),
     "check": (eligibility.look_at_hot, asked(6006)),
     "count for a limit": (limits.count, of_offer),
     "hold": (holding.hold_one, asked(6006) | {"ttl": 900, "new_id": "h", "is_within_limit": True}),

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
 from voucherpool.database.connections import state_of
-from voucherpool.database.model import db
+from voucherpool.database.statements import present_connection
 
 find_out = "SELECT FROM pg_extension WHERE extname = 'citus'"
 settings = """
@@ -23,8 +23,8 @@ the transaction wrote, and copied tables may be written in it."""
 
 
 def is_cluster() -> bool:
-    """Tell whether the session's database is the coordinator of a cluster."""
-    return state_of(db.session.connection()).is_cluster
+    """Tell whether the database is the coordinator of a cluster."""
+    return present_connection().state.is_cluster
 
 
 @event.listens_for(Pool, "connect")

@@ -149,14 +149,17 @@ def _begin(
 
 
 @event.listens_for(Pool, "reset")
-def _end_transaction(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
-    state_of(record).begins = False
+def _end_transaction(connection: Any, record: ConnectionPoolEntry | None, _: Any) -> None:
+    # The connection that a thread keeps has left the pool and has no record there.
+    if record is not None:
+        state_of(record).begins = False
     try:
         _roll_back(connection)
     except Error as error:
         # PostgreSQL then rolls back by itself.
         log.warning("Lost the connection at a rollback, SQLSTATE %s.", error.pgcode)
-        record.invalidate(error)
+        if record is not None:
+            record.invalidate(error)
 
 
 def _roll_back(connection: Any) -> None:

@@ -72,7 +72,7 @@ class Statement(Generic[Row]):
         With a `lock`, the same message first takes the advisory lock of that name until the
         transaction ends, so the statement sees all that earlier holders committed.
         """
-        direct = _present_connection()
+        direct = present_connection()
         try:
             text = self.text_for(direct)
             if lock is not None:
@@ -114,7 +114,7 @@ def _connection_of_transaction() -> DirectConnection:
     return DirectConnection(db.engine, db.session.connection().connection)
 
 
-def _present_connection() -> DirectConnection:
+def present_connection() -> DirectConnection:
     """Return the open transaction's connection, or else the one that the thread keeps."""
     if present_transaction() is not None:
         return _connection_of_transaction()

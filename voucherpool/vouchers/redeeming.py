@@ -1,6 +1,7 @@
-"""Redeems vouchers: one statement takes a use and writes the redemption."""
+"""Redeems vouchers: one statement takes a use and writes the redemption, on a cluster two."""
 
 import uuid
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -8,7 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import (
     ColumnElement,
     DateTime,
-    Insert,
+    Update,
     bindparam,
     exists,
     func,
@@ -22,6 +23,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import aliased
 
 from voucherpool.customers.models import Customer
+from voucherpool.database import cluster
 from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
 from voucherpool.database.transactions import after_commit, present_transaction
@@ -72,7 +74,7 @@ def redeem(
     unheard_until = None if heard else listeners.unheard_until(event_types.redeemed)
     more = {"order_ref": order_ref, "unheard_until": unheard_until}
     request = eligibility.request(code, email, order_amount, currency, **more)
-    redeemed = take_free.one_or_none(request)
+    redeemed = take_free.run(request)
     if redeemed is None:
         seen = eligibility.look(request)
         if seen.earlier_id is not None:
@@ -90,6 +92,11 @@ def redeem(
 def are_heard() -> bool:
     """Tell whether somebody listens for redemptions, so that one writes an event, too."""
     return listeners.hear(event_types.redeemed)
+
+
+def needs_transaction() -> bool:
+    """Tell whether a redemption takes more than one statement."""
+    return cluster.is_cluster() or are_heard()
 
 
 def _repeated(seen: Seen, order_amount: Decimal | None, currency: str | None) -> Redeemed:
@@ -117,7 +124,7 @@ def _take_with_holds_and_limit(request: dict[str, object], seen: Seen) -> Redeem
     if seen.customer_limit is not None:
         lock = limits.lock_name(seen.offer_id, seen.customer_id)
     named = {"offer_id": seen.offer_id, "customer_id": seen.customer_id}
-    redeemed = take_counting.one_or_none(request | named, lock=lock)
+    redeemed = take_counting.run(request | named, lock=lock)
     if redeemed is None:
         refused = eligibility.refusal(seen)
         # A concurrent request of the same order may have taken the last use: look again.
@@ -127,16 +134,52 @@ def _take_with_holds_and_limit(request: dict[str, object], seen: Seen) -> Redeem
     return redeemed
 
 
-def _take(*more: ColumnElement[bool], holds: ColumnElement[object] | None = None) -> Insert:
-    """Build the statement that takes a use and inserts the redemption; it does both or neither.
+class Taken(NamedTuple):
+    """A use that was taken, as the ledger has it."""
 
-    It returns no row if a condition fails, and breaks the ledger's unique index if a concurrent
+    code_key: str
+    customer_id: int
+    offer_id: int
+    discount: Decimal
+    discount_type: str
+    currency: str | None
+    discount_amount: Decimal | None
+    order_ref: str | None
+    order_amount: Decimal | None
+
+
+class Taking:
+    """Takes a use that meets the conditions, and writes the redemption: both or neither.
+
+    It returns None if a condition fails, and breaks the ledger's unique index if a concurrent
     request redeemed the same order first.
     """
+
+    def __init__(
+        self, name: str, *more: ColumnElement[bool], holds: ColumnElement[object] | None = None
+    ) -> None:
+        first = _update(more, holds)
+        taken = first.cte("taken")
+        ledger = insert(Redemption.__table__).from_select(Taken._fields, select(taken))
+        self.first = Statement(f"{name}_first", Taken, first)
+        self.whole = Statement(name, Redeemed, ledger.returning(*_redeemed))
+
+    def run(self, values: Mapping[str, object], lock: str | None = None) -> Redeemed | None:
+        """Run it, after taking the advisory `lock`; on a cluster, in the open transaction."""
+        if not cluster.is_cluster():
+            return self.whole.one_or_none(values, lock=lock)
+        # Citus would bring the CTE's row to the coordinator and copy it back in bulk.
+        taken = self.first.one_or_none(values, lock=lock)
+        if taken is None:
+            return None
+        return enter.one_or_none({f"new_{name}": value for name, value in taken._asdict().items()})
+
+
+def _update(more: Iterable[ColumnElement[bool]], holds: ColumnElement[object] | None) -> Update:
     values = {"redemption_count": Voucher.redemption_count + 1, "used_at": _now_if_last}
     if holds is not None:
         values["holds"] = holds
-    taken = (
+    return (
         update(Voucher.__table__)
         .where(
             *conditions.guard,
@@ -157,12 +200,6 @@ def _take(*more: ColumnElement[bool], holds: ColumnElement[object] | None = None
             conditions.order_ref.label("order_ref"),
             conditions.order_amount.label("order_amount"),
         )
-        .cte("taken")
-    )
-    return (
-        insert(Redemption.__table__)
-        .from_select(taken.columns.keys(), select(taken))
-        .returning(*(Redemption.__table__.c[name] for name in Redeemed._fields))
     )
 
 
@@ -186,12 +223,15 @@ _holds_of_others = literal_column(
     f"(SELECT jsonb_object_agg(id, terms) FROM {conditions.holds_of_others})", JSONB
 )
 
-take_free = Statement(
-    "redeem", Redeemed, _take(Voucher.holds.is_(None), Offer.max_redemptions_per_customer.is_(None))
+_ledger_columns = Redemption.__table__.c
+_redeemed = tuple(_ledger_columns[name] for name in Redeemed._fields)
+_new = {name: bindparam(f"new_{name}", type_=_ledger_columns[name].type) for name in Taken._fields}
+enter = Statement(
+    "enter_redemption", Redeemed, insert(Redemption.__table__).values(_new).returning(*_redeemed)
 )
+
+take_free = Taking("redeem", Voucher.holds.is_(None), Offer.max_redemptions_per_customer.is_(None))
 """For a voucher without holds, of an offer without a limit: nearly every redemption."""
 
-take_counting = Statement(
-    "redeem_counting", Redeemed, _take(limits.within_limit, holds=_holds_of_others)
-)
+take_counting = Taking("redeem_counting", limits.within_limit, holds=_holds_of_others)
 """For all others: also counts holds and the customer's redemptions of the offer."""

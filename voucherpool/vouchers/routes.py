@@ -116,7 +116,7 @@ def generate_voucher(body: Fields) -> dict[str, str]:
 @blueprint.arguments(schemas.RedeemRequest())
 @watched("redeem")
 @with_guest
-@write_in_one_statement(unless=redeeming.are_heard)
+@write_in_one_statement(unless=redeeming.needs_transaction)
 @blueprint.response(201, schemas.Redeemed())
 def redeem_voucher(body: Fields) -> redeeming.Redeemed:
     """Redeem a voucher: take one use of it, the customer's held one if there is one.
