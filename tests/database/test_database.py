@@ -228,6 +228,7 @@ def test_a_claim_with_a_claim_ref_takes_one_voucher_when_the_commit_is_lost(
     assert sql("SELECT count(claimed_at) FROM vouchers") == [(1,)]
 
 
+@pytest.mark.one_machine("a cluster redeems in a transaction, not in one statement")
 @losses
 def test_without_a_name_a_lost_commit_is_reported_and_not_run_again(
     client, make, redemptions, instead, loss
