@@ -120,6 +120,7 @@ def test_an_idle_connection_that_the_server_closed_is_replaced(client, make, sql
     code = make.voucher(max_redemptions=2)
     assert client.redeem(code).status_code == 201
     others = "datname = current_database() AND pid <> pg_backend_pid()"
+    others += " AND backend_type = 'client backend'"
     assert sql(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {others}")
     assert client.redeem(code).status_code == 201
     assert redemptions() == 2
