@@ -116,6 +116,18 @@ def test_a_compose_file_passes_on_settings_that_are_documented(file):
         assert f"`{name}`" in documented or name.startswith("DATABASE_"), name
 
 
+def test_the_cluster_in_containers_joins_each_machine_before_it_is_migrated():
+    services = yaml.safe_load((checkout / "docker-compose.citus.yml").read_text())["services"]
+    machines = {name for name in services if name.startswith("machine-")}
+    joined = re.findall(r"citus_add_node\('(.+?)', 5432\)", " ".join(services["join"]["command"]))
+    assert {*joined} == machines
+    assert {*services["join"]["depends_on"]} == machines | {"db"}
+    assert "join" in services["migrate"]["depends_on"]
+    assert (
+        services["migrate"]["command"][-1] == "voucherpool db upgrade && voucherpool db distribute"
+    )
+
+
 def test_the_production_set_plants_no_seeds_and_keeps_secrets_in_files():
     file = yaml.safe_load((deploy / "docker-compose.yml").read_text())
     assert "seed" not in json.dumps(file["services"])

@@ -102,9 +102,8 @@ def pin(email_keys: Collection[str]) -> set[str]:
     pinned = select(Customer.email_key).where(these).order_by(Customer.id)
     if cluster.is_cluster():
         # A row's lock would lock the copied table on all machines.
-        for customer_id in db.session.scalars(
-            select(Customer.id).where(these).order_by("id")
-        ).all():
+        ids = select(Customer.id).where(these).order_by(Customer.id)
+        for customer_id in db.session.scalars(ids).all():
             db.session.execute(_pin, {"pin": customer_id})
     else:
         pinned = pinned.with_for_update(read=True, key_share=True)
