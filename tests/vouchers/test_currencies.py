@@ -133,7 +133,7 @@ def rounded(exact, decimals, mode):
     return exact.quantize(Decimal(1).scaleb(-decimals), mode)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(sorted(currency_decimals)), percentages, amounts, caps)
 def test_all_amounts_are_rounded_as_decimal_arithmetic_does(
     database, currency, percent, order, cap
