@@ -25,7 +25,7 @@ worker_threads = 5
 timeouts = (
     "-c statement_timeout=3s -c lock_timeout=2s -c idle_in_transaction_session_timeout=5s"
     r" -c default_transaction_isolation=read\ committed -c plan_cache_mode=force_generic_plan"
-    " -c enable_seqscan=off"
+    " -c enable_seqscan=off -c enable_mergejoin=off -c enable_hashjoin=off"
 )
 
 

@@ -52,7 +52,7 @@ def long_transaction() -> Iterator[None]:
         connection = db.session.connection().connection.driver_connection
         connection.autocommit = False  # type: ignore[union-attr]
         lift_timeout()
-        db.session.execute(text("SET LOCAL enable_seqscan = on"))
+        db.session.execute(text("SET LOCAL enable_seqscan = on; SET LOCAL enable_mergejoin = on; SET LOCAL enable_hashjoin = on"))
         yield
         if present.final_statements:
             _send(db.session.connection(), present.final_statements)

@@ -83,9 +83,11 @@ guard: tuple[ColumnElement[bool], ...] = (
     Customer.email_key == bindparam("email"),
     Offer.id == Voucher.offer_id,
     usable_by_customer,
-    redeemable,
+    *(condition for error, condition in of_voucher.items() if error is not VoucherHeld),
 )
 """The WHERE of each write that takes or reserves a use of voucher `key` for customer `email`.
+
+Add `unheld`, or that the voucher has no holds at all, which is quicker to find out.
 
 Once PostgreSQL has the row's lock it checks this again on the row's newest version
 (https://www.postgresql.org/docs/current/transaction-iso.html, 13.2.1). So when two requests race

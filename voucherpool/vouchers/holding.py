@@ -95,6 +95,7 @@ hold_one = Statement(
     update(Voucher.__table__)
     .where(
         *conditions.guard,
+        conditions.unheld,
         or_(
             Offer.max_redemptions_per_customer.is_(None),
             bindparam("is_within_limit", type_=Boolean),

@@ -233,5 +233,7 @@ enter = Statement(
 take_free = Taking("redeem", Voucher.holds.is_(None), Offer.max_redemptions_per_customer.is_(None))
 """For a voucher without holds, of an offer without a limit: nearly every redemption."""
 
-take_counting = Taking("redeem_counting", limits.within_limit, holds=_holds_of_others)
+take_counting = Taking(
+    "redeem_counting", conditions.unheld, limits.within_limit, holds=_holds_of_others
+)
 """For all others: also counts holds and the customer's redemptions of the offer."""
