@@ -22,10 +22,12 @@ durability = frozenset({"fsync", "full_page_writes", "synchronous_commit"})
 """PostgreSQL may lose committed data if one of these settings is off."""
 worker_threads = 5
 """Threads of the worker that use the database: its groups of work, and two senders of webhooks."""
+plans_of_many_rows = ("enable_seqscan", "enable_mergejoin", "enable_hashjoin")
+"""Off for the service's statements: each finds few rows, by an index of each table."""
 timeouts = (
     "-c statement_timeout=3s -c lock_timeout=2s -c idle_in_transaction_session_timeout=5s"
     r" -c default_transaction_isolation=read\ committed -c plan_cache_mode=force_generic_plan"
-    " -c enable_seqscan=off -c enable_mergejoin=off -c enable_hashjoin=off"
+    + "".join(f" -c {plan}=off" for plan in plans_of_many_rows)
 )
 
 

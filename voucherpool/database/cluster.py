@@ -4,6 +4,7 @@ A few statements have another form there, and each connection other settings.
 """
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from psycopg2.errors import UniqueViolation
 from sqlalchemy import Engine, event
@@ -12,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
 from voucherpool.database.connections import state_of
+from voucherpool.database.model import db
 from voucherpool.database.statements import present_connection
 
 find_out = "SELECT FROM pg_extension WHERE extname = 'citus'"
@@ -22,9 +24,15 @@ settings = """
 the transaction wrote, and copied tables may be written in it."""
 
 
+_known: WeakKeyDictionary[Engine, bool] = WeakKeyDictionary()
+
+
 def is_cluster() -> bool:
-    """Tell whether the database is the coordinator of a cluster."""
-    return present_connection().state.is_cluster
+    """Tell whether the database is the coordinator of a cluster, as its first connection saw it."""
+    known = _known.get(db.engine)
+    if known is None:
+        known = _known[db.engine] = present_connection().state.is_cluster
+    return known
 
 
 @event.listens_for(Pool, "connect")

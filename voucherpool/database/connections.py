@@ -61,13 +61,14 @@ def state_of(connection: Connection | PoolProxiedConnection | ConnectionPoolEntr
 class DirectConnection:
     """A connection as prepared statements use it, without SQLAlchemy.
 
-    It keeps what SQLAlchemy would look up for each statement: the driver's connection, its state,
-    and whether it prepares statements.
+    It keeps what SQLAlchemy would look up for each statement: the driver's connection, a cursor,
+    its state, and whether it prepares statements.
     """
 
     def __init__(self, engine: Engine, connection: PoolProxiedConnection) -> None:
         self.connection = connection
         self.driver: Any = connection.dbapi_connection
+        self.cursor: Any = connection.cursor()
         self.state = state_of(connection)
         self.prepares: bool = engine.get_execution_options()["prepare"]
 

@@ -78,10 +78,9 @@ class Statement(Generic[Row]):
             if lock is not None:
                 text = f"{take_lock};{text}"
                 values = {**values, "lock": lock}
-            cursor = direct.driver.cursor()
             text = direct.state.opening() + direct.state.planning() + text
-            cursor.execute(text, {**self.parameters, **values})
-            return [self._row(*found) for found in cursor.fetchall()]
+            direct.cursor.execute(text, {**self.parameters, **values})
+            return [self._row(*found) for found in direct.cursor.fetchall()]
         except psycopg2.Error as error:
             raise _as_raised_by_sqlalchemy(error, self.sql, direct) from error
 
@@ -91,7 +90,7 @@ class Statement(Generic[Row]):
         if present is None:
             raise RuntimeError("there is no transaction to commit")
         direct = _connection_of_transaction()
-        text = direct.driver.cursor().mogrify(self.text_for(direct), {**self.parameters, **values})
+        text = direct.cursor.mogrify(self.text_for(direct), {**self.parameters, **values})
         present.final_statements.append(text.decode())
 
     def text_for(self, direct: DirectConnection) -> str:
@@ -99,7 +98,7 @@ class Statement(Generic[Row]):
         if not (self._is_prepared and direct.prepares):
             return self.sql
         if self.name not in direct.state.prepared:
-            direct.driver.cursor().execute(self.preparation)
+            direct.cursor.execute(self.preparation)
             direct.state.prepared.add(self.name)
         return self.execution
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,6 +12,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 from sqlalchemy import Connection, DateTime, func, literal, select, text
 from sqlalchemy.exc import DBAPIError
 
+from voucherpool.config import plans_of_many_rows
 from voucherpool.database.connections import NotConnected, state_of
 from voucherpool.database.model import db
 from voucherpool.errors import InvalidInput, OutcomeUnknown
@@ -22,6 +24,9 @@ class Transaction:
 
     final_statements: list[str] = field(default_factory=list)
     after_commit: list[Callable[[], None]] = field(default_factory=list)
+
+
+_of_thread: ContextVar[Transaction | None] = ContextVar("transaction", default=None)
 
 
 @contextmanager
@@ -52,7 +57,7 @@ def long_transaction() -> Iterator[None]:
         connection = db.session.connection().connection.driver_connection
         connection.autocommit = False  # type: ignore[union-attr]
         lift_timeout()
-        db.session.execute(text("SET LOCAL enable_seqscan = on; SET LOCAL enable_mergejoin = on; SET LOCAL enable_hashjoin = on"))
+        db.session.execute(text(";".join(f"SET LOCAL {plan} = on" for plan in plans_of_many_rows)))
         yield
         if present.final_statements:
             _send(db.session.connection(), present.final_statements)
@@ -75,7 +80,7 @@ def only_statement() -> Iterator[None]:
 
 def present_transaction() -> Transaction | None:
     """Return this thread's open transaction, if any."""
-    return db.session.info.get(Transaction) if db.session.registry.has() else None
+    return _of_thread.get()
 
 
 def after_commit(call: Callable[[], None]) -> None:
@@ -101,11 +106,12 @@ def require_future(expires_at: datetime) -> None:
 
 @contextmanager
 def _present() -> Iterator[Transaction]:
-    present = db.session.info[Transaction] = Transaction()
+    present = Transaction()
+    token = _of_thread.set(present)
     try:
         yield present
     finally:
-        del db.session.info[Transaction]
+        _of_thread.reset(token)
     for call in present.after_commit:
         call()
 

@@ -31,7 +31,7 @@ class Sparse(Schema):
 
     def get_attribute(self, obj: object, attr: str, default: object) -> object:
         """Return a field's value, `missing` for none."""
-        value = super().get_attribute(obj, attr, default)
+        value = obj.get(attr) if isinstance(obj, dict) else getattr(obj, attr, None)
         return missing if value is None else value
 
 
