@@ -67,7 +67,7 @@ def create_app(config: Config | None = None) -> Flask:
     app = Application(__name__, static_folder=None)
     app.config.from_mapping((config or Config.from_environment(os.environ)).for_flask())
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.wsgi_app = Exchange(Guard(app.wsgi_app))  # type: ignore[method-assign]
+    app.wsgi_app = Exchange(Guard(app.wsgi_app), app.config["LOG"])  # type: ignore[method-assign]
     db.init_app(app)
     Migrate(app, db, directory=str(beside("migrations")))
     authentication.init_app(app)

@@ -104,12 +104,14 @@ changes = {
 
 
 @pytest.mark.parametrize("route", ["validate", "hold"])
+@pytest.mark.parametrize("holds_before", ["NULL", """'{"h": {"customer": 1, "until": 0}}'"""])
 @pytest.mark.parametrize("refusal", changes)
 def test_what_a_voucher_becomes_while_requests_wait_for_it_refuses_them(
-    server, make, gate, sql, refusal, route
+    server, make, gate, sql, refusal, holds_before, route
 ):
     make.customer(ben)  # the customer 1
     body = {"code": make.voucher(customer_id=None), "email": ana}
+    sql(f"UPDATE vouchers SET holds = {holds_before}")
     change = f"UPDATE vouchers SET {changes[refusal]} FROM customers WHERE email = '{ben}'"
     answers = gate.race(lambda _: server.post(f"/vouchers/{route}", body), change)
     assert {answer["code"] for _, answer in answers} == {refusal}

@@ -54,7 +54,7 @@ def _check() -> None:
 
 
 def _grant(app: Flask, request: Request) -> apikeys.Grant:
-    header = request.headers.get("Authorization")
+    header = request.environ.get("HTTP_AUTHORIZATION")
     if header is None:
         if app.config["OPEN_MODE"] and _is_local(request):
             return apikeys.Grant(None, tuple(apikeys.scopes))

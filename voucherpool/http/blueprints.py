@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 
 import flask_smorest
 import marshmallow
-from flask import Response, make_response
+from flask import Response, jsonify, make_response
 
 from voucherpool import errors
 from voucherpool.database.retries import retrying
-from voucherpool.http import parsing, present, problems
+from voucherpool.http import parsing, problems
 from voucherpool.http.authentication import public, requires
 from voucherpool.http.idempotency import acceptable
 
@@ -136,6 +136,6 @@ def _documenting(decorate: Callable[[Callable[..., Any]], Any]) -> Callable[[Vie
 
 def _answer(result: object, status: int, schema: marshmallow.Schema | None) -> Response:
     value, *others = result if type(result) is tuple else (result,)
-    text = present.app().json.dumps(schema.dump(value) if schema else value)
-    response = Response(f"{text}\n", status, content_type="application/json")
+    response = jsonify(schema.dump(value) if schema else value)
+    response.status_code = status
     return make_response((response, *others)) if others else response

@@ -3,7 +3,6 @@
 It wraps the WSGI application, because it needs nothing of Flask but the request.
 """
 
-import logging
 import re
 import secrets
 import time
@@ -14,8 +13,6 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from voucherpool.http.bodies import Request
 from voucherpool.observability import logs, metrics
 
-log = logging.getLogger("voucherpool.access")
-
 # Visible ASCII only: the id goes back out in a header and into the log.
 acceptable = re.compile(r"[\x21-\x7e]{1,128}")
 known_methods = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -24,8 +21,8 @@ known_methods = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPT
 class Exchange:
     """Counts, times and logs each request of an application and its answer."""
 
-    def __init__(self, app: WSGIApplication) -> None:
-        self._app = app
+    def __init__(self, app: WSGIApplication, log_form: str) -> None:
+        self._app, self._log_form = app, log_form
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request (PEP 3333)."""
@@ -34,7 +31,8 @@ class Exchange:
         request_id = given if acceptable.fullmatch(given) else secrets.token_hex(8)
 
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
-            _note(environ["werkzeug.request"], int(status[:3]), time.perf_counter() - began)
+            seconds = round(time.perf_counter() - began, 4)
+            self._note(environ["werkzeug.request"], int(status[:3]), seconds)
             return start_response(status, [*headers, ("X-Request-Id", request_id)], *error)
 
         logs.request_id.set(request_id)
@@ -46,22 +44,11 @@ class Exchange:
             # gunicorn may log the thread's next request before it has an id.
             logs.request_id.set(None)
 
-
-def _note(request: Request, status: int, seconds: float) -> None:
-    """Count a request that is answered, and log it."""
-    # Log the rule, not the address: an address may hold guessed or personal data.
-    route = request.url_rule.rule if request.url_rule else "unknown"
-    method = request.method if request.method in known_methods else "unknown"
-    metrics.requests.labels(method, route, status).observe(seconds)
-    log.info(
-        logs.access_line(
-            message=f"{method} {route} {status}",
-            method=method,
-            route=route,
-            status=status,
-            code=request.refusal,
-            seconds=round(seconds, 4),
-            api_key_id=request.api_key_id,
-            request_id=logs.request_id.get(),
-        )
-    )
+    def _note(self, request: Request, status: int, seconds: float) -> None:
+        """Count a request that is answered, and log it."""
+        # The rule, not the address: an address may hold guessed or personal data.
+        route = request.url_rule.rule if request.url_rule else "unknown"
+        method = request.method if request.method in known_methods else "unknown"
+        metrics.requests.labels(method, route, status).observe(seconds)
+        refusal, key_id = request.refusal, request.api_key_id
+        logs.write(logs.Answered(method, route, status, refusal, seconds, key_id), self._log_form)

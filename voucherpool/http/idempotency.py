@@ -174,7 +174,7 @@ def _answer(
 
 
 def _key() -> str | None:
-    given = present.request().headers.get("Idempotency-Key")
+    given: str | None = present.request().environ.get("HTTP_IDEMPOTENCY_KEY")
     if given is None:
         return None
     if not acceptable.fullmatch(given):

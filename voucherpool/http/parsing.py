@@ -32,7 +32,7 @@ def _body(request: Request) -> object:
     # that cannot be JSON.
     mimetype = request.mimetype
     is_xml = mimetype.endswith(("/xml", "+xml"))
-    if is_xml or mimetype.startswith("multipart/") or request.content_encoding:
+    if is_xml or mimetype.startswith("multipart/") or request.environ.get("HTTP_CONTENT_ENCODING"):
         raise UnsupportedMediaType
     content = request.get_data()
     return strict_json.parse(content) if content else {}
