@@ -1,5 +1,11 @@
 """Self-hosted voucher service: issues, hands out, checks and redeems discount vouchers."""
 
+import gc
+
+# Imports leave next to no garbage. Looking for it, also at the exit, took 0.5 of the 1.3 seconds in
+# which a command starts and ends.
+gc.disable()
+
 import os
 from collections.abc import Callable
 from typing import TypeVar
@@ -45,6 +51,9 @@ from voucherpool.redemptions import routes as redemptions
 from voucherpool.schedules import routes as schedules
 from voucherpool.statistics import routes as statistics
 from voucherpool.vouchers import routes as vouchers
+
+gc.freeze()
+gc.enable()
 
 View = TypeVar("View", bound=Callable[..., object])
 
