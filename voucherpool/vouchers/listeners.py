@@ -80,4 +80,4 @@ ask = Statement(
         (func.statement_timestamp() + literal_column("interval '2 seconds'")).label("until"),
     ),
 )
-"""Names the table, because its model, in the room of notifications, stands on this one."""
+"""It names the table, because the model, in `notifications`, imports this package."""
