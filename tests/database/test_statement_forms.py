@@ -129,6 +129,7 @@ def prepared():
     for module in pkgutil.walk_packages(voucherpool.__path__, "voucherpool."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    gc.unfreeze()  # what the imports made is otherwise not among the objects
     found = (thing for thing in gc.get_objects() if isinstance(thing, Statement))
     return {statement.name: statement.sql for statement in found if concerns(statement.sql)}
 
