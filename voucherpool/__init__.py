@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from flask import Flask
+from flask.sessions import NullSession, SessionInterface
 from flask_migrate import Migrate
 
 import voucherpool.archive.commands
@@ -42,7 +43,6 @@ from voucherpool.http import (
 )
 from voucherpool.http.documentation import document, page
 from voucherpool.http.exchange import Exchange
-from voucherpool.http.headers import Guard
 from voucherpool.notifications import routes as notifications
 from voucherpool.notifications.mail import routes as mail
 from voucherpool.notifications.webhooks import routes as webhooks
@@ -58,10 +58,21 @@ gc.enable()
 View = TypeVar("View", bound=Callable[..., object])
 
 
+class NoSessions(SessionInterface):
+    """No request has a session: each one proves itself by its API key."""
+
+    _none = NullSession()
+
+    def open_session(self, *_: object) -> NullSession:
+        """Return the session that cannot be changed."""
+        return self._none
+
+
 class Application(Flask):
-    """Flask without the check for coroutines in each call: no view is one."""
+    """Flask without sessions, and without the check for coroutines in each call: no view is one."""
 
     request_class = bodies.Request
+    session_interface = NoSessions()
 
     def ensure_sync(self, func: View) -> View:
         """Return the function itself."""
@@ -76,7 +87,7 @@ def create_app(config: Config | None = None) -> Flask:
     app = Application(__name__, static_folder=None)
     app.config.from_mapping((config or Config.from_environment(os.environ)).for_flask())
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.wsgi_app = Exchange(Guard(app.wsgi_app), app.config["LOG"])  # type: ignore[method-assign]
+    app.wsgi_app = Exchange(app.wsgi_app, app.config["LOG"])  # type: ignore[method-assign]
     db.init_app(app)
     Migrate(app, db, directory=str(beside("migrations")))
     authentication.init_app(app)

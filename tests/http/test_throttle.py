@@ -144,7 +144,7 @@ def test_a_count_that_comes_late_does_not_undo_a_later_one(asked):
     memory = throttle.RecentAttempts()
     for failed in (3, 2):
         memory.learn([counted(failed)], asked)
-    with pytest.raises(TooManyFailedAttempts), memory.guess({"ana": 3}):
+    with pytest.raises(TooManyFailedAttempts), throttle.Guess(memory, {"ana": 3}):
         pass
 
 
@@ -156,9 +156,9 @@ def test_no_more_guesses_are_at_work_than_may_be_wrong(monkeypatch, failed):
     for _ in range(2):
         with ExitStack() as stack:
             for _ in range(3 - failed):
-                stack.enter_context(memory.guess({"ana": 3}))
+                stack.enter_context(throttle.Guess(memory, {"ana": 3}))
             with pytest.raises(DatabaseUnavailable):
-                stack.enter_context(memory.guess({"ana": 3}))
+                stack.enter_context(throttle.Guess(memory, {"ana": 3}))
 
 
 def test_a_guess_goes_on_as_soon_as_the_one_before_is_decided(monkeypatch):
@@ -166,11 +166,11 @@ def test_a_guess_goes_on_as_soon_as_the_one_before_is_decided(monkeypatch):
     memory = throttle.RecentAttempts()
 
     def wait():
-        with memory.guess({b"ana": 1}):
+        with throttle.Guess(memory, {b"ana": 1}):
             return time.monotonic()
 
     with ThreadPoolExecutor(1) as pool:
-        with memory.guess({b"ana": 1}):
+        with throttle.Guess(memory, {b"ana": 1}):
             waiting = pool.submit(wait)
             with pytest.raises(TimeoutError):
                 waiting.result(0.1)

@@ -70,7 +70,12 @@ class DirectConnection:
         self.driver: Any = connection.dbapi_connection
         self.cursor: Any = connection.cursor()
         self.state = state_of(connection)
+        self._idle = _watched(self.driver)
         self.prepares: bool = engine.get_execution_options()["prepare"]
+
+    def is_closed(self) -> bool:
+        """Tell whether this side or the server has closed the idle connection."""
+        return bool(self.driver.closed or self._idle.poll(0))
 
 
 class NotConnected(OperationalError):
@@ -95,7 +100,7 @@ class Leases(threading.local):
         Raises NotConnected.
         """
         kept = self._kept.get(engine)
-        if kept is None or kept.driver.closed or _is_closed(kept.driver):
+        if kept is None or kept.is_closed():
             try:
                 connection = engine.raw_connection()
             except Error as error:
@@ -174,16 +179,16 @@ def _roll_back(connection: Any) -> None:
 
 @event.listens_for(Pool, "checkout")
 def _replace_if_closed(connection: Any, *_: Any) -> None:
-    if _is_closed(connection):
+    if _watched(connection).poll(0):
         raise InvalidatePoolError
 
 
-def _is_closed(connection: Any) -> bool:
+def _watched(connection: Any) -> Any:
     # An idle connection has data to read only if the server closed it. The pool's own check would
     # cost each request a round trip.
     idle = poll()
     idle.register(connection.fileno(), POLLIN)
-    return bool(idle.poll(0))
+    return idle
 
 
 @event.listens_for(Engine, "handle_error")

@@ -65,17 +65,17 @@ def long_transaction() -> Iterator[None]:
             begun.commit()
 
 
-@contextmanager
-def only_statement() -> Iterator[None]:
-    """Run a statement that commits; raise OutcomeUnknown if the connection is lost meanwhile."""
-    try:
-        yield
-    except NotConnected:
-        raise
-    except DBAPIError as error:
+class only_statement:  # noqa: N801 (a context, as transaction() is)
+    """Runs a statement that commits; raises OutcomeUnknown if the connection is lost meanwhile."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if not isinstance(error, DBAPIError) or isinstance(error, NotConnected):
+            return
         if error.connection_invalidated and not isinstance(error.orig, ReadOnlySqlTransaction):
             raise OutcomeUnknown from error
-        raise
 
 
 def present_transaction() -> Transaction | None:

@@ -1,11 +1,12 @@
 """Checks a request's body: whole, framed as HTTP requires, and not too long."""
 
-from functools import cached_property, partial
+from collections.abc import Iterator
+from functools import cached_property
 from typing import IO, cast
 
 import flask
 from gunicorn.http.errors import ParseException
-from werkzeug.wsgi import get_input_stream
+from werkzeug.wsgi import get_content_length, get_input_stream
 
 from voucherpool.errors import BodyTooLarge, MalformedBody
 
@@ -30,7 +31,8 @@ class Request(flask.Request):
     @cached_property
     def stream(self) -> IO[bytes]:
         """Return the body. Raises BodyTooLarge; reading it raises that or MalformedBody."""
-        body = Body(get_input_stream(self.environ), self.content_length, self.max_content_length)
+        announced = get_content_length(self.environ)
+        body = Body(get_input_stream(self.environ), announced, self.max_content_length)
         return cast(IO[bytes], body)
 
 
@@ -50,7 +52,7 @@ class Body:
         Raises BodyTooLarge and MalformedBody.
         """
         if size < 0:
-            return b"".join(iter(partial(self.read, chunk_bytes), b""))
+            return b"".join(self._chunks())
         one_too_many = self._most + 1 - self._received
         try:
             content = self._source.read(min(size, one_too_many))
@@ -61,6 +63,10 @@ class Body:
         if not content and self._received < (self._announced or 0):
             raise self._malformed()
         return content
+
+    def _chunks(self) -> Iterator[bytes]:
+        while self._received != self._announced and (chunk := self.read(chunk_bytes)):
+            yield chunk
 
     def _insist_on_size(self, size: int) -> None:
         if size > self._most:

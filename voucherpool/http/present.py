@@ -1,20 +1,13 @@
-"""The request and the application at work, without Flask's proxies.
+"""The request that this thread answers and its application, without Flask's proxies.
 
 A look through `flask.request` takes about 2 µs, and a redemption would make 30 of them.
 """
 
-from typing import cast
+from collections.abc import Callable
 
 import flask
 
 from voucherpool.http.bodies import Request
 
-
-def request() -> Request:
-    """Return the request that this thread answers."""
-    return cast(Request, flask.request._get_current_object())  # type: ignore[attr-defined]
-
-
-def app() -> flask.Flask:
-    """Return the application that this thread serves."""
-    return cast(flask.Flask, flask.current_app._get_current_object())  # type: ignore[attr-defined]
+request: Callable[[], Request] = flask.request._get_current_object  # type: ignore[attr-defined]
+app: Callable[[], flask.Flask] = flask.current_app._get_current_object  # type: ignore[attr-defined]

@@ -8,10 +8,9 @@ others a second later, so a burst may get up to the limit from each worker.
 
 import hashlib
 import time
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Collection, Mapping
 from datetime import datetime
-from threading import Condition
+from threading import Condition, Lock
 
 from flask import Flask
 from sqlalchemy import (
@@ -66,7 +65,9 @@ class RecentAttempts:
     def __init__(self) -> None:
         self._failed: dict[bytes, tuple[int, float]] = {}  # count, and its end by time.monotonic()
         self._undecided: list[str] = []
-        self._decided = Condition()
+        self._lock = Lock()
+        self._decided = Condition(self._lock)
+        self._waiting = 0
         self.renewed_at = -renewed_after_seconds
 
     def is_old(self) -> bool:
@@ -87,7 +88,7 @@ class RecentAttempts:
         A row has the `subject`, its `failed_count` and the seconds `left` of its minute.
         """
         found = {bytes(row.subject): row for row in rows}
-        with self._decided:
+        with self._lock:
             for subject in asked:
                 if subject not in found:
                     self._failed.pop(subject, None)
@@ -97,23 +98,31 @@ class RecentAttempts:
                     until = time.monotonic() + float(row.left)
                     self._failed[subject] = row.failed_count, until
 
-    @contextmanager
-    def guess(self, limits: Mapping[str, int]) -> Iterator[None]:
+    def begin(self, limits: Mapping[str, int]) -> None:
         """Count an undecided guess as failed; wait while that would exceed a limit.
 
         Raises TooManyFailedAttempts and DatabaseUnavailable.
         """
-        with self._decided:
+        with self._lock:
+            if not self._has_room(limits):
+                self._wait(limits)
+            self._undecided.extend(limits)
+
+    def end(self, limits: Mapping[str, int]) -> None:
+        """Count a guess no longer: it is decided."""
+        with self._lock:
+            for subject in limits:
+                self._undecided.remove(subject)
+            if self._waiting:
+                self._decided.notify_all()
+
+    def _wait(self, limits: Mapping[str, int]) -> None:
+        self._waiting += 1
+        try:
             if not self._decided.wait_for(lambda: self._has_room(limits), longest_wait_seconds):
                 raise DatabaseUnavailable("Too many attempts are waiting for an answer: try again.")
-            self._undecided.extend(limits)
-        try:
-            yield
         finally:
-            with self._decided:
-                for subject in limits:
-                    self._undecided.remove(subject)
-                self._decided.notify_all()
+            self._waiting -= 1
 
     def _has_room(self, limits: Mapping[str, int]) -> bool:
         has_room = True
@@ -131,25 +140,36 @@ class RecentAttempts:
         return (failed, left) if left > 0 else (0, 0.0)
 
 
+class Guess:
+    """The context in which a guess is decided; `limits` are those of its subjects.
+
+    Entering raises TooManyFailedAttempts if a subject is over its limit, and DatabaseUnavailable
+    if too many guesses stay undecided.
+    """
+
+    def __init__(self, memory: RecentAttempts, limits: Mapping[str, int]) -> None:
+        self._memory, self._limits = memory, limits
+
+    def __enter__(self) -> None:
+        self._memory.begin(self._limits)
+
+    def __exit__(self, *_: object) -> None:
+        self._memory.end(self._limits)
+
+
 def init_app(app: Flask) -> None:
     """Give the app an empty memory of attempts."""
     app.extensions["throttle"] = RecentAttempts()
 
 
-def guess(email: str | None) -> AbstractContextManager[None]:
-    """Return the context in which a guess is decided, and counted if it fails.
-
-    It counts for the API key, and for the customer with the `email`.
-
-    Entering raises TooManyFailedAttempts if the API key or the customer is over the limit, and
-    DatabaseUnavailable if too many of their guesses stay undecided.
-    """
+def guess(email: str | None) -> Guess:
+    """Return the context of a guess by the request's API key for the customer with the `email`."""
     memory = _memory()
     if memory.is_old():
         asked = memory.subjects()
         with db.engine.connect() as connection:
             memory.learn(connection.execute(known, {"subjects": asked}).all(), asked)
-    return memory.guess(_limits(email))
+    return Guess(memory, _limits(email))
 
 
 def count_failed_attempt(email: str | None) -> None:

@@ -80,8 +80,9 @@ def write(request: Answered, form: str) -> None:
     It bypasses logging, which would take longer than the rest of the line. A line that cannot be
     written must not fail a request that has been served.
     """
+    line = _as_json(request) if form == "json" else _for_console(request)
     with suppress(OSError, ValueError):
-        sys.stderr.write(_as_json(request) if form == "json" else _for_console(request))
+        sys.stderr.write(line)
 
 
 def _as_json(request: Answered) -> str:

@@ -5,6 +5,7 @@ Under gunicorn the processes share them through files in PROMETHEUS_MULTIPROC_DI
 """
 
 import os
+from functools import cache
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -15,6 +16,7 @@ requests = Histogram(
     ["method", "route", "status"],
     buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+seconds_of = cache(requests.labels)
 issued = Counter("voucherpool_vouchers_issued", "Vouchers issued.")
 redeemed = Counter("voucherpool_redemptions", "Redemptions acknowledged.")
 refusals = Counter("voucherpool_refusals", "Requests refused, by the code of the error.", ["code"])

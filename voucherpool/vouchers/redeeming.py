@@ -166,7 +166,8 @@ class Taking:
 
     def run(self, values: Mapping[str, object], lock: str | None = None) -> Redeemed | None:
         """Run it, after taking the advisory `lock`; on a cluster, in the open transaction."""
-        if not cluster.is_cluster():
+        # On a cluster there is a transaction: needs_transaction() says so.
+        if present_transaction() is None or not cluster.is_cluster():
             return self.whole.one_or_none(values, lock=lock)
         # Citus would bring the CTE's row to the coordinator and copy it back in bulk.
         taken = self.first.one_or_none(values, lock=lock)

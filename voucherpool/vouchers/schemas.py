@@ -1,8 +1,9 @@
 """The vouchers' requests and answers."""
 
+from functools import partial
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, missing, pre_load
+from marshmallow import Schema, ValidationError, fields, pre_load
 
 from voucherpool.input import formats
 from voucherpool.input.fields import (
@@ -29,10 +30,19 @@ longest_hold_seconds = 86400
 class Sparse(Schema):
     """An answer that omits fields without a value."""
 
-    def get_attribute(self, obj: object, attr: str, default: object) -> object:
-        """Return a field's value, `missing` for none."""
-        value = obj.get(attr) if isinstance(obj, dict) else getattr(obj, attr, None)
-        return missing if value is None else value
+    def dump(self, obj: Any, *, many: bool | None = None) -> Any:
+        """Return the fields that have a value, without marshmallow's four calls for each."""
+        if self.many if many is None else many:
+            return [self._written(each) for each in obj]
+        return self._written(obj)
+
+    def _written(self, obj: object) -> dict[str, Any]:
+        value_of = obj.get if isinstance(obj, dict) else partial(getattr, obj)
+        return {
+            name: field._serialize(value, name, obj)
+            for name, field in self.dump_fields.items()
+            if (value := value_of(field.attribute or name, None)) is not None
+        }
 
 
 class AnyCode(Text):
