@@ -54,6 +54,21 @@ def test_a_long_message_takes_no_time(write):
         assert cpu_seconds(lambda said=said: write("%s", said)) < 0.05
 
 
+class Broken(io.StringIO):
+    def write(self, text):
+        raise BrokenPipeError
+
+
+closed = io.StringIO()
+closed.close()
+
+
+@pytest.mark.parametrize("stream", [None, Broken(), closed], ids=["none", "broken", "closed"])
+def test_a_request_is_answered_although_its_line_cannot_be_written(client, monkeypatch, stream):
+    monkeypatch.setattr("sys.stderr", stream)
+    assert client.get("/livez").status_code == 200
+
+
 def test_gunicorns_own_warnings_carry_no_request_id_of_an_earlier_request(
     database_url, key, monkeypatch
 ):

@@ -81,7 +81,8 @@ def write(request: Answered, form: str) -> None:
     written must not fail a request that has been served.
     """
     line = _as_json(request) if form == "json" else _for_console(request)
-    with suppress(OSError, ValueError):
+    # AttributeError: without a standard error, sys.stderr is None.
+    with suppress(AttributeError, OSError, ValueError):
         sys.stderr.write(line)
 
 
