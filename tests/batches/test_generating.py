@@ -55,6 +55,15 @@ def planted(monkeypatch, *taken):
     monkeypatch.setattr(codes, "random_characters", characters)
 
 
+def test_a_batch_begins_before_its_first_voucher_and_ends_after_its_last(ask, work, sql):
+    ask(count=250)
+    work()
+    [[in_order]] = sql("""
+        SELECT bool_and(started_at <= vouchers.created_at AND vouchers.created_at < finished_at)
+        FROM vouchers JOIN batches ON batches.id = batch_id""")
+    assert in_order
+
+
 def test_a_done_batch_has_the_vouchers_asked_for(ask, work, client, sql):
     path = ask(count=250, max_redemptions=7)
     work()

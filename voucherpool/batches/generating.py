@@ -110,8 +110,9 @@ def _vouchers(batch: AnyRow, people: People, made: Mapping[str, str]) -> Mapping
 
 def _count(batch: AnyRow, issued: int) -> None:
     """Add the issued vouchers to the batch's progress and the offer's counts."""
-    present = {"now": db.session.scalar(select(func.clock_timestamp()))}
-    state = db.session.scalar(progress, {"this": batch.id, "added": issued, **present})
+    began, ended = db.session.execute(select(func.now(), func.clock_timestamp())).one()
+    chunk = {"this": batch.id, "added": issued, "began": began, "ended": ended}
+    state = db.session.scalar(progress, chunk)
     counts.count(batch.offer_id, issued=issued)
     after_commit(lambda: metrics.issued.inc(issued))
     if state == "done":
@@ -169,8 +170,9 @@ claim = (
     .with_for_update(skip_locked=True)
 )
 
-# A parameter, because Citus does not allow clock_timestamp() in an UPDATE.
-_now = bindparam("now", type_=DateTime(timezone=True))
+# Parameters, because Citus does not allow clock_timestamp() in an UPDATE.
+_began = bindparam("began", type_=DateTime(timezone=True))
+_ended = bindparam("ended", type_=DateTime(timezone=True))
 _all_are_there = Batch.created + added == Batch.requested
 
 progress = (
@@ -179,8 +181,8 @@ progress = (
     .values(
         created=Batch.created + added,
         state=case((_all_are_there, "done"), else_="running"),
-        started_at=func.coalesce(Batch.started_at, _now),
-        finished_at=case((_all_are_there, _now)),
+        started_at=func.coalesce(Batch.started_at, _began),
+        finished_at=case((_all_are_there, _ended)),
     )
     .returning(Batch.state)
 )
