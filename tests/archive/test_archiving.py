@@ -4,9 +4,11 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from tests.builders import ana, ben, end_holds, in_days
 from tests.shop import outcome
+from voucherpool.archive import picking
 from voucherpool.operations import integrity, worker
 from voucherpool.vouchers import archived, codes
 
@@ -327,6 +329,22 @@ def rounds(monkeypatch):
     """Let the worker begin its rounds again."""
     monkeypatch.setattr(worker, "to_archive", worker.Round())
     monkeypatch.setattr(worker, "to_purge", worker.Round())
+
+
+def test_a_batch_of_more_than_a_transaction_takes_is_archived_in_several(
+    app, make, run, rounds, places, monkeypatch
+):
+    take_two = text(picking.of_blocks.text.replace("FOR UPDATE", "LIMIT 2 FOR UPDATE"))
+    monkeypatch.setattr(picking, "of_blocks", take_two)
+    monkeypatch.setattr(picking, "most", 2)
+    for _ in range(5):
+        make.voucher(days=-100)
+    assert run(*moves) == "Archived 5 vouchers."
+    for _ in range(5):
+        make.voucher(days=-100)
+    with app.app_context():
+        assert worker.archive_a_batch(timedelta(days=90))
+    assert places() == (0, 0, 10, 0)
 
 
 def test_the_worker_archives_and_purges_once_a_day_where_it_is_configured(

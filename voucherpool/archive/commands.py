@@ -7,7 +7,7 @@ from functools import partial
 import click
 
 from voucherpool import environment
-from voucherpool.archive import moving, partitions
+from voucherpool.archive import moving, partitions, picking
 from voucherpool.cli import counted, in_long_transaction, vouchers
 from voucherpool.database.transactions import transaction
 
@@ -43,9 +43,19 @@ def archive(older_than: timedelta) -> None:
     moved = 0
     with click.progressbar(blocks, file=sys.stderr) as bar:
         for first in bar:
-            with moving.gently():
-                moved += in_long_transaction(partial(moving.archive, older_than, first))
+            moved += _archive_batch(older_than, first)
     click.echo(f"Archived {counted(moved, 'voucher')}.")
+
+
+def _archive_batch(older_than: timedelta, first: int) -> int:
+    """Archive a batch in as many transactions as it takes; return the number of vouchers."""
+    moved = 0
+    while True:
+        with moving.gently():
+            now = in_long_transaction(partial(moving.archive, older_than, first))
+        moved += now
+        if now < picking.most:
+            return moved
 
 
 @vouchers.command()

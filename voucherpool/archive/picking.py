@@ -12,10 +12,9 @@ from voucherpool.vouchers import limits
 from voucherpool.vouchers.models import open_holds
 
 blocks_a_batch = 4
-"""The blocks that one transaction walks: about 250 vouchers, locked for milliseconds.
-
-On a cluster it walks as many in each shard.
-"""
+"""The blocks that one transaction walks, with about 250 vouchers; on a cluster, in each shard."""
+most = 250
+"""The vouchers that one transaction takes on a cluster, where it locks them one after the other."""
 
 
 def blocks() -> range:
@@ -27,8 +26,8 @@ def blocks() -> range:
 def pick(older_than: timedelta, first: int) -> Collection[str]:
     """Lock a batch's vouchers that ended before `older_than` ago, and return their keys.
 
-    They end when used up or expired. On one PostgreSQL, a voucher that another transaction has
-    locked waits for the next walk.
+    They end when used up or expired. A voucher that another transaction has locked waits for the
+    next walk. After `most` or more, the batch may have others: pick it again.
     """
     batch = {"age": older_than, "first": f"({first},0)", "end": f"({first + blocks_a_batch},0)"}
     if cluster.is_cluster():
@@ -43,7 +42,7 @@ def _pick_of_shards(batch: dict[str, object]) -> Collection[str]:
     redemption leave the ledger before it enters the totals. It waits for the limit's lock. The rows
     are locked one by one, because only what names its code can skip what is locked.
     """
-    keys = db.session.scalars(_of_shards, {**batch, "query": _query_of_shard}).all()
+    keys = db.session.scalars(_of_shards, {**batch, "query": _query_of_shard}).all()[:most]
     if not keys:
         return ()
     for limit in db.session.execute(_limits, {"keys": keys}):

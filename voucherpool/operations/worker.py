@@ -17,7 +17,7 @@ from threading import Event, Thread
 from types import FrameType
 from typing import Any
 
-from voucherpool.archive import moving, partitions
+from voucherpool.archive import moving, partitions, picking
 from voucherpool.batches import generating
 from voucherpool.database.model import db
 from voucherpool.database.retries import unusable
@@ -116,8 +116,10 @@ def archive_a_batch(older_than: timedelta | None) -> bool:
     with to_archive.next(moving.blocks) as first:
         if first is None:
             return False
-        with moving.gently(), long_transaction():
-            moving.archive(older_than, first)
+        is_full = True
+        while is_full:
+            with moving.gently(), long_transaction():
+                is_full = moving.archive(older_than, first) >= picking.most
     return True
 
 
