@@ -23,7 +23,7 @@ durability = frozenset({"fsync", "full_page_writes", "synchronous_commit"})
 worker_threads = 5
 """Threads of the worker that use the database: its groups of work, and two senders of webhooks."""
 plans_of_many_rows = ("enable_seqscan", "enable_mergejoin", "enable_hashjoin")
-"""Off for the service's statements: each finds few rows, by an index of each table."""
+"""Off where few rows are expected: indexes find them (database.transactions.expect_many_rows)."""
 timeouts = (
     "-c statement_timeout=3s -c lock_timeout=2s -c idle_in_transaction_session_timeout=5s"
     r" -c default_transaction_isolation=read\ committed -c plan_cache_mode=force_generic_plan"

@@ -13,12 +13,13 @@ from tests.builders import ana, in_days
 from tests.conftest import config
 from tests.shop import open_shop
 from voucherpool import create_app
+from voucherpool.config import plans_of_many_rows
 from voucherpool.database import retries
-from voucherpool.database.connections import leases
+from voucherpool.database.connections import leases, state_of
 from voucherpool.database.model import db
 from voucherpool.database.statements import Statement
 from voucherpool.database.transactions import long_transaction, transaction
-from voucherpool.vouchers import eligibility, support
+from voucherpool.vouchers import eligibility, listeners, support
 
 serialization_failure, read_only = "40001", "25006"
 
@@ -142,6 +143,32 @@ def test_a_transaction_leaves_nothing_on_its_connection(app, opened):
                 1 / failing
             assert state() == before == (TRANSACTION_STATUS_IDLE, True)
             db.session.remove()
+
+
+def test_a_long_transaction_has_time_and_all_plans_and_leaves_neither_behind(app):
+    names = ("statement_timeout", *plans_of_many_rows)
+
+    def settings():
+        return [db.session.execute(text(f"SHOW {name}")).scalar() for name in names]
+
+    with app.app_context():
+        for failing in (False, True):
+            with suppress(ZeroDivisionError), long_transaction():
+                assert settings() == ["0", "on", "on", "on"]
+                1 / failing
+            assert settings() == ["3s", "off", "off", "off"]
+            db.session.remove()
+
+
+def test_a_long_transaction_keeps_no_plan(app):
+    with app.app_context():
+        with long_transaction():
+            listeners.ask.all({})
+            prepared = state_of(db.session.connection()).prepared
+            assert not prepared
+        with transaction():
+            listeners.ask.all({})
+            assert prepared == {"listeners"}
 
 
 def test_a_transaction_that_failed_and_went_on_is_not_taken_for_committed(app):

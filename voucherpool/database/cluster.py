@@ -20,9 +20,9 @@ find_out = "SELECT FROM pg_extension WHERE extname = 'citus'"
 settings = """
     SET plan_cache_mode = force_custom_plan;
     SET citus.multi_shard_modify_mode = sequential"""
-"""A plan for all values names no machine. One connection to each machine sees in a transaction what
-the transaction wrote, and copied tables may be written in it."""
-
+"""A plan that is made once for all values asks every machine, so each value gets its own plan. In
+sequence, a transaction has one connection to each machine: it sees what it wrote, and may write
+copied tables."""
 
 _known: WeakKeyDictionary[Engine, bool] = WeakKeyDictionary()
 

@@ -28,12 +28,14 @@ class State:
     """The state of a connection to PostgreSQL.
 
     `begins`: the next statement opens a transaction, and BEGIN is sent with it to save a round
-    trip. `prepared` names the statements that the connection has prepared; their plans are renewed
+    trip. `has_many_rows`: the open transaction reads many rows, and its plans are not to be kept.
+    `prepared` names the statements that the connection has prepared; their plans are renewed
     once time.monotonic() is past `planned_until`. `is_cluster` is found out by
     voucherpool.database.cluster.
     """
 
     begins: bool = False
+    has_many_rows: bool = False
     is_cluster: bool = False
     prepared: set[str] = field(default_factory=set)
     planned_until: float = 0
@@ -158,7 +160,8 @@ def _begin(
 def _end_transaction(connection: Any, record: ConnectionPoolEntry | None, _: Any) -> None:
     # The connection that a thread keeps has left the pool and has no record there.
     if record is not None:
-        state_of(record).begins = False
+        state = state_of(record)
+        state.begins = state.has_many_rows = False
     try:
         _roll_back(connection)
     except Error as error:

@@ -95,7 +95,7 @@ class Statement(Generic[Row]):
 
     def text_for(self, direct: DirectConnection) -> str:
         """Return the SQL that runs the statement; prepare it on the connection if needed."""
-        if not (self._is_prepared and direct.prepares):
+        if not (self._is_prepared and direct.prepares) or direct.state.has_many_rows:
             return self.sql
         if self.name not in direct.state.prepared:
             direct.cursor.execute(self.preparation)

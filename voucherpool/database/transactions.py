@@ -48,16 +48,12 @@ def transaction() -> Iterator[None]:
 
 @contextmanager
 def long_transaction() -> Iterator[None]:
-    """Open a transaction() without a statement timeout, for commands and files.
-
-    Its statements may stream rows and scan tables.
-    """
+    """Open a transaction() that expects many rows, for commands and files; it may stream them."""
     with _present() as present, db.session.begin() as begun:
         # psycopg2 allows a server-side cursor only in a transaction that it opened itself.
         connection = db.session.connection().connection.driver_connection
         connection.autocommit = False  # type: ignore[union-attr]
-        lift_timeout()
-        db.session.execute(text(";".join(f"SET LOCAL {plan} = on" for plan in plans_of_many_rows)))
+        expect_many_rows()
         yield
         if present.final_statements:
             _send(db.session.connection(), present.final_statements)
@@ -79,7 +75,7 @@ class only_statement:  # noqa: N801 (a context, as transaction() is)
 
 
 def present_transaction() -> Transaction | None:
-    """Return this thread's open transaction, if any."""
+    """Return this thread's open transaction, if any; answer no request inside of it."""
     return _of_thread.get()
 
 
@@ -92,9 +88,11 @@ def after_commit(call: Callable[[], None]) -> None:
         present.after_commit.append(call)
 
 
-def lift_timeout() -> None:
-    """Lift the timeout for the following statements of the open transaction."""
-    db.session.execute(text("SET LOCAL statement_timeout = 0"))
+def expect_many_rows() -> None:
+    """Lift the timeout for the open transaction's next statements, and let them join many rows."""
+    state_of(db.session.connection()).has_many_rows = True
+    settings = ("statement_timeout = 0", *(f"{plan} = on" for plan in plans_of_many_rows))
+    db.session.execute(text(";".join(f"SET LOCAL {setting}" for setting in settings)))
 
 
 def require_future(expires_at: datetime) -> None:

@@ -30,7 +30,7 @@ from sqlalchemy.types import TypeEngine
 
 from voucherpool.customers.models import Customer
 from voucherpool.database.model import AnySelect, db
-from voucherpool.database.transactions import after_commit, lift_timeout, require_future
+from voucherpool.database.transactions import after_commit, expect_many_rows, require_future
 from voucherpool.errors import InvalidInput
 from voucherpool.files import reading
 from voucherpool.files.layout import Row
@@ -65,7 +65,7 @@ def load(
     offer = offers.read(offer_id)
     is_amount = offer.discount_type == "fixed_amount"
     readers = reading.readers(offer.currency_decimals if is_amount else None, timezone)
-    lift_timeout()
+    expect_many_rows()
     if expires_at:
         require_future(expires_at)
     incoming.create(db.session.connection(), checkfirst=False)

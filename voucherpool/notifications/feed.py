@@ -9,6 +9,7 @@ from sqlalchemy import delete, func, select, text, tuple_
 
 from voucherpool.customers.models import Customer
 from voucherpool.database.model import AnyRow, db
+from voucherpool.database.transactions import expect_many_rows
 from voucherpool.notifications.models import Delivery, Message, NumberedEvent, Reminder
 from voucherpool.vouchers.events import Event
 
@@ -52,13 +53,14 @@ def number(*, mail: bool = False) -> Sequence[tuple[str, uuid.UUID]]:
     A webhook's deliveries and, with `mail`, a customer's e-mails are made in the same statement. It
     locks the webhooks, so that none is switched off or deleted while it gets deliveries. One
     process numbers at a time, so that a number is seen only after all smaller ones. Call forget()
-    in a later transaction: on a distributed PostgreSQL the two tables do not commit as one.
+    later, in a transaction of its own: until then no event is numbered twice.
     """
     if not db.session.scalar(text(lock)):
         return ()
     some = db.session.execute(waiting, {"most": events_at_once}).one()
     if some.events is None:
         return ()
+    expect_many_rows()
     db.session.execute(number_some, {"events": some.events, "mail": mail})
     return [(event["code_key"], event["id"]) for event in some.keys]
 

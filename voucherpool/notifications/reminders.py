@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from voucherpool.customers.models import Customer
 from voucherpool.database.model import AnyRow, AnySelect, db
-from voucherpool.database.transactions import lift_timeout, transaction
+from voucherpool.database.transactions import expect_many_rows, transaction
 from voucherpool.notifications.models import Reminder, ReminderProgress
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers import conditions, events
@@ -41,7 +41,7 @@ def remind_some(*, mail: bool) -> bool:
         walk = db.session.execute(next_walk).one_or_none()
         if walk is None:
             return False
-        lift_timeout()
+        expect_many_rows()
         step = {**walk._mapping, "most": vouchers_at_once}
         found = db.session.execute(remind, step).all()
         reminded = [voucher for voucher in found if voucher.is_new]

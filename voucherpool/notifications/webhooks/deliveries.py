@@ -11,7 +11,7 @@ from sqlalchemy import and_, bindparam, case, func, null, select, text, update
 
 from voucherpool.customers.models import Customer
 from voucherpool.database.model import db
-from voucherpool.database.transactions import after_commit, lift_timeout
+from voucherpool.database.transactions import after_commit, expect_many_rows
 from voucherpool.notifications import feed
 from voucherpool.notifications.models import Delivery, NumberedEvent, Webhook
 from voucherpool.notifications.webhooks.sending import Outcome
@@ -100,7 +100,7 @@ def switch_off(webhook_id: int, reason: str) -> None:
     values = {"disabled_at": func.now(), "disabled_reason": reason, "updated_at": func.now()}
     if db.session.scalar(off.values(values).returning(Webhook.id)) is None:
         return
-    lift_timeout()  # there may be many deliveries
+    expect_many_rows()  # there may be many deliveries
     waiting = update(Delivery).where(Delivery.webhook_id == webhook_id, is_waiting)
     db.session.execute(waiting.values(state="parked", finished_at=func.now()))
     if reason != requested:

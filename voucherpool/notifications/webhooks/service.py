@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql
 from voucherpool.database import paging
 from voucherpool.database.model import AnyRow, db
 from voucherpool.database.paging import Page, Position
-from voucherpool.database.transactions import lift_timeout
+from voucherpool.database.transactions import expect_many_rows
 from voucherpool.errors import WebhookDisabled, WebhookNotFound
 from voucherpool.notifications.models import Delivery, NumberedEvent, Webhook
 from voucherpool.notifications.webhooks import deliveries, signing
@@ -103,7 +103,7 @@ def change(
 def remove(webhook_id: int) -> None:
     """Delete a webhook with its deliveries. Raises WebhookNotFound."""
     find(webhook_id, lock=True)
-    lift_timeout()  # there may be many deliveries
+    expect_many_rows()  # there may be many deliveries
     db.session.execute(delete(Webhook).where(Webhook.id == webhook_id))
 
 
@@ -142,7 +142,7 @@ def replay(webhook_id: int, since: datetime) -> int:
     Those that wait already are left as they are. Raises WebhookNotFound and WebhookDisabled.
     """
     webhook = _locked_enabled(webhook_id)
-    lift_timeout()  # there may be many events
+    expect_many_rows()  # there may be many events
     wanted = select(literal(webhook_id), NumberedEvent.number, func.now()).where(
         NumberedEvent.type.in_(webhook.event_types), NumberedEvent.numbered_at >= since
     )
@@ -164,7 +164,7 @@ def retry(webhook_id: int, numbers: Collection[int]) -> int:
     Return how many. Raises WebhookNotFound and WebhookDisabled.
     """
     _locked_enabled(webhook_id)
-    lift_timeout()
+    expect_many_rows()
     chosen = Delivery.event_number.in_(numbers) if numbers else Delivery.state == "parked"
     this = update(Delivery).where(Delivery.webhook_id == webhook_id, chosen)
     return _number_of_rows(this.values(**again))
