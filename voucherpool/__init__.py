@@ -4,6 +4,7 @@ import gc
 
 # Imports leave next to no garbage. Looking for it, during them and at the exit, would take 0.5 s of
 # each command.
+collects_garbage = gc.isenabled()
 gc.disable()
 
 import os
@@ -53,7 +54,8 @@ from voucherpool.statistics import routes as statistics
 from voucherpool.vouchers import routes as vouchers
 
 gc.freeze()
-gc.enable()
+if collects_garbage:
+    gc.enable()
 
 View = TypeVar("View", bound=Callable[..., object])
 

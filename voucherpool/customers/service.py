@@ -123,7 +123,7 @@ def erased_lately() -> Sequence[int]:
 
 
 def make_anonymous(customer_id: int) -> None:
-    """Remove e-mails, name and language from a customer, and wait for who pinned them."""
+    """Remove e-mails, name and language from a customer, and wait for those who pinned it."""
     nothing = dict.fromkeys(("email", "email_key", "name", "language"), null())
     statement = update(Customer).where(Customer.id == customer_id)
     db.session.execute(statement.values(erased_at=func.now(), former_emails=[], **nothing))

@@ -42,7 +42,7 @@ managed = (
 one (https://docs.citusdata.com/en/stable/develop/api_udf.html)."""
 
 plain = ("api_keys", "failed_attempts", "alembic_version")
-"""On the coordinator, unknown to Citus: each request reads them, and nothing commits with them."""
+"""On the coordinator, unknown to Citus: a lost count of failed attempts does no harm."""
 
 
 class ForeignKey(NamedTuple):

@@ -87,7 +87,7 @@ guard: tuple[ColumnElement[bool], ...] = (
 )
 """The WHERE of each write that takes or reserves a use of voucher `key` for customer `email`.
 
-Add `unheld`, or that the voucher has no holds at all, which is quicker to find out.
+It leaves out holds: each statement adds `unheld`, or `holds IS NULL`, which is faster.
 
 Once PostgreSQL has the row's lock it checks this again on the row's newest version
 (https://www.postgresql.org/docs/current/transaction-iso.html, 13.2.1). So when two requests race
@@ -98,7 +98,7 @@ order_ref = bindparam("order_ref", None, type_=Text)
 same_order: ColumnElement[str] = func.coalesce(order_ref, literal_column("''", Text))
 """The order's reference to compare with; none is equal to no reference in the ledger.
 
-Not NULL: PostgreSQL would then read no ledger at all, and a cluster not find the shard.
+Not NULL: a cluster would then drop the ledger from its plan and not find the shard.
 """
 order_amount = bindparam("order_amount", None, type_=Numeric)
 order_currency: ColumnElement[str | None] = bindparam("order_currency", None, type_=Text)
