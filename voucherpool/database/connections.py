@@ -8,9 +8,9 @@ from select import POLLIN, poll
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from psycopg2 import Error
+from psycopg2 import STRING, Error
 from psycopg2.errors import ConnectionFailure, ReadOnlySqlTransaction
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, new_type, register_type
 from sqlalchemy import Engine, PoolProxiedConnection, event
 from sqlalchemy.engine import Connection, ExceptionContext
 from sqlalchemy.exc import InvalidatePoolError, OperationalError
@@ -19,6 +19,8 @@ from sqlalchemy.pool import ConnectionPoolEntry, Pool
 from voucherpool.database.model import db
 
 log = logging.getLogger(__name__)
+uuid_as_text = new_type((2950,), "UUID", STRING)
+"""Answers write ids as texts, so that making objects of them only costs time."""
 plans_kept_seconds = 10
 """PostgreSQL would keep a plan of empty tables until it analyzes them again."""
 
@@ -71,6 +73,7 @@ class DirectConnection:
         self.connection = connection
         self.driver: Any = connection.dbapi_connection
         self.cursor: Any = connection.cursor()
+        register_type(uuid_as_text, self.cursor)  # type: ignore[arg-type]
         self.state = state_of(connection)
         self._idle = _watched(self.driver)
         self.prepares: bool = engine.get_execution_options()["prepare"]

@@ -28,9 +28,9 @@ class Statement(Generic[Row]):
     (https://www.postgresql.org/docs/current/sql-prepare.html). It bypasses SQLAlchemy's results,
     which would double this process's work.
 
-    `row` is the NamedTuple of a result row. The parameters are the named bindparams; a missing one
-    is NULL. It runs in the open transaction, or else commits by itself. Pass `prepared=False` if
-    the best plan depends on the values.
+    `row` is the NamedTuple of a result row, in which a UUID is a text. The parameters are the named
+    bindparams; a missing one is NULL. It runs in the open transaction, or else commits by itself.
+    Pass `prepared=False` if the best plan depends on the values.
     """
 
     def __init__(

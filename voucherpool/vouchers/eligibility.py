@@ -1,6 +1,5 @@
 """Eligibility: looks which of the conditions a voucher meets, and says why it would not redeem."""
 
-import uuid
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -61,7 +60,7 @@ class Seen(NamedTuple):
     is_in_currency: bool
     names_currency: bool
     is_large_enough: bool
-    earlier_id: uuid.UUID | None
+    earlier_id: str | None
     earlier_customer_id: int | None
     earlier_order_amount: Decimal | None
     earlier_currency: str | None

@@ -66,7 +66,7 @@ def record(type_: str, code_key: str, *, announced: bool = False) -> None:
         record_one.run_with_commit(this)
 
 
-def record_redemption(type_: str, code_key: str, redemption_id: uuid.UUID) -> None:
+def record_redemption(type_: str, code_key: str, redemption_id: str | uuid.UUID) -> None:
     """Record an event of a redemption with the open transaction's commit, if somebody listens."""
     if listeners.hear(type_):
         this = {"type": type_, "key": code_key, "redemption": redemption_id}

@@ -1,6 +1,5 @@
 """Redeems vouchers: one statement takes a use and writes the redemption, on a cluster two."""
 
-import uuid
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -46,7 +45,7 @@ from voucherpool.vouchers.models import Redemption, Voucher
 class Redeemed(NamedTuple):
     """A redemption as its customer sees it; amounts are in `currency`."""
 
-    id: uuid.UUID
+    id: str
     redeemed_at: datetime
     discount: Decimal
     discount_type: str
