@@ -89,8 +89,10 @@ def create_app(config: Config | None = None) -> Flask:
     app = Application(__name__, static_folder=None)
     app.config.from_mapping((config or Config.from_environment(os.environ)).for_flask())
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.wsgi_app = Exchange(app.wsgi_app, app.config["LOG"])  # type: ignore[method-assign]
     db.init_app(app)
+    with app.app_context():
+        exchange = Exchange(app.wsgi_app, db.engine, app.config["LOG"])
+    app.wsgi_app = exchange  # type: ignore[method-assign]
     Migrate(app, db, directory=str(beside("migrations")))
     authentication.init_app(app)
     throttle.init_app(app)

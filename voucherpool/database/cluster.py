@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
 from voucherpool.database.connections import state_of
-from voucherpool.database.model import db
+from voucherpool.database.model import present_engine
 from voucherpool.database.statements import present_connection
 
 find_out = "SELECT FROM pg_extension WHERE extname = 'citus'"
@@ -29,9 +29,10 @@ _known: WeakKeyDictionary[Engine, bool] = WeakKeyDictionary()
 
 def is_cluster() -> bool:
     """Tell whether the database is the coordinator of a cluster, as its first connection saw it."""
-    known = _known.get(db.engine)
+    engine = present_engine()
+    known = _known.get(engine)
     if known is None:
-        known = _known[db.engine] = present_connection().state.is_cluster
+        known = _known[engine] = present_connection().state.is_cluster
     return known
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.dml import UpdateBase
 
 from voucherpool.database.connections import DirectConnection, is_lost, leases
-from voucherpool.database.model import AnySelect, db
+from voucherpool.database.model import AnySelect, db, present_engine
 from voucherpool.database.transactions import present_transaction
 
 Row = TypeVar("Row", bound=tuple[object, ...])
@@ -110,14 +110,14 @@ def _listed(parts: Iterable[str]) -> str:
 
 
 def _connection_of_transaction() -> DirectConnection:
-    return DirectConnection(db.engine, db.session.connection().connection)
+    return DirectConnection(present_engine(), db.session.connection().connection)
 
 
 def present_connection() -> DirectConnection:
     """Return the open transaction's connection, or else the one that the thread keeps."""
     if present_transaction() is not None:
         return _connection_of_transaction()
-    return leases.of(db.engine)
+    return leases.of(present_engine())
 
 
 def _as_raised_by_sqlalchemy(
@@ -126,7 +126,7 @@ def _as_raised_by_sqlalchemy(
     lost = is_lost(error, direct.driver)
     if lost:
         direct.connection.invalidate(error)
-        leases.give_up(db.engine)
+        leases.give_up(present_engine())
     return DBAPIError.instance(
         sql, None, error, psycopg2.Error, hide_parameters=True, connection_invalidated=lost
     )

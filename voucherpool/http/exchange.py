@@ -11,6 +11,9 @@ from collections.abc import Iterable
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from sqlalchemy import Engine
+
+from voucherpool.database.model import engine_of_request
 from voucherpool.http import headers
 from voucherpool.http.bodies import Request
 from voucherpool.observability import logs, metrics
@@ -23,8 +26,8 @@ known_methods = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPT
 class Exchange:
     """Counts, times and logs each request of an application and its answer."""
 
-    def __init__(self, app: WSGIApplication, log_form: str) -> None:
-        self._app, self._log_form = app, log_form
+    def __init__(self, app: WSGIApplication, engine: Engine, log_form: str) -> None:
+        self._app, self._engine, self._log_form = app, engine, log_form
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request (PEP 3333)."""
@@ -39,11 +42,13 @@ class Exchange:
             return start_response(status, [*given, *more, ("X-Request-Id", request_id)], *error)
 
         logs.request_id.set(request_id)
+        engine_of_request.set(self._engine)
         metrics.in_progress.inc()
         try:
             return self._app(environ, start)
         finally:
             metrics.in_progress.dec()
+            engine_of_request.set(None)
             # gunicorn may log the thread's next request before it has an id.
             logs.request_id.set(None)
 

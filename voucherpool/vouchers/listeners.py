@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import ARRAY, Engine, Text, func, literal_column, select, text
 
-from voucherpool.database.model import db
+from voucherpool.database.model import present_engine
 from voucherpool.database.statements import Statement
 
 activation_seconds = 10  # memory 2, statement 3, pause in a transaction 5
@@ -42,10 +42,11 @@ _memories: WeakKeyDictionary[Engine, Memory] = WeakKeyDictionary()
 
 def known() -> Listeners:
     """Return who listens, at most a second old."""
-    now, memory = time.monotonic(), _memories.get(db.engine)
+    now, engine = time.monotonic(), present_engine()
+    memory = _memories.get(engine)
     if memory is None or now >= memory.renewed_from:
         [found] = ask.all({})
-        memory = _memories[db.engine] = Memory(found, now + renewed_after_seconds)
+        memory = _memories[engine] = Memory(found, now + renewed_after_seconds)
     return memory.listeners
 
 
