@@ -58,7 +58,7 @@ from voucherpool.config import Config
 from voucherpool.database import durability
 from voucherpool.environment import ConfigurationError
 from voucherpool.local.processes import end_with
-from voucherpool.observability import logs, metrics
+from voucherpool.observability import counting, logs, metrics
 
 try:
     settings = Config.from_environment(os.environ)
@@ -128,12 +128,18 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """End the worker at once with its master, because it would keep the port from the next one.
+    """Count requests, and end the worker at once with its master.
 
-    No acknowledged write is lost.
+    It would keep the port from the next master. No acknowledged write is lost.
     """
+    counting.start()
     # Not in post_fork: the change of user after it would cancel this.
     end_with(worker.ppid, signal.SIGKILL)
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """Count the worker's last requests."""
+    counting.count_all()
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -1,13 +1,17 @@
 """/metrics."""
 
 import re
+import signal
+import time
 from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
 
 import pytest
 
 from tests.builders import ana
 from tests.gate import senders
-from tests.server import at_once
+from tests.server import Server, at_once, free_port, start_gunicorn, wait_until_listening
 
 
 def number(text: str, name: str, labels: Iterable[str] = ()) -> float:
@@ -25,8 +29,13 @@ def added(server):
         assert status == 200
         return metrics.decode()
 
+    @cache
+    def after():
+        time.sleep(1.5)  # each worker counts once a second
+        return read()
+
     before = read()
-    return lambda name, labels=(): number(read(), name, labels) - number(before, name, labels)
+    return lambda name, labels=(): number(after(), name, labels) - number(before, name, labels)
 
 
 def test_the_counts_of_all_workers_are_added_up(server, added, make):
@@ -57,6 +66,29 @@ def test_an_order_repeated_is_no_second_redemption(server, added, make):
     body = {"code": make.voucher(max_redemptions=2), "email": ana, "order_ref": "order-1"}
     assert {server.post("/vouchers/validate", body)[0] for _ in range(3)} == {201}
     assert added("voucherpool_redemptions_total") == 1
+
+
+def test_a_worker_that_ends_counts_its_last_requests(database_url, key):
+    port = free_port()
+    process = start_gunicorn(database_url, port, WEB_CONCURRENCY="1")
+    try:
+        wait_until_listening(port, process)
+        server = Server(port, key)
+        for _ in range(5):
+            server.send("/livez", {}, "GET")
+        [first] = workers(process)
+        process.send_signal(signal.SIGHUP)
+        while first in workers(process):
+            time.sleep(0.05)
+        text = server.send("/metrics", {}, "GET")[1].decode()
+    finally:
+        process.terminate()
+        process.wait(15)
+    assert number(text, "voucherpool_request_seconds_count", ['route="/livez"']) == 5
+
+
+def workers(process):
+    return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
 
 
 def test_an_unknown_address_or_method_makes_no_new_series(client):

@@ -8,6 +8,8 @@ import os
 import re
 import time
 from collections.abc import Iterable
+from functools import partial
+from threading import get_ident
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -16,7 +18,7 @@ from sqlalchemy import Engine
 from voucherpool.database.model import engine_of_request
 from voucherpool.http import headers
 from voucherpool.http.bodies import Request
-from voucherpool.observability import logs, metrics
+from voucherpool.observability import counting, logs, metrics
 
 # Visible ASCII only: the id goes back out in a header and into the log.
 acceptable = re.compile(r"[\x21-\x7e]{1,128}")
@@ -43,11 +45,11 @@ class Exchange:
 
         logs.request_id.set(request_id)
         engine_of_request.set(self._engine)
-        metrics.in_progress.inc()
+        counting.answering.add(get_ident())
         try:
             return self._app(environ, start)
         finally:
-            metrics.in_progress.dec()
+            counting.answering.discard(get_ident())
             engine_of_request.set(None)
             # gunicorn may log the thread's next request before it has an id.
             logs.request_id.set(None)
@@ -57,6 +59,6 @@ class Exchange:
         # The rule, not the address: an address may hold guessed or personal data.
         route = request.url_rule.rule if request.url_rule else "unknown"
         method = request.method if request.method in known_methods else "unknown"
-        metrics.seconds_of(method, route, status).observe(seconds)
+        counting.later(partial(metrics.seconds_of(method, route, status).observe, seconds))
         refusal, key_id = request.refusal, request.api_key_id
         logs.write(logs.Answered(method, route, status, refusal, seconds, key_id), self._log_form)

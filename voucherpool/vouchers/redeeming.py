@@ -27,7 +27,7 @@ from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
 from voucherpool.database.transactions import after_commit, present_transaction
 from voucherpool.errors import OrderMismatch, RedemptionReversed
-from voucherpool.observability import metrics
+from voucherpool.observability import counting, metrics
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers import (
     codes,
@@ -84,8 +84,12 @@ def redeem(
         redeemed = _take_with_holds_and_limit(request, seen)
     if heard:
         events.record_redemption(event_types.redeemed, codes.normal_form(code), redeemed.id)
-    after_commit(metrics.redeemed.inc)
+    after_commit(_count)
     return redeemed
+
+
+def _count() -> None:
+    counting.later(metrics.redeemed.inc)
 
 
 def are_heard() -> bool:
