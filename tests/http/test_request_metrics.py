@@ -57,6 +57,7 @@ def test_the_counts_of_all_workers_are_added_up(server, added, make):
 
 
 def test_the_threads_of_all_workers_are_added_up_and_what_they_are_busy_with(server):
+    time.sleep(1.5)  # until the other worker has counted that it is idle
     text = server.send("/metrics", {}, "GET")[1].decode()
     assert number(text, "voucherpool_threads") == 2 * senders
     assert number(text, "voucherpool_requests_in_progress") == 1  # this one

@@ -12,7 +12,7 @@ from voucherpool.database.paging import Page
 from voucherpool.errors import BatchNotFound, OfferNotFound
 from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.http.idempotency import write
-from voucherpool.input.fields import PageRequest
+from voucherpool.input.schemas import PageRequest
 
 Arguments = ParamSpec("Arguments")
 

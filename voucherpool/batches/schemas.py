@@ -5,7 +5,8 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from voucherpool.input import formats
-from voucherpool.input.fields import Answer, Count, Email, Flag, Text, page_of
+from voucherpool.input.fields import Count, Email, Flag, Text
+from voucherpool.input.schemas import Answer, page_of
 from voucherpool.input.times import Expiry, Timestamp
 from voucherpool.vouchers import codes
 from voucherpool.vouchers.schemas import Expiring, most_redemptions

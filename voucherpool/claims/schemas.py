@@ -2,7 +2,8 @@
 
 from marshmallow import Schema, fields
 
-from voucherpool.input.fields import Answer, Email, Flag, Text
+from voucherpool.input.fields import Email, Flag, Text
+from voucherpool.input.schemas import Answer
 from voucherpool.input.times import Timestamp
 
 

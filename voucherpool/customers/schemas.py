@@ -3,7 +3,8 @@
 from marshmallow import Schema, fields
 
 from voucherpool.input import formats
-from voucherpool.input.fields import Answer, Email, PageRequest, Text, page_of
+from voucherpool.input.fields import Email, Text
+from voucherpool.input.schemas import Answer, PageRequest, page_of
 from voucherpool.input.times import Timestamp
 
 

@@ -47,13 +47,16 @@ class State:
         opening, self.begins = ("BEGIN;" if self.begins else ""), False
         return opening
 
-    def planning(self) -> str:
-        """Return the DISCARD PLANS to send with the next statement, once every few seconds."""
-        now = time.monotonic()
+    def before(self) -> str:
+        """Return what to send with the next prepared statement: opening(), and DISCARD PLANS.
+
+        The latter is sent once every few seconds.
+        """
+        now, opening = time.monotonic(), self.opening() if self.begins else ""
         if now < self.planned_until:
-            return ""
+            return opening
         self.planned_until = now + plans_kept_seconds
-        return "DISCARD PLANS;"
+        return f"{opening}DISCARD PLANS;"
 
 
 def state_of(connection: Connection | PoolProxiedConnection | ConnectionPoolEntry) -> State:

@@ -78,8 +78,7 @@ class Statement(Generic[Row]):
             if lock is not None:
                 text = f"{take_lock};{text}"
                 values = {**values, "lock": lock}
-            text = direct.state.opening() + direct.state.planning() + text
-            direct.cursor.execute(text, {**self.parameters, **values})
+            direct.cursor.execute(direct.state.before() + text, {**self.parameters, **values})
             return [self._row(*found) for found in direct.cursor.fetchall()]
         except psycopg2.Error as error:
             raise _as_raised_by_sqlalchemy(error, self.sql, direct) from error

@@ -28,6 +28,9 @@ class Transaction:
 
 _of_thread: ContextVar[Transaction | None] = ContextVar("transaction", default=None)
 
+present_transaction = _of_thread.get
+"""Returns this thread's open transaction, if any. No request may be answered inside of it."""
+
 
 @contextmanager
 def transaction() -> Iterator[None]:
@@ -72,11 +75,6 @@ class only_statement:  # noqa: N801 (a context, as transaction() is)
             return
         if error.connection_invalidated and not isinstance(error.orig, ReadOnlySqlTransaction):
             raise OutcomeUnknown from error
-
-
-def present_transaction() -> Transaction | None:
-    """Return this thread's open transaction, if any; answer no request inside of it."""
-    return _of_thread.get()
 
 
 def after_commit(call: Callable[[], None]) -> None:

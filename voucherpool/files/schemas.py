@@ -2,7 +2,7 @@
 
 from marshmallow import fields
 
-from voucherpool.input.fields import Answer
+from voucherpool.input.schemas import Answer
 from voucherpool.input.times import Expiry, Timezone
 from voucherpool.vouchers.schemas import Expiring
 

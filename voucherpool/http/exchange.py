@@ -60,5 +60,12 @@ class Exchange:
         route = request.url_rule.rule if request.url_rule else "unknown"
         method = request.method if request.method in known_methods else "unknown"
         counting.later(partial(metrics.seconds_of(method, route, status).observe, seconds))
-        refusal, key_id = request.refusal, request.api_key_id
-        logs.write(logs.Answered(method, route, status, refusal, seconds, key_id), self._log_form)
+        answered: logs.Answered = {
+            "method": method,
+            "route": route,
+            "status": status,
+            "code": request.refusal,
+            "seconds": seconds,
+            "api_key_id": request.api_key_id,
+        }
+        logs.write(answered, self._log_form)

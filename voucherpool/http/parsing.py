@@ -1,9 +1,6 @@
 """Reads a request's body or query into a schema; raises only our own errors."""
 
-from functools import cache
-
 import marshmallow
-from marshmallow import missing
 
 from voucherpool.errors import InvalidInput, UnsupportedMediaType
 from voucherpool.http import present
@@ -19,7 +16,7 @@ def load(schema: marshmallow.Schema, location: str) -> object:
     request = present.request()
     value = _query(request) if location == "query" else _body(request)
     try:
-        return schema.load(value, partial=optional(schema))  # type: ignore[arg-type]
+        return schema.load(value)  # type: ignore[arg-type]
     except marshmallow.ValidationError as error:
         reasons = {_name(field): found for field, found in error.messages_dict.items()}
         if location == "query":
@@ -27,13 +24,6 @@ def load(schema: marshmallow.Schema, location: str) -> object:
                 if " " in request.args.get(name, "").strip():
                     reasons[name] = [*reasons[name], "In a query, write + as %2B."]
         raise InvalidInput(reasons) from error
-
-
-@cache
-def optional(schema: marshmallow.Schema) -> frozenset[str]:
-    """Return the fields that may be absent; marshmallow need not ask each of them."""
-    fields = schema.fields.items()
-    return frozenset(name for name, it in fields if not it.required and it.load_default is missing)
 
 
 def _body(request: Request) -> object:

@@ -141,11 +141,7 @@ class RecentAttempts:
 
 
 class Guess:
-    """The context in which a guess is decided; `limits` are those of its subjects.
-
-    Entering raises TooManyFailedAttempts if a subject is over its limit, and DatabaseUnavailable
-    if too many guesses stay undecided.
-    """
+    """The context in which a guess is decided; entering it may raise as RecentAttempts.begin."""
 
     def __init__(self, memory: RecentAttempts, limits: Mapping[str, int]) -> None:
         self._memory, self._limits = memory, limits

@@ -1,1 +1,1 @@
-"""Input from outside: types of fields, formats, strict JSON, and the normal form of an e-mail."""
+"""Input from outside: fields, schemas, formats, strict JSON, and the normal form of an e-mail."""

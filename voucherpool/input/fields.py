@@ -6,7 +6,7 @@ from decimal import Context, Decimal
 from typing import Any, TypeVar
 
 import iso4217
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import ValidationError, fields, validate
 
 from voucherpool.input import formats
 
@@ -24,14 +24,6 @@ currency_decimals = {
     if currency.exponent is not None
 }
 """The minor unit of each currency: how many decimals its amounts have (ISO 4217)."""
-
-
-class Answer(Schema):
-    """An answer, in which all fields are always present."""
-
-    def on_bind_field(self, field_name: str, field_obj: Field) -> None:
-        """Mark the field as required."""
-        field_obj.required = True
 
 
 class StopsAtFirst(fields.Field[Value]):
@@ -172,21 +164,6 @@ class Cursor(fields.Field[tuple[object, ...]]):
             return tuple(part.deserialize(text) for part, text in pairs)
         except (ValueError, ValidationError) as error:
             raise ValidationError("Must be the cursor of the previous page.") from error
-
-
-class PageRequest(Schema):
-    """The page of a list to return; a list in another order than by id has its own cursor."""
-
-    limit = Digits(validate=validate.Range(1, largest_page), load_default=100)
-    cursor = Cursor(Digits())
-
-
-def page_of(item: type[Schema], name: str, *place: Field) -> Schema:
-    """Return the schema of a page of items; `place` are the parts of its cursor, or an id."""
-    cursor = Cursor(*(place or (Digits(),)), allow_none=True)
-    return Answer.from_dict(
-        {"items": fields.List(fields.Nested(item)), "next": cursor}, name=name
-    )()
 
 
 def decimal_of(value: object) -> Decimal:

@@ -2,7 +2,8 @@
 
 from marshmallow import Schema, fields, validate
 
-from voucherpool.input.fields import Answer, Digits, largest_page
+from voucherpool.input.fields import Digits, largest_page
+from voucherpool.input.schemas import Answer
 from voucherpool.input.times import Timestamp
 from voucherpool.vouchers.event_types import all_types
 

@@ -4,7 +4,7 @@ from voucherpool.database.paging import Page
 from voucherpool.errors import OfferExists, OfferNotFound
 from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.http.idempotency import write
-from voucherpool.input.fields import PageRequest
+from voucherpool.input.schemas import PageRequest
 from voucherpool.offers import schemas, service
 from voucherpool.offers.models import Offer
 

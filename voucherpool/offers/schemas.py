@@ -5,14 +5,13 @@ from marshmallow import Schema, ValidationError, fields, validate
 from voucherpool.input.fields import (
     Amount,
     AmountShown,
-    Answer,
     Count,
     Currency,
     Flag,
     Percentage,
     Text,
-    page_of,
 )
+from voucherpool.input.schemas import Answer, page_of
 from voucherpool.input.times import Timestamp
 
 discount_types = ("percentage", "fixed_amount")

@@ -2,7 +2,8 @@
 
 from marshmallow import Schema, fields
 
-from voucherpool.input.fields import Answer, Cursor, Email, PageRequest, Text, page_of
+from voucherpool.input.fields import Cursor, Email, Text
+from voucherpool.input.schemas import Answer, PageRequest, page_of
 from voucherpool.input.times import Timestamp
 from voucherpool.vouchers.schemas import Redemption
 

@@ -8,7 +8,7 @@ from voucherpool.database.paging import Page
 from voucherpool.errors import OfferNotFound, ScheduleExists, ScheduleNotFound
 from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.http.idempotency import write
-from voucherpool.input.fields import PageRequest
+from voucherpool.input.schemas import PageRequest
 from voucherpool.schedules import schemas, service
 
 blueprint = Blueprint(

@@ -10,15 +10,13 @@ from voucherpool.input import formats
 from voucherpool.input.fields import (
     Amount,
     AmountShown,
-    Answer,
     Count,
     Cursor,
     Flag,
-    PageRequest,
     StopsAtFirst,
     Text,
-    page_of,
 )
+from voucherpool.input.schemas import Answer, PageRequest, page_of
 from voucherpool.input.times import Timestamp, Timezone
 from voucherpool.schedules import occurrences
 

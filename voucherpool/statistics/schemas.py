@@ -2,7 +2,8 @@
 
 from marshmallow import Schema, fields
 
-from voucherpool.input.fields import AmountShown, Answer
+from voucherpool.input.fields import AmountShown
+from voucherpool.input.schemas import Answer
 from voucherpool.input.times import Day
 
 

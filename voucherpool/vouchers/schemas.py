@@ -1,6 +1,5 @@
 """The vouchers' requests and answers."""
 
-from functools import partial
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, pre_load
@@ -9,40 +8,21 @@ from voucherpool.input import formats
 from voucherpool.input.fields import (
     Amount,
     AmountShown,
-    Answer,
     Count,
     Currency,
     Cursor,
     Digits,
     Email,
     Flag,
-    PageRequest,
     Percentage,
     Text,
 )
+from voucherpool.input.schemas import Answer, PageRequest, Plain, Sparse
 from voucherpool.input.times import Expiry, Timestamp
 from voucherpool.vouchers import codes
 
 most_redemptions = 1_000_000_000
 longest_hold_seconds = 86400
-
-
-class Sparse(Schema):
-    """An answer that omits fields without a value."""
-
-    def dump(self, obj: Any, *, many: bool | None = None) -> Any:
-        """Return the fields that have a value, without marshmallow's four calls for each."""
-        if self.many if many is None else many:
-            return [self._written(each) for each in obj]
-        return self._written(obj)
-
-    def _written(self, obj: object) -> dict[str, Any]:
-        value_of = obj.get if isinstance(obj, dict) else partial(getattr, obj)
-        return {
-            name: field._serialize(value, name, obj)
-            for name, field in self.dump_fields.items()
-            if (value := value_of(field.attribute or name, None)) is not None
-        }
 
 
 class AnyCode(Text):
@@ -101,7 +81,7 @@ class Code(Answer):
     code = fields.String(required=True)
 
 
-class CodeRequest(Schema):
+class CodeRequest(Plain):
     """A voucher, in any spelling of its code."""
 
     code = AnyCode(required=True)

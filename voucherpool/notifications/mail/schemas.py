@@ -1,6 +1,6 @@
 """The answers about opt-outs."""
 
-from voucherpool.input.fields import Answer
+from voucherpool.input.schemas import Answer
 from voucherpool.input.times import Timestamp
 
 

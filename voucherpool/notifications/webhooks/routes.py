@@ -11,7 +11,7 @@ from voucherpool.database.paging import Page
 from voucherpool.errors import SecretKeyNotConfigured, WebhookDisabled, WebhookNotFound
 from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.http.idempotency import write
-from voucherpool.input.fields import PageRequest
+from voucherpool.input.schemas import PageRequest
 from voucherpool.notifications.webhooks import schemas, service
 from voucherpool.notifications.webhooks.addresses import Policy
 

@@ -5,7 +5,8 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from voucherpool.input import formats
-from voucherpool.input.fields import Answer, Count, Digits, Flag, PageRequest, Text, page_of
+from voucherpool.input.fields import Count, Digits, Flag, Text
+from voucherpool.input.schemas import Answer, PageRequest, page_of
 from voucherpool.input.times import Timestamp
 from voucherpool.vouchers.event_types import all_types
 

@@ -1,0 +1,75 @@
+"""Bases of the schemas of requests and answers."""
+
+from functools import partial
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, missing, validate
+
+from voucherpool.input.fields import Cursor, Digits, Field, largest_page
+
+
+class Plain(Schema):
+    """A request without other names of fields and without hooks, which is read faster if right.
+
+    marshmallow asks each absent field, too, and collects what is wrong with the others.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        fields_ = self.load_fields.items()
+        self._readers = {name: field.deserialize for name, field in fields_}
+        self._required = {name for name, field in fields_ if field.required}
+        defaults = {name: field.load_default for name, field in fields_}
+        self._defaults = {name: it for name, it in defaults.items() if it is not missing}
+
+    def load(self, data: Any, **options: Any) -> Any:
+        """Return what the schema reads from the data. Raises ValidationError."""
+        if isinstance(data, dict) and data.keys() >= self._required:
+            try:
+                read = {name: self._readers[name](data[name]) for name in data}
+            except (KeyError, ValidationError):
+                pass  # marshmallow names all that is wrong
+            else:
+                return self._defaults | read
+        return super().load(data, **options)
+
+
+class Answer(Schema):
+    """An answer, in which all fields are always present."""
+
+    def on_bind_field(self, field_name: str, field_obj: Field) -> None:
+        """Mark the field as required."""
+        field_obj.required = True
+
+
+class Sparse(Schema):
+    """An answer that omits fields without a value."""
+
+    def dump(self, obj: Any, *, many: bool | None = None) -> Any:
+        """Return the fields that have a value, without marshmallow's four calls for each."""
+        if self.many if many is None else many:
+            return [self._written(each) for each in obj]
+        return self._written(obj)
+
+    def _written(self, obj: object) -> dict[str, Any]:
+        value_of = obj.get if isinstance(obj, dict) else partial(getattr, obj)
+        return {
+            name: field._serialize(value, name, obj)
+            for name, field in self.dump_fields.items()
+            if (value := value_of(field.attribute or name, None)) is not None
+        }
+
+
+class PageRequest(Schema):
+    """The page of a list to return; a list in another order than by id has its own cursor."""
+
+    limit = Digits(validate=validate.Range(1, largest_page), load_default=100)
+    cursor = Cursor(Digits())
+
+
+def page_of(item: type[Schema], name: str, *place: Field) -> Schema:
+    """Return the schema of a page of items; `place` are the parts of its cursor, or an id."""
+    cursor = Cursor(*(place or (Digits(),)), allow_none=True)
+    return Answer.from_dict(
+        {"items": fields.List(fields.Nested(item)), "next": cursor}, name=name
+    )()
