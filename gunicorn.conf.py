@@ -128,9 +128,9 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Count requests, and end the worker at once with its master.
+    """Count requests each second, and end the worker at once with its master.
 
-    It would keep the port from the next master. No acknowledged write is lost.
+    Otherwise it would keep the port from the next master. No acknowledged write is lost.
     """
     counting.start()
     # Not in post_fork: the change of user after it would cancel this.

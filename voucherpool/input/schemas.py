@@ -9,9 +9,9 @@ from voucherpool.input.fields import Cursor, Digits, Field, largest_page
 
 
 class Plain(Schema):
-    """A request without other names of fields and without hooks, which is read faster if right.
+    """A request without hooks, whose fields have one name each: right ones are read a short way.
 
-    marshmallow asks each absent field, too, and collects what is wrong with the others.
+    marshmallow would call each field that is absent, too, and prepare to collect errors.
     """
 
     def __init__(self, **options: Any) -> None:

@@ -1,7 +1,7 @@
 """Counts requests once a second, all at once.
 
-To count a request before its answer took 4 % of a redemption: each time the processor had to load
-the code again that writes into the files of the metrics.
+Counting each of them before its answer took 4 % of a redemption: each time the processor loaded the
+code again that writes into the files of the metrics.
 """
 
 import threading
