@@ -23,7 +23,7 @@ from pytest_postgresql.janitor import DatabaseJanitor
 from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 
-from tests import cluster
+from tests import cluster, emptying
 from tests.builders import Builders
 from tests.gate import Gate, patient, senders
 from tests.server import Server, any_guesses, run_gunicorn, secret_key, start_python
@@ -158,24 +158,11 @@ def shared_app(request: pytest.FixtureRequest) -> Iterator[Flask]:
             db.engine.dispose()
 
 
-restart_sequences = """
-    SELECT setval(oid, 1, false) FROM pg_class
-    WHERE relkind = 'S' AND relnamespace = 'public'::regnamespace"""
-
-
 @pytest.fixture
 def database_url(shared_app: Flask) -> URL:
     """Return the address of the shared database, emptied."""
     with shared_app.app_context(), db.engine.begin() as connection:
-        # Truncating an empty table takes as long as a full one.
-        found = {
-            name: f"SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {name})"
-            for name in db.metadata.tables
-        }
-        filled = connection.execute(text(" UNION ALL ".join(found.values()))).scalars()
-        if names := ", ".join(filled):
-            connection.execute(text(f"TRUNCATE {names} CASCADE"))
-        connection.execute(text(restart_sequences))
+        emptying.empty(connection)
         return db.engine.url
 
 
