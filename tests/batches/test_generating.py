@@ -8,6 +8,7 @@ import pytest
 from tests.builders import ana, ben, in_days
 from tests.server import at_once
 from voucherpool.batches import generating, service
+from voucherpool.database import retries
 from voucherpool.database.transactions import transaction
 from voucherpool.operations import integrity, worker
 from voucherpool.vouchers import codes
@@ -234,6 +235,7 @@ def test_a_lost_connection_leaves_whole_chunks_and_fails_nothing(
     ask, app, work, client, sql, monkeypatch, caplog, moment
 ):
     path = ask(count=300)
+    monkeypatch.setattr(retries, "longest_pause_seconds", 0.01)
 
     def lose():
         sql(

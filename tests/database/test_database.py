@@ -79,6 +79,12 @@ def dying_after_the_commit(text):
     return dying(f"{text}; COMMIT")
 
 
+@pytest.fixture
+def impatient(monkeypatch):
+    """Let a retry follow at once."""
+    monkeypatch.setattr(retries, "longest_pause_seconds", 0.01)
+
+
 @contextmanager
 def once_at_commit(app, act):
     with before(app, "COMMIT", act):
@@ -194,11 +200,10 @@ def test_a_transaction_that_failed_and_went_on_is_not_taken_for_committed(app):
 
 
 def test_what_dies_at_every_attempt_is_503_and_may_be_tried_again(
-    app, client, make, sql, terminate, monkeypatch
+    app, client, make, sql, terminate, monkeypatch, impatient
 ):
     make.customer()
     monkeypatch.setattr(retries, "longest_seconds", 60)
-    monkeypatch.setattr(retries, "longest_pause_seconds", 0.01)
     with before(app, "INSERT INTO vouchers", terminate, times=retries.most_attempts):
         answer = generate(client)
     assert (answer.status_code, answer.json["code"]) == (503, "database_unavailable")
@@ -289,7 +294,7 @@ def test_a_refusal_is_answered_as_such_when_the_commit_that_keeps_it_is_lost(
     ("module", "at", "answered"), [(eligibility, "look", 404), (support, "remember", 503)]
 )
 def test_a_connection_that_is_lost_during_a_refusal_is_no_error_in_the_log(
-    client, make, terminate, monkeypatch, caplog, module, at, answered
+    client, make, terminate, monkeypatch, impatient, caplog, module, at, answered
 ):
     make.customer()
     proceed = getattr(module, at)

@@ -132,10 +132,10 @@ def statuses_of(server, seconds):
 
 def test_readyz_is_right_again_within_a_second_or_so(server, revise):
     for number, status in (("0000", 503), ("9999", 200)):
-        statuses_of(server, seconds=0.3)  # both workers remember another answer
+        statuses_of(server, seconds=0.2)  # both workers remember another answer
         revise(number)
-        statuses_of(server, seconds=1.5)
-        assert set(statuses_of(server, seconds=0.3)) == {status}
+        statuses_of(server, seconds=1.2)
+        assert set(statuses_of(server, seconds=0.2)) == {status}
 
 
 def test_many_who_ask_for_readiness_at_once_make_each_worker_look_once_a_second(server, sql):

@@ -103,5 +103,5 @@ def due_now(sql):
 
 @pytest.fixture
 def hurry(monkeypatch):
-    """Let an attempt take one second at most."""
-    monkeypatch.setattr(sending, "seconds_in_all", 1.0)
+    """Let an attempt take half a second at most."""
+    monkeypatch.setattr(sending, "seconds_in_all", 0.5)
