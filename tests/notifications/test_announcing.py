@@ -8,7 +8,7 @@ import pytest
 
 from tests.builders import ana, in_days
 from tests.erasure.test_erasure import dumped, traces
-from tests.notifications.mail.conftest import keys, settings_of
+from tests.notifications.mail.conftest import keys, mail_to, settings_of
 from tests.notifications.mail.relay import run_relay
 from tests.stopwatch import until
 from voucherpool.operations.worker import number_events
@@ -64,14 +64,15 @@ def schedule_for_everybody(client, sql, people):
 
 
 @pytest.mark.parametrize(
-    ("people", "most_kills"), [(40, 2), pytest.param(1000, 1000, marks=pytest.mark.fault)]
+    ("people", "crew", "most_kills"),
+    [(40, 2, 1), pytest.param(1000, 4, 1000, marks=pytest.mark.fault)],
 )
 def test_a_schedule_reaches_every_customer_though_its_workers_are_killed(
-    client, sql, receiver, inbox, secret, start_worker, audit, people, most_kills
+    client, sql, receiver, inbox, secret, start_worker, audit, people, crew, most_kills
 ):
     schedule_for_everybody(client, sql, people)
     chance = random.Random(people)  # noqa: S311
-    workers = [start_worker() for _ in range(4)]
+    workers = [start_worker() for _ in range(crew)]
 
     def count(rows):
         return sql(f"SELECT count(*) FROM {rows}")[0][0]
@@ -85,7 +86,7 @@ def test_a_schedule_reaches_every_customer_though_its_workers_are_killed(
     kills = 0
     while kills < most_kills and not is_idle():
         time.sleep(1)
-        victim = workers.pop(chance.randrange(4))
+        victim = workers.pop(chance.randrange(crew))
         victim.kill()
         victim.wait(5)
         kills += 1
@@ -114,13 +115,12 @@ def test_a_schedule_reaches_every_customer_though_its_workers_are_killed(
 
 
 @pytest.fixture
-def deliver(voucherpool, inbox):
+def deliver(app, inbox, monkeypatch):
     """Return a function that delivers without a worker, as an operator would."""
+    monkeypatch.setitem(app.config, "MAIL", mail_to(inbox.port))
 
     def run():
-        process = voucherpool("outbox", "deliver", **environ_of(inbox))
-        process.communicate(timeout=60)
-        assert process.returncode == 0
+        assert app.test_cli_runner().invoke(args=["outbox", "deliver"]).exit_code == 0
 
     return run
 

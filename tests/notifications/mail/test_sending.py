@@ -318,7 +318,7 @@ def test_several_workers_send_each_message_once(voucherpool, issue, environ, inb
     emails = [f"c{number}@example.org" for number in range(20)]
     for email in emails:
         issue(email)
-    for _ in range(3):
+    for _ in range(2):
         voucherpool("worker", **environ)
     until(lambda: sql("SELECT count(*) FROM messages WHERE state = 'sent'") == [(20,)])
     assert inbox.recipients == dict.fromkeys(emails, 1)
