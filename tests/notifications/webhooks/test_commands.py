@@ -1,13 +1,10 @@
 """`voucherpool webhooks`, `voucherpool secret-key`, and the key of `make run`."""
 
-import os
-import subprocess
-import sys
-
 import pytest
+from click.testing import CliRunner
 from cryptography.fernet import Fernet
 
-from voucherpool.config import checkout
+from voucherpool.__main__ import main
 from voucherpool.local.data import kept_key
 from voucherpool.operations.worker import number_events
 
@@ -95,10 +92,8 @@ def test_a_worker_without_a_key_says_once_that_webhooks_wait(
 
 
 def test_a_secret_key_is_printed_without_a_database():
-    environ = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    command = [sys.executable, "-m", "voucherpool", "secret-key"]
-    ran = subprocess.run(command, cwd=checkout, env=environ, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
+    ran = CliRunner().invoke(main, ["secret-key"], env={"DATABASE_URL": None})
+    assert ran.exit_code == 0, ran.output
     Fernet(ran.stdout.strip())
 
 
