@@ -4,6 +4,7 @@ TEST_DATABASE_URL names a server to use, and CITUS_URL the coordinator of a clus
 one is started from the embedded binaries.
 """
 
+import gc
 import os
 import shutil
 import subprocess
@@ -57,6 +58,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(f"needs one machine: {mark.args[0]}")
     if item.get_closest_marker("cluster") and not cluster.citus_url:
         pytest.skip("needs a cluster: `make test-citus` runs it")
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from looking through what stays until the end, again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
