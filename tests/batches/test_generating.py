@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tests.builders import ana, ben, in_days
+from tests.builders import ana, ben, end_connections, in_days
 from tests.server import at_once
 from voucherpool.batches import generating, service
 from voucherpool.database import retries
@@ -237,12 +237,6 @@ def test_a_lost_connection_leaves_whole_chunks_and_fails_nothing(
     path = ask(count=300)
     monkeypatch.setattr(retries, "longest_pause_seconds", 0.01)
 
-    def lose():
-        sql(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-
     place, name = {
         "before it writes": (codes, "random_characters"),
         "after it wrote": (generating.counts, "count"),
@@ -251,7 +245,7 @@ def test_a_lost_connection_leaves_whole_chunks_and_fails_nothing(
     with app.app_context():
         worker.add_chunk_to_batch()
         with monkeypatch.context() as broken:
-            broken.setattr(place, name, lambda *it, **of: lose() or real(*it, **of))
+            broken.setattr(place, name, lambda *it, **of: end_connections(sql) or real(*it, **of))
             assert worker.attempt("batches", worker.add_chunk_to_batch) is False
     assert "trying again" in caplog.text
     assert client.get(path).json["created"] == 100

@@ -10,7 +10,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INTR
 from sqlalchemy import Engine, event, select, text
 from sqlalchemy.exc import DBAPIError
 
-from tests.builders import ana, in_days
+from tests.builders import ana, end_connections, in_days
 from tests.conftest import config
 from tests.shop import open_shop
 from voucherpool import create_app
@@ -32,7 +32,7 @@ def terminate(sql):
 
     def run(connection):
         pid = connection.connection.dbapi_connection.info.backend_pid
-        sql("SELECT pg_terminate_backend(:pid, 5000)", pid=pid)
+        end_connections(sql, f"pid = {pid}")
 
     return run
 
@@ -128,11 +128,7 @@ def test_a_read_whose_connection_dies_is_run_again(app, client, make, terminate,
 def test_an_idle_connection_that_the_server_closed_is_replaced(client, make, sql, redemptions):
     code = make.voucher(max_redemptions=2)
     assert client.redeem(code).status_code == 201
-    others = "datname = current_database() AND pid <> pg_backend_pid()"
-    others += " AND backend_type = 'client backend'"
-    # The second time it only waits for those that are still ending.
-    for wait in (0, 5000):
-        sql(f"SELECT pg_terminate_backend(pid, {wait}) FROM pg_stat_activity WHERE {others}")
+    end_connections(sql)
     assert client.redeem(code).status_code == 201
     assert redemptions() == 2
 
