@@ -53,7 +53,7 @@ fill = """
 
 everybody = """
     INSERT INTO customers (email, email_key) SELECT email, email
-    FROM (SELECT concat('c', n, '@example.org') FROM generate_series(1, :people - 1) AS n) AS c(email)"""
+    FROM (SELECT concat('c', n, '@example.org') FROM generate_series(1, :last) AS n) AS c (email)"""
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def make_vouchers(old, live):
     """Insert old vouchers, of which every second one was used up, and live ones after them."""
     Builders(create_app(Config(db.engine.url))).voucher(email_of(0))
     with long_transaction():
-        db.session.execute(text(everybody), {"people": people})
+        db.session.execute(text(everybody), {"last": people - 1})
         db.session.execute(text("DELETE FROM vouchers"))
         for first, last, left, used in ((0, old - 1, -95, 1), (old, old + live - 1, 30, 0)):
             request = {"first": first, "last": last, "left": left, "used": used, "people": people}
