@@ -91,7 +91,7 @@ def test_the_wheel_serves_and_redeems_from_an_empty_folder(programs, environment
     finally:
         for started in (process, worker):
             started.terminate()
-            assert started.wait(20) == 0
+        assert [started.wait(20) for started in (process, worker)] == [0, 0]
     assert list(empty.iterdir()) == []
 
 
