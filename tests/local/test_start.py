@@ -209,11 +209,11 @@ def test_when_a_part_is_killed_everything_stops_with_exit_code_1(start, part):
 
 def test_when_it_is_killed_itself_gunicorn_stops_too(start):
     port = free_port()
-    process = start(port)
+    # A second worker might still begin, and would miss the signal to stop for ten seconds.
+    process = start(port, WEB_CONCURRENCY="1")
     until_serving(process)
     parts = children(process)
     process.kill()
     process.wait(5)
-    # A call in the middle of its stop could hold gunicorn up.
     until(lambda: not any(map(lives, parts)))
     assert not is_listening(port)
