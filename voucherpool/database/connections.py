@@ -21,8 +21,9 @@ from voucherpool.database.model import db
 log = logging.getLogger(__name__)
 uuid_as_text = new_type((2950,), "UUID", STRING)
 """Answers write ids as texts, so that making objects of them only costs time."""
-plans_kept_seconds = 10
-"""PostgreSQL would keep a plan of empty tables until it analyzes them again."""
+first_plans_seconds, longest_plans_seconds = 10.0, 320.0
+"""How long a connection keeps its plans: each time twice as long, for the larger the tables are,
+the slower they double. PostgreSQL would keep plans of empty tables until it analyzes them."""
 
 
 @dataclass
@@ -32,8 +33,8 @@ class State:
     `begins`: the next statement opens a transaction, and BEGIN is sent with it to save a round
     trip. `has_many_rows`: the open transaction reads many rows, and its plans are not to be kept.
     `prepared` names the statements that the connection has prepared; their plans are renewed
-    once time.monotonic() is past `planned_until`. `is_cluster` is found out by
-    voucherpool.database.cluster.
+    once time.monotonic() is past `planned_until`, and then kept for `plans_seconds`. `is_cluster`
+    is found out by voucherpool.database.cluster.
     """
 
     begins: bool = False
@@ -41,6 +42,7 @@ class State:
     is_cluster: bool = False
     prepared: set[str] = field(default_factory=set)
     planned_until: float = 0
+    plans_seconds: float = first_plans_seconds
 
     def opening(self) -> str:
         """Return the BEGIN to send with the next statement, once."""
@@ -48,14 +50,12 @@ class State:
         return opening
 
     def before(self) -> str:
-        """Return what to send with the next prepared statement: opening(), and DISCARD PLANS.
-
-        The latter is sent once every few seconds.
-        """
+        """Return what to send before the next prepared statement: BEGIN, DISCARD PLANS, nothing."""
         now, opening = time.monotonic(), self.opening() if self.begins else ""
         if now < self.planned_until:
             return opening
-        self.planned_until = now + plans_kept_seconds
+        self.planned_until = now + self.plans_seconds
+        self.plans_seconds = min(2 * self.plans_seconds, longest_plans_seconds)
         return f"{opening}DISCARD PLANS;"
 
 

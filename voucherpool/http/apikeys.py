@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
 from voucherpool.database.model import Model, db
+from voucherpool.database.retries import retrying
 from voucherpool.errors import ApiKeyExists, ApiKeyNotFound
 
 scopes = {
@@ -116,14 +117,16 @@ def grant(key: str, memory: KnownKeys) -> Grant | None:
     if until > now:
         return known
     memory.grants.pop(digest, None)
-    found = _find(key, digest)
+    found = find(key, digest)
     db.session.remove()  # return the connection before a slow body arrives
     if found is not None:
         memory.grants[digest] = found, now + remembered_seconds
     return found
 
 
-def _find(key: str, digest: bytes) -> Grant | None:
+@retrying
+def find(key: str, digest: bytes) -> Grant | None:
+    """Return the grant of a key that the database has, or None."""
     secret, checksum = key[len(prefix) : -checksum_length], key[-checksum_length:]
     if not (key.startswith(prefix) and key.isascii() and checksum == _checksum(secret)):
         return None  # misspelt: save the query

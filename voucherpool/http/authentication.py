@@ -6,7 +6,6 @@ from typing import TypeVar
 
 from flask import Flask
 
-from voucherpool.database.retries import retrying
 from voucherpool.errors import ApiKeyInvalid, ApiKeyRequired, ScopeMissing
 from voucherpool.http import apikeys, present
 from voucherpool.http.bodies import Request
@@ -61,13 +60,10 @@ def _grant(app: Flask, request: Request) -> apikeys.Grant:
         raise ApiKeyRequired
     scheme, _, key = header.partition(" ")
     memory: apikeys.KnownKeys = app.extensions["apikeys"]
-    grant = find(key.strip(), memory) if scheme.lower() == "bearer" else None
+    grant = apikeys.grant(key.strip(), memory) if scheme.lower() == "bearer" else None
     if grant is None:
         raise ApiKeyInvalid
     return grant
-
-
-find = retrying(apikeys.grant)
 
 
 def _is_local(request: Request) -> bool:

@@ -108,6 +108,8 @@ def _writer(view: View[Arguments], writes_more: Callable[[], bool]) -> View[Argu
         opened = transaction if key is not None or writes_more() else only_statement
         try:
             with opened():
+                if key is None:
+                    return view(*args, **kwargs)
                 return _answer(key, view, *args, **kwargs)
         except OutcomeUnknown as error:
             if key is not None or (args and _names_itself(args[0])):
@@ -155,10 +157,8 @@ def erase_emails(emails: Collection[str]) -> None:
 
 
 def _answer(
-    key: str | None, view: View[Arguments], *args: Arguments.args, **kwargs: Arguments.kwargs
+    key: str, view: View[Arguments], *args: Arguments.args, **kwargs: Arguments.kwargs
 ) -> Response:
-    if key is None:
-        return view(*args, **kwargs)
     fingerprint = _fingerprint()
     [known] = take_key.all({"key": key, "fingerprint": fingerprint})
     if bytes(known.fingerprint) != fingerprint:
