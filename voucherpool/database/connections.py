@@ -21,9 +21,8 @@ from voucherpool.database.model import db
 log = logging.getLogger(__name__)
 uuid_as_text = new_type((2950,), "UUID", STRING)
 """Answers write ids as texts, so that making objects of them only costs time."""
-first_plans_seconds, longest_plans_seconds = 10.0, 320.0
-"""How long a connection keeps its plans: each time twice as long, for the larger the tables are,
-the slower they double. PostgreSQL would keep plans of empty tables until it analyzes them."""
+plans_kept_seconds = 10
+"""PostgreSQL would keep a plan of empty tables until it analyzes them again."""
 
 
 @dataclass
@@ -33,8 +32,8 @@ class State:
     `begins`: the next statement opens a transaction, and BEGIN is sent with it to save a round
     trip. `has_many_rows`: the open transaction reads many rows, and its plans are not to be kept.
     `prepared` names the statements that the connection has prepared; their plans are renewed
-    once time.monotonic() is past `planned_until`, and then kept for `plans_seconds`. `is_cluster`
-    is found out by voucherpool.database.cluster.
+    once time.monotonic() is past `planned_until`. `is_cluster` is found out by
+    voucherpool.database.cluster.
     """
 
     begins: bool = False
@@ -42,7 +41,6 @@ class State:
     is_cluster: bool = False
     prepared: set[str] = field(default_factory=set)
     planned_until: float = 0
-    plans_seconds: float = first_plans_seconds
 
     def opening(self) -> str:
         """Return the BEGIN to send with the next statement, once."""
@@ -54,8 +52,7 @@ class State:
         now, opening = time.monotonic(), self.opening() if self.begins else ""
         if now < self.planned_until:
             return opening
-        self.planned_until = now + self.plans_seconds
-        self.plans_seconds = min(2 * self.plans_seconds, longest_plans_seconds)
+        self.planned_until = now + plans_kept_seconds
         return f"{opening}DISCARD PLANS;"
 
 
