@@ -15,6 +15,8 @@ badly_chunked = (
     " that many bytes and CRLF, and one of size 0 at the end (RFC 9112, section 7.1)."
 )
 chunk_bytes = 64 * 1024
+with_hooks: list[str] = []
+"""The blueprints whose hooks and error handlers Flask calls: none has any of its own."""
 
 
 class Request(flask.Request):
@@ -24,7 +26,9 @@ class Request(flask.Request):
     the code of the error that answers it.
     """
 
-    max_content_length: int = 1024 * 1024  # a plain attribute; Flask would ask its configuration
+    # Plain attributes: Flask would look the first up once in a request, the other three times.
+    max_content_length: int = 1024 * 1024
+    blueprints: list[str] = with_hooks
     api_key_id: int | None = None
     refusal: str | None = None
 
