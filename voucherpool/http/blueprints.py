@@ -140,5 +140,5 @@ def _documenting(decorate: Callable[[Callable[..., Any]], Any]) -> Callable[[Vie
 def _answer(result: object, status: int, schema: marshmallow.Schema | None) -> Response:
     value, *others = result if type(result) is tuple else (result,)
     content = f"{encode(schema.dump(value) if schema else value)}\n"
-    response = Response(content, status, mimetype="application/json")
+    response = Response(content, status, content_type="application/json")
     return make_response((response, *others)) if others else response

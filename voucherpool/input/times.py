@@ -68,9 +68,9 @@ class Timezone(Text):
     form = re.compile("^[0-9A-Za-z_+/-]+$")
     expected = "the name of a time zone"
 
-    def _validate(self, value: str) -> None:
-        super()._validate(value)
-        if value not in timezones():
+    def check_meaning(self, text: str) -> None:
+        """Raise ValidationError unless the IANA database has the time zone."""
+        if text not in timezones():
             raise ValidationError("Must be a time zone of IANA, such as Europe/Berlin.")
 
 

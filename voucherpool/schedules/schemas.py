@@ -55,9 +55,9 @@ class Cron(Text):
     form = formats.cron
     expected = "five fields of a cron expression, such as 0 9 * * 1"
 
-    def _validate(self, value: str) -> None:
-        super()._validate(value)
-        if not occurrences.happens(value):
+    def check_meaning(self, text: str) -> None:
+        """Raise ValidationError if the moment never comes, such as on 30 February."""
+        if not occurrences.happens(text):
             raise ValidationError("Must be a cron expression that happens, such as 0 9 * * 1.")
 
 
