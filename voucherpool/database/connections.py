@@ -1,4 +1,4 @@
-"""Connections: the state of each, the one that a thread keeps, and when one is given up."""
+"""Connections: their state, the one that each thread keeps, and when one is given up."""
 
 import logging
 import threading
@@ -20,7 +20,7 @@ from voucherpool.database.model import db
 
 log = logging.getLogger(__name__)
 uuid_as_text = new_type((2950,), "UUID", STRING)
-"""Answers write ids as texts, so that making objects of them only costs time."""
+"""Answers write ids as texts, so making UUID objects of them would only cost time."""
 plans_kept_seconds = 10
 """PostgreSQL would keep a plan of empty tables until it analyzes them again."""
 
@@ -30,10 +30,9 @@ class State:
     """The state of a connection to PostgreSQL.
 
     `begins`: the next statement opens a transaction, and BEGIN is sent with it to save a round
-    trip. `has_many_rows`: the open transaction reads many rows, and its plans are not to be kept.
+    trip. `has_many_rows`: the open transaction reads many rows, and keeps no plans.
     `prepared` names the statements that the connection has prepared; their plans are renewed
-    once time.monotonic() is past `planned_until`. `is_cluster` is found out by
-    voucherpool.database.cluster.
+    once time.monotonic() is past `planned_until`. voucherpool.database.cluster sets `is_cluster`.
     """
 
     begins: bool = False
@@ -48,7 +47,7 @@ class State:
         return opening
 
     def before(self) -> str:
-        """Return what to send before the next prepared statement: BEGIN, DISCARD PLANS, nothing."""
+        """Return the BEGIN and DISCARD PLANS to send before the next prepared statement, if due."""
         now, opening = time.monotonic(), self.opening() if self.begins else ""
         if now < self.planned_until:
             return opening
@@ -125,7 +124,7 @@ leases = Leases()
 
 
 def is_lost(error: Error, connection: Any) -> bool:
-    """Tell whether the connection is useless: broken, to a standby, or without its machines."""
+    """Tell whether the connection is useless: broken, to a standby, or a machine is lost."""
     dialect: Any = db.engine.dialect
     gone = bool(dialect.is_disconnect(error, connection, None))
     return gone or isinstance(error, ReadOnlySqlTransaction) or is_machine_lost(error)
@@ -135,7 +134,7 @@ machine_lost = (
     "could not commit transaction for shard",
     "failure on connection marked as essential",
 )
-"""How Citus begins the errors for which it has no SQLSTATE of their own."""
+"""The beginnings of Citus's messages about errors that have no SQLSTATE of their own."""
 
 
 def is_machine_lost(error: BaseException) -> bool:

@@ -7,7 +7,7 @@ from sqlalchemy import tuple_
 
 from voucherpool.database.model import AnySelect, db
 
-Position = tuple[object, ...]  # the values by which a list is ordered, of one row
+Position = tuple[object, ...]  # one row's values in the columns that order a list
 
 
 class Page(NamedTuple):

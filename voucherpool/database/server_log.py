@@ -1,4 +1,4 @@
-"""Checks that PostgreSQL's own log, which erasure cannot reach, gets no codes and e-mails."""
+"""Checks that PostgreSQL's own log, which erasure cannot reach, gets no codes or e-mails."""
 
 from collections.abc import Sequence
 

@@ -15,7 +15,7 @@ from voucherpool.database.transactions import present_transaction
 
 Row = TypeVar("Row", bound=tuple[object, ...])
 
-# Not the default's, which casts each parameter: a cluster finds no shard by a key that is cast.
+# Not the default, which casts each parameter: a cluster finds no shard by a key that is cast.
 dialect: Any = driver.dialect()  # type: ignore[no-untyped-call]
 placeholder = re.compile(r"%\((\w+)\)s")
 take_lock = "SELECT pg_advisory_xact_lock(hashtextextended(%(lock)s, 0))"
@@ -25,12 +25,12 @@ class Statement(Generic[Row]):
     """A statement that each connection prepares when it first runs it.
 
     Parsing and planning cost PostgreSQL more than running it
-    (https://www.postgresql.org/docs/current/sql-prepare.html). It bypasses SQLAlchemy's results,
-    which would double this process's work.
+    (https://www.postgresql.org/docs/current/sql-prepare.html). This class bypasses SQLAlchemy's
+    results, which would double this process's work.
 
     `row` is the NamedTuple of a result row, in which a UUID is a text. The parameters are the named
-    bindparams; a missing one is NULL. It runs in the open transaction, or else commits by itself.
-    Pass `prepared=False` if the best plan depends on the values.
+    bindparams; a missing one is NULL. The statement runs in the open transaction, or else commits
+    by itself. Pass `prepared=False` if the best plan depends on the values.
     """
 
     def __init__(

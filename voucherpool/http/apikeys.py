@@ -60,7 +60,7 @@ class ApiKey(Model):
 
 
 def create(name: str, granted: Iterable[str]) -> str:
-    """Create a key with the scopes and return it, for the only time. Raises ApiKeyExists."""
+    """Create a key with the scopes and return it; only now is it shown. Raises ApiKeyExists."""
     secret = "".join(secrets.choice(alphabet) for _ in range(secret_length))
     key = prefix + secret + _checksum(secret)
     made = db.session.execute(
@@ -102,7 +102,7 @@ class Grant(NamedTuple):
 
 @dataclass
 class KnownKeys:
-    """The active keys that this process has looked up, by digest, each with its end of validity."""
+    """The active keys that this process has looked up, by digest, each with when to forget it."""
 
     grants: dict[bytes, tuple[Grant, float]] = field(default_factory=dict)
 

@@ -17,7 +17,7 @@ from voucherpool.http.idempotency import acceptable
 
 View = TypeVar("View", bound=Callable[..., object])
 encode = json.JSONEncoder(separators=(",", ":")).encode
-"""Writes like Flask's jsonify, which would make an encoder for each answer."""
+"""Writes JSON like Flask's jsonify, which would create an encoder for each answer."""
 Fields = dict[str, Any]
 """The values that a schema read from a body or a query, by field name."""
 
@@ -82,7 +82,7 @@ class Blueprint(flask_smorest.Blueprint):
     def response(
         self, status: int, schema: Any = None, **documented: Any
     ) -> Callable[[Callable[..., object]], Callable[..., Response]]:
-        """Answer what the view returns, written by the schema.
+        """Answer with what the view returns, written by the schema.
 
         The view may return a pair with another status or with headers, as in Flask, or a Response.
         """

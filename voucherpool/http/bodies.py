@@ -16,7 +16,7 @@ badly_chunked = (
 )
 chunk_bytes = 64 * 1024
 with_hooks: list[str] = []
-"""The blueprints whose hooks and error handlers Flask calls: none has any of its own."""
+"""The blueprints whose hooks and error handlers Flask calls: none, because none has any."""
 
 
 class Request(flask.Request):
@@ -26,7 +26,8 @@ class Request(flask.Request):
     the code of the error that answers it.
     """
 
-    # Plain attributes: Flask would look the first up once in a request, the other three times.
+    # Plain attributes: Flask's properties would look up the first once a request, the second three
+    # times.
     max_content_length: int = 1024 * 1024
     blueprints: list[str] = with_hooks
     api_key_id: int | None = None

@@ -96,7 +96,7 @@ def write_in_one_statement(
 ) -> Callable[[View[Arguments]], View[Arguments]]:
     """Return a decorator for a view that writes by a single statement, which needs no transaction.
 
-    It opens one if there is a key, or if `unless` says that the view writes more.
+    It opens a transaction if there is a key, or if `unless` says that the view writes more.
     """
     return lambda view: _writer(view, unless)
 
@@ -149,7 +149,7 @@ def erase_emails(emails: Collection[str]) -> None:
     shows_any = or_(*(IdempotencyKey.body.contains(f'"{name}"') for name in redaction.fields))
     keys = select(IdempotencyKey.key).where(shows_any, showing).order_by(IdempotencyKey.key)
     for key in db.session.scalars(keys).all():
-        # Locked one by one, because a cluster locks only what is named by its key.
+        # Locked one by one, because a cluster only locks rows that are named by their key.
         body = db.session.scalar(lock_body, {"this": key})
         if body is not None:
             cleared = redaction.without(body, people)

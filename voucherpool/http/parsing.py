@@ -49,7 +49,7 @@ def _query(request: Request) -> object:
 
 
 def _with_sign(value: str) -> str:
-    """Return a time with the + of its offset, a blank in a query (URL Standard, 5.1)."""
+    """Return a time with the + of its offset, which queries read as a blank (URL Standard, 5.1)."""
     return value.replace(" ", "+") if formats.rfc3339_without_sign.fullmatch(value) else value
 
 

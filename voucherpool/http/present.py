@@ -1,6 +1,6 @@
 """The request that this thread answers and its application, without Flask's proxies.
 
-A look through `flask.request` takes about 2 µs, and a redemption would make 30 of them.
+Each access through `flask.request` takes about 2 µs, and a redemption would make 30 of them.
 """
 
 from collections.abc import Callable

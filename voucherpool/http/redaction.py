@@ -1,4 +1,4 @@
-"""Finds e-mails in stored answers and removes them with the names beside them; and secrets."""
+"""Finds and removes e-mails, the names beside them, and secrets in stored answers."""
 
 import json
 import re

@@ -1,9 +1,9 @@
 """Slows the guessing of codes: counts failed attempts per API key and per customer's e-mail.
 
-PostgreSQL keeps the counts, so all workers share them and they survive restarts. A subject over its
-limit is refused, even with the right code. A good redemption only reads this process's memory,
-which one query a second refreshes. A worker sees its own failed attempts at once and those of
-others a second later, so a burst may get up to the limit from each worker.
+PostgreSQL keeps the counts, so all worker processes share them and they survive restarts. A subject
+over its limit is refused, even with the right code. A good redemption only reads this process's
+memory, which one query a second refreshes. A process sees its own failed attempts at once and those
+of others a second later, so a burst may get up to the limit from each worker process.
 """
 
 import hashlib
@@ -71,7 +71,7 @@ class RecentAttempts:
         self.renewed_at = -renewed_after_seconds
 
     def is_old(self) -> bool:
-        """Tell one caller a second that the other workers' counts may have changed."""
+        """Tell whether to read the other processes' counts again: true for one caller a second."""
         now = time.monotonic()
         old = now - self.renewed_at >= renewed_after_seconds
         if old:
@@ -93,7 +93,7 @@ class RecentAttempts:
                 if subject not in found:
                     self._failed.pop(subject, None)
             for subject, row in found.items():
-                # Threads may arrive here in another order than they counted in: keep the highest.
+                # Threads may arrive here in another order than they counted: keep the highest.
                 if row.failed_count > self._known(subject)[0]:
                     until = time.monotonic() + float(row.left)
                     self._failed[subject] = row.failed_count, until
@@ -109,7 +109,7 @@ class RecentAttempts:
             self._undecided.extend(limits)
 
     def end(self, limits: Mapping[str, int]) -> None:
-        """Count a guess no longer: it is decided."""
+        """Stop counting a guess, because it is decided."""
         with self._lock:
             for subject in limits:
                 self._undecided.remove(subject)
@@ -141,7 +141,7 @@ class RecentAttempts:
 
 
 class Guess:
-    """The context in which a guess is decided; entering it may raise as RecentAttempts.begin."""
+    """The context in which a guess is decided; entering it raises as RecentAttempts.begin."""
 
     def __init__(self, memory: RecentAttempts, limits: Mapping[str, int]) -> None:
         self._memory, self._limits = memory, limits
@@ -239,7 +239,7 @@ _window = text(f"interval '{window_seconds} seconds'")
 _is_past = FailedAttempts.since <= func.now() - _window
 _left = func.extract("epoch", FailedAttempts.since - func.now() + _window).label("left")
 
-# The subjects over their limit, counted by any worker, and the subjects that this worker knows.
+# The subjects over their limit, counted by any process, and those that this process knows.
 known = select(FailedAttempts.subject, FailedAttempts.failed_count, _left).where(
     or_(
         FailedAttempts.failed_count >= FailedAttempts.attempt_limit,

@@ -27,7 +27,7 @@ currency_decimals = {
 
 
 class StopsAtFirst(fields.Field[Value]):
-    """A field that names one reason, so a costly check never sees what a cheap one refused."""
+    """A field that reports one error, so a costly check never sees what a cheap one refused."""
 
     def _validate(self, value: Value) -> None:
         for check in self.validators:
@@ -49,7 +49,7 @@ class Text(StopsAtFirst[str], fields.String):
 
     def deserialize(self, value: object, *args: Any, **kwargs: Any) -> Any:
         """Return the text without the blanks around it."""
-        # The usual way calls eight functions, to tell what is wrong with a text.
+        # marshmallow's way calls eight functions, to tell what is wrong with a text.
         if isinstance(value, str) and 0 < len(value) <= self.longest and self.form.match(value):
             self.check_meaning(value)
             return value.strip()
@@ -67,7 +67,7 @@ class Text(StopsAtFirst[str], fields.String):
 class Email(Text):
     """An e-mail address, at most 254 characters long (RFC 5321, section 4.5.3.1.3).
 
-    Letters may be of any script (RFC 6531), so that its format is not `email`.
+    Letters may be of any script (RFC 6531), so its format is not `email`.
     """
 
     longest = 254
@@ -85,7 +85,7 @@ class AmountShown(fields.Field[Decimal]):
 class Amount(StopsAtFirst[Decimal], AmountShown):
     """An amount of money, 0 or more, as a JSON number or a decimal string; kept as a decimal.
 
-    A number may differ from one with few enough decimals by the noise of a double.
+    A number may have the rounding error of a double beyond its last decimal.
     """
 
     most = largest_amount
@@ -189,9 +189,9 @@ def decimal_of(value: object) -> Decimal:
 
 
 def with_decimals(number: Decimal, most: int) -> Decimal:
-    """Return the number without the noise of a double: 0.3 for 0.30000000000000004.
+    """Return the number without the rounding error of a double: 0.3 for 0.30000000000000004.
 
-    Raises ValidationError if it has more decimals than that.
+    Raises ValidationError if it has more than `most` decimals.
     """
     rounded = number.quantize(Decimal(1).scaleb(-most), context=exactly)
     if number == rounded:

@@ -101,7 +101,7 @@ def _relay(text: str) -> Relay:
 
 
 def _login_is_safe(url: SplitResult) -> bool:
-    """Tell whether the address has user and password, or neither, and none without TLS."""
+    """Tell whether the address has both user and password, or neither; without TLS, neither."""
     if url.username is None:
         return True
     return bool(url.username and url.password) and url.scheme != "smtp+plain"

@@ -9,9 +9,9 @@ from voucherpool.input.fields import Cursor, Digits, Field, largest_page
 
 
 class Plain(Schema):
-    """A request without hooks, whose fields have one name each: right ones are read a short way.
+    """A request without hooks, whose fields have one name each. Valid ones are read a short way.
 
-    marshmallow would call each field that is absent, too, and prepare to collect errors.
+    marshmallow would also call each absent field, and prepare to collect errors.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -61,14 +61,14 @@ class Sparse(Schema):
 
 
 class PageRequest(Schema):
-    """The page of a list to return; a list in another order than by id has its own cursor."""
+    """The page of a list to return; a list that is not ordered by id has its own cursor."""
 
     limit = Digits(validate=validate.Range(1, largest_page), load_default=100)
     cursor = Cursor(Digits())
 
 
 def page_of(item: type[Schema], name: str, *place: Field) -> Schema:
-    """Return the schema of a page of items; `place` are the parts of its cursor, or an id."""
+    """Return the schema of a page of items; `place` is its cursor's parts, by default an id."""
     cursor = Cursor(*(place or (Digits(),)), allow_none=True)
     return Answer.from_dict(
         {"items": fields.List(fields.Nested(item)), "next": cursor}, name=name

@@ -36,7 +36,7 @@ class Timestamp(fields.DateTime):
 
 
 class Expiry(Timestamp):
-    """A moment of expiry of a request, named `expiry`."""
+    """A request's moment of expiry, named `expiry`."""
 
     def __init__(self, **options: Any) -> None:
         metadata = {"description": "`expires_at` is another name for it."}

@@ -1,7 +1,7 @@
 """Counts requests once a second, all at once.
 
-Counting each of them before its answer took 4 % of a redemption: each time the processor loaded the
-code again that writes into the files of the metrics.
+Counting each request before its answer would take 4 % of a redemption: each time the processor
+would reload the code that writes the files of the metrics.
 """
 
 import threading

@@ -63,7 +63,7 @@ class Formatter(JsonFormatter):
 
 
 class Answered(TypedDict):
-    """What the log shows of a request: its route, never its address, and the code of a refusal."""
+    """A request as the log shows it: its route, never its address, and the code of a refusal."""
 
     method: str
     route: str
@@ -130,7 +130,7 @@ formatters: dict[str, type[Formatter]] = {"json": Formatter, "console": ConsoleF
 def settings(form: str) -> dict[str, object]:
     """Return the configuration for logging.config.dictConfig: everything to standard error.
 
-    `form` is `json` or `console`; the console shows requests and warnings alone.
+    `form` is `json` or `console`; the console shows only requests and warnings.
 
     Skip collecting caller, thread and process details; the formatter never prints them
     (https://docs.python.org/3/howto/logging.html#optimization).

@@ -62,9 +62,9 @@ archived_redemptions = _archive_of(
 
 
 class ArchivedTotals(Model):
-    """An offer's daily events (UTC) of archived vouchers; a purge keeps them.
+    """An offer's daily totals (UTC) of archived vouchers; a purge keeps them.
 
-    Each event counts on its own day. `discounted` and `given_back` are in the currency, '' for
+    Everything counts on its own day. `discounted` and `given_back` are in the currency, '' for
     none; `used_up` and `expired` (unused) vouchers count under ''.
     """
 
@@ -119,7 +119,7 @@ _whole = (
 
 
 def archived_codes(keys: Sequence[str]) -> set[str]:
-    """Return those of the codes, in normal form, that archived vouchers have.
+    """Return which of the codes, in normal form, belong to archived vouchers.
 
     Call it in the same transaction after inserting the codes: an insert waits for an archiver that
     is moving the same code.

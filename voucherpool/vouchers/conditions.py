@@ -1,6 +1,6 @@
-"""Conditions: what redeeming asks of a voucher, its offer, the customer and the order.
+"""The conditions that a voucher, its offer, the customer and the order must meet to redeem.
 
-The one definition of what a customer may redeem now. Each condition holds by PostgreSQL's clock.
+They are the one definition of eligibility. They go by PostgreSQL's clock.
 """
 
 from decimal import Decimal

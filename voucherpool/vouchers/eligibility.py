@@ -105,7 +105,7 @@ def look(request: dict[str, object]) -> Seen:
 def refusal(seen: Seen, *, of_order: bool = True, counting: bool = True) -> VoucherPoolError | None:
     """Return the error that redeeming would raise now, or holding if not `of_order`.
 
-    If not `counting`, ask no database, and pass over a limit per customer.
+    If not `counting`, ignore a limit per customer, and ask no database.
     """
     if not seen.is_unused:
         return RedemptionLimitReached() if seen.max_redemptions > 1 else VoucherAlreadyRedeemed()
@@ -131,7 +131,7 @@ def check(
     currency: str | None = None,
     create_customer: bool = False,
 ) -> Seen:
-    """Return the voucher if it would redeem now; change nothing.
+    """Return the voucher if it can be redeemed now; change nothing.
 
     Without an `email` the customer is still unknown; so is an unknown e-mail that the redemption
     would make a customer with `create_customer`.

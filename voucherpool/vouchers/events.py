@@ -38,10 +38,10 @@ no_code = ""
 
 
 class Event(Model):
-    """What happened to a voucher, until the worker has numbered it.
+    """An event of a voucher, until the worker has numbered it.
 
-    `data` is the voucher's state at that moment, with ids and no e-mail. The customer of an
-    `announced` one is to get an e-mail.
+    `data` is the voucher's state at that moment, with ids and no e-mail. An `announced`
+    event also causes an e-mail to the customer.
     """
 
     __tablename__ = "events"
@@ -59,7 +59,7 @@ class Event(Model):
 def record(type_: str, code_key: str, *, announced: bool = False) -> None:
     """Record an event of a voucher with the open transaction's commit, if somebody listens.
 
-    The customer of an `announced` one gets an e-mail, so that it is always recorded.
+    An `announced` event also causes an e-mail to the customer, so it is always recorded.
     """
     if announced or listeners.hear(type_):
         this = {"type": type_, "key": code_key, "announced": announced}

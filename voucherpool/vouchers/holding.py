@@ -127,7 +127,7 @@ _held_by = text("""
     WHERE holds @? format('$.*.customer ? (@ == %s)', CAST(:customer AS bigint))::jsonpath
     ORDER BY code_key""")
 
-# One by one, because a cluster locks no rows of several machines in an order.
+# One by one, because a cluster cannot lock rows of several machines in a given order.
 _release_those_of = text("""
     UPDATE vouchers SET holds = (
         SELECT jsonb_object_agg(id, terms) FROM jsonb_each(holds) AS hold(id, terms)

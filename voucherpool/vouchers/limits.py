@@ -15,8 +15,8 @@ from voucherpool.vouchers.archived import CustomerTotals
 from voucherpool.vouchers.models import Redemption
 
 _ledger = aliased(Redemption, name="ledger")
-# Plus 0, so that PostgreSQL reads the customer's redemptions by their index and not all of the
-# offer's, between which it cannot choose before it has analyzed the table.
+# Plus 0, so that PostgreSQL reads the customer's redemptions by their index, and not all of the
+# offer's. Before it has analyzed the table, it cannot tell which are fewer.
 _offer_of_ledger = _ledger.offer_id + 0
 _offer_id = bindparam("offer_id", type_=BigInteger)
 _customer_id = bindparam("customer_id", type_=BigInteger)

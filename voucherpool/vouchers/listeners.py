@@ -1,8 +1,8 @@
 """Listeners: the types of events that webhooks ask for.
 
-Each process remembers them for a second. No event is missed by that: a webhook is active
-`activation_seconds` after it was made, which is as long as the memory may be old, a statement may
-take and a transaction may pause before its commit, together.
+Each process remembers them for a second. No event is missed: a webhook becomes active
+`activation_seconds` after it was made. That is the sum of how old the memory may be, how long a
+statement may take, and how long a transaction may pause before its commit.
 """
 
 import time
@@ -23,7 +23,7 @@ long_ago = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Listeners(NamedTuple):
-    """The types that webhooks listen for; nobody else does until `until`, by PostgreSQL's clock."""
+    """The types that webhooks listen for; none is added before `until` of PostgreSQL's clock."""
 
     types: Collection[str]
     until: datetime
@@ -41,7 +41,7 @@ _memories: WeakKeyDictionary[Engine, Memory] = WeakKeyDictionary()
 
 
 def known() -> Listeners:
-    """Return who listens, at most a second old."""
+    """Return the listeners, at most a second old."""
     now, engine = time.monotonic(), present_engine()
     memory = _memories.get(engine)
     if memory is None or now >= memory.renewed_from:
@@ -61,7 +61,7 @@ def hear(type_: str) -> bool:
 
 
 def unheard_until(type_: str) -> datetime:
-    """Return until when nobody listens for the type; it is long ago if somebody does."""
+    """Return until when nobody listens for the type; long ago if somebody does."""
     listeners = known()
     return long_ago if type_ in listeners.types else listeners.until
 

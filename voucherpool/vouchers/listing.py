@@ -27,7 +27,7 @@ class Asker(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """A voucher that would redeem now, and its position in the list."""
+    """A voucher that can be redeemed now, and its position in the list."""
 
     code: str
     offer_name: str
@@ -40,9 +40,9 @@ class Listed(NamedTuple):
 
 
 def list_redeemable(email: str, limit: int, after: Position | None = None) -> Page:
-    """Return up to `limit` of the customer's vouchers that would redeem now.
+    """Return up to `limit` of the customer's vouchers that can be redeemed now.
 
-    The oldest expiry comes first, then the first issued. Raises CustomerNotFound.
+    The earliest expiry comes first, then the first issued. Raises CustomerNotFound.
     """
     asker = asking.one_or_none({"email": email_key(email)})
     if asker is None:

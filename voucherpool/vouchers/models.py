@@ -41,7 +41,7 @@ class Voucher(Model):
             "code_key = translate(upper(translate(code, ' -', '') COLLATE \"C\"), 'OIL', '011')",
             name="code",
         ),
-        # For a customer's list: not used up, oldest expiry first.
+        # For a customer's list: not used up, earliest expiry first.
         Index(
             "vouchers_redeemable_idx",
             "customer_id",

@@ -78,7 +78,7 @@ def redeem(
         seen = eligibility.look(request)
         if seen.earlier_id is not None:
             return _repeated(seen, order_amount, currency)
-        # The statement counts towards a limit itself; to count before it would cost a round trip.
+        # The statement checks a limit itself; counting before it would cost a round trip.
         if refused := eligibility.refusal(seen, counting=False):
             raise eligibility.refusal(seen) or refused
         redeemed = _take_with_holds_and_limit(request, seen)
@@ -93,7 +93,7 @@ def _count() -> None:
 
 
 def are_heard() -> bool:
-    """Tell whether somebody listens for redemptions, so that one writes an event, too."""
+    """Tell whether somebody listens for redemptions, so that a redemption also writes an event."""
     return listeners.hear(event_types.redeemed)
 
 

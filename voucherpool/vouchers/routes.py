@@ -119,9 +119,9 @@ def generate_voucher(body: Fields) -> dict[str, str]:
 @write_in_one_statement(unless=redeeming.needs_transaction)
 @blueprint.response(201, schemas.Redeemed())
 def redeem_voucher(body: Fields) -> redeeming.Redeemed:
-    """Redeem a voucher: take one use of it, the customer's held one if there is one.
+    """Redeem a voucher: take one use of it, or the use that the customer holds.
 
-    /vouchers/validate is the earlier name of /vouchers/redeem and does the same.
+    /vouchers/validate is another name of /vouchers/redeem.
     """
     # The customer's open hold is found without its id.
     body.pop("hold_id", None)
@@ -133,7 +133,7 @@ def redeem_voucher(body: Fields) -> redeeming.Redeemed:
 @blueprint.arguments(schemas.CheckRequest())
 @blueprint.response(200, schemas.Checked())
 def check_voucher(body: Fields) -> dict[str, object]:
-    """Say whether a voucher would redeem now; change nothing."""
+    """Say whether a voucher can be redeemed now; change nothing."""
     try:
         return {"redeemable": True, **_check(body)._asdict()}
     except (*refusals, *refusals_of_orders) as refusal:
@@ -164,7 +164,7 @@ def hold_voucher(body: Fields) -> holding.Hold:
 @write
 @blueprint.response(204)
 def release_hold(body: Fields) -> None:
-    """End a hold; succeeds also if it is over."""
+    """End a hold; succeed even if the hold is over."""
     holding.release(**body)
 
 
@@ -173,7 +173,7 @@ def release_hold(body: Fields) -> None:
 @blueprint.arguments(schemas.ListRequest(), location="query")
 @blueprint.response(200, schemas.ListedVoucher(many=True), headers={"Link": next_page})
 def list_vouchers(query: Fields) -> tuple[Sequence[object], dict[str, str]]:
-    """List the vouchers of a customer that would redeem now, oldest expiry first."""
+    """List the vouchers that a customer can redeem now, earliest expiry first."""
     page = listing.list_redeemable(query["email"], query["limit"], query.get("cursor"))
     return page.items, _link_to_next(query, page)
 

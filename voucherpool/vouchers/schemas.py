@@ -32,7 +32,7 @@ class AnyCode(Text):
 
 
 class VanityCode(AnyCode):
-    """A code that the issuer chose: letters, digits, spaces and dashes, 4 to 64 that count."""
+    """A code that the issuer chose: 4 to 64 letters and digits; spaces and dashes do not count."""
 
     form = formats.issuable_code
     expected = "4 to 64 ASCII letters and digits; spaces and dashes may stand between"
@@ -112,7 +112,7 @@ class RedeemRequest(OrderRequest):
 class CheckRequest(RedeemRequest):
     """A redemption to try; without an e-mail, by a customer who is still unknown.
 
-    So is an unknown e-mail with `create_customer`; a check creates nobody.
+    With `create_customer` an unknown e-mail counts as such a customer; a check creates nobody.
     """
 
     email = Email(allow_none=True, load_default=None)
@@ -147,7 +147,7 @@ class Redeemed(Discount):
 
 
 class Checked(Discount):
-    """Whether a voucher would redeem now; `reason` is the code of the error if not."""
+    """Whether a voucher can be redeemed now; `reason` is the code of the error if not."""
 
     redeemable = fields.Boolean(required=True)
     reason = fields.String()
@@ -171,7 +171,7 @@ class ListRequest(PageRequest):
 
 
 class ListedVoucher(Discount):
-    """A voucher that would redeem now."""
+    """A voucher that can be redeemed now."""
 
     code = fields.String(required=True)
     offer_name = fields.String(required=True)
