@@ -21,8 +21,8 @@ settings = """
     SET plan_cache_mode = force_custom_plan;
     SET citus.multi_shard_modify_mode = sequential"""
 """A plan that is made once for all values asks every machine, so each value gets its own plan. In
-sequence, a transaction has one connection to each machine: it sees what it wrote, and may write
-copied tables."""
+sequential mode a transaction has one connection to each machine: it sees what it wrote, and may
+write copied tables."""
 
 _known: WeakKeyDictionary[Engine, bool] = WeakKeyDictionary()
 

@@ -124,7 +124,7 @@ leases = Leases()
 
 
 def is_lost(error: Error, connection: Any) -> bool:
-    """Tell whether the connection is useless: broken, to a standby, or a machine is lost."""
+    """Tell whether the connection is useless: broken, to a standby, or with a lost machine."""
     dialect: Any = db.engine.dialect
     gone = bool(dialect.is_disconnect(error, connection, None))
     return gone or isinstance(error, ReadOnlySqlTransaction) or is_machine_lost(error)

@@ -51,7 +51,7 @@ unheld: ColumnElement[bool] = or_(
 usable_by_customer: ColumnElement[bool] = or_(
     Voucher.customer_id.is_(None), Voucher.customer_id == Customer.id
 )
-"""Unbound, or bound to the customer; another customer's voucher answers like an unknown code."""
+"""Unbound, or bound to the customer; another's voucher gets the answer of an unknown code."""
 
 discount: ColumnElement[Decimal] = func.coalesce(Voucher.frozen_discount, Offer.discount)
 """The voucher's current discount, of the offer's type."""
@@ -67,7 +67,7 @@ of_voucher: dict[type[VoucherPoolError], ColumnElement[bool]] = {
 """The conditions by the refusal that each failure means; the first failure decides."""
 
 redeemable: ColumnElement[bool] = and_(*of_voucher.values())
-"""Would redeem now, apart from a limit per customer, which needs other rows (limits.reached)."""
+"""All of these hold; a limit per customer needs other rows and is apart (limits.reached)."""
 
 refusals: tuple[type[VoucherPoolError], ...] = (
     CustomerNotFound,
@@ -96,7 +96,7 @@ for the last use, the later one finds no row.
 
 order_ref = bindparam("order_ref", None, type_=Text)
 same_order: ColumnElement[str] = func.coalesce(order_ref, literal_column("''", Text))
-"""The order's reference to compare with; none is equal to no reference in the ledger.
+"""The order's reference to compare with; without one '', which no reference in the ledger equals.
 
 Not NULL: a cluster would then drop the ledger from its plan and not find the shard.
 """
@@ -119,7 +119,7 @@ of_order: dict[type[VoucherPoolError], ColumnElement[bool]] = {
 order_accepted: ColumnElement[bool] = and_(*of_order.values())
 
 no_order: ColumnElement[bool] = and_(order_amount.is_(None), order_currency.is_(None))
-"""Nothing is known of the order."""
+"""The order has no amount and no currency."""
 
 discount_amount = Offer.discount_amount(discount, order_amount, order_decimals)
 
