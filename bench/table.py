@@ -137,4 +137,4 @@ def _bulk_rows(seen: Bulk) -> list[list[str]]:
 
 def _memory_row(few: float, many: float) -> list[str]:
     words = f"{many:.0f} MB (goal ≤ 90), **{many / few:.2f}** times that after 10 000 (goal 1)"
-    return ["memory of a worker after 100 000 requests", *[""] * (len(titles) - 2), words]
+    return ["memory of a worker process after 100 000 requests", *[""] * (len(titles) - 2), words]
