@@ -75,7 +75,10 @@ def distribute() -> None:
 
 @root.command()
 def cleanup() -> None:
-    """Delete old idempotency keys (48 hours), refused attempts (90 days) and failed attempts."""
+    """Delete old rows: idempotency keys (48 hours), refused attempts (90 days), events (30 days).
+
+    It also deletes failed attempts that are over, and ends holds of erased customers.
+    """
     keys, attempts, *_ = (in_long_transaction(forget) for forget in background.forgetting)
     deleted = counted(keys, "idempotency key"), counted(attempts, "refused attempt")
     click.echo(f"Deleted {' and '.join(deleted)}.")
