@@ -75,9 +75,10 @@ def distribute() -> None:
 
 @root.command()
 def cleanup() -> None:
-    """Delete old rows: idempotency keys (48 hours), refused attempts (90 days), events (30 days).
+    """Delete old idempotency keys, refused attempts and events.
 
-    It also deletes failed attempts that are over, and ends holds of erased customers.
+    They are older than 48 hours, 90 days and 30 days. It also deletes counts of failed attempts
+    that are over, and ends holds of erased customers.
     """
     keys, attempts, *_ = (in_long_transaction(forget) for forget in background.forgetting)
     deleted = counted(keys, "idempotency key"), counted(attempts, "refused attempt")
