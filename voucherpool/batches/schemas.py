@@ -1,11 +1,11 @@
 """The batches' requests and answers."""
 
-from typing import Any
+from typing import Any, Unpack
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from voucherpool.input import formats
-from voucherpool.input.fields import Count, Email, Flag, Text
+from voucherpool.input.fields import Count, Email, Flag, Options, Text
 from voucherpool.input.schemas import Answer, page_of
 from voucherpool.input.times import Expiry, Timestamp
 from voucherpool.vouchers import codes
@@ -41,7 +41,7 @@ class Codes(Schema):
     pattern = Pattern()
 
     @validates_schema(skip_on_field_errors=True)
-    def pattern_stands_alone(self, data: dict[str, Any], **_: object) -> None:
+    def pattern_stands_alone(self, data: dict[str, object], **_: object) -> None:
         """Refuse a pattern together with a length or a prefix."""
         if "pattern" in data and len(data) > 1:
             raise ValidationError("Must not be given with length or prefix.", "pattern")
@@ -61,7 +61,7 @@ class Audience(fields.Field[str | list[str]]):
     The list has at most so many e-mails as `most` says.
     """
 
-    def __init__(self, *, most: int | None = None, **options: Any) -> None:
+    def __init__(self, *, most: int | None = None, **options: Unpack[Options]) -> None:
         item = {"type": "string", "maxLength": 254, "pattern": formats.mailbox.pattern}
         people = {"type": "array", "items": item, "minItems": 1}
         people |= {"maxItems": most} if most else {}
@@ -111,13 +111,13 @@ class NewBatch(Expiring):
     notify = Flag(load_default=False)
 
     @validates_schema(skip_on_field_errors=True)
-    def pool_needs_a_count(self, data: dict[str, Any], **_: object) -> None:
+    def pool_needs_a_count(self, data: dict[str, object], **_: object) -> None:
         """Refuse a batch for the pool without a count."""
         if data["audience"] == pool and "count" not in data:
             raise ValidationError("The pool needs a count.", "count")
 
     @post_load
-    def with_pattern(self, data: dict[str, Any], **_: object) -> dict[str, Any]:
+    def with_pattern(self, data: dict[str, object], **_: object) -> dict[str, object]:
         """Replace the code's fields by their pattern."""
         return {"count": 1, "pattern": Codes().load({}), **data}
 

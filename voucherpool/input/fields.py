@@ -3,7 +3,7 @@
 import base64
 import re
 from decimal import Context, Decimal
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar, Unpack
 
 import iso4217
 from marshmallow import ValidationError, fields, validate
@@ -26,6 +26,14 @@ currency_decimals = {
 """The minor unit of each currency: how many decimals its amounts have (ISO 4217)."""
 
 
+class Options(TypedDict, total=False):
+    """What a schema says of any field."""
+
+    required: bool
+    allow_none: bool
+    load_default: object
+
+
 class StopsAtFirst(fields.Field[Value]):
     """A field that reports one error, so a costly check never sees what a cheap one refused."""
 
@@ -41,7 +49,7 @@ class Text(StopsAtFirst[str], fields.String):
     form = formats.line
     expected = "one line of text without control characters"
 
-    def __init__(self, *, longest: int | None = None, **options: Any) -> None:
+    def __init__(self, *, longest: int | None = None, **options: Unpack[Options]) -> None:
         self.longest = longest or self.longest
         length = validate.Length(1, self.longest, error=has_characters)
         form = validate.Regexp(self.form, error=f"Must be {self.expected}.")
@@ -91,7 +99,7 @@ class Amount(StopsAtFirst[Decimal], AmountShown):
     most = largest_amount
     decimals = 4
 
-    def __init__(self, *, above_zero: bool = False, **options: Any) -> None:
+    def __init__(self, *, above_zero: bool = False, **options: Unpack[Options]) -> None:
         least = Decimal(1).scaleb(-self.decimals) if above_zero else Decimal(0)
         super().__init__(validate=validate.Range(least, Decimal(self.most)), **options)
 
@@ -106,7 +114,7 @@ class Amount(StopsAtFirst[Decimal], AmountShown):
 class Currency(fields.String):
     """The code of a currency that has a minor unit (ISO 4217)."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Unpack[Options]) -> None:
         error = "Must be a currency of ISO 4217, such as EUR."
         known = validate.OneOf(sorted(currency_decimals), error=error)
         super().__init__(validate=known, **options)
@@ -118,7 +126,7 @@ class Percentage(Amount):
     most = 100
     decimals = 2
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Unpack[Options]) -> None:
         super().__init__(above_zero=True, **options)
 
 
@@ -134,7 +142,7 @@ class Flag(fields.Boolean):
 class Count(fields.Integer):
     """A whole number from `least` to `most`, as a JSON number: 5.0 is 5 (JSON Schema, 6.1.1)."""
 
-    def __init__(self, *, most: int, least: int = 1, **options: Any) -> None:
+    def __init__(self, *, most: int, least: int = 1, **options: Unpack[Options]) -> None:
         super().__init__(validate=validate.Range(least, most), **options)
 
     def _validated(self, value: object) -> int:
@@ -156,7 +164,7 @@ class Digits(fields.Integer):
 class Cursor(fields.Field[tuple[object, ...]]):
     """The end of the previous page: opaque to clients, and without codes."""
 
-    def __init__(self, *parts: Field, **options: Any) -> None:
+    def __init__(self, *parts: Field, **options: Unpack[Options]) -> None:
         self.parts = parts
         super().__init__(metadata={"pattern": formats.base64url.pattern}, **options)
 

@@ -1,24 +1,25 @@
 """Types of fields for moments, days and time zones."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Unpack
 from zoneinfo import ZoneInfo
 
 from marshmallow import ValidationError, fields
 
 from voucherpool.input import formats
-from voucherpool.input.fields import Text
+from voucherpool.input.fields import Options, Text
 
 
 class Timestamp(fields.DateTime):
     """A moment from 2000 to 2199 in RFC 3339 with an offset; answered in UTC."""
 
-    def __init__(self, **options: Any) -> None:
-        metadata = {"pattern": formats.rfc3339.pattern} | options.pop("metadata", {})
-        super().__init__(metadata=metadata, **options)
+    def __init__(self, data_key: str | None = None, **options: Unpack[Options]) -> None:
+        metadata = {"pattern": formats.rfc3339.pattern}
+        super().__init__(data_key=data_key, metadata=metadata, **options)
 
     def _deserialize(self, value: object, *_: object, **__: object) -> datetime:
         if not (isinstance(value, str) and formats.rfc3339.fullmatch(value)):
@@ -38,21 +39,24 @@ class Timestamp(fields.DateTime):
 class Expiry(Timestamp):
     """A request's moment of expiry, named `expiry`."""
 
-    def __init__(self, **options: Any) -> None:
-        metadata = {"description": "`expires_at` is another name for it."}
-        super().__init__(data_key="expiry", metadata=metadata, **options)
+    def __init__(self, **options: Unpack[Options]) -> None:
+        super().__init__("expiry", **options)
+        described = "`expires_at` is another name for it."
+        self.metadata = {**self.metadata, "description": described}
 
 
 class Day(fields.Date):
     """A day in UTC as RFC 3339 writes it: 2026-11-22."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(metadata={"pattern": formats.day.pattern}, **options)
+    def __init__(self, data_key: str | None = None) -> None:
+        super().__init__(data_key=data_key, metadata={"pattern": formats.day.pattern})
 
-    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> date:
+    def _deserialize(
+        self, value: object, attr: str | None, data: Mapping[str, object] | None, **more: object
+    ) -> date:
         if not (isinstance(value, str) and formats.day.fullmatch(value)):
             raise ValidationError("Must be a day from 2000 to 2199, such as 2026-11-22.")
-        return super()._deserialize(value, *args, **kwargs)
+        return super()._deserialize(value, attr, data, **more)
 
 
 @cache

@@ -1,7 +1,7 @@
 """The schedules' requests and answers."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Unpack
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
@@ -13,6 +13,7 @@ from voucherpool.input.fields import (
     Count,
     Cursor,
     Flag,
+    Options,
     StopsAtFirst,
     Text,
 )
@@ -31,7 +32,7 @@ class Duration(StopsAtFirst[timedelta], fields.Field[timedelta]):
     A day is 24 hours.
     """
 
-    def __init__(self, *, most_days: int, **options: Any) -> None:
+    def __init__(self, *, most_days: int, **options: Unpack[Options]) -> None:
         too_long = f"Must be at most {most_days}d."
         limit = validate.Range(max=timedelta(days=most_days), error=too_long)
         metadata = {"type": "string", "pattern": formats.duration.pattern}
@@ -64,7 +65,7 @@ class Cron(Text):
 class ShownAudience(fields.Field[str | list[str]]):
     """The audience as a schedule keeps it: a word, or the customers' e-mails of today."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Unpack[Options]) -> None:
         words = {"type": "string", "enum": [pool, all_customers]}
         people = {"type": "array", "items": {"type": "string"}}
         super().__init__(metadata={"oneOf": [words, people]}, **options)
@@ -112,7 +113,7 @@ class NewSchedule(ScheduleChanges):
     catch_up = Duration(most_days=31, load_default=timedelta(days=1))
 
     @validates_schema(skip_on_field_errors=True)
-    def pool_needs_a_count(self, data: dict[str, Any], **_: object) -> None:
+    def pool_needs_a_count(self, data: dict[str, object], **_: object) -> None:
         """Refuse a schedule for the pool without a count."""
         if data["audience"] == pool and "count" not in data:
             raise ValidationError("The pool needs a count.", "count")

@@ -1,11 +1,12 @@
 """The requests and answers about webhooks."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Unpack
 
 from marshmallow import Schema, fields, validate
 
 from voucherpool.input import formats
-from voucherpool.input.fields import Count, Digits, Flag, Text
+from voucherpool.input.fields import Count, Digits, Flag, Options, Text
 from voucherpool.input.schemas import Answer, PageRequest, page_of
 from voucherpool.input.times import Timestamp
 from voucherpool.vouchers.event_types import all_types
@@ -25,12 +26,14 @@ class Url(Text):
 class EventTypes(fields.List[str]):
     """The types of events that a webhook gets; a type that is named twice counts once."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Unpack[Options]) -> None:
         item = fields.String(validate=validate.OneOf(all_types))
         super().__init__(item, validate=validate.Length(min=1), **options)
 
-    def _deserialize(self, *args: Any, **kwargs: Any) -> list[Any]:
-        return list(dict.fromkeys(super()._deserialize(*args, **kwargs)))
+    def _deserialize(
+        self, value: object, attr: str | None, data: Mapping[str, object] | None, **more: object
+    ) -> list[str | None]:
+        return list(dict.fromkeys(super()._deserialize(value, attr, data, **more)))
 
 
 class NewWebhook(Schema):
