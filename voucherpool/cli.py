@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
 from flask import Flask
@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from voucherpool.database import reachability
 from voucherpool.database.retries import retrying
 from voucherpool.database.transactions import long_transaction
-from voucherpool.errors import VoucherPoolError
+from voucherpool.errors import Reasons, VoucherPoolError
 
 Result = TypeVar("Result")
 
@@ -35,7 +35,7 @@ def plain_errors() -> Iterator[None]:
         raise click.ClickException(_what_to_do(error)) from error
 
 
-def _reasons(errors: Mapping[str, Any] | None) -> Iterator[str]:
+def _reasons(errors: Reasons | None) -> Iterator[str]:
     """Yield what is wrong with each field as a sentence: `expiry: Must be in the future.`."""
     for field, reasons in (errors or {}).items():
         if isinstance(reasons, Mapping):
@@ -65,7 +65,7 @@ def in_long_transaction(work: Callable[[], Result]) -> Result:
 class Command(click.Command):
     """A command with plain errors."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         """Run the command."""
         with plain_errors():
             return super().invoke(ctx)

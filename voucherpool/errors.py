@@ -1,10 +1,13 @@
 """All errors of voucherpool; voucherpool.http.problems turns them into responses."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from math import ceil
-from typing import Any, ClassVar
+from typing import ClassVar
+
+Reasons = Mapping[str, "Sequence[str] | Reasons"]
+"""What is wrong with each field, or with each field within it."""
 
 
 class VoucherPoolError(Exception):
@@ -17,7 +20,7 @@ class VoucherPoolError(Exception):
     def __init_subclass__(cls, *, status: HTTPStatus | None = None) -> None:
         cls.status = status or cls.status
 
-    def __init__(self, detail: str | None = None, errors: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, detail: str | None = None, errors: Reasons | None = None) -> None:
         self.detail = detail or self.detail
         self.errors = errors
         super().__init__(self.detail)
@@ -209,7 +212,7 @@ class UnsupportedMediaType(VoucherPoolError, status=HTTPStatus.UNSUPPORTED_MEDIA
 class InvalidInput(Unprocessable):
     detail = "Some fields are not valid; `errors` names each of them and says why."
 
-    def __init__(self, errors: Mapping[str, Any]) -> None:
+    def __init__(self, errors: Reasons) -> None:
         super().__init__(errors=errors)
 
     @classmethod
