@@ -5,11 +5,9 @@ expiry.
 """
 
 from collections.abc import Collection
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    ColumnElement,
     DateTime,
     bindparam,
     select,
@@ -72,11 +70,6 @@ def _move_on(walk: AnyRow, last: AnyRow | None) -> None:
     db.session.execute(update(ReminderProgress).where(*this).values(columns))
 
 
-def _days(number: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return an interval of so many times 24 hours; a day of PostgreSQL has 23 in spring."""
-    return number * text("interval '24 hours'")
-
-
 # Vouchers that are already within the days when an offer gets them are reminded of, too.
 begin = text("""
     INSERT INTO reminder_progress (offer_id, days_before, expires_until)
@@ -109,6 +102,7 @@ add_messages = text("""
 def _remind() -> AnySelect:
     until = bindparam("expires_until", type_=DateTime(timezone=True))
     days = bindparam("days_before", type_=BigInteger)
+    ahead = days * text("interval '24 hours'")  # a day of PostgreSQL has 23 in spring
     order = (Voucher.expires_at, Voucher.issue_number)
     found = (
         select(Voucher.code_key, Voucher.customer_id, *order)
@@ -121,7 +115,7 @@ def _remind() -> AnySelect:
             Voucher.expires_at < bindparam("upper", type_=DateTime(timezone=True)),
             tuple_(*order) > tuple_(until, bindparam("issue_number", type_=BigInteger)),
             # A customer who gets a voucher so late knows that it expires soon.
-            Voucher.created_at < Voucher.expires_at - _days(days),
+            Voucher.created_at < Voucher.expires_at - ahead,
             Customer.erased_at.is_(None),
             conditions.redeemable,
         )
