@@ -1,7 +1,6 @@
 """The `voucherpool` command: our commands, Flask-Migrate's `db`, Flask's `routes` and `shell`."""
 
 import os
-from typing import Any
 
 import click
 import flask_migrate.cli  # type: ignore[import-not-found]
@@ -18,7 +17,7 @@ from voucherpool.local.start import start
 class Commands(FlaskGroup):
     """The group of all commands."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         """Run a command with plain errors, also one of Flask-Migrate's."""
         with cli.plain_errors():
             return super().invoke(ctx)

@@ -1,9 +1,9 @@
 """Pages of a list: each begins after the last row of the previous page, never at an offset."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import tuple_
+from sqlalchemy import SQLColumnExpression, tuple_
 
 from voucherpool.database.model import AnySelect, db
 
@@ -19,7 +19,7 @@ class Page(NamedTuple):
 
 def fetch(
     statement: AnySelect,
-    order: Sequence[Any],
+    order: Sequence[SQLColumnExpression[object]],
     limit: int,
     after: Position | None,
     *,

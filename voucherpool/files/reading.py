@@ -10,12 +10,12 @@ from functools import lru_cache
 from itertools import chain
 from typing import IO, Any
 
-from marshmallow import ValidationError, fields
+from marshmallow import ValidationError
 
 from voucherpool.files import layout
 from voucherpool.files.layout import Row
 from voucherpool.input import formats
-from voucherpool.input.fields import Amount, Count, Email, Percentage, with_decimals
+from voucherpool.input.fields import Amount, Count, Email, Field, Percentage, with_decimals
 from voucherpool.input.times import Day, Timestamp, end_of_day
 from voucherpool.vouchers.schemas import VanityCode, most_redemptions
 
@@ -192,8 +192,8 @@ def _moment(cell: str, timezone: str) -> datetime:
     return moment
 
 
-def _number(field: fields.Field[Any]) -> Reader:
-    def read(cell: str) -> Any:
+def _number(field: Field) -> Reader:
+    def read(cell: str) -> object:
         if not re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,9})?", cell):
             raise ValidationError("Must be a number.")
         return field.deserialize(Decimal(cell))

@@ -46,15 +46,15 @@ idempotency_key = {
 class Blueprint(flask_smorest.Blueprint):
     """A group of routes that name their scopes and document their refusals."""
 
-    def doc(self, **documented: Any) -> Callable[[View], View]:
+    def doc(self, **documented: object) -> Callable[[View], View]:
         """Document the view as given."""
         return _documenting(super().doc(**documented))
 
     def _store_endpoint_docs(
-        self, endpoint: str, view: Any, *documented: Any, methods: list[str], **options: Any
+        self, endpoint: str, view: object, *documented: object, methods: list[str], **more: object
     ) -> None:
         """Add an operation's id, which is `redeemVoucher` for `redeem_voucher`, and its scope."""
-        super()._store_endpoint_docs(endpoint, view, *documented, methods=methods, **options)
+        super()._store_endpoint_docs(endpoint, view, *documented, methods=methods, **more)
         first, *words = endpoint.split("_")
         for method in methods:
             shown = self._docs[endpoint][method.lower()]["docstring"]
@@ -65,7 +65,7 @@ class Blueprint(flask_smorest.Blueprint):
             shown["description"] = "\n\n".join(filter(None, told))
 
     def arguments(
-        self, schema: marshmallow.Schema, *, location: str = "json", **documented: Any
+        self, schema: marshmallow.Schema, *, location: str = "json", **documented: object
     ) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
         """Pass the view what the schema reads from the body or the query."""
         document = _documenting(super().arguments(schema, location=location, **documented))
@@ -80,7 +80,7 @@ class Blueprint(flask_smorest.Blueprint):
         return decorate
 
     def response(
-        self, status: int, schema: Any = None, **documented: Any
+        self, status: int, schema: Any = None, **documented: object
     ) -> Callable[[Callable[..., object]], Callable[..., Response]]:
         """Answer with what the view returns, written by the schema.
 
@@ -127,7 +127,7 @@ class Blueprint(flask_smorest.Blueprint):
         return decorate
 
 
-def _documenting(decorate: Callable[[Callable[..., Any]], Any]) -> Callable[[View], View]:
+def _documenting(decorate: Callable[[Callable[..., object]], Any]) -> Callable[[View], View]:
     """Return a decorator that documents like flask-smorest's, and runs nothing around the view."""
 
     def document(view: View) -> View:

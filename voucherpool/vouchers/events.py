@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -93,7 +92,7 @@ def record_fact(type_: str, data: dict[str, object]) -> None:
         db.session.execute(fact.values(created_at=func.clock_timestamp()))
 
 
-def _utc(moment: SQLColumnExpression[Any]) -> ColumnElement[str]:
+def _utc(moment: SQLColumnExpression[datetime | None]) -> ColumnElement[str]:
     """Return a moment as RFC 3339 writes it; PostgreSQL's JSON has the session's time zone."""
     return func.to_char(func.timezone("UTC", moment), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
 
@@ -133,7 +132,7 @@ _is_listed = Voucher.code_key == func.any(func.string_to_array(_keys, ","))
 
 def _happened(
     type_: ColumnElement[str],
-    customer_id: SQLColumnExpression[Any],
+    customer_id: SQLColumnExpression[int | None],
     announced: ColumnElement[bool],
     **more: ColumnElement[object],
 ) -> AnySelect:

@@ -1,7 +1,5 @@
 """The vouchers' requests and answers."""
 
-from typing import Any
-
 from marshmallow import Schema, ValidationError, fields, pre_load
 
 from voucherpool.input import formats
@@ -42,7 +40,7 @@ class Expiring(Schema):
     """A request with a moment of expiry; `expires_at` is another name of `expiry`."""
 
     @pre_load
-    def either_name(self, data: Any, **_: object) -> Any:
+    def either_name(self, data: object, **_: object) -> object:
         """Read `expires_at` as `expiry`."""
         if not isinstance(data, dict) or "expires_at" not in data:
             return data
@@ -50,7 +48,7 @@ class Expiring(Schema):
             raise ValidationError("Must not be given beside expiry, its other name.", "expires_at")
         return {"expiry" if name == "expires_at" else name: data[name] for name in data}
 
-    def handle_error(self, error: ValidationError, data: Any, **_: object) -> None:
+    def handle_error(self, error: ValidationError, data: object, **_: object) -> None:
         """Name a wrong moment as the request does."""
         messages = error.messages_dict
         if "expiry" in messages and isinstance(data, dict) and "expires_at" in data:
