@@ -10,12 +10,12 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
 from threading import Event, Thread
 from types import FrameType
-from typing import Any
+from typing import Generic, TypeVar
 
 from voucherpool.archive import moving, partitions, picking
 from voucherpool.batches import generating
@@ -36,6 +36,7 @@ idle_seconds = 1.0
 seconds_between_rounds = 24 * 60 * 60.0
 seconds_between_looks = 5.0
 
+Item = TypeVar("Item")
 Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 Pieces = Mapping[str, Callable[[], bool]]
 Context = Callable[[], AbstractContextManager[object]]
@@ -48,15 +49,15 @@ def add_chunk_to_batch() -> bool:
         return generating.advance()
 
 
-class Round:
+class Round(Generic[Item]):
     """A walk over all items of one kind, once a day in each process."""
 
     def __init__(self) -> None:
-        self._left: Iterator[Any] = iter(())
+        self._left: Iterator[Item | None] = iter(())
         self._begins_at = 0.0
 
     @contextmanager
-    def next(self, begin: Callable[[], Iterable[Any]]) -> Iterator[Any]:
+    def next(self, begin: Callable[[], Iterable[Item]]) -> Iterator[Item | None]:
         """Give the next of the items that `begin` returned, or None until the next round.
 
         If the database is unavailable, the item is retried next.
@@ -88,7 +89,8 @@ class Every:
         return False
 
 
-to_forget, to_archive, to_purge = Round(), Round(), Round()
+to_forget = Round[Callable[[], int]]()
+to_archive, to_purge = Round[int](), Round[datetime]()
 forgetting = (
     idempotency.forget_old_keys,
     support.forget_old_refused_attempts,
