@@ -3,9 +3,9 @@
 A few statements have another form there, and each connection other settings.
 """
 
-from typing import Any
 from weakref import WeakKeyDictionary
 
+from psycopg2 import extensions
 from psycopg2.errors import UniqueViolation
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
@@ -37,7 +37,7 @@ def is_cluster() -> bool:
 
 
 @event.listens_for(Pool, "connect")
-def _adapt(connection: Any, record: ConnectionPoolEntry) -> None:
+def _adapt(connection: extensions.connection, record: ConnectionPoolEntry) -> None:
     autocommit, connection.autocommit = connection.autocommit, True
     cursor = connection.cursor()
     cursor.execute(find_out)

@@ -8,9 +8,8 @@ from select import POLLIN, poll
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from psycopg2 import STRING, Error
+from psycopg2 import STRING, Error, extensions
 from psycopg2.errors import ConnectionFailure, ReadOnlySqlTransaction
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE, new_type, register_type
 from sqlalchemy import Engine, PoolProxiedConnection, event
 from sqlalchemy.engine import Connection, ExceptionContext
 from sqlalchemy.exc import InvalidatePoolError, OperationalError
@@ -19,7 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, Pool
 from voucherpool.database.model import db
 
 log = logging.getLogger(__name__)
-uuid_as_text = new_type((2950,), "UUID", STRING)
+uuid_as_text = extensions.new_type((2950,), "UUID", STRING)
 """Answers write ids as texts, so making UUID objects of them would only cost time."""
 plans_kept_seconds = 10
 """PostgreSQL would keep a plan of empty tables until it analyzes them again."""
@@ -72,7 +71,7 @@ class DirectConnection:
         self.connection = connection
         self.driver: Any = connection.dbapi_connection
         self.cursor: Any = connection.cursor()
-        register_type(uuid_as_text, self.cursor)  # type: ignore[arg-type]
+        extensions.register_type(uuid_as_text, self.cursor)  # type: ignore[arg-type]
         self.state = state_of(connection)
         self._idle = _watched(self.driver)
         self.prepares: bool = engine.get_execution_options()["prepare"]
@@ -123,7 +122,7 @@ class Leases(threading.local):
 leases = Leases()
 
 
-def is_lost(error: Error, connection: Any) -> bool:
+def is_lost(error: Error, connection: extensions.connection) -> bool:
     """Tell whether the connection is useless: broken, to a standby, or with a lost machine."""
     dialect: Any = db.engine.dialect
     gone = bool(dialect.is_disconnect(error, connection, None))
@@ -149,8 +148,13 @@ def is_machine_lost(error: BaseException) -> bool:
 
 @event.listens_for(Engine, "before_cursor_execute", retval=True)
 def _begin(
-    connection: Connection, cursor: Any, statement: str, values: Any, _: Any, many: bool
-) -> tuple[str, Any]:
+    connection: Connection,
+    cursor: extensions.cursor,
+    statement: str,
+    values: object,
+    _: object,
+    many: bool,
+) -> tuple[str, object]:
     opening = state_of(connection).opening()
     if opening and many:
         cursor.execute(opening)
@@ -159,7 +163,9 @@ def _begin(
 
 
 @event.listens_for(Pool, "reset")
-def _end_transaction(connection: Any, record: ConnectionPoolEntry | None, _: Any) -> None:
+def _end_transaction(
+    connection: extensions.connection, record: ConnectionPoolEntry | None, _: object
+) -> None:
     # The connection that a thread keeps has left the pool and has no record there.
     if record is not None:
         state = state_of(record)
@@ -173,9 +179,9 @@ def _end_transaction(connection: Any, record: ConnectionPoolEntry | None, _: Any
             record.invalidate(error)
 
 
-def _roll_back(connection: Any) -> None:
+def _roll_back(connection: extensions.connection) -> None:
     if connection.autocommit:
-        if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
+        if connection.info.transaction_status != extensions.TRANSACTION_STATUS_IDLE:
             connection.cursor().execute("ROLLBACK")
     else:
         connection.rollback()
@@ -183,12 +189,12 @@ def _roll_back(connection: Any) -> None:
 
 
 @event.listens_for(Pool, "checkout")
-def _replace_if_closed(connection: Any, *_: Any) -> None:
+def _replace_if_closed(connection: extensions.connection, *_: object) -> None:
     if _watched(connection).poll(0):
         raise InvalidatePoolError
 
 
-def _watched(connection: Any) -> Any:
+def _watched(connection: Any) -> poll:
     # An idle connection has data to read only if the server closed it. The pool's own check would
     # cost each request a round trip.
     idle = poll()

@@ -11,7 +11,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
-class Domain(TypeDecorator[Any]):
+class Domain(TypeDecorator[object]):
     """A named base type with a rule for its values."""
 
     impl = Text
