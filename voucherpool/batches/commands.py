@@ -12,7 +12,6 @@ from marshmallow import ValidationError
 from voucherpool.batches import generating, service
 from voucherpool.batches.schemas import NewBatch, all_customers, pool
 from voucherpool.cli import counted, in_long_transaction, vouchers
-from voucherpool.database.model import AnyRow
 from voucherpool.database.transactions import long_transaction
 from voucherpool.errors import InvalidInput
 from voucherpool.offers import service as offers
@@ -66,7 +65,7 @@ def _given(options: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _finish(batch: AnyRow) -> None:
+def _finish(batch: service.Progress) -> None:
     """Work on a batch until it is finished; workers may work on it too."""
     click.echo(f"Batch {batch.id}; interrupted, it goes on with --resume {batch.id}.", err=True)
     with click.progressbar(length=batch.requested, file=sys.stderr) as bar:

@@ -6,6 +6,7 @@ instant leaves whole chunks, and any number of processes may work at once.
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from itertools import chain, islice, repeat
 
 import psycopg2
@@ -30,7 +31,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from voucherpool.batches.models import Batch, BatchCustomers
 from voucherpool.batches.service import page_size
-from voucherpool.database.model import AnyRow, db
+from voucherpool.database.model import db
 from voucherpool.database.retries import unusable
 from voucherpool.database.transactions import after_commit
 from voucherpool.observability import metrics
@@ -55,7 +56,7 @@ def advance(batch_id: int | None = None) -> bool:
     It runs in the caller's transaction. A permanent error makes the batch `failed`; raises one of
     retries.unusable for a temporary one.
     """
-    batch = db.session.execute(claim, {"this": batch_id}).one_or_none()
+    batch = db.session.scalars(claim, {"this": batch_id}).one_or_none()
     if batch is None:
         return False
     try:
@@ -68,7 +69,7 @@ def advance(batch_id: int | None = None) -> bool:
     return True
 
 
-def _add_chunk(batch: AnyRow) -> None:
+def _add_chunk(batch: Batch) -> None:
     people = _next_people(batch)
     issued = _issue(batch, people)
     if batch.announced:
@@ -76,7 +77,7 @@ def _add_chunk(batch: AnyRow) -> None:
     _count(batch, len(people))
 
 
-def _issue(batch: AnyRow, people: People) -> Collection[str]:
+def _issue(batch: Batch, people: People) -> Collection[str]:
     """Add a voucher for each of the people, and return their codes in normal form.
 
     Generate new codes for those that are taken.
@@ -101,14 +102,14 @@ def _issue(batch: AnyRow, people: People) -> Collection[str]:
     raise RuntimeError(f"{most_rounds} rounds of generated codes in a row were taken")
 
 
-def _vouchers(batch: AnyRow, people: People, made: Mapping[str, str]) -> Mapping[str, object]:
+def _vouchers(batch: Batch, people: People, made: Mapping[str, str]) -> Mapping[str, object]:
     terms = {name: getattr(batch, name) for name in columns[3:-1]}
     bound = ",".join(str(id_) for id_ in people if id_ is not None)
     lists = {"keys": ",".join(made), "codes": ",".join(made.values()), "people": bound}
     return {**lists, **terms, "batch_id": batch.id}
 
 
-def _count(batch: AnyRow, issued: int) -> None:
+def _count(batch: Batch, issued: int) -> None:
     """Add the issued vouchers to the batch's progress and the offer's counts."""
     began, ended = db.session.execute(select(func.now(), func.clock_timestamp())).one()
     chunk = {"this": batch.id, "added": issued, "began": began, "ended": ended}
@@ -117,10 +118,11 @@ def _count(batch: AnyRow, issued: int) -> None:
     after_commit(lambda: metrics.issued.inc(issued))
     if state == "done":
         _record_end(batch, state)
-        after_commit(lambda: log.info("Batch %s is done: %s vouchers.", batch.id, batch.requested))
+        # Its values now: after the commit it would be read again.
+        after_commit(partial(log.info, "Batch %s is done: %s vouchers.", batch.id, batch.requested))
 
 
-def _next_people(batch: AnyRow) -> People:
+def _next_people(batch: Batch) -> People:
     size = min(chunk_size, batch.requested - batch.created)
     if batch.per_customer is None:
         return [None] * size
@@ -134,13 +136,13 @@ def _next_people(batch: AnyRow) -> People:
     return list(islice(each, had, had + size))
 
 
-def _fail(batch: AnyRow, reason: str) -> None:
+def _fail(batch: Batch, reason: str) -> None:
     db.session.execute(fail, {"this": batch.id, "reason": reason})
     _record_end(batch, "failed")
     log.error("Batch %s failed: %s", batch.id, reason)
 
 
-def _record_end(batch: AnyRow, state: str) -> None:
+def _record_end(batch: Batch, state: str) -> None:
     ended = {"id": batch.id, "offer_id": batch.offer_id, "requested": batch.requested}
     events.record_fact(event_types.batch_finished, {"batch": {**ended, "state": state}})
     after_commit(metrics.batches.labels(state).inc)
@@ -162,12 +164,13 @@ columns = (
 
 # The batch with the fewest created vouchers first: a small one does not wait for a large one.
 claim = (
-    select(*Batch.__table__.columns)
+    select(Batch)
     .where(Batch.finished_at.is_(None))
     .where(or_(this.is_(None), Batch.id == this))
     .order_by(Batch.created, Batch.id)
     .limit(1)
     .with_for_update(skip_locked=True)
+    .execution_options(populate_existing=True)
 )
 
 # Parameters, because Citus does not allow clock_timestamp() in an UPDATE.

@@ -7,7 +7,6 @@ from typing import ParamSpec
 from flask import Response, url_for
 
 from voucherpool.batches import schemas, service
-from voucherpool.database.model import AnyRow
 from voucherpool.database.paging import Page
 from voucherpool.errors import BatchNotFound, OfferNotFound
 from voucherpool.http.blueprints import Blueprint, Fields
@@ -42,7 +41,7 @@ def located(view: Callable[Arguments, Response]) -> Callable[Arguments, Response
 @located
 @write
 @blueprint.response(202, schemas.Batch(), headers=location)
-def create_batch(body: Fields, offer_id: int) -> AnyRow:
+def create_batch(body: Fields, offer_id: int) -> service.Progress:
     """Request vouchers in bulk; a worker generates them in the background."""
     return service.create(offer_id, **body)
 
@@ -59,6 +58,6 @@ def list_batches(query: Fields, offer_id: int) -> Page:
 @blueprint.get("/batches/<id:batch_id>")
 @blueprint.guarded("issue", BatchNotFound)
 @blueprint.response(200, schemas.Batch())
-def read_batch(batch_id: int) -> AnyRow:
+def read_batch(batch_id: int) -> service.Progress:
     """Read a batch and its progress."""
     return service.read(batch_id)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -27,7 +28,7 @@ from voucherpool.batches.models import Batch, BatchCustomers
 from voucherpool.batches.schemas import most_vouchers, pool
 from voucherpool.customers.models import Customer
 from voucherpool.database import paging
-from voucherpool.database.model import AnyRow, db
+from voucherpool.database.model import db
 from voucherpool.database.paging import Page, Position
 from voucherpool.database.transactions import require_future
 from voucherpool.errors import BatchNotFound, InvalidInput
@@ -36,6 +37,22 @@ from voucherpool.offers import service as offers
 
 page_size = 20_000
 most_named = 20
+
+
+class Progress(NamedTuple):
+    """A batch as its readers see it."""
+
+    id: int
+    offer_id: int
+    state: str
+    requested: int
+    created: int
+    rate: int | None
+    announced: bool
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    error: str | None
 
 
 def create(
@@ -47,7 +64,7 @@ def create(
     freeze_discount: bool = False,
     audience: str | Sequence[str] = pool,
     notify: bool = False,
-) -> AnyRow:
+) -> Progress:
     """Create a batch and return it; a worker generates its vouchers.
 
     `audience` is "pool", "all_customers", or e-mails; `count` is the number of vouchers for the
@@ -79,7 +96,7 @@ def create_for(
     max_redemptions: int = 1,
     frozen_discount: Decimal | None = None,
     notify: bool = False,
-) -> AnyRow:
+) -> Progress:
     """Create a batch for "pool", "all_customers", or the customers with these ids.
 
     Those who were erased get nothing. Raises InvalidInput.
@@ -101,12 +118,12 @@ def create_for(
     return read(batch_id)
 
 
-def read(batch_id: int) -> AnyRow:
+def read(batch_id: int) -> Progress:
     """Return a batch. Raises BatchNotFound."""
     batch = db.session.execute(batches.where(Batch.id == batch_id)).one_or_none()
     if batch is None:
         raise BatchNotFound
-    return batch
+    return Progress(*batch)
 
 
 def list_batches(offer_id: int, limit: int, after: Position | None = None) -> Page:
@@ -115,7 +132,7 @@ def list_batches(offer_id: int, limit: int, after: Position | None = None) -> Pa
     return paging.fetch(batches.where(Batch.offer_id == offer_id), (Batch.id,), limit, after)
 
 
-def resume(batch_id: int) -> AnyRow:
+def resume(batch_id: int) -> Progress:
     """Restart a batch if it has failed, and return it. Raises BatchNotFound."""
     this_failed = (Batch.id == batch_id, Batch.state == "failed")
     again = {"state": "running", "error": None, "finished_at": None}
@@ -173,12 +190,11 @@ def keep(chosen: ColumnElement[bool]) -> Executable:
 
 _seconds = extract("epoch", func.now() - Batch.started_at)
 
+_rate = cast(func.round(Batch.created / func.nullif(_seconds, 0)), BigInteger)
+
 batches = select(
-    *Batch.__table__.columns,
-    case(
-        (
-            Batch.state == "running",
-            cast(func.round(Batch.created / func.nullif(_seconds, 0)), BigInteger),
-        )
-    ).label("rate"),
+    *(Batch.id, Batch.offer_id, Batch.state, Batch.requested, Batch.created),
+    case((Batch.state == "running", _rate)).label("rate"),
+    *(Batch.announced, Batch.created_at, Batch.started_at, Batch.finished_at, Batch.error),
 )
+"""The columns of a Progress."""

@@ -115,7 +115,7 @@ def _batch(schedule: AnyRow, occurrence: datetime) -> int:
         frozen_discount=schedule.discount,
         notify=schedule.notify,
     )
-    return int(batch.id)
+    return batch.id
 
 
 def _reason(error: Exception) -> str:
