@@ -7,6 +7,7 @@ next occurrence. So each occurrence happens once, however many processes run and
 import logging
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from itertools import chain, islice, takewhile
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from sqlalchemy import func, insert, select, update
 
 from voucherpool.batches import service as batches
 from voucherpool.batches.schemas import Codes
-from voucherpool.database.model import AnyRow, db
+from voucherpool.database.model import db
 from voucherpool.database.retries import unusable
 from voucherpool.database.transactions import after_commit, transaction
 from voucherpool.errors import InvalidInput, VoucherPoolError
@@ -57,26 +58,28 @@ def run_next() -> Happened | None:
     most 100 of them. A permanent error makes the run `failed`; raises one of retries.unusable for a
     temporary one.
     """
-    schedule = db.session.execute(claim).one_or_none()
-    if schedule is None:
+    claimed = db.session.execute(claim).one_or_none()
+    if claimed is None:
         return None
-    due = _due(schedule)
-    runs = [_happen(schedule, occurrence) for occurrence in due[:1]]
+    schedule, now = claimed
+    due = _due(schedule, now)
+    runs = [_happen(schedule, now, occurrence) for occurrence in due[:1]]
     runs += [Run(occurrence, "skipped", error="It was missed.") for occurrence in due[1:]]
     if runs:
         rows = [{"schedule_id": schedule.id, **run._asdict()} for run in runs]
         db.session.execute(insert(ScheduleRun), rows)
-    following = next(occurrences.after(schedule.now, schedule.cron, schedule.timezone), None)
+    following = next(occurrences.after(now, schedule.cron, schedule.timezone), None)
     db.session.execute(update(Schedule).where(Schedule.id == schedule.id).values(next_at=following))
-    after_commit(lambda: _report(schedule.id, runs))
+    after_commit(partial(_report, schedule.id, runs))
     return Happened(schedule.name, runs)
 
 
-def _due(schedule: AnyRow) -> Sequence[datetime]:
+def _due(schedule: Schedule, now: datetime) -> Sequence[datetime]:
     """Return what is due and has no run yet, the newest first."""
-    newest = occurrences.until(schedule.now, schedule.cron, schedule.timezone)
-    later = takewhile(lambda occurrence: occurrence > schedule.next_at, newest)
-    due = list(islice(chain(later, [schedule.next_at]), most_noted + 1))
+    newest = occurrences.until(now, schedule.cron, schedule.timezone)
+    oldest = schedule.next_at or now  # one that is claimed has it
+    later = takewhile(lambda occurrence: occurrence > oldest, newest)
+    due = list(islice(chain(later, [oldest]), most_noted + 1))
     # There is one if PostgreSQL's clock went back, as it may when a standby takes over.
     noted = select(ScheduleRun.occurrence).where(
         ScheduleRun.schedule_id == schedule.id, ScheduleRun.occurrence >= due[-1]
@@ -85,10 +88,10 @@ def _due(schedule: AnyRow) -> Sequence[datetime]:
     return [occurrence for occurrence in due if occurrence not in known]
 
 
-def _happen(schedule: AnyRow, occurrence: datetime) -> Run:
-    if schedule.now - occurrence > schedule.catch_up:
+def _happen(schedule: Schedule, now: datetime, occurrence: datetime) -> Run:
+    if now - occurrence > schedule.catch_up:
         return Run(occurrence, "skipped", error="It was missed for longer than catch_up.")
-    if occurrence + schedule.valid_for <= schedule.now:
+    if occurrence + schedule.valid_for <= now:
         return Run(occurrence, "skipped", error="It was missed until its vouchers had expired.")
     try:
         with db.session.begin_nested():
@@ -99,9 +102,9 @@ def _happen(schedule: AnyRow, occurrence: datetime) -> Run:
         return Run(occurrence, "failed", error=_reason(error))
 
 
-def _batch(schedule: AnyRow, occurrence: datetime) -> int:
+def _batch(schedule: Schedule, occurrence: datetime) -> int:
     """Create the batch of an occurrence, and return its id."""
-    audience = schedule.audience
+    audience: str | Sequence[int] = schedule.audience
     if audience == customers:
         audience = schedule.customer_ids
         if not audience:
@@ -111,7 +114,7 @@ def _batch(schedule: AnyRow, occurrence: datetime) -> int:
         schedule.offer_id,
         occurrence + schedule.valid_for,
         str(Codes().load({})),
-        count=schedule._mapping["count"],
+        count=schedule.count,
         frozen_discount=schedule.discount,
         notify=schedule.notify,
     )
@@ -135,9 +138,10 @@ def _report(schedule_id: int, runs: Sequence[Run]) -> None:
 
 
 claim = (
-    select(*Schedule.__table__.columns, func.now().label("now"))
+    select(Schedule, func.now())
     .where(~Schedule.paused, Schedule.next_at <= func.now())
     .order_by(Schedule.next_at, Schedule.id)
     .limit(1)
     .with_for_update(skip_locked=True)
+    .execution_options(populate_existing=True)
 )
