@@ -1,13 +1,14 @@
 """The redemptions' routes."""
 
 import uuid
+from collections.abc import Sequence
 
-from voucherpool.database.model import AnyRow
 from voucherpool.database.paging import Page
 from voucherpool.errors import CustomerNotFound, RedemptionNotFound, VoucherArchived
 from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.http.idempotency import write
 from voucherpool.redemptions import schemas, service
+from voucherpool.vouchers.ledger import Entry
 from voucherpool.vouchers.schemas import Redemption
 
 blueprint = Blueprint(
@@ -32,7 +33,7 @@ def list_redemptions(query: Fields) -> Page:
 @blueprint.arguments(schemas.Nothing(), required=False)
 @write
 @blueprint.response(200, Redemption())
-def reverse_redemption(body: Fields, redemption_id: uuid.UUID) -> AnyRow:
+def reverse_redemption(body: Fields, redemption_id: uuid.UUID) -> Entry:
     """Give a redemption back; a repeat changes nothing."""
     return service.reverse(redemption_id)
 
@@ -42,6 +43,6 @@ def reverse_redemption(body: Fields, redemption_id: uuid.UUID) -> AnyRow:
 @blueprint.arguments(schemas.OrderRequest())
 @write
 @blueprint.response(200, schemas.OrderRedemptions())
-def reverse_order(body: Fields) -> dict[str, service.Redemptions]:
+def reverse_order(body: Fields) -> dict[str, Sequence[Entry]]:
     """Give all redemptions of an order back."""
     return {"items": service.reverse_order(**body)}

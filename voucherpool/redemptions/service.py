@@ -9,16 +9,14 @@ from sqlalchemy import Text, Update, Uuid, bindparam, func, null, or_, select, u
 from voucherpool.customers import service as customers
 from voucherpool.customers.models import Customer
 from voucherpool.database import paging
-from voucherpool.database.model import AnyRow, db
+from voucherpool.database.model import db
 from voucherpool.database.paging import Page, Position
 from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
 from voucherpool.errors import InvalidInput, RedemptionNotFound, VoucherArchived
 from voucherpool.vouchers import event_types, events
-from voucherpool.vouchers.ledger import redemptions
+from voucherpool.vouchers.ledger import Entry, redemptions
 from voucherpool.vouchers.models import Redemption, Voucher
-
-Redemptions = Sequence[AnyRow]
 
 
 def list_redemptions(
@@ -41,7 +39,7 @@ def list_redemptions(
     return paging.fetch(statement, (Redemption.redeemed_at, Redemption.id), limit, after)
 
 
-def reverse(redemption_id: uuid.UUID) -> AnyRow:
+def reverse(redemption_id: uuid.UUID) -> Entry:
     """Give a redemption back and return it; a repeat changes nothing.
 
     Raises RedemptionNotFound, VoucherArchived and LostRace.
@@ -49,7 +47,7 @@ def reverse(redemption_id: uuid.UUID) -> AnyRow:
     return _reverse({"this": redemption_id, "order": None})[0]
 
 
-def reverse_order(order_ref: str) -> Redemptions:
+def reverse_order(order_ref: str) -> Sequence[Entry]:
     """Give all redemptions of an order back and return them.
 
     Raises RedemptionNotFound if there is none, VoucherArchived if a live one is archived (none is
@@ -58,18 +56,22 @@ def reverse_order(order_ref: str) -> Redemptions:
     return _reverse({"this": None, "order": order_ref})
 
 
-def _reverse(given: dict[str, object]) -> Redemptions:
-    found = db.session.execute(given_redemptions, given).all()
+def _reverse(given: dict[str, object]) -> Sequence[Entry]:
+    found = _found(given)
     if not found:
         raise RedemptionNotFound
     # Sorted, because two requests that lock the same vouchers in different orders can deadlock.
     for redemption in sorted(found, key=lambda redemption: redemption.code_key):
         if redemption.reversed_at is None:
             _give_back(redemption)
-    return db.session.execute(given_redemptions, given).all()
+    return _found(given)
 
 
-def _give_back(redemption: AnyRow) -> None:
+def _found(given: dict[str, object]) -> Sequence[Entry]:
+    return [Entry(*row) for row in db.session.execute(given_redemptions, given)]
+
+
+def _give_back(redemption: Entry) -> None:
     """Give one use back under its voucher's lock, unless another request was first."""
     this = {"key": redemption.code_key, "id": redemption.id}
     if redemption.is_archived:

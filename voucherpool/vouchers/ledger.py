@@ -1,11 +1,36 @@
 """The query of redemptions, including the archive, as they are shown."""
 
+import uuid
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
+
 from sqlalchemy import literal_column, select, true
 
 from voucherpool.customers.models import Customer
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers.archived import including_archive
 from voucherpool.vouchers.models import Redemption, Voucher
+
+
+class Entry(NamedTuple):
+    """A row of the ledger."""
+
+    id: uuid.UUID
+    code: str
+    email: str | None
+    offer_name: str
+    order_ref: str | None
+    order_amount: Decimal | None
+    discount: Decimal
+    discount_type: str
+    currency: str | None
+    discount_amount: Decimal | None
+    redeemed_at: datetime
+    reversed_at: datetime | None
+    code_key: str
+    is_archived: bool
+
 
 # The limit makes PostgreSQL look up each voucher by its index. It estimates the union of hot table
 # and archive badly and would otherwise scan both.
@@ -18,22 +43,15 @@ _offer_name = select(Offer.name).where(Offer.id == Redemption.offer_id).scalar_s
 
 redemptions = including_archive(
     select(
-        Redemption.id,
-        _voucher.c.code,
-        Customer.email,
-        _offer_name.label("offer_name"),
-        Redemption.order_ref,
-        Redemption.order_amount,
-        Redemption.discount,
-        Redemption.discount_type,
-        Redemption.currency,
-        Redemption.discount_amount,
-        Redemption.redeemed_at,
-        Redemption.reversed_at,
-        Redemption.code_key,
+        *(Redemption.id, _voucher.c.code, Customer.email, _offer_name.label("offer_name")),
+        *(Redemption.order_ref, Redemption.order_amount),
+        *(Redemption.discount, Redemption.discount_type),
+        *(Redemption.currency, Redemption.discount_amount),
+        *(Redemption.redeemed_at, Redemption.reversed_at, Redemption.code_key),
         literal_column("redemptions.archived_at IS NOT NULL").label("is_archived"),
     )
     .select_from(Redemption)
     .join(_voucher, true())
     .join(Customer, Customer.id == Redemption.customer_id)
 )
+"""The columns of an Entry."""
