@@ -33,36 +33,30 @@ from voucherpool.offers import service as offers
 )
 @click.option("--notify", is_flag=True, default=None, help="Send the customers an e-mail.")
 @click.option("--resume", "batch_id", type=int, help="Finish this batch instead.")
-def issue(offer_name: str | None, batch_id: int | None, **terms: Any) -> None:
+def issue(
+    offer_name: str | None, batch_id: int | None, audience: tuple[str, ...], **options: object
+) -> None:
     """Issue vouchers of an offer in bulk; after an interruption, continue with --resume."""
+    words = audience[0] if audience in ((pool,), (all_customers,)) else list(audience)
+    given = {**options, "audience": words or None}
+    terms = {name: value for name, value in given.items() if value is not None}
     with long_transaction():
         if offer_name is not None and batch_id is None:
-            batch = service.create(offers.id_of(offer_name), **_new_batch(**terms))
-        elif batch_id is not None and offer_name is None and set(terms.values()) <= {None, ()}:
+            batch = service.create(offers.id_of(offer_name), **_new_batch(terms))
+        elif batch_id is not None and offer_name is None and not terms:
             batch = service.resume(batch_id)
         else:
             raise click.UsageError("Give an offer's name, or only --resume with a batch's id.")
     _finish(batch)
 
 
-def _new_batch(
-    length: int | None,
-    prefix: str | None,
-    pattern: str | None,
-    audience: tuple[str, ...],
-    **rest: object,
-) -> Any:
-    code = {"length": length, "prefix": prefix, "pattern": pattern}
-    words = audience[0] if audience in ((pool,), (all_customers,)) else list(audience)
-    terms = {**rest, "code": _given(code), "audience": words or None}
+def _new_batch(terms: Mapping[str, object]) -> Any:
+    code = {name: terms[name] for name in ("length", "prefix", "pattern") if name in terms}
+    rest = {name: value for name, value in terms.items() if name not in code}
     try:
-        return NewBatch().load(_given(terms))
+        return NewBatch().load({**rest, "code": code})
     except ValidationError as error:
         raise InvalidInput(error.messages_dict) from error
-
-
-def _given(options: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in options.items() if value is not None}
 
 
 def _finish(batch: service.Progress) -> None:
