@@ -1,7 +1,6 @@
 """Creates, reads, changes and locks customers."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
 from sqlalchemy import exists, func, null, select, text, update
 from sqlalchemy.dialects.postgresql import insert
@@ -73,24 +72,23 @@ def list_customers(limit: int, email: str | None = None, after: Position | None 
     return paging.fetch(statement, (Customer.id,), limit, after)
 
 
-def change(customer_id: int, **changes: Any) -> Customer:
+def change(customer_id: int, email: str | None = None, **changes: str | None) -> Customer:
     """Change a customer's e-mail, name or language and return the customer.
 
     Raises CustomerNotFound and CustomerExists.
     """
     customer = lock(customer_id)
-    if "email" in changes:
-        changes["former_emails"] = sorted({*customer.emails()} - {changes["email"]})
-        changes["email_key"] = email_key(changes["email"])
-        others = exists().where(
-            Customer.email_key == changes["email_key"], Customer.id != customer_id
-        )
+    values: dict[str, object] = {**changes}
+    if email is not None:
+        key, former = email_key(email), sorted({*customer.emails()} - {email})
+        values |= {"email": email, "email_key": key, "former_emails": former}
+        others = exists().where(Customer.email_key == key, Customer.id != customer_id)
         if db.session.scalar(select(others)):
             raise CustomerExists
-    if not changes:
+    if not values:
         return customer
     statement = update(Customer).where(Customer.id == customer_id).returning(Customer)
-    return db.session.scalars(statement.values(**changes)).one()
+    return db.session.scalars(statement.values(**values)).one()
 
 
 def pin(email_keys: Collection[str]) -> set[str]:
