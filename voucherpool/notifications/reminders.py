@@ -5,6 +5,7 @@ expiry.
 """
 
 from collections.abc import Collection
+from datetime import datetime
 
 from sqlalchemy import (
     BigInteger,
@@ -18,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from voucherpool.customers.models import Customer
-from voucherpool.database.model import AnyRow, AnySelect, db
+from voucherpool.database.model import AnySelect, db
 from voucherpool.database.transactions import expect_many_rows, transaction
 from voucherpool.notifications.models import Reminder, ReminderProgress
 from voucherpool.offers.models import Offer
@@ -47,7 +48,9 @@ def remind_some(*, mail: bool) -> bool:
             events.record_expiring([it.code_key for it in reminded], walk.days_before)
         if reminded and mail:
             _let_wait({it.customer_id for it in reminded})
-        _move_on(walk, found[-1] if len(found) == vouchers_at_once else None)
+        last = found[-1] if len(found) == vouchers_at_once else None
+        place = (last.expires_at, last.issue_number) if last else (walk.upper, 0)
+        _move_on(walk.offer_id, walk.days_before, *place)
     return True
 
 
@@ -59,15 +62,12 @@ def _let_wait(customer_ids: Collection[int]) -> None:
     db.session.execute(add_messages, {"customer_ids": sorted(customer_ids)})
 
 
-def _move_on(walk: AnyRow, last: AnyRow | None) -> None:
+def _move_on(offer_id: int, days_before: int, expires_until: datetime, issue_number: int) -> None:
     """Record the last voucher of a full step, or that the walk has reached its end."""
-    place = (last.expires_at, last.issue_number) if last else (walk.upper, 0)
-    this = (
-        ReminderProgress.offer_id == walk.offer_id,
-        ReminderProgress.days_before == walk.days_before,
+    this = update(ReminderProgress).where(
+        ReminderProgress.offer_id == offer_id, ReminderProgress.days_before == days_before
     )
-    columns = dict(zip(("expires_until", "issue_number"), place, strict=True))
-    db.session.execute(update(ReminderProgress).where(*this).values(columns))
+    db.session.execute(this.values(expires_until=expires_until, issue_number=issue_number))
 
 
 # Vouchers that are already within the days when an offer gets them are reminded of, too.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, text, update
 
 from voucherpool.customers.models import Customer
-from voucherpool.database.model import AnyRow, db
+from voucherpool.database.model import db
 from voucherpool.errors import OfferNotActive
 from voucherpool.notifications.mail.composing import Announced, Letter, most_shown
 from voucherpool.notifications.models import Message, OptOut, Reminder
@@ -59,20 +59,21 @@ def letter(message: Leased) -> Letter | None:
     customer = db.session.execute(of_them).one_or_none()
     if customer is None:
         return None
-    found = _vouchers(message)
-    if not found:
+    vouchers, total = _vouchers(message)
+    if not vouchers:
         return None
-    vouchers = [Announced(*row[:-1]) for row in found]
     who = (message.customer_id, customer.email, customer.language)
-    return Letter(message.id, message.kind, *who, vouchers, found[0].total)
+    return Letter(message.id, message.kind, *who, vouchers, total)
 
 
-def _vouchers(message: Leased) -> Sequence[AnyRow]:
+def _vouchers(message: Leased) -> tuple[Sequence[Announced], int]:
+    """Return the vouchers that the message shows, and of how many it tells."""
     exhausted = limits.exhausted_offers(message.customer_id)
     chosen = announced.where(
         Customer.id == message.customer_id, Offer.id.not_in(exhausted), *_subject(message)
     )
-    return db.session.execute(chosen).all()
+    found = db.session.execute(chosen).all()
+    return [Announced(*row[:-1]) for row in found], found[0].total if found else 0
 
 
 def _subject(message: Leased) -> tuple[ColumnElement[bool], ...]:
