@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import Concatenate, ParamSpec
 
 from flask import Response, current_app
 
@@ -16,6 +16,7 @@ from voucherpool.notifications.webhooks import schemas, service
 from voucherpool.notifications.webhooks.addresses import Policy
 
 Arguments = ParamSpec("Arguments")
+View = Callable[Concatenate[Fields, Arguments], Response]
 
 blueprint = Blueprint(
     "webhooks",
@@ -25,15 +26,14 @@ blueprint = Blueprint(
 )
 
 
-def checked(view: Callable[Arguments, Response]) -> Callable[Arguments, Response]:
+def checked(view: View[Arguments]) -> View[Arguments]:
     """Resolve and check the body's URL before the view opens its transaction."""
 
     @wraps(view)
-    def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Response:
-        body: Any = args[0]
+    def run(body: Fields, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Response:
         if "url" in body:
             Policy(current_app.config["WEBHOOKS_ALLOW"]).insist_on(body["url"])
-        return view(*args, **kwargs)
+        return view(body, *args, **kwargs)
 
     return run
 
@@ -44,7 +44,7 @@ def checked(view: Callable[Arguments, Response]) -> Callable[Arguments, Response
 @checked
 @write
 @blueprint.response(201, schemas.WebhookWithSecret())
-def create_webhook(body: Fields) -> Mapping[str, Any]:
+def create_webhook(body: Fields) -> Mapping[str, object]:
     """Create a webhook; the answer shows its secret for the only time.
 
     A repeat under the same Idempotency-Key shows null: rotate the secret if the answer was lost.
@@ -66,7 +66,7 @@ def list_webhooks(query: Fields) -> Page:
 @blueprint.arguments(schemas.Rotation(), required=False)
 @write
 @blueprint.response(200, schemas.WebhookWithSecret())
-def rotate_webhook_secret(body: Fields, webhook_id: int) -> Mapping[str, Any]:
+def rotate_webhook_secret(body: Fields, webhook_id: int) -> Mapping[str, object]:
     """Give a webhook a new secret; the previous one signs too for a while."""
     return service.rotate_secret(webhook_id, **body, keys=current_app.config["SECRET_KEYS"])
 

@@ -37,7 +37,7 @@ again = {
 """The values of a delivery that is to be sent again."""
 
 
-def create(url: str, event_types: Sequence[str], keys: Sequence[str]) -> Mapping[str, Any]:
+def create(url: str, event_types: Sequence[str], keys: Sequence[str]) -> Mapping[str, object]:
     """Create a webhook and return it with its secret. Raises SecretKeyNotConfigured."""
     secret = signing.new_secret()
     values = {"url": url, "event_types": event_types, "secret": signing.encrypt(keys, secret)}
@@ -85,7 +85,7 @@ def change(
     `active_from` moves where it now gets events that it did not get before.
     """
     before = find(webhook_id, lock=True)
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     if url is not None and url != before.url:
         values |= {"url": url, "failing_since": null()}
     if event_types is not None:
@@ -109,13 +109,13 @@ def remove(webhook_id: int) -> None:
 
 def rotate_secret(
     webhook_id: int, previous_valid_for_seconds: int, keys: Sequence[str]
-) -> Mapping[str, Any]:
+) -> Mapping[str, object]:
     """Give a webhook a new secret, and return the webhook with it; the previous one signs on.
 
     Raises WebhookNotFound and SecretKeyNotConfigured.
     """
     secret = signing.new_secret()
-    values: dict[str, Any] = {"secret": signing.encrypt(keys, secret)}
+    values: dict[str, object] = {"secret": signing.encrypt(keys, secret)}
     values |= {"previous_secret": null(), "previous_until": null()}
     if previous_valid_for_seconds:
         until = func.now() + timedelta(seconds=previous_valid_for_seconds)
