@@ -70,7 +70,7 @@ class ShownAudience(fields.Field[str | list[str]]):
         people = {"type": "array", "items": {"type": "string"}}
         super().__init__(metadata={"oneOf": [words, people]}, **options)
 
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **_: object) -> Any:
+    def _serialize(self, value: object, attr: str | None, obj: Any, **_: object) -> object:
         return obj.emails if value == customers else value
 
 

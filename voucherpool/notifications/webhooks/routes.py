@@ -6,7 +6,6 @@ from typing import Concatenate, ParamSpec
 
 from flask import Response, current_app
 
-from voucherpool.database.model import AnyRow
 from voucherpool.database.paging import Page
 from voucherpool.errors import SecretKeyNotConfigured, WebhookDisabled, WebhookNotFound
 from voucherpool.http.blueprints import Blueprint, Fields
@@ -95,7 +94,7 @@ def list_deliveries(query: Fields, webhook_id: int) -> Page:
 @blueprint.get("/<id:webhook_id>")
 @blueprint.guarded("admin", WebhookNotFound)
 @blueprint.response(200, schemas.Webhook())
-def read_webhook(webhook_id: int) -> AnyRow:
+def read_webhook(webhook_id: int) -> service.Shown:
     """Read a webhook."""
     return service.read(webhook_id)
 
@@ -106,7 +105,7 @@ def read_webhook(webhook_id: int) -> AnyRow:
 @checked
 @write
 @blueprint.response(200, schemas.Webhook())
-def change_webhook(body: Fields, webhook_id: int) -> AnyRow:
+def change_webhook(body: Fields, webhook_id: int) -> service.Shown:
     """Change a webhook's address or types, or switch it off and on.
 
     Switching off parks what waits. More types, and switching on, move `active_from`.

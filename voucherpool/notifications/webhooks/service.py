@@ -2,13 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Insert, Update, delete, func, insert, literal, null, select, update
 from sqlalchemy.dialects import postgresql
 
 from voucherpool.database import paging
-from voucherpool.database.model import AnyRow, db
+from voucherpool.database.model import db
 from voucherpool.database.paging import Page, Position
 from voucherpool.database.transactions import expect_many_rows
 from voucherpool.errors import WebhookDisabled, WebhookNotFound
@@ -16,12 +16,22 @@ from voucherpool.notifications.models import Delivery, NumberedEvent, Webhook
 from voucherpool.notifications.webhooks import deliveries, signing
 from voucherpool.vouchers.listeners import activation_seconds
 
-shown = (
-    *(Webhook.id, Webhook.url, Webhook.event_types, Webhook.active_from),
-    *(Webhook.created_at, Webhook.updated_at),
-    *(Webhook.failing_since, Webhook.disabled_at, Webhook.disabled_reason),
-)
-"""The columns that readers may see: never a secret, not even an encrypted one."""
+
+class Shown(NamedTuple):
+    """The columns that readers may see: never a secret, not even an encrypted one."""
+
+    id: int
+    url: str
+    event_types: list[str]
+    active_from: datetime
+    created_at: datetime
+    updated_at: datetime
+    failing_since: datetime | None
+    disabled_at: datetime | None
+    disabled_reason: str | None
+
+
+shown = tuple(getattr(Webhook, name) for name in Shown._fields)
 
 soon = func.statement_timestamp() + timedelta(seconds=activation_seconds)
 """When the types that a webhook now asks for are heard in every process."""
@@ -45,12 +55,12 @@ def create(url: str, event_types: Sequence[str], keys: Sequence[str]) -> Mapping
     return {**db.session.execute(new).one()._mapping, "secret": secret}
 
 
-def read(webhook_id: int) -> AnyRow:
+def read(webhook_id: int) -> Shown:
     """Return a webhook. Raises WebhookNotFound."""
     found = db.session.execute(select(*shown).where(Webhook.id == webhook_id)).one_or_none()
     if found is None:
         raise WebhookNotFound
-    return found
+    return Shown(*found)
 
 
 def find(webhook_id: int, *, lock: bool = False) -> Webhook:
@@ -69,9 +79,9 @@ def list_webhooks(limit: int, after: Position | None = None) -> Page:
     return paging.fetch(select(*shown), (Webhook.id,), limit, after)
 
 
-def everyone() -> Sequence[AnyRow]:
+def everyone() -> Sequence[Shown]:
     """Return all webhooks, the oldest first."""
-    return db.session.execute(select(*shown).order_by(Webhook.id)).all()
+    return [Shown(*row) for row in db.session.execute(select(*shown).order_by(Webhook.id))]
 
 
 def change(
@@ -79,7 +89,7 @@ def change(
     url: str | None = None,
     event_types: Collection[str] | None = None,
     disabled: bool | None = None,
-) -> AnyRow:
+) -> Shown:
     """Change what is given, and return the webhook. Raises WebhookNotFound.
 
     `active_from` moves where it now gets events that it did not get before.
@@ -120,7 +130,7 @@ def rotate_secret(
     if previous_valid_for_seconds:
         until = func.now() + timedelta(seconds=previous_valid_for_seconds)
         values |= {"previous_secret": Webhook.secret, "previous_until": until}
-    return {**_update(webhook_id, values)._mapping, "secret": secret}
+    return {**_update(webhook_id, values)._asdict(), "secret": secret}
 
 
 def encrypt_again(keys: Sequence[str]) -> int:
@@ -197,14 +207,13 @@ def _locked_enabled(webhook_id: int) -> Webhook:
     return webhook
 
 
-def _update(webhook_id: int, values: Mapping[str, object]) -> AnyRow:
+def _update(webhook_id: int, values: Mapping[str, object]) -> Shown:
     this = update(Webhook).where(Webhook.id == webhook_id)
-    changed = db.session.execute(
-        this.values(**values, updated_at=func.now()).returning(*shown)
-    ).one_or_none()
-    if changed is None:
+    changed = this.values(**values, updated_at=func.now()).returning(*shown)
+    webhook = db.session.execute(changed).one_or_none()
+    if webhook is None:
         raise WebhookNotFound
-    return changed
+    return Shown(*webhook)
 
 
 def _number_of_rows(written: Insert | Update) -> int:
