@@ -21,8 +21,8 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from bench import home
-from bench.processes import children, megabytes
-from tests.server import run_gunicorn
+from bench.processes import megabytes
+from tests.server import children, run_gunicorn
 from voucherpool import create_app
 from voucherpool.config import Config, checkout
 from voucherpool.database.model import db

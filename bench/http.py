@@ -14,6 +14,7 @@ from bench import bulk, counting, fill, floors, home, load, machine, operations,
 from bench.load import Loader, Operation
 from bench.processes import Service
 from bench.table import Run, Runs
+from tests.server import children
 from voucherpool.local.postgres import LocalPostgres
 
 few, many = 10_000, 100_000  # requests; memory must not grow between the two
@@ -127,7 +128,7 @@ class Bench:
         _tell(f"Serving {requests} requests in all")
         while self._served < requests:
             self._served += self._loader.load(service.port, operations.check, 2).requests
-        workers = processes.children(service.process)
+        workers = children(service.process)
         self.memory.append(max(map(processes.megabytes, workers)))
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sqlalchemy.engine import URL
 
-from tests.server import run_gunicorn
+from tests.server import children, run_gunicorn
 
 ticks = os.sysconf("SC_CLK_TCK")
 
@@ -30,12 +30,6 @@ def gunicorn(
     with open(log, "ab") as file, run_gunicorn(database, app, workers, file.fileno()) as port:
         [process] = set(children(os.getpid())) - set(before)
         yield Service(port, process)
-
-
-def children(process: int) -> list[int]:
-    """Return the living children of a process."""
-    listed = Path(f"/proc/{process}/task").glob("*/children")
-    return [int(child) for path in listed for child in path.read_text().split()]
 
 
 def cpu_seconds(process: int) -> float:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
+from pathlib import Path
 from threading import Barrier
 from typing import Any
 
@@ -126,6 +127,12 @@ def start_python(
     return subprocess.Popen(
         [sys.executable, "-m", *command], cwd=checkout, env=environment, **options
     )
+
+
+def children(process: int) -> list[int]:
+    """Return the living children of a process."""
+    listed = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(child) for path in listed for child in path.read_text().split()]
 
 
 def wait_until_listening(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server import free_port, start_gunicorn, wait_until_listening
+from tests.server import children, free_port, start_gunicorn, wait_until_listening
 from tests.stopwatch import until
 from voucherpool.local import processes
 
@@ -36,9 +36,8 @@ def start(database_url, tmp_path):
 
 def workers(master):
     """Wait until the master has its two workers, and return their process ids."""
-    children = Path(f"/proc/{master.pid}/task/{master.pid}/children")
-    until(lambda: len(children.read_text().split()) == 2)
-    return children.read_text().split()
+    until(lambda: len(children(master.pid)) == 2)
+    return children(master.pid)
 
 
 def kill(master):

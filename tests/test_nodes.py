@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tests import cluster
 from tests.builders import ana
-from tests.server import Server, run_gunicorn
+from tests.server import Server, children, run_gunicorn
 from tests.stopwatch import until
 from voucherpool.database import statements
 from voucherpool.vouchers import listeners
@@ -49,8 +49,7 @@ class Machine:
     def kill(self):
         """Kill the server and all its processes at once."""
         server = int(Path(self.folder, "postmaster.pid").read_text().split()[0])
-        children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
-        for process in (server, *map(int, children)):
+        for process in (server, *children(server)):
             try:
                 os.kill(process, signal.SIGKILL)
             except ProcessLookupError:

@@ -5,13 +5,12 @@ import signal
 import time
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 
 import pytest
 
 from tests.builders import ana
 from tests.gate import senders
-from tests.server import Server, at_once, free_port, start_gunicorn, wait_until_listening
+from tests.server import Server, at_once, children, free_port, start_gunicorn, wait_until_listening
 
 
 def number(text: str, name: str, labels: Iterable[str] = ()) -> float:
@@ -77,19 +76,15 @@ def test_a_worker_that_ends_counts_its_last_requests(database_url, key):
         server = Server(port, key)
         for _ in range(5):
             server.send("/livez", {}, "GET")
-        [first] = workers(process)
+        [first] = children(process.pid)
         process.send_signal(signal.SIGHUP)
-        while first in workers(process):
+        while first in children(process.pid):
             time.sleep(0.05)
         text = server.send("/metrics", {}, "GET")[1].decode()
     finally:
         process.terminate()
         process.wait(15)
     assert number(text, "voucherpool_request_seconds_count", ['route="/livez"']) == 5
-
-
-def workers(process):
-    return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
 
 
 def test_an_unknown_address_or_method_makes_no_new_series(client):

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.builders import in_days
-from tests.server import free_port
+from tests.server import children, free_port
 from tests.stopwatch import until
 from tests.test_gunicorn import lives
 from voucherpool.__main__ import main
@@ -190,18 +190,14 @@ def test_a_wrong_variable_is_one_line_and_exit_code_1(refusal):
     assert "DATABASE_URL must be" in refusal(free_port(), "nonsense")
 
 
-def children(process):
-    return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-
-
 @pytest.mark.parametrize("part", ["gunicorn", "worker"])
 def test_when_a_part_is_killed_everything_stops_with_exit_code_1(start, part):
     port = free_port()
     process = start(port)
     until_serving(process)
-    parts = children(process)
+    parts = children(process.pid)
     [pid] = [pid for pid in parts if part in Path(f"/proc/{pid}/cmdline").read_text()]
-    os.kill(int(pid), signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
     assert process.wait(60) == 1
     assert not is_listening(port)
     assert not any(map(lives, parts))
@@ -212,7 +208,7 @@ def test_when_it_is_killed_itself_gunicorn_stops_too(start):
     # A second worker might still begin, and would miss the signal to stop for ten seconds.
     process = start(port, WEB_CONCURRENCY="1")
     until_serving(process)
-    parts = children(process)
+    parts = children(process.pid)
     process.kill()
     process.wait(5)
     until(lambda: not any(map(lives, parts)))
