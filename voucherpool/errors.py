@@ -7,7 +7,7 @@ from math import ceil
 from typing import ClassVar
 
 Reasons = Mapping[str, "Sequence[str] | Reasons"]
-"""What is wrong with each field, or with each field within it."""
+"""The reasons why fields are wrong, by field; for a nested object, by its own fields."""
 
 
 class VoucherPoolError(Exception):

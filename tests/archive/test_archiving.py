@@ -336,7 +336,7 @@ def test_a_batch_of_more_than_a_transaction_takes_is_archived_in_several(
 ):
     take_two = text(picking.of_blocks.text.replace("FOR UPDATE", "LIMIT 2 FOR UPDATE"))
     monkeypatch.setattr(picking, "of_blocks", take_two)
-    monkeypatch.setattr(picking, "most", 2)
+    monkeypatch.setattr(picking, "vouchers_at_once", 2)
     for _ in range(5):
         make.voucher(days=-100)
     assert run(*moves) == "Archived 5 vouchers."

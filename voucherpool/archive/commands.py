@@ -54,7 +54,7 @@ def _archive_batch(older_than: timedelta, first: int) -> int:
         with moving.gently():
             now = in_long_transaction(partial(moving.archive, older_than, first))
         moved += now
-        if now < picking.most:
+        if now < picking.vouchers_at_once:
             return moved
 
 

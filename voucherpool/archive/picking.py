@@ -13,7 +13,7 @@ from voucherpool.vouchers.models import open_holds
 
 blocks_a_batch = 4
 """The blocks that one transaction walks, with about 250 vouchers; on a cluster, in each shard."""
-most = 250
+vouchers_at_once = 250
 """The vouchers that one transaction takes on a cluster, where it locks them one after the other."""
 
 
@@ -27,7 +27,7 @@ def pick(older_than: timedelta, first: int) -> Collection[str]:
     """Lock a batch's vouchers that ended before `older_than` ago, and return their keys.
 
     They end when used up or expired. A voucher that another transaction has locked waits for the
-    next walk. After `most` or more, the batch may have others: pick it again.
+    next walk. After `vouchers_at_once` or more, the batch may have others: pick it again.
     """
     batch = {"age": older_than, "first": f"({first},0)", "end": f"({first + blocks_a_batch},0)"}
     if cluster.is_cluster():
@@ -42,7 +42,8 @@ def _pick_of_shards(batch: dict[str, object]) -> Collection[str]:
     redemption leave the ledger before it enters the totals. It waits for the limit's lock. The rows
     are locked one by one, because only what names its code can skip what is locked.
     """
-    keys = db.session.scalars(_of_shards, {**batch, "query": _query_of_shard}).all()[:most]
+    found = db.session.scalars(_of_shards, {**batch, "query": _query_of_shard})
+    keys = found.all()[:vouchers_at_once]
     if not keys:
         return ()
     for limit in db.session.execute(_limits, {"keys": keys}):

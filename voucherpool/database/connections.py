@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from select import POLLIN, poll
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -73,8 +74,11 @@ class DirectConnection:
         self.cursor: Any = connection.cursor()
         extensions.register_type(uuid_as_text, self.cursor)  # type: ignore[arg-type]
         self.state = state_of(connection)
-        self._idle = _watched(self.driver)
         self.prepares: bool = engine.get_execution_options()["prepare"]
+
+    @cached_property
+    def _idle(self) -> poll:
+        return _watched(self.driver)
 
     def is_closed(self) -> bool:
         """Tell whether this side or the server has closed the idle connection."""

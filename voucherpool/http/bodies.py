@@ -15,7 +15,7 @@ badly_chunked = (
     " that many bytes and CRLF, and one of size 0 at the end (RFC 9112, section 7.1)."
 )
 chunk_bytes = 64 * 1024
-with_hooks: list[str] = []
+blueprints_with_hooks: list[str] = []
 """The blueprints whose hooks and error handlers Flask calls: none, because none has any."""
 
 
@@ -29,7 +29,7 @@ class Request(flask.Request):
     # Plain attributes: Flask's properties would look up the first once a request, the second three
     # times.
     max_content_length: int = 1024 * 1024
-    blueprints: list[str] = with_hooks
+    blueprints: list[str] = blueprints_with_hooks
     api_key_id: int | None = None
     refusal: str | None = None
 

@@ -34,8 +34,8 @@ class Exchange:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request (PEP 3333)."""
         began = time.perf_counter()
-        given = environ.get("HTTP_X_REQUEST_ID", "")
-        request_id = given if acceptable.fullmatch(given) else f"{getrandbits(64):016x}"
+        asked = environ.get("HTTP_X_REQUEST_ID", "")
+        request_id = asked if acceptable.fullmatch(asked) else f"{getrandbits(64):016x}"
 
         def start(status: str, given: list[tuple[str, str]], *error: Any) -> Any:
             seconds = round(time.perf_counter() - began, 4)

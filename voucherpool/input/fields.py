@@ -27,7 +27,7 @@ currency_decimals = {
 
 
 class Options(TypedDict, total=False):
-    """What a schema says of any field."""
+    """The options that every field takes."""
 
     required: bool
     allow_none: bool

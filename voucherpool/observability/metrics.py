@@ -17,6 +17,7 @@ requests = Histogram(
     buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 seconds_of = cache(requests.labels)
+"""Returns the histogram of a method, a route and a status, without looking up its labels."""
 issued = Counter("voucherpool_vouchers_issued", "Vouchers issued.")
 redeemed = Counter("voucherpool_redemptions", "Redemptions acknowledged.")
 refusals = Counter("voucherpool_refusals", "Requests refused, by the code of the error.", ["code"])

@@ -121,7 +121,7 @@ def archive_a_batch(older_than: timedelta | None) -> bool:
         is_full = True
         while is_full:
             with moving.gently(), long_transaction():
-                is_full = moving.archive(older_than, first) >= picking.most
+                is_full = moving.archive(older_than, first) >= picking.vouchers_at_once
     return True
 
 

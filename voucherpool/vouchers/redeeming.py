@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import NamedTuple
 
 from sqlalchemy import (
@@ -84,12 +85,8 @@ def redeem(
         redeemed = _take_with_holds_and_limit(request, seen)
     if heard:
         events.record_redemption(event_types.redeemed, codes.normal_form(code), redeemed.id)
-    after_commit(_count)
+    after_commit(partial(counting.later, metrics.redeemed.inc))
     return redeemed
-
-
-def _count() -> None:
-    counting.later(metrics.redeemed.inc)
 
 
 def are_heard() -> bool:

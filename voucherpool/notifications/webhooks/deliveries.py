@@ -100,7 +100,7 @@ def switch_off(webhook_id: int, reason: str) -> None:
     values = {"disabled_at": func.now(), "disabled_reason": reason, "updated_at": func.now()}
     if db.session.scalar(off.values(values).returning(Webhook.id)) is None:
         return
-    expect_many_rows()  # there may be many deliveries
+    expect_many_rows()
     waiting = update(Delivery).where(Delivery.webhook_id == webhook_id, is_waiting)
     db.session.execute(waiting.values(state="parked", finished_at=func.now()))
     if reason != requested:

@@ -113,7 +113,7 @@ def change(
 def remove(webhook_id: int) -> None:
     """Delete a webhook with its deliveries. Raises WebhookNotFound."""
     find(webhook_id, lock=True)
-    expect_many_rows()  # there may be many deliveries
+    expect_many_rows()
     db.session.execute(delete(Webhook).where(Webhook.id == webhook_id))
 
 
@@ -152,7 +152,7 @@ def replay(webhook_id: int, since: datetime) -> int:
     Those that wait already are left as they are. Raises WebhookNotFound and WebhookDisabled.
     """
     webhook = _locked_enabled(webhook_id)
-    expect_many_rows()  # there may be many events
+    expect_many_rows()
     wanted = select(literal(webhook_id), NumberedEvent.number, func.now()).where(
         NumberedEvent.type.in_(webhook.event_types), NumberedEvent.numbered_at >= since
     )
