@@ -10,6 +10,7 @@ import sys
 import tempfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 temporary = Path(tempfile.gettempdir())
@@ -54,8 +55,8 @@ from click import ClickException
 from gunicorn import glogging
 from prometheus_client import multiprocess
 
-from voucherpool.config import Config
-from voucherpool.database import durability
+from voucherpool.config import Config, misspelt
+from voucherpool.database import durability, readiness
 from voucherpool.environment import ConfigurationError
 from voucherpool.local.processes import end_with
 from voucherpool.observability import counting, logs, metrics
@@ -116,6 +117,8 @@ accesslog = None
 
 def on_starting(server: Any) -> None:
     """Refuse to start on a PostgreSQL that is unusable or may lose data."""
+    for warning in misspelt(os.environ):
+        server.log.warning(warning)
     try:
         durability.insist(settings.for_flask())
     except ClickException as error:
@@ -127,12 +130,20 @@ def post_fork(server: Any, worker: Any) -> None:
     metrics.threads.set(settings.threads)
 
 
+def watch_database() -> None:
+    """Log why the database is not ready, in one worker process: if it ends, another takes over."""
+    with open(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"], "watch.lock"), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        readiness.watch(settings.for_flask())
+
+
 def post_worker_init(worker: Any) -> None:
-    """Count requests each second, and end the worker at once with its master.
+    """Count requests each second, watch the database, and end the worker at once with its master.
 
     Otherwise it would keep the port from the next master. No acknowledged write is lost.
     """
     counting.start()
+    Thread(target=watch_database, name="readiness", daemon=True).start()
     # Not in post_fork: the change of user after it would cancel this.
     end_with(worker.ppid, signal.SIGKILL)
 

@@ -1,6 +1,7 @@
 """The commands."""
 
 import errno
+import json
 import os
 import re
 import subprocess
@@ -9,8 +10,11 @@ import sys
 import flask_migrate
 import pytest
 from click import ClickException
+from click.testing import CliRunner
 
+from tests.server import run_gunicorn
 from voucherpool import create_app
+from voucherpool.__main__ import main
 from voucherpool.cli import plain_errors
 from voucherpool.config import Config
 from voucherpool.database.model import db
@@ -173,3 +177,40 @@ def test_the_audit_counts_breaches_and_exits_with_1_on_any(run, make, sql):
     broken = run("audit")
     assert broken.exit_code == 1
     assert "1\ta voucher's redemption_count" in broken.output
+
+
+@pytest.fixture
+def without_database(monkeypatch):
+    """Return a function that runs a command where no database is named."""
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    return lambda *arguments: CliRunner().invoke(main, arguments)
+
+
+def test_a_misspelt_command_is_named_before_a_database_is_asked_for(without_database):
+    ended = without_database("serv")
+    assert ended.exit_code == 2
+    assert "No such command 'serv'" in ended.output
+    assert "DATABASE_URL" not in ended.output
+
+
+def test_a_misspelt_setting_is_a_warning_that_names_the_nearest(
+    voucherpool, without_database, monkeypatch
+):
+    warning = "VOUCHERPOOL_THREAD is not a setting and is ignored: do you mean VOUCHERPOOL_THREADS?"
+    ended = voucherpool("apikeys", "list", VOUCHERPOOL_THREAD="8")
+    output, errors = ended.communicate(timeout=60)
+    assert (ended.returncode, output, errors) == (0, "", f"Warning: {warning}\n")
+    # It comes before an error that it may explain.
+    monkeypatch.setenv("VOUCHERPOOL_THREAD", "8")
+    assert without_database("seed").output.splitlines()[0] == f"Warning: {warning}"
+
+
+def test_gunicorn_warns_of_a_misspelt_setting_once(database_url, tmp_path):
+    with (
+        open(tmp_path / "log", "wb") as log,
+        run_gunicorn(database_url, log=log.fileno(), VOUCHERPOOL_THREAD="8"),
+    ):
+        pass
+    lines = [line for line in (tmp_path / "log").read_text().splitlines() if "_THREAD" in line]
+    [warning] = map(json.loads, lines)
+    assert (warning["level"], "VOUCHERPOOL_THREADS?" in warning["message"]) == ("WARNING", True)

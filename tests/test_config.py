@@ -1,9 +1,11 @@
 """The environment."""
 
+import re
+
 import pytest
 
 from voucherpool import create_app
-from voucherpool.config import Config
+from voucherpool.config import Config, checkout, misspelt
 from voucherpool.database.model import db
 from voucherpool.environment import ConfigurationError
 
@@ -160,3 +162,24 @@ def test_keys_and_networks_are_lists_and_no_key_is_shown():
     assert config.secret_keys == (fernet_key, other)
     assert [str(network) for network in config.webhooks_allow] == ["127.0.0.0/8", "::1/128"]
     assert fernet_key not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("variable", "setting"),
+    [
+        ("VOUCHERPOOL_THREAD", "VOUCHERPOOL_THREADS"),
+        ("VOUCHERPOOL_MAIL_FORM", "VOUCHERPOOL_MAIL_FROM"),
+        ("VOUCHERPOOL_PORT", "PORT"),
+        ("VOUCHERPOOL_WEB_CONCURRENCY", "WEB_CONCURRENCY"),
+    ],
+)
+def test_a_misspelt_setting_is_named_with_the_nearest(variable, setting):
+    [warning] = misspelt({variable: "8", "VOUCHERPOOL_LOG": "json", "OTHERS": "8"})
+    assert warning == f"{variable} is not a setting and is ignored: do you mean {setting}?"
+
+
+def test_every_setting_that_is_documented_is_read():
+    page = (checkout / "docs" / "operations.md").read_text()
+    documented = re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE)
+    assert len(documented) > 15
+    assert misspelt(dict.fromkeys(documented, "")) == []

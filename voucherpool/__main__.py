@@ -8,7 +8,7 @@ from flask import Flask
 from flask.cli import FlaskGroup, routes_command, shell_command
 
 from voucherpool import cli, create_app
-from voucherpool.config import Config
+from voucherpool.config import Config, misspelt
 from voucherpool.local import data
 from voucherpool.local.demo import demo
 from voucherpool.local.start import start
@@ -22,12 +22,18 @@ class Commands(FlaskGroup):
         with cli.plain_errors():
             return super().invoke(ctx)
 
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Return the command; Flask would create the application to look for more of them."""
+        return self.commands.get(name)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names without creating the application: help must work without a database."""
         return sorted(self.commands)
 
 
 def _application() -> Flask:
+    for warning in misspelt(os.environ):
+        click.echo(f"Warning: {warning}", err=True)
     return create_app(Config.from_environment(data.environment(os.environ)))
 
 

@@ -5,12 +5,13 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import click
-from flask import Flask
+from flask import Flask, current_app, has_app_context
 from flask.cli import AppGroup
-from psycopg2.errors import UndefinedColumn, UndefinedTable
+from psycopg2.errors import InsufficientPrivilege, UndefinedColumn, UndefinedTable
 from sqlalchemy.exc import DBAPIError
 
 from voucherpool.database import reachability
+from voucherpool.database.readiness import find_obstacle
 from voucherpool.database.retries import retrying
 from voucherpool.database.transactions import long_transaction
 from voucherpool.errors import Reasons, VoucherPoolError
@@ -50,9 +51,15 @@ def counted(number: int, name: str) -> str:
 
 
 def _what_to_do(error: DBAPIError) -> str:
-    if isinstance(error.orig, UndefinedTable | UndefinedColumn):
-        return "The database is not up to date: run `voucherpool db upgrade` first."
-    return f"The database cannot be used: {reachability.cause(error)}"
+    config = current_app.config if has_app_context() else None
+    cause = reachability.cause(error)
+    if isinstance(error.orig, InsufficientPrivilege):
+        role = f"The role {reachability.role(config)}" if config else "The role in DATABASE_URL"
+        return f"{role} may not do this ({cause}): connect as the owner of the database."
+    is_other = isinstance(error.orig, UndefinedTable | UndefinedColumn)
+    if config and is_other and (obstacle := find_obstacle(config)):
+        return obstacle.reason
+    return f"The database cannot be used: {cause}"
 
 
 @retrying

@@ -1,9 +1,10 @@
 """The configuration, read once from the environment; a wrong value stops the start."""
 
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from psycopg2.extensions import make_dsn
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from voucherpool.environment import ConfigurationError, Environment, Network
+from voucherpool.environment import Asked, ConfigurationError, Environment, Network
 from voucherpool.input import mail as mails
 
 checkout = Path(__file__).resolve().parent.parent
@@ -162,6 +163,20 @@ class Config:
             # PostgreSQL takes the last of two values for the same setting.
             settings["options"] = f"{timeouts} {given.get('options', '')}".strip()
         return settings
+
+
+def misspelt(environ: Mapping[str, str]) -> Sequence[str]:
+    """Return a sentence for each variable that begins like a setting and is none."""
+    asked = Asked({"DATABASE_URL": "postgresql:///"})
+    Config.from_environment(asked)
+    prefix = "VOUCHERPOOL_"
+    settings = {name.removeprefix(prefix): name for name in asked.names}
+    wrong = [name for name in environ if name.startswith(prefix) and name not in asked.names]
+    return [
+        f"{name} is not a setting and is ignored: do you mean {settings[nearest]}?"
+        for name in sorted(wrong)
+        for nearest in get_close_matches(name.removeprefix(prefix), settings, n=1, cutoff=0)
+    ]
 
 
 def _database_url(environ: Mapping[str, str]) -> URL:

@@ -1,7 +1,7 @@
 """Reads variables of the environment; a wrong value is an error that names its variable."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
@@ -24,6 +24,24 @@ def parsed_age(text: str) -> timedelta | None:
     if not (match := re.fullmatch("([1-9][0-9]{0,3}(?=d)|[1-9][0-9]?(?=y))([dy])", text)):
         return None
     return timedelta(days=int(match[1]) * {"d": 1, "y": 365}[match[2]])
+
+
+class Asked(Mapping[str, str]):
+    """An environment that keeps in `names` the variables that it was asked for."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+        self.names: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.names.add(name)
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
 
 
 class Environment:

@@ -246,7 +246,7 @@ def test_a_lost_connection_leaves_whole_chunks_and_fails_nothing(
         worker.add_chunk_to_batch()
         with monkeypatch.context() as broken:
             broken.setattr(place, name, lambda *it, **of: end_connections(sql) or real(*it, **of))
-            assert worker.attempt("batches", worker.add_chunk_to_batch) is False
+            assert worker.attempt("batches", worker.add_chunk_to_batch, lambda: False) is False
     assert "trying again" in caplog.text
     assert client.get(path).json["created"] == 100
     work()

@@ -15,6 +15,7 @@ from voucherpool.__main__ import main
 from voucherpool.config import Config, ConfigurationError, checkout
 from voucherpool.database import durability
 from voucherpool.database.model import db
+from voucherpool.database.readiness import find_obstacle
 
 pieces = ("s3cret", "h1dden", "f00", "b4r")
 
@@ -39,7 +40,6 @@ wrong = pytest.mark.parametrize(
         ({"foo": "bar"}, 'invalid connection option "foo"'),
         ({"sslmode": "sometimes"}, 'invalid sslmode value: "sometimes"'),
         ({"database": "nope"}, 'database "nope" does not exist'),
-        ({"host": "nohost.invalid"}, 'could not translate host name "nohost.invalid"'),
         ({"options": "-c foo=bar"}, 'unrecognized configuration parameter "foo"'),
     ],
 )
@@ -60,6 +60,14 @@ def test_a_wrong_address_ends_a_command_with_one_line(
     assert (ended.exit_code, ended.output.count("\n")) == (1, 1)
     assert ended.output.startswith("Error: ")
     assert names_the_cause_alone(ended.output, cause)
+
+
+@pytest.mark.parametrize("command", ["seed", "db upgrade"])
+def test_an_unknown_host_ends_a_command_with_one_line(address, monkeypatch, command):
+    monkeypatch.setenv("DATABASE_URL", address(host="nohost.invalid"))
+    ended = CliRunner().invoke(main, command.split())
+    assert (ended.exit_code, ended.output.count("\n")) == (1, 1)
+    assert names_the_cause_alone(ended.output, 'could not translate host name "nohost.invalid"')
 
 
 @wrong
@@ -114,16 +122,26 @@ def test_several_hosts_and_escaped_characters_are_read():
 
 @pytest.mark.parametrize(
     "query",
-    [{"host": "/nonexistent"}, {"host": "127.0.0.1", "port": "1"}],
+    [{"host": "/nonexistent"}, {"host": "127.0.0.1", "port": "1"}, {"host": "nohost.invalid"}],
 )
 def test_a_database_that_may_come_up_is_waited_for(database_url, query):
     durability.insist(Config(database_url.set(query=query)).for_flask())
 
 
-def test_the_last_of_several_hosts_names_the_cause(database_url):
-    hosts = {"host": "127.0.0.1,nohost.invalid", "port": "1,2"}
-    with pytest.raises(click.ClickException, match="nohost"):
-        durability.insist(Config(database_url.set(query=hosts)).for_flask())
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ({"host": "127.0.0.1", "port": "1"}, ("port 1", "Connection refused", "Start PostgreSQL")),
+        ({"host": "127.0.0.1,nohost.invalid", "port": "1,2"}, ("nohost.invalid", "DATABASE_URL")),
+        ({"options": "-c foo=bar"}, ('parameter "foo"', "Correct DATABASE_URL")),
+        ({"options": "-c default_transaction_read_only=on"}, ("standby", "promote it")),
+    ],
+)
+def test_the_reason_names_cause_and_cure(database_url, query, words):
+    url = database_url.update_query_dict(query)
+    obstacle = find_obstacle(Config(url, timeouts="role").for_flask())
+    assert not obstacle.may_serve
+    assert all(word in obstacle.reason for word in words), obstacle.reason
 
 
 @pytest.mark.one_machine("a cluster plans by values")

@@ -16,8 +16,8 @@ from tests.shop import open_shop
 from tests.stopwatch import until
 from voucherpool import create_app
 from voucherpool.config import Config
+from voucherpool.database import readiness
 from voucherpool.database.model import db
-from voucherpool.http import probes
 from voucherpool.local.postgres import LocalPostgres
 
 
@@ -64,7 +64,7 @@ def test_readyz_is_503_when_the_database_is_away(database_url):
 
 def test_readyz_is_503_and_says_why_when_the_disk_is_full(anonymous, monkeypatch):
     refuse = text("DO $$ BEGIN RAISE SQLSTATE '53100'; END $$")
-    monkeypatch.setattr(probes, "take_room", refuse)
+    monkeypatch.setattr(readiness, "take_room", refuse)
     answer = anonymous.get("/readyz")
     assert answer.status_code == 503
     assert "disk is full" in answer.json["reason"]

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
+from voucherpool.database.readiness import Readiness
 from voucherpool.errors import DatabaseUnavailable, VoucherPoolError
 from voucherpool.http import present
 from voucherpool.observability import logs, metrics
@@ -61,12 +62,16 @@ def _answer_http(error: HTTPException) -> Response:
 def _answer_database(error: DBAPIError) -> Response:
     if error.connection_invalidated:
         return _answer_unreachable(error)
+    readiness: Readiness = present.app().extensions["readiness"]
+    if readiness.obstacle():
+        return _answer(DatabaseUnavailable("The database is not ready: try again."))
     raise error
 
 
 def _answer_unreachable(error: Exception) -> Response:
-    sqlstate = getattr(getattr(error, "orig", None), "pgcode", None)
-    log.warning("database unavailable: %s, SQLSTATE %s", type(error).__name__, sqlstate)
+    if getattr(error, "statement", "") is not None:  # else nothing was sent: no connection was made
+        sqlstate = getattr(getattr(error, "orig", None), "pgcode", None)
+        log.warning("database unavailable: %s, SQLSTATE %s", type(error).__name__, sqlstate)
     return _answer(DatabaseUnavailable())
 
 

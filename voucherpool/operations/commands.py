@@ -5,8 +5,10 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Thread
 
 import click
+import flask_migrate
 import flask_migrate.cli  # type: ignore[import-not-found]
 from flask import current_app
 from flask.cli import with_appcontext
@@ -14,7 +16,7 @@ from prometheus_client import start_http_server
 
 from voucherpool.cli import Command, Group, counted, in_long_transaction, root
 from voucherpool.config import beside
-from voucherpool.database import durability, server_log
+from voucherpool.database import durability, reachability, readiness, revisions, server_log
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.notifications.mail.sending import Sender
 from voucherpool.notifications.webhooks.addresses import Policy
@@ -48,6 +50,31 @@ def audit() -> None:
         click.echo(f"{count}\t{rule}")
     if any(breaches.values()):
         raise click.ClickException("Rows break the rules above whose count is not 0.")
+
+
+@flask_migrate.cli.db.command(cls=Command)
+@click.argument("revision", default="head")
+@with_appcontext
+def upgrade(revision: str) -> None:
+    """Bring the database to the newest revision, or to REVISION; connect as its owner."""
+    before = _revision()
+    if revisions.is_ahead(before):
+        raise click.ClickException(revisions.too_new(before))
+    flask_migrate.upgrade(revision=revision)
+    after = _revision()
+    if after == before:
+        click.echo(f"The database is {_named(after)}: there was nothing to do.")
+    else:
+        click.echo(f"The database was {_named(before)} and is now {_named(after)}.")
+
+
+def _revision() -> str | None:
+    with reachability.alone(current_app.config) as connection:
+        return revisions.current(connection)
+
+
+def _named(revision: str | None) -> str:
+    return f"at {revision}" if revision else "empty"
 
 
 @flask_migrate.cli.db.command(cls=Command)
@@ -119,8 +146,9 @@ def worker() -> None:
         _show_metrics(*address)
     deliverer, groups = _groups()
     logging.config.dictConfig(logs.settings(config["LOG"]))
+    Thread(target=readiness.watch, args=(config,), name="readiness", daemon=True).start()
     try:
-        background.run(groups, context)
+        background.run(groups, context, readiness.Readiness(config))
     finally:
         deliverer.stop()
 

@@ -17,9 +17,12 @@ from threading import Event, Thread
 from types import FrameType
 from typing import Generic, TypeVar
 
+from sqlalchemy.exc import DBAPIError
+
 from voucherpool.archive import moving, partitions, picking
 from voucherpool.batches import generating
 from voucherpool.database.model import db
+from voucherpool.database.readiness import Readiness
 from voucherpool.database.retries import unusable
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.erasure import service as erasure
@@ -39,6 +42,8 @@ seconds_between_looks = 5.0
 Item = TypeVar("Item")
 Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 Pieces = Mapping[str, Callable[[], bool]]
+Wait = Callable[[], bool]
+"""Waits until the database is ready; returns whether it was not, which the log then says."""
 Context = Callable[[], AbstractContextManager[object]]
 """Opens the application's context, which each thread needs for its own database session."""
 
@@ -174,13 +179,14 @@ def groups(
     }
 
 
-def run(groups: Mapping[str, Pieces], context: Context) -> None:
+def run(groups: Mapping[str, Pieces], context: Context, readiness: Readiness) -> None:
     """Do the pieces until SIGTERM or SIGINT; finish those that have begun."""
     stopping = Event()
+    wait = partial(readiness.wait, stopping)
     on_stop_signals(lambda *_: stopping.set())
     log.info("The worker begins.")
     threads = [
-        Thread(target=keep_doing, args=(pieces, context, stopping), name=name)
+        Thread(target=keep_doing, args=(pieces, context, wait, stopping), name=name)
         for name, pieces in groups.items()
     ]
     for thread in threads:
@@ -190,25 +196,28 @@ def run(groups: Mapping[str, Pieces], context: Context) -> None:
     log.info("The worker ends.")
 
 
-def keep_doing(pieces: Pieces, context: Context, stopping: Event) -> None:
+def keep_doing(pieces: Pieces, context: Context, wait: Wait, stopping: Event) -> None:
     """Do the pieces in turn until told to stop."""
     with context():
+        wait()
         while not stopping.is_set():
             # Every piece gets its turn, so much work of one kind does not hold up the others.
-            did_something = [attempt(name, piece) for name, piece in pieces.items()]
+            did_something = [attempt(name, piece, wait) for name, piece in pieces.items()]
             if not any(did_something):
                 stopping.wait(idle_seconds)
 
 
-def attempt(name: str, piece: Callable[[], bool]) -> bool:
+def attempt(name: str, piece: Callable[[], bool], wait: Wait) -> bool:
     """Do a piece and tell whether there was work; an error is logged, and the others go on."""
     try:
         return piece()
     except unusable as error:
-        cause = type(error.orig).__name__
-        log.warning("The database cannot be used (%s); trying again.", cause)
-    except Exception:
-        log.exception("%s failed.", name)
+        if not wait():
+            cause = type(error.orig).__name__
+            log.warning("The database cannot be used (%s); trying again.", cause)
+    except Exception as error:
+        if not (isinstance(error, DBAPIError) and wait()):
+            log.exception("%s failed.", name)
     finally:
         db.session.remove()
     return False
