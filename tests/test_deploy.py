@@ -5,17 +5,22 @@ import os
 import re
 import shutil
 import subprocess
-import sys
+import tempfile
+from functools import partial
+from pathlib import Path
 
 import pytest
 import yaml
 from prometheus_client import REGISTRY
+from sqlalchemy import text
 
 from voucherpool.__main__ import main
-from voucherpool.config import checkout
+from voucherpool.config import Config, checkout
+from voucherpool.database.model import db
 
 deploy = checkout / "deploy"
-compose_files = [checkout / "docker-compose.yml", deploy / "docker-compose.yml"]
+compose = "docker-compose.yml"
+compose_files = [checkout / compose, deploy / compose]
 units = sorted(deploy.glob("*.service"))
 
 
@@ -128,31 +133,169 @@ def test_the_cluster_in_containers_joins_each_machine_before_it_is_migrated():
     )
 
 
+def production():
+    return yaml.safe_load((deploy / compose).read_text())
+
+
 def test_the_production_set_plants_no_seeds_and_keeps_secrets_in_files():
-    file = yaml.safe_load((deploy / "docker-compose.yml").read_text())
+    file = production()
     assert "seed" not in json.dumps(file["services"])
     for name, secret in file["secrets"].items():
         assert secret == {"file": f"secrets/{name}"}
-    owner = file["services"]["migrate"]["environment"]["DATABASE_ROLE"]
-    assert owner != file["services"]["web"]["environment"]["DATABASE_ROLE"]
+    for service in file["services"].values():
+        named = re.findall(r"\w+=(\w+)", " ".join(service.get("entrypoint", [])))
+        assert set(named or ["owner_password"]) == set(service["secrets"])
+    owner = file["services"]["migrate"]["environment"]["DATABASE_URL"]
+    assert owner != file["services"]["web"]["environment"]["DATABASE_URL"]
 
 
-def test_the_container_hands_the_secrets_to_the_program(tmp_path):
-    service = yaml.safe_load((deploy / "docker-compose.yml").read_text())["services"]["web"]
-    *shell, script, name = service["entrypoint"]
-    (tmp_path / "service_password").write_text("pass\n")
-    (tmp_path / "secret_key").write_text("key\n")
-    script = script.replace("$$", "$").replace("/run/secrets", str(tmp_path))
-    program = "import os; print(os.environ['DATABASE_URL'], os.environ['VOUCHERPOOL_SECRET_KEY'])"
-    finished = subprocess.run(
-        [*shell, script, name, sys.executable, "-c", program],
-        env={
-            "DATABASE_ROLE": "voucherpool",
-            "DATABASE_PASSWORD": "service_password",
-            "PATH": os.environ["PATH"],
-        },
+not_passed_on = {
+    *("DATABASE_URL", "VOUCHERPOOL_SECRET_KEY"),  # made of the secrets
+    "PORT",  # the container's own
+    # The worker does not own the tables.
+    *("VOUCHERPOOL_ARCHIVE_OLDER_THAN", "VOUCHERPOOL_PURGE_OLDER_THAN"),
+    "VOUCHERPOOL_TOLERATE_OFF",  # for tests
+}
+
+
+def test_the_production_set_passes_on_each_setting_and_shows_the_workers_metrics():
+    page = (checkout / "docs" / "operations.md").read_text()
+    documented = set(re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE))
+    worker = production()["services"]["worker"]
+    assert documented - not_passed_on == set(worker["environment"]) - {"DATABASE_URL"}
+    assert worker["environment"]["VOUCHERPOOL_WORKER_METRICS"] == "0.0.0.0:9100"
+    assert worker["ports"] == ["127.0.0.1:${WORKER_METRICS_PORT:-9100}:9100"]
+
+
+user = {"user": 10001, "group": 10001, "extra_groups": []} if os.geteuid() == 0 else {}
+"""The user of the image; who is not root can only be the same user inside and outside."""
+
+
+@pytest.fixture(params=[0o022, 0o077])
+def secrets(request):
+    """Return the folder of a container's secrets, which were made as the file's header says."""
+    header = re.findall(r"^#   ((?:mkdir|openssl|chmod) .*)", (deploy / compose).read_text(), re.M)
+    with tempfile.TemporaryDirectory() as home:
+        Path(home).chmod(0o755)  # tmp_path would let no other user in
+        commands = ["set -e", f"umask {request.param:o}", "mkdir deploy", *header]
+        subprocess.run([path_of("sh"), "-c", "\n".join(commands)], cwd=home, check=True)
+        made = Path(home, "deploy", "secrets")
+        assert made.stat().st_mode & 0o777 == 0o700
+        mounted = Path(home, "mounted")  # as Compose does: under another folder, as they are
+        mounted.mkdir(mode=0o755)
+        mounted.chmod(0o755)
+        for file in made.iterdir():
+            file.rename(mounted / file.name)
+        yield mounted
+
+
+def run_in_container(service, secrets, *command, environ=None, user=user):
+    """Run a command behind the entrypoint of a service, as the user of our image."""
+    shell, script, *secret_names = service["entrypoint"]
+    source = (deploy / Path(script).name).read_text().replace("/run/secrets", str(secrets))
+    return subprocess.run(
+        [shell, "-c", source, script, *secret_names, *command],
+        env={"PATH": os.environ["PATH"], **(environ or {})},
+        cwd="/",
         capture_output=True,
         text=True,
-        check=True,
+        **user,
     )
-    assert finished.stdout == "postgresql://voucherpool:pass@db:5432/voucherpool key\n"
+
+
+show = ("sh", "-c", "echo $PGPASSWORD $VOUCHERPOOL_SECRET_KEY")
+
+
+@installed("openssl")
+@pytest.mark.parametrize(
+    ("name", "password"), [("web", "service_password"), ("migrate", "owner_password")]
+)
+def test_secrets_that_were_made_as_the_header_says_reach_the_program(secrets, name, password):
+    service = production()["services"][name]
+    ended = run_in_container(service, secrets, *show)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    shown_password, key = ended.stdout.split()
+    assert shown_password == (secrets / password).read_text().strip()
+    url = service["environment"]["DATABASE_URL"]
+    config = Config.from_environment({"DATABASE_URL": url, "VOUCHERPOOL_SECRET_KEY": key})
+    assert config.secret_keys == (key,)
+
+
+@installed("openssl")
+@pytest.mark.parametrize("name", ["web", "worker", "migrate"])
+@pytest.mark.parametrize("harm", ["unreadable", "empty", "blank", "missing"])
+def test_a_secret_that_is_empty_or_cannot_be_read_stops_the_start(secrets, name, harm):
+    file = secrets / "secret_key"
+    if harm == "unreadable":
+        file.chmod(0o600 if user else 0o000)
+    elif harm == "missing":
+        file.unlink()
+    else:
+        file.chmod(0o644)
+        file.write_text("" if harm == "empty" else "\n")
+    ended = run_in_container(production()["services"][name], secrets, *show)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "Error: the secret secret_key is empty, or user" in ended.stderr
+
+
+@pytest.fixture
+def own_sql(own_app):
+    """Return a function that runs a statement on the test's own database."""
+
+    def statement(sql, **values):
+        with own_app.app_context(), db.engine.begin() as connection:
+            result = connection.execute(text(sql), values)
+            return result.all() if result.returns_rows else None
+
+    return statement
+
+
+@pytest.fixture
+def roles(own_app, own_sql, secrets):
+    """Make an owner; return both roles, and a function that runs roles.sql with their names."""
+    owner, serving = (f"{name}_{os.getpid()}" for name in ("owner", "serving"))
+    own_sql(f"CREATE ROLE {owner} LOGIN SUPERUSER PASSWORD 'pass'")
+    (secrets / "owner_password").chmod(0o644)
+    (secrets / "owner_password").write_text("pass")
+    statements = (deploy / "roles.sql").read_text()
+    for name, own in (("voucherpool_owner", owner), ("voucherpool", serving)):
+        statements = re.sub(rf"\b{name}\b", own, statements)
+    (secrets / "roles.sql").write_text(statements)
+    service = production()["services"]["roles"]
+    command = [word.replace("/roles.sql", f"{secrets}/roles.sql") for word in service["command"]]
+    url = own_app.config["SQLALCHEMY_DATABASE_URI"]
+    environ = {"PGHOST": url.query["host"], "PGPORT": url.query["port"]}
+    environ |= {"PGDATABASE": url.database, "PGUSER": owner}
+    # PostgreSQL's image runs it as root, who may reach the tests' socket too.
+    yield (
+        owner,
+        serving,
+        partial(run_in_container, service, secrets, *command, environ=environ, user={}),
+    )
+    for role in (serving, owner):
+        if own_sql("SELECT FROM pg_roles WHERE rolname = :role", role=role):
+            own_sql(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+@installed("openssl")
+@installed("psql")
+@pytest.mark.one_machine("makes roles")
+def test_the_serving_role_gets_its_password_and_rights_and_never_an_empty_one(
+    roles, secrets, own_sql
+):
+    owner, serving, make = roles
+    (secrets / "service_password").rename(secrets / "kept")
+    (secrets / "service_password").touch()
+    assert make().returncode == 1
+    found = "SELECT rolcanlogin, rolpassword IS NULL FROM pg_authid WHERE rolname = :role"
+    assert own_sql(found, role=serving) == []
+    (secrets / "kept").rename(secrets / "service_password")
+    for _ in range(2):
+        ended = make()
+        assert (ended.returncode, ended.stderr) == (0, "")
+    assert own_sql(found, role=serving) == [(True, False)]
+    own_sql(f"SET ROLE {owner}; CREATE TABLE of_owner (); RESET ROLE")
+    may = "SELECT has_table_privilege(:role, 'of_owner', :right)"
+    rights = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")
+    allowed = [own_sql(may, role=serving, right=right)[0][0] for right in rights]
+    assert allowed == [True] * 4 + [False]
