@@ -26,8 +26,16 @@ from sqlalchemy.engine import URL, make_url
 
 from tests import cluster, emptying
 from tests.builders import Builders
-from tests.gate import Gate, patient, senders
-from tests.server import Server, any_guesses, run_gunicorn, secret_key, start_python
+from tests.gate import Gate, senders
+from tests.patience import be_patient, most_seconds, patient
+from tests.server import (
+    Server,
+    any_guesses,
+    patient_app,
+    run_gunicorn,
+    secret_key,
+    start_python,
+)
 from tests.shop import Shop, open_shop
 from tests.storms import watched
 from voucherpool import create_app
@@ -49,6 +57,9 @@ fast = {
     "synchronous_commit": "off",
     "max_connections": 300,
 }
+
+
+be_patient()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -112,7 +123,7 @@ def _server(**attributes: Any) -> SimpleNamespace:
 
 def _url(host: str, port: int, user: str, dbname: str, password: str | None = None) -> URL:
     query = {"host": host, "port": str(port)}
-    return URL.create("postgresql+psycopg2", user, password, database=dbname, query=query)
+    return patient(URL.create("postgresql+psycopg2", user, password, database=dbname, query=query))
 
 
 def config(database_url: URL) -> Config:
@@ -130,7 +141,7 @@ def _migrate(**database: Any) -> None:
 def _spread_database(name: str) -> Iterator[Flask]:
     """Return an application on a new database of the cluster."""
     with cluster.database(f"{name}_{os.getpid()}") as url:
-        app = create_app(config(url))
+        app = create_app(config(patient(url)))
         with app.app_context():
             flask_migrate.upgrade()
             with long_transaction():
@@ -272,7 +283,7 @@ def voucherpool(database_url: URL) -> Iterator[Callable[..., subprocess.Popen[st
             command = ("voucherpool", *arguments)
             pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
             process = start_python(database_url, *command, environ=environ, **pipes)
-            running.callback(process.communicate, timeout=20)
+            running.callback(process.communicate, timeout=most_seconds)
             running.callback(process.terminate)
             return process
 
@@ -283,10 +294,11 @@ def voucherpool(database_url: URL) -> Iterator[Callable[..., subprocess.Popen[st
 def gunicorn_port(shared_app: Flask) -> Iterator[int]:
     """Run gunicorn with 2 workers on the shared database and return its port.
 
-    Each can have all senders of a race at work.
+    Each can have all senders of a race at work, who try as long as the gate is closed.
     """
-    url = patient(shared_app.config["SQLALCHEMY_DATABASE_URI"])
-    with run_gunicorn(url, VOUCHERPOOL_THREADS=str(senders), **any_guesses) as port:
+    url = shared_app.config["SQLALCHEMY_DATABASE_URI"]
+    settings = {"VOUCHERPOOL_THREADS": str(senders), "MOST_ATTEMPTS": "1000", **any_guesses}
+    with run_gunicorn(url, patient_app, **settings) as port:
         yield port
 
 
@@ -315,7 +327,9 @@ def storm_port(shared_app: Flask, storm_log: Path) -> Iterator[int]:
     named = url.update_query_dict({"application_name": "storm"})
     with (
         open(storm_log, "wb") as file,
-        run_gunicorn(named, log=file.fileno(), VOUCHERPOOL_THREADS="8", **any_guesses) as port,
+        run_gunicorn(
+            named, patient_app, log=file.fileno(), VOUCHERPOOL_THREADS="8", **any_guesses
+        ) as port,
     ):
         yield port
 

@@ -11,8 +11,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 from tests import cluster
-from tests.stopwatch import until
-from voucherpool.config import timeouts
+from tests.patience import until
 
 senders = 10
 """How many requests a worker of the tests' gunicorn works at, and so how many race."""
@@ -22,16 +21,6 @@ polling_seconds = 0.3
 any_voucher = (
     "UPDATE vouchers SET code = code" if cluster.citus_url else "SELECT FROM vouchers FOR UPDATE"
 )
-
-
-def patient(database_url: URL) -> URL:
-    """Return the address by which statements wait for a lock until the last sender is there.
-
-    A process that a busy machine stops for seconds keeps its connection.
-    """
-    names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
-    options = " ".join([timeouts, *(f"-c {name}=30s" for name in names)])
-    return database_url.update_query_dict({"options": options, "connect_timeout": "30"})
 
 
 class Gate:
@@ -66,8 +55,8 @@ class Gate:
             yield
 
     def until_waiting(self, count: int) -> None:
-        """Return once so many statements wait for a lock; fail unless that is soon."""
-        until(lambda: self.waiting() == count, 10)
+        """Return once so many statements wait for a lock."""
+        until(lambda: self.waiting() == count)
 
     def waiting(self) -> int:
         """Return how many statements wait for a lock."""

@@ -23,6 +23,7 @@ import flask_migrate
 import pytest
 
 from tests.conftest import memory
+from tests.patience import most_seconds
 from tests.server import run_gunicorn
 from voucherpool import create_app
 from voucherpool.config import Config, checkout
@@ -69,9 +70,10 @@ execute = """
     return found;
 """
 width = "return document.scrollingElement.scrollWidth;"
-tools = """
+tools = f"const tenths = {10 * most_seconds};"
+tools += """
     const until = async found => {
-        for (let tries = 0; tries < 100 && !found(); tries++)
+        for (let tries = 0; tries < tenths && !found(); tries++)
             await new Promise(done => setTimeout(done, 100));
         if (!found()) throw new Error('not found: ' + found);
     };
@@ -159,7 +161,7 @@ def browser() -> Iterator[Browser]:
         with open(to_browser[1], "wb", 0) as commands, open(from_browser[0], "rb", 0) as answers:
             yield Browser(commands, answers)
             process.terminate()
-            process.wait(20)
+            process.wait(most_seconds)
 
 
 @contextmanager

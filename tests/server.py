@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -19,9 +18,12 @@ from typing import Any
 from sqlalchemy.engine import URL
 
 from tests.builders import ana
+from tests.patience import most_seconds, until
 from voucherpool.config import checkout, durability
 
 secret_key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
+patient_app = "tests.patient_wsgi:app"
 
 any_guesses = {
     "VOUCHERPOOL_FAILED_ATTEMPTS_PER_EMAIL": "1000000",
@@ -40,7 +42,7 @@ class Server:
     def send(self, path: str, body: Any, method: str = "POST", **headers: str) -> tuple[int, bytes]:
         """Send JSON and return the status and the bytes of the answer; `_` is - in a header."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=most_seconds)
         with closing(connection):
             key = {"Authorization": f"Bearer {self.key}"}
             connection.request(method, path, json.dumps(body), key | named)
@@ -101,7 +103,7 @@ def run_gunicorn(
         yield port
     finally:
         process.send_signal(signal.SIGQUIT)  # an orderly stop looks round only once a second
-        process.wait(15)
+        process.wait(most_seconds)
 
 
 def start_gunicorn(
@@ -137,10 +139,10 @@ def children(process: int) -> list[int]:
 
 def wait_until_listening(port: int, process: subprocess.Popen[bytes]) -> None:
     """Return once the port accepts connections; fail when the process ends before."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and process.poll() is None:
+
+    def is_listening() -> bool:
+        assert process.poll() is None, "gunicorn did not start"
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise AssertionError("gunicorn did not start")
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    until(is_listening)

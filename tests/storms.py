@@ -1,4 +1,4 @@
-"""Runs storms: many clients at once against gunicorn with the timeouts of production."""
+"""Runs storms: many clients at once against gunicorn."""
 
 import json
 import threading
@@ -15,6 +15,7 @@ from flask import Flask
 
 from tests import cluster
 from tests.builders import in_days, moved
+from tests.patience import until
 from tests.server import Server, at_once
 
 deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
@@ -30,8 +31,7 @@ def watched(sql: Callable[..., Any], log: Path) -> Iterator[None]:
     assert not failed, (len(failed), failed[:5])
     # A connection reports the deadlocks that it met before it is gone.
     sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'storm'")
-    while sql("SELECT FROM pg_stat_activity WHERE application_name = 'storm'"):
-        time.sleep(0.01)
+    until(lambda: not sql("SELECT FROM pg_stat_activity WHERE application_name = 'storm'"))
     assert sql(deadlocks) == before
 
 

@@ -49,7 +49,8 @@ def test_statements_and_round_trips_are_counted_as_postgresql_answers_them(datab
     if not folder.startswith("/"):
         pytest.skip("needs a PostgreSQL on a Unix socket")
     name = f".s.PGSQL.{database_url.query['port']}"
-    tap = database_url.update_query_dict({"host": str(tmp_path)})
+    tap = database_url.difference_update_query(["options"])
+    tap = tap.update_query_dict({"host": str(tmp_path)})
     with wire.tapped(Path(folder, name), tmp_path / name) as answers, home.connection(tap) as link:
         link.autocommit = True
         counted = []
@@ -61,8 +62,8 @@ def test_statements_and_round_trips_are_counted_as_postgresql_answers_them(datab
 
 
 def test_the_cpu_time_of_ended_processes_is_counted():
-    burn = "import time\nwhile time.process_time() < 0.3: pass"
+    burn = "import time\nwhile time.process_time() < 0.5: pass\nprint(time.process_time())"
     before, own = processes.cpu_seconds(os.getpid()), time.process_time()
-    subprocess.run([sys.executable, "-c", burn], check=True)
+    said = float(subprocess.check_output([sys.executable, "-c", burn]))
     burnt = processes.cpu_seconds(os.getpid()) - before - (time.process_time() - own)
-    assert 0.29 <= burnt <= 0.6
+    assert 0.9 * said <= burnt <= 1.5 * said

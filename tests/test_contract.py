@@ -12,24 +12,11 @@ from schemathesis.checks import CHECKS
 from tests import fuzz_report
 from tests.builders import ana, ben, in_days
 from tests.claims import pools
-from tests.conftest import config
 from tests.fuzzing import Client, Findings, explore
-from tests.gate import patient
-from voucherpool import create_app
-from voucherpool.database.model import db
 from voucherpool.notifications.mail import links
 
 signing_key = Fernet.generate_key().decode()
 fuzzed, parts, examples = 20_000, 4, 60
-
-
-@pytest.fixture
-def app(database_url):
-    """Return an application that a busy machine may stop for seconds."""
-    app = create_app(config(patient(database_url)))
-    yield app
-    with app.app_context():
-        db.engine.dispose()
 
 
 @pytest.fixture

@@ -11,18 +11,25 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import most_seconds, until
 from tests.server import children, free_port, start_gunicorn, wait_until_listening
-from tests.stopwatch import until
 from voucherpool.local import processes
 
 
 @pytest.fixture
-def start(database_url, tmp_path):
+def log(tmp_path_factory):
+    """Return the file of the log of all gunicorns of the test."""
+    return tmp_path_factory.mktemp("log") / "gunicorn.log"
+
+
+@pytest.fixture
+def start(database_url, tmp_path, log):
     """Return a function that starts gunicorn on a port, with the test's own temporary folder."""
     started = []
 
     def run(port):
-        process = start_gunicorn(database_url, port, TMPDIR=str(tmp_path))
+        with open(log, "ab") as file:
+            process = start_gunicorn(database_url, port, log=file.fileno(), TMPDIR=str(tmp_path))
         started.append(process)
         wait_until_listening(port, process)
         return process
@@ -52,13 +59,16 @@ def lives(process_id):
 
 
 def accepts(port):
-    with suppress(ConnectionError), socket.create_connection(("127.0.0.1", port), timeout=5):
+    with (
+        suppress(ConnectionError),
+        socket.create_connection(("127.0.0.1", port), timeout=most_seconds),
+    ):
         return True
     return False
 
 
 def livez(port):
-    with closing(HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=most_seconds)) as connection:
         connection.request("GET", "/livez")
         return connection.getresponse().status
 
@@ -79,7 +89,7 @@ print("survived", flush=True)
 
 
 def test_a_process_whose_parent_died_before_it_asked_ends_too():
-    output = subprocess.check_output([sys.executable, "-c", orphan], timeout=20)
+    output = subprocess.check_output([sys.executable, "-c", orphan], timeout=most_seconds)
     assert output == b"orphaned\n"
 
 
@@ -87,7 +97,7 @@ def folders(tmp_path):
     return {folder.name for folder in tmp_path.iterdir()}
 
 
-def test_of_a_killed_master_neither_workers_nor_port_nor_folder_stay(start, tmp_path):
+def test_of_a_killed_master_neither_workers_nor_port_nor_folder_stay(start, tmp_path, log):
     kept = start(free_port())
     of_kept = folders(tmp_path)
     assert len(of_kept) == 1
@@ -100,7 +110,9 @@ def test_of_a_killed_master_neither_workers_nor_port_nor_folder_stay(start, tmp_
     with socket.create_connection(("127.0.0.1", port)):  # a client that says nothing
         kill(killed)
         # A process looks dead while a thread of it still holds the port.
-        until(lambda: not any(map(lives, orphans)) and not accepts(port), seconds=1)
+        until(lambda: not any(map(lives, orphans)) and not accepts(port))
+        # They were killed before they looked whether their master lives, as they do each second.
+        assert "Parent changed" not in log.read_text()
         successor = start(port)
         assert livez(port) == 200
         assert len(workers(successor)) == 2
@@ -109,5 +121,5 @@ def test_of_a_killed_master_neither_workers_nor_port_nor_folder_stay(start, tmp_
     assert not folders(tmp_path) & of_killed
     for master in (successor, kept):
         master.terminate()
-        master.wait(15)
+        master.wait(most_seconds)
     assert folders(tmp_path) == set()

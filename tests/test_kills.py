@@ -1,20 +1,25 @@
 """Workers killed with -9 in the middle of a redemption."""
 
+from contextlib import suppress
 from http.client import HTTPException
 
 import pytest
 
 from tests.builders import ana
+from tests.patience import until
 from tests.server import Server, run_gunicorn
 
 
 def until_answered(server, body, key):
-    for _ in range(50):
-        try:
-            return server.send("/vouchers/validate", body, Idempotency_Key=key)
-        except (HTTPException, ConnectionError):
-            continue  # the other worker was not up yet
-    raise AssertionError("no answer after 50 attempts")
+    answers = []
+
+    def is_answered():
+        with suppress(HTTPException, ConnectionError):  # the other worker was not up yet
+            answers.append(server.send("/vouchers/validate", body, Idempotency_Key=key))
+        return answers
+
+    until(is_answered)
+    return answers[0]
 
 
 @pytest.mark.parametrize("kills", [6, pytest.param(100, marks=pytest.mark.fault)])

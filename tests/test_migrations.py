@@ -10,6 +10,8 @@ from sqlalchemy.exc import OperationalError
 
 from tests.builders import Builders
 from tests.conftest import config
+from tests.gate import Gate
+from tests.patience import most_seconds
 from voucherpool import create_app
 from voucherpool.archive import moving, partitions
 from voucherpool.config import checkout
@@ -131,11 +133,10 @@ def test_a_second_migrator_waits_for_the_first(own_app, context):
     with db.engine.connect() as first:
         first.execute(text("SELECT pg_advisory_lock(706202611)"))
         second.start()
-        second.join(0.5)
-        assert second.is_alive()
+        Gate(db.engine.url).until_waiting(1)
         assert "vouchers" in str(described()["columns"])
         first.execute(text("SELECT pg_advisory_unlock(706202611)"))
-    second.join(20)
+    second.join(most_seconds)
     assert not second.is_alive()
 
 

@@ -17,8 +17,8 @@ from sqlalchemy.exc import DBAPIError
 
 from tests import cluster
 from tests.builders import ana
+from tests.patience import most_seconds, until
 from tests.server import Server, children, run_gunicorn
-from tests.stopwatch import until
 from voucherpool.database import statements
 from voucherpool.vouchers import listeners
 
@@ -54,10 +54,12 @@ class Machine:
                 os.kill(process, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        until(lambda: not Path(f"/proc/{server}").exists(), 10)
+        until(lambda: not Path(f"/proc/{server}").exists())
 
     def start(self):
-        subprocess.run(["/bin/sh", "-c", start, "sh", str(self.url.port)], check=True, timeout=60)
+        subprocess.run(
+            ["/bin/sh", "-c", start, "sh", str(self.url.port)], check=True, timeout=most_seconds
+        )
 
     def insist(self):
         """Start the server unless it answers."""
@@ -98,7 +100,7 @@ def test_10_000_redemptions_go_on_by_themselves_after_a_machine_was_killed(
     with run_gunicorn(database_url) as port, ThreadPoolExecutor(16) as pool:
         server = Server(port, key)
         sent = [pool.submit(redeem_until_acknowledged, number) for number in range(count)]
-        until(lambda: len(seen) > count // 5, 300)
+        until(lambda: len(seen) > count // 5)
         machines[-1].kill()
         time.sleep(2)
         machines[-1].start()
@@ -155,7 +157,7 @@ def test_a_kill_between_two_statements_leaves_key_voucher_ledger_and_event_or_no
     assert saboteur.left < 0
     assert answer.status_code in (201, 503), answer.json
     machines[machine].insist()
-    until(lambda: is_decided(sql), 30)
+    until(lambda: is_decided(sql))
     first = [*map(int, sql(written)[0])]
     assert first in ([0, 0, 0, 0], [1, 1, 1, 1])
     assert answer.status_code == 503 or first == [1, 1, 1, 1]

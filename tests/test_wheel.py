@@ -15,6 +15,7 @@ from pytest_postgresql.janitor import DatabaseJanitor
 
 from tests.builders import in_days
 from tests.conftest import _url
+from tests.patience import most_seconds
 from tests.server import free_port, wait_until_listening
 from voucherpool.config import checkout, durability
 
@@ -80,9 +81,16 @@ def test_the_wheel_serves_and_redeems_from_an_empty_folder(programs, environment
         cwd=empty,
         env=environment,
     )
-    worker = subprocess.Popen([programs / "voucherpool", "worker"], cwd=empty, env=environment)
+    worker = subprocess.Popen(
+        [programs / "voucherpool", "worker"],
+        cwd=empty,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
         wait_until_listening(port, process)
+        assert "The worker begins." in worker.stderr.readline()
         voucher = {"email": "customer1@gmail.com", "offer_name": "KOI", "discount": 22.1}
         code = post(port, key, "/vouchers/generate", voucher | {"expiry": in_days(1)})["code"]
         redeemed = post(port, key, "/vouchers/redeem", {"code": code, "email": voucher["email"]})
@@ -91,12 +99,12 @@ def test_the_wheel_serves_and_redeems_from_an_empty_folder(programs, environment
     finally:
         for started in (process, worker):
             started.terminate()
-        assert [started.wait(20) for started in (process, worker)] == [0, 0]
+        assert [started.wait(most_seconds) for started in (process, worker)] == [0, 0]
     assert list(empty.iterdir()) == []
 
 
 def post(port, key, path, body):
-    with closing(HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=most_seconds)) as connection:
         connection.request("POST", path, json.dumps(body), {"Authorization": f"Bearer {key}"})
         answer = connection.getresponse()
         assert answer.status == 201

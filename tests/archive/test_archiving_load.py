@@ -19,6 +19,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.builders import Builders
+from tests.patience import patient, until
 from tests.server import Server, run_gunicorn, start_python
 from voucherpool import create_app
 from voucherpool.config import Config
@@ -63,7 +64,7 @@ def durable():
     home.chmod(0o711)
     postgres = LocalPostgres(home / "postgres")
     postgres.start()
-    app = create_app(Config(postgres.url()))
+    app = create_app(Config(patient(postgres.url())))
     with app.app_context():
         flask_migrate.upgrade()
         yield app
@@ -117,7 +118,7 @@ def load(server, numbers, seconds):
 
 @contextmanager
 def stopped(process):
-    """Stop the archiver for less than PostgreSQL lets a transaction idle.
+    """Stop the archiver.
 
     So both loads meet the same machine and disk, whatever else these are busy with.
     """
@@ -168,10 +169,13 @@ def test_an_archiver_killed_again_and_again_loses_and_doubles_nothing(app, sql, 
     with app.app_context():
         make_vouchers(old, 10)
         for kill in range(1, kills + 1):
-            process = archiver(db.engine.url)
-            while sql(archived)[0][0] < old * kill // (kills + 2):
+            process, mark = archiver(db.engine.url), old * kill // (kills + 2)
+
+            def is_half_way(process=process, mark=mark):
                 assert process.poll() is None
-                time.sleep(0.001)
+                return sql(archived)[0][0] >= mark
+
+            until(is_half_way)
             process.kill()
             process.communicate()
             with long_transaction():

@@ -157,7 +157,7 @@ def test_a_twin_of_a_reversal_whose_voucher_is_archived_meanwhile_is_answered_th
         twin.start()
         gate.until_waiting(1)
         assert moving.archive(old, 0) == 1
-    twin.join(5)
+    twin.join()
     reverse()
     assert [status for status, _ in answers] == [200, 200]
     assert answers[0] == answers[1]
@@ -175,7 +175,7 @@ def test_a_code_that_is_just_being_archived_is_not_issued_again(app, make, serve
         assert moving.archive(old, 0) == 1
         twin.start()
         gate.until_waiting(1)
-    twin.join(5)
+    twin.join()
     assert [(status, answer["code"]) for status, answer in answers] == [(409, "voucher_exists")]
 
 
@@ -190,7 +190,7 @@ def test_a_redemption_that_is_just_being_archived_is_not_given_back(app, client,
             path = f"/redemptions/{redeemed['redemption_id']}/reverse"
             reversing = pool.submit(client.post, path)
             gate.until_waiting(1)
-        answer = reversing.result(10)
+        answer = reversing.result()
     assert (answer.status_code, answer.json["code"]) == (409, "voucher_archived")
 
 

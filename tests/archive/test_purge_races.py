@@ -1,11 +1,11 @@
 """The purge among transactions that hold what it drops."""
 
 import threading
-import time
 
 import pytest
 
 from tests.archive.test_archiving import let_a_month_pass
+from tests.patience import until
 from voucherpool.database.model import db
 
 waits = """
@@ -36,8 +36,7 @@ def test_a_purge_that_deadlocks_tries_again(app, partition, sql):
         other = other.execution_options(isolation_level="READ COMMITTED")
         other.execute(db.text("LOCK TABLE ONLY archived_vouchers IN ROW EXCLUSIVE MODE"))
         purging.start()
-        while not sql(waits):
-            time.sleep(0.01)
+        until(lambda: sql(waits))
         # The purge holds this one; so each waits for the other until the purge is undone.
         other.execute(db.text(f"LOCK TABLE {partition} IN ROW EXCLUSIVE MODE"))
     purging.join()

@@ -11,10 +11,12 @@ from sqlalchemy import text
 from tests.builders import ana, ben
 from tests.claims.pools import body, fill
 from tests.gate import any_voucher, polling_seconds, senders
+from tests.patience import most_seconds
 from tests.server import at_once
 from voucherpool import create_app
 from voucherpool.claims import service as claiming
 from voucherpool.config import Config
+from voucherpool.database import retries
 from voucherpool.database.model import db
 from voucherpool.database.retries import LostRace
 from voucherpool.database.transactions import transaction
@@ -146,14 +148,15 @@ def test_claimers_pass_what_others_have_locked(wide, client, make, sql):
     with ThreadPoolExecutor(1) as pool, wide.app_context(), transaction():
         lock = text("SELECT FROM vouchers WHERE code_key = :key FOR UPDATE")
         db.session.execute(lock, {"key": first.code_key})
-        answer = pool.submit(client.post, "/vouchers/claim", json=body()).result(3)
+        answer = pool.submit(client.post, "/vouchers/claim", json=body()).result(most_seconds)
     assert answer.json["code"] == second.code
 
 
 @pytest.mark.parametrize(("holder", "status"), [("commits", 409), ("rolls back", 201)])
 def test_the_last_voucher_is_waited_for_until_its_holder_has_decided(
-    wide, client, make, gate, sql, holder, status
+    wide, client, make, sql, monkeypatch, holder, status
 ):
+    monkeypatch.setattr(retries, "most_attempts", 1000)
     make.customer()
     fill(sql, 1)
     with ThreadPoolExecutor(1) as pool, wide.app_context():
@@ -164,7 +167,7 @@ def test_the_last_voucher_is_waited_for_until_its_holder_has_decided(
                 waiting.result(polling_seconds)
             if holder == "rolls back":
                 raise Unlucky
-        answer = waiting.result(10)
+        answer = waiting.result()
     assert answer.status_code == status
     assert answer.json["code"] == ("pool_empty" if status == 409 else answer.json["code"])
 
@@ -204,7 +207,7 @@ def test_a_twin_takes_over_when_the_first_rolls_back(wide, make, gate, sql):
             twin = pool.submit(claim_by_ref, wide)
             gate.until_waiting(1)
             raise Unlucky
-        assert twin.result(10) == first
+        assert twin.result() == first
     assert sql("SELECT count(claimed_at) FROM vouchers") == [(1,)]
 
 

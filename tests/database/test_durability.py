@@ -7,6 +7,7 @@ import sys
 import click
 import pytest
 
+from tests.patience import most_seconds
 from tests.server import free_port
 from voucherpool import create_app
 from voucherpool.config import Config, checkout
@@ -51,7 +52,7 @@ def test_gunicorn_does_not_start_and_leaves_nothing_behind(lossy, tmp_path):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=most_seconds,
         check=False,
     )
     assert started.returncode == 1

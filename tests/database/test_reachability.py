@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
 
+from tests.patience import most_seconds
 from tests.server import free_port
 from voucherpool import create_app
 from voucherpool.__main__ import main
@@ -84,7 +85,7 @@ def test_gunicorn_tells_the_cause_in_its_last_line(address):
         env={**os.environ, "DATABASE_URL": address(foo="bar")},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=most_seconds,
         check=False,
     )
     *before, last = ended.stderr.splitlines()

@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.conftest import config, memory
-from tests.stopwatch import until
+from tests.patience import most_seconds, until
 from voucherpool import create_app
 from voucherpool.config import checkout
 from voucherpool.database.model import db
@@ -54,7 +54,7 @@ def deadlock(engine):
             for row in (first, second):
                 connection.execute(text(f"UPDATE codes SET email = '{email}' WHERE id = {row}"))
                 if row == first:
-                    barrier.wait(5)
+                    barrier.wait(most_seconds)
 
     threads = [threading.Thread(target=update, args=rows) for rows in ((1, 2), (2, 1))]
     for thread in threads:

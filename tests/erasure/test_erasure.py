@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.builders import ana, ben, in_days
+from tests.patience import most_seconds
 from tests.server import at_once
 from tests.shop import outcome
 from voucherpool.customers import service as customers
@@ -298,7 +299,7 @@ def test_an_answer_under_way_does_not_bring_the_e_mail_back(
     def erase_first(body):
         thread = Thread(target=erase)
         thread.start()
-        thread.join(10)
+        thread.join(most_seconds)
         return storable(body)
 
     monkeypatch.setitem(app.extensions, "redaction", erase_first)
@@ -323,7 +324,7 @@ def test_an_erasure_waits_for_the_answer_that_is_about_to_be_stored(
     monkeypatch.setitem(app.extensions, "redaction", store_and_erase)
     answer = post(client, "/vouchers/disable", {"code": code}, "k")
     assert answer.json["email"] == ana
-    threads[0].join(10)
+    threads[0].join(most_seconds)
     assert traces(dump(), ana) == []
 
 
@@ -340,7 +341,7 @@ def test_a_failed_attempt_under_way_leaves_no_digest_of_the_e_mail(
             if not threads:
                 threads.append(Thread(target=erase))
                 threads[0].start()
-                threads[0].join(10)
+                threads[0].join(most_seconds)
             return call(*arguments)
 
         return run
@@ -352,7 +353,7 @@ def test_a_failed_attempt_under_way_leaves_no_digest_of_the_e_mail(
 
 
 def test_an_erasure_waits_for_the_failed_attempt_that_is_being_counted(
-    client, make, erase, dump, monkeypatch
+    client, make, erase, dump, gate, monkeypatch
 ):
     make.customer()
     count = throttle.counting
@@ -360,14 +361,13 @@ def test_an_erasure_waits_for_the_failed_attempt_that_is_being_counted(
     def count_and_erase(rows):
         threads.append(Thread(target=erase))
         threads[0].start()
-        threads[0].join(0.3)
-        assert threads[0].is_alive()
+        gate.until_waiting(1)
         return count(rows)
 
     threads = []
     monkeypatch.setattr(throttle, "counting", count_and_erase)
     post(client, "/vouchers/check", {"code": "0000-0000-0000", "email": ana})
-    threads[0].join(10)
+    threads[0].join(most_seconds)
     assert traces(dump(), ana) == []
 
 
@@ -387,7 +387,7 @@ def test_who_waits_for_the_erasure_finds_nobody(app, client, make, dump, gate):
         gate.until_waiting(len(threads))
         customers.make_anonymous(1)
     for thread in threads:
-        thread.join(10)
+        thread.join(most_seconds)
     assert [answer.status_code for answer in answers.values()] == [404, 404]
     assert traces(dump(), ana, "Ana") == []
 

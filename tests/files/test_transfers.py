@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from tests.builders import in_days
+from tests.patience import most_seconds
 from voucherpool.files import importing
 
 header = "code,expires_at\n"
@@ -16,7 +17,7 @@ rows = 20_000
 
 
 def send(server, body, **options):
-    with closing(HTTPConnection("127.0.0.1", server.port, timeout=60)) as connection:
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=most_seconds)) as connection:
         headers = {"Authorization": f"Bearer {server.key}", "Content-Type": "text/csv"}
         connection.request("POST", "/offers/1/imports", body, headers, **options)
         answer = connection.getresponse()

@@ -8,6 +8,8 @@ from contextlib import suppress
 
 import pytest
 
+from tests.patience import most_seconds
+
 mebibyte = 2**20
 chunked = "Transfer-Encoding: chunked"
 end = b"0\r\n\r\n"
@@ -38,7 +40,9 @@ def send(server):
             f"Content-Type: {bodies[path][0]}\r\n{framing}\r\n\r\n"
         )
         received = b""
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        with socket.create_connection(
+            ("127.0.0.1", server.port), timeout=most_seconds
+        ) as connection:
             connection.sendall(head.encode() + body)
             with suppress(OSError):  # a server that refuses may have hung up
                 connection.shutdown(socket.SHUT_WR)

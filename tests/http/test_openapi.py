@@ -7,6 +7,7 @@ from http.client import HTTPConnection
 from importlib.metadata import version
 from pathlib import Path
 
+from tests.patience import most_seconds
 from voucherpool.http import apikeys
 
 operation_ids = Path(__file__).with_name("operation_ids.txt")
@@ -85,7 +86,7 @@ def test_the_document_says_its_version_its_tags_and_what_each_scope_allows(anony
 
 def test_the_document_is_kept_by_caches_which_ask_whether_it_is_the_same(server):
     def get(etag=""):
-        with closing(HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:
+        with closing(HTTPConnection("127.0.0.1", server.port, timeout=most_seconds)) as connection:
             connection.request("GET", "/openapi.json", headers={"If-None-Match": etag})
             answer = connection.getresponse()
             return answer, answer.read()

@@ -2,15 +2,25 @@
 
 import re
 import signal
-import time
 from collections.abc import Iterable
-from functools import cache
 
 import pytest
 
 from tests.builders import ana
-from tests.gate import senders
-from tests.server import Server, at_once, children, free_port, start_gunicorn, wait_until_listening
+from tests.patience import most_seconds, until
+from tests.server import (
+    Server,
+    at_once,
+    children,
+    free_port,
+    run_gunicorn,
+    start_gunicorn,
+    wait_until_listening,
+)
+
+threads = 4
+validate = 'route="/vouchers/validate"'
+requests = "voucherpool_request_seconds_count"
 
 
 def number(text: str, name: str, labels: Iterable[str] = ()) -> float:
@@ -19,22 +29,36 @@ def number(text: str, name: str, labels: Iterable[str] = ()) -> float:
     return sum(float(value) for given, value in found if all(label in given for label in labels))
 
 
+@pytest.fixture(scope="module")
+def port(shared_app):
+    """Run a gunicorn of 2 workers that counts the requests of these tests alone."""
+    url = shared_app.config["SQLALCHEMY_DATABASE_URI"]
+    with run_gunicorn(url, VOUCHERPOOL_THREADS=str(threads)) as port:
+        yield port
+
+
 @pytest.fixture
-def added(server):
-    """Return a function that tells how much has come to a metric since the test began."""
+def server(database_url, port, key):
+    return Server(port, key)
+
+
+@pytest.fixture
+def read(server):
+    """Return a function that reads the metrics."""
 
     def read():
         status, metrics = server.send("/metrics", {}, "GET")
         assert status == 200
         return metrics.decode()
 
-    @cache
-    def after():
-        time.sleep(1.5)  # each worker counts once a second
-        return read()
+    return read
 
+
+@pytest.fixture
+def added(read):
+    """Return a function that tells how much has come to a metric since the test began."""
     before = read()
-    return lambda name, labels=(): number(after(), name, labels) - number(before, name, labels)
+    return lambda name, labels=(): number(read(), name, labels) - number(before, name, labels)
 
 
 def test_the_counts_of_all_workers_are_added_up(server, added, make):
@@ -46,25 +70,23 @@ def test_the_counts_of_all_workers_are_added_up(server, added, make):
     offer = {"email": ana, "offer_name": "KOI", "discount": 5, "expiry": "2100-01-01T00:00:00Z"}
     for _ in range(2):
         server.post("/vouchers/generate", offer, Idempotency_Key="once")
-    validate = 'route="/vouchers/validate"'
-    seconds = "voucherpool_request_seconds_count"
-    assert added(seconds, [validate, 'status="201"']) == 20
-    assert added(seconds, [validate, 'status="409"']) == 20
+    until(lambda: added(requests, [validate]) >= 40)  # each worker counts once a second
+    assert added(requests, [validate, 'status="201"']) == 20
+    assert added(requests, [validate, 'status="409"']) == 20
     assert added("voucherpool_redemptions_total") == 20
     assert added("voucherpool_vouchers_issued_total") == 1
     assert added("voucherpool_refusals_total", ['code="voucher_already_redeemed"']) == 20
 
 
-def test_the_threads_of_all_workers_are_added_up_and_what_they_are_busy_with(server):
-    time.sleep(1.5)  # until the other worker has counted that it is idle
-    text = server.send("/metrics", {}, "GET")[1].decode()
-    assert number(text, "voucherpool_threads") == 2 * senders
-    assert number(text, "voucherpool_requests_in_progress") == 1  # this one
+def test_the_threads_of_all_workers_are_added_up_and_what_they_are_busy_with(read):
+    until(lambda: number(read(), "voucherpool_requests_in_progress") == 1)  # that of the metrics
+    assert number(read(), "voucherpool_threads") == 2 * threads
 
 
 def test_an_order_repeated_is_no_second_redemption(server, added, make):
     body = {"code": make.voucher(max_redemptions=2), "email": ana, "order_ref": "order-1"}
     assert {server.post("/vouchers/validate", body)[0] for _ in range(3)} == {201}
+    until(lambda: added(requests, [validate]) >= 3)
     assert added("voucherpool_redemptions_total") == 1
 
 
@@ -78,13 +100,12 @@ def test_a_worker_that_ends_counts_its_last_requests(database_url, key):
             server.send("/livez", {}, "GET")
         [first] = children(process.pid)
         process.send_signal(signal.SIGHUP)
-        while first in children(process.pid):
-            time.sleep(0.05)
+        until(lambda: first not in children(process.pid))
         text = server.send("/metrics", {}, "GET")[1].decode()
     finally:
         process.terminate()
-        process.wait(15)
-    assert number(text, "voucherpool_request_seconds_count", ['route="/livez"']) == 5
+        process.wait(most_seconds)
+    assert number(text, requests, ['route="/livez"']) == 5
 
 
 def test_an_unknown_address_or_method_makes_no_new_series(client):
@@ -94,4 +115,4 @@ def test_an_unknown_address_or_method_makes_no_new_series(client):
     text = client.get("/metrics").text
     assert "nowhere" not in text
     assert "BREW" not in text
-    assert number(text, "voucherpool_request_seconds_count", ['route="unknown"']) >= 3
+    assert number(text, requests, ['route="unknown"']) >= 3

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
+from tests.unhurried import unhurried
 from voucherpool.input import strict_json
 from voucherpool.input.fields import Amount, Percentage
 
@@ -20,16 +21,19 @@ def read(number):
     return Amount().deserialize(strict_json.parse(repr(number).encode()))
 
 
+@unhurried
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=20))
 def test_a_sum_of_doubles_is_the_sum_of_the_prices(prices):
     assert read(reduce(add, (price / 100 for price in prices))) == Decimal(sum(prices)) / 100
 
 
+@unhurried
 @given(cents, st.integers(1, 1000))
 def test_a_product_of_doubles_is_the_product_of_the_price(price, quantity):
     assert read(price / 100 * quantity) == Decimal(price) * quantity / 100
 
 
+@unhurried
 @given(st.decimals(0, 10**9, places=4), st.integers(1, 10**4))
 def test_a_digit_beyond_the_noise_is_refused(amount, further):
     digits = Decimal(further).scaleb(-8)

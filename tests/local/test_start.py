@@ -17,8 +17,8 @@ import pytest
 from click.testing import CliRunner
 
 from tests.builders import in_days
+from tests.patience import most_seconds, until
 from tests.server import children, free_port
-from tests.stopwatch import until
 from tests.test_gunicorn import lives
 from voucherpool.__main__ import main
 from voucherpool.config import checkout
@@ -44,7 +44,7 @@ def until_serving(process):
 
 
 def call(port, method, path, body=None):
-    with closing(HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=most_seconds)) as connection:
         connection.request(method, path, body and json.dumps(body))
         answer = connection.getresponse()
         content = answer.read()
@@ -72,7 +72,7 @@ def test_it_migrates_seeds_and_serves_without_a_key_until_it_is_told_to_stop(sta
     assert [voucher["code"] for voucher in listed] == [issued["code"]]
     assert call(port, "POST", "/vouchers/lookup", {"code": "AAAA-BBBB-CCCC"})[0] == 404
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 0
+    assert process.wait(most_seconds) == 0
     assert not is_listening(port)
     assert not postgres.is_running()
     # A line for each request; the banner came after all that the start had to say.
@@ -117,7 +117,7 @@ def shell():
 
         yield run
         process.stdin.close()
-        assert process.wait(5) == 0
+        assert process.wait(most_seconds) == 0
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the calls are made with curl")
@@ -198,7 +198,7 @@ def test_when_a_part_is_killed_everything_stops_with_exit_code_1(start, part):
     parts = children(process.pid)
     [pid] = [pid for pid in parts if part in Path(f"/proc/{pid}/cmdline").read_text()]
     os.kill(pid, signal.SIGKILL)
-    assert process.wait(60) == 1
+    assert process.wait(most_seconds) == 1
     assert not is_listening(port)
     assert not any(map(lives, parts))
 
@@ -210,6 +210,6 @@ def test_when_it_is_killed_itself_gunicorn_stops_too(start):
     until_serving(process)
     parts = children(process.pid)
     process.kill()
-    process.wait(5)
+    process.wait()
     until(lambda: not any(map(lives, parts)))
     assert not is_listening(port)

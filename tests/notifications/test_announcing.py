@@ -10,7 +10,7 @@ from tests.builders import ana, in_days
 from tests.erasure.test_erasure import dumped, traces
 from tests.notifications.mail.conftest import keys, mail_to, settings_of
 from tests.notifications.mail.relay import run_relay
-from tests.stopwatch import until
+from tests.patience import until
 from voucherpool.operations.worker import number_events
 from voucherpool.vouchers import listeners
 
@@ -88,15 +88,15 @@ def test_a_schedule_reaches_every_customer_though_its_workers_are_killed(
         time.sleep(1)
         victim = workers.pop(chance.randrange(crew))
         victim.kill()
-        victim.wait(5)
+        victim.wait()
         kills += 1
         workers.append(start_worker())
-    until(is_idle, 120)
+    until(is_idle)
     # Items that a killed worker had taken are due again after their lease. This ends it for all,
     # so what a living worker is sending is sent again.
     for queue in queues:
         sql(f"UPDATE {queue} SET due_at = now() WHERE state = 'waiting'")
-    until(lambda: not any(count(waiting.format(queue)) for queue in queues), 60)
+    until(lambda: not any(count(waiting.format(queue)) for queue in queues))
 
     assert count("vouchers") == people
     events = sql("SELECT id::text, data->'voucher'->>'code' AS code FROM numbered_events")

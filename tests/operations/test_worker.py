@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from tests.builders import in_days
+from tests.patience import most_seconds, until
 from tests.server import free_port
-from tests.stopwatch import until
 from voucherpool.operations import worker as background
 
 
@@ -40,14 +40,16 @@ def counts(sql):
     ("requested", "kills"), [(60_000, 1), pytest.param(1_000_000, 5, marks=pytest.mark.fault)]
 )
 def test_a_batch_is_exact_though_its_worker_is_killed_again_and_again(
-    app, voucherpool, ask, created, sql, requested, kills
+    app, voucherpool, ask, created, sql, gate, requested, kills
 ):
     path = ask(requested)
-    for kill in range(1, kills + 1):
-        worker = voucherpool("worker")
-        until(lambda mark=requested * kill // (kills + 1): created(path) >= mark, 60)
-        worker.kill()
-        worker.wait(5)
+    for _ in range(kills):
+        worker, before = voucherpool("worker"), created(path)
+        until(lambda before=before: created(path) > before)
+        with gate.closed("LOCK TABLE vouchers IN SHARE MODE"):
+            gate.until_waiting(1)
+            worker.kill()
+            worker.wait()
         assert created(path) < requested
 
     def nothing_waits():
@@ -55,7 +57,7 @@ def test_a_batch_is_exact_though_its_worker_is_killed_again_and_again(
             return not background.add_chunk_to_batch()
 
     # PostgreSQL may still be busy with the killed worker's chunk.
-    until(lambda: nothing_waits() and created(path) == requested, 60)
+    until(lambda: nothing_waits() and created(path) == requested)
     assert counts(sql) == (requested, requested)
 
 
@@ -66,7 +68,7 @@ def test_a_worker_that_is_told_to_stop_finishes_its_piece_and_exits_with_0(
     worker = voucherpool("worker")
     until(lambda: created(path) > 0)
     worker.send_signal(signal.SIGTERM)
-    _, log = worker.communicate(timeout=10)
+    _, log = worker.communicate(timeout=most_seconds)
     assert worker.returncode == 0
     assert "The worker ends." in log
     assert 0 < created(path) < 200_000
@@ -91,7 +93,7 @@ def test_a_worker_issues_and_forgets_though_its_connection_is_lost_until_ctrl_c(
     until(lambda: created(path) == 1)
     until(lambda: sql("SELECT count(*) FROM failed_attempts") == [(0,)])
     worker.send_signal(signal.SIGINT)
-    assert worker.wait(5) == 0
+    assert worker.wait(most_seconds) == 0
 
 
 def test_what_a_lost_database_kept_from_being_done_is_done_again(app):
@@ -117,7 +119,10 @@ def test_a_worker_shows_its_metrics_and_a_second_on_the_same_port_says_what_to_d
     worker = voucherpool("worker", VOUCHERPOOL_WORKER_METRICS=address)
 
     def shown():
-        with suppress(OSError), urlopen(f"http://{address}/metrics", timeout=5) as answer:
+        with (
+            suppress(OSError),
+            urlopen(f"http://{address}/metrics", timeout=most_seconds) as answer,
+        ):
             return answer.read().decode()
         return ""
 
@@ -126,11 +131,11 @@ def test_a_worker_shows_its_metrics_and_a_second_on_the_same_port_says_what_to_d
     assert "voucherpool_vouchers_issued_total 3.0" in shown()
     assert 'voucherpool_queue_length{queue="running_batches"} 0.0' in shown()
     second = voucherpool("worker", VOUCHERPOOL_WORKER_METRICS=address)
-    _, errors = second.communicate(timeout=20)
+    _, errors = second.communicate(timeout=most_seconds)
     assert second.returncode == 1
     assert f"VOUCHERPOOL_WORKER_METRICS: {address} cannot be used (Address already" in errors
     worker.terminate()
-    assert worker.wait(10) == 0
+    assert worker.wait(most_seconds) == 0
 
 
 @pytest.mark.fault
@@ -142,9 +147,9 @@ def test_a_killed_issue_goes_on_where_it_was(voucherpool, offer, client, created
     assert "--resume 1" in first.stderr.readline()
     until(lambda: created("/batches/1") > 0)
     first.kill()
-    first.wait(5)
+    first.wait()
     assert 0 < created("/batches/1") < requested
     second = voucherpool("vouchers", "issue", "--resume", "1")
-    output, _ = second.communicate(timeout=60)
+    output, _ = second.communicate(timeout=most_seconds)
     assert (second.returncode, output) == (0, f"Issued {requested} vouchers in batch 1.\n")
     assert counts(sql) == (requested, requested)

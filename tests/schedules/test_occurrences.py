@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unhurried import unhurried
 from voucherpool.input.times import timezones
 from voucherpool.schedules import occurrences
 
@@ -181,6 +182,7 @@ moments = st.datetimes(datetime(2000, 1, 1), datetime(2199, 1, 1), timezones=st.
 sampled_zones = st.sampled_from((*zones, *odd_zones, "Antarctica/Casey", "Pacific/Apia"))
 
 
+@unhurried
 @given(crons, sampled_zones, moments)
 def test_backward_and_forward_are_the_same_and_never_stand_still(cron, zone, moment):
     forward = list(islice(occurrences.after(moment, cron, zone), 30))
@@ -214,6 +216,7 @@ def test_what_never_happens_or_is_no_expression_is_told(cron):
 fields = st.text("0123456789*,/#-LWMONJA", min_size=1, max_size=8)
 
 
+@unhurried
 @given(st.lists(fields, min_size=5, max_size=5))
 def test_any_five_fields_happen_or_do_not(parts):
     cron = " ".join(parts)

@@ -261,7 +261,7 @@ def test_each_occurrence_happens_once_though_workers_are_killed_again_and_again(
         until(lambda mark=20 * (number - 1): count("schedule_runs") > mark)
         victim = workers.pop(0)
         victim.kill()
-        victim.wait(5)
+        victim.wait()
         workers.append(voucherpool("worker"))
     until(lambda: count("numbered_events") >= schedules and not count("events"))
     assert count("schedule_runs WHERE state = 'done'") == count("schedule_runs") == schedules

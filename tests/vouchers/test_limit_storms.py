@@ -1,7 +1,6 @@
 """Limits per customer, exact in storms."""
 
 import threading
-import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,6 +12,7 @@ from tests import cluster
 from tests.archive.test_archiving import let_a_month_pass
 from tests.builders import ana, ben
 from tests.claims.pools import body, fill
+from tests.patience import until
 from tests.server import at_once
 from tests.storms import archivist, meanwhile, outcomes
 
@@ -187,8 +187,7 @@ def redeem_while(change, server, codes, after):
 
     with ThreadPoolExecutor(16) as pool:
         raging = [pool.submit(rage, number) for number in range(16)]
-        while len(early) < after:
-            time.sleep(0.001)
+        until(lambda: len(early) >= after)
         change()
         changed.set()
         for thread in raging:

@@ -18,7 +18,7 @@ from voucherpool.local.processes import is_serving, python
 from voucherpool.local.start import host
 from voucherpool.operations.worker import on_stop_signals
 
-slowest_start_seconds = 60
+slowest_start_seconds = 180
 seconds_between_looks = 0.2
 expiry = "2099-12-31T23:59:59Z"
 ada, bela = "customer0@gmail.com", "customer1@gmail.com"  # of the seeds

@@ -23,7 +23,7 @@ from voucherpool.operations.commands import gunicorn
 from voucherpool.operations.worker import on_stop_signals
 
 host = "127.0.0.1"
-slowest_start_seconds = 30
+slowest_start_seconds = 90
 defaults = {
     "VOUCHERPOOL_LOG": "console",
     # An endpoint that is tried out runs on this machine too.

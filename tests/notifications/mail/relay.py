@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.patience import most_seconds
 from tests.server import free_port
 
 user, password = "shop", "p@ss/word"
@@ -74,7 +75,7 @@ class Relay(Controller):
         closed = threading.Event()
         self.loop.call_soon_threadsafe(self._close_all)
         self.loop.call_soon_threadsafe(self.loop.call_later, 0.01, closed.set)
-        closed.wait(5)
+        closed.wait(most_seconds)
         super().stop(no_assert)
 
     def _close_all(self) -> None:

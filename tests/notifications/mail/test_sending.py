@@ -7,11 +7,11 @@ import pytest
 from tests.builders import ana, ben, in_days
 from tests.notifications.mail.conftest import keys, mail_to, settings_of
 from tests.notifications.mail.relay import accepted, password, user
-from tests.operations.test_worker import until
+from tests.patience import until
 from voucherpool.batches import generating
 from voucherpool.database.transactions import transaction
 from voucherpool.input.mail import Relay
-from voucherpool.notifications.mail import queue
+from voucherpool.notifications.mail import queue, sending
 from voucherpool.notifications.mail.sending import Sender, delays
 from voucherpool.operations import worker as background
 
@@ -187,10 +187,14 @@ def test_what_is_refused_for_now_is_sent_later_under_the_same_message_id(
     seen = []
     setattr(inbox, refused, lambda it: (seen.append(it), "451 later")[1])
     issue()
+    [(begun,)] = sql("SELECT now()")
     work()
     assert states() == [("waiting", 1)]
-    [(seconds,)] = sql("SELECT extract(epoch FROM due_at - now()) FROM messages")
-    assert 0.7 * delays[0] < seconds < 1.3 * delays[0]
+    waits = "extract(epoch FROM due_at - :begun), extract(epoch FROM due_at - now())"
+    [(least, most)] = sql(f"SELECT {waits} FROM messages", begun=begun)
+    assert least > 0.7 * delays[0]
+    assert most < 1.3 * delays[0]
+    sql("UPDATE messages SET due_at = now() + interval '1 hour'")  # however long this test takes
     setattr(inbox, refused, lambda _: accepted)
     work()
     assert inbox.messages == []  # it is not due
@@ -209,7 +213,8 @@ def test_after_the_last_attempt_a_message_is_parked(issue, work_again, inbox, st
     assert 4.5 < sum(delays) / 86400 < 5.5
 
 
-def test_a_relay_that_is_away_is_left_alone_for_a_while(issue, app, inbox, sql, states):
+def test_a_relay_that_is_away_is_left_alone_for_a_while(issue, app, inbox, states, monkeypatch):
+    monkeypatch.setattr(sending, "first_pause_seconds", 60)
     for email in (ana, ben):
         issue(email)
     sender = Sender(mail_to(inbox.port)._replace(relay=Relay("smtp+plain", "127.0.0.1", 1)), keys)
@@ -344,7 +349,7 @@ def test_a_worker_killed_between_the_servers_answer_and_the_commit_sends_again(
 
     def kill(_):
         worker.kill()
-        worker.wait(5)
+        worker.wait()
         return accepted
 
     inbox.answer_text = kill

@@ -5,8 +5,8 @@ from ipaddress import ip_network
 import pytest
 
 from tests.notifications.webhooks.receiving import receiving
-from tests.stopwatch import until
-from voucherpool.notifications.webhooks import sending
+from tests.patience import until
+from voucherpool.notifications.webhooks import deliveries, sending
 from voucherpool.notifications.webhooks.addresses import Policy
 from voucherpool.notifications.webhooks.delivering import Deliverer
 from voucherpool.operations.worker import number_events
@@ -55,7 +55,9 @@ def disable(client, make):
 
 
 @pytest.fixture
-def deliverer(app):
+def deliverer(app, monkeypatch):
+    """Return what delivers, after whose failures nothing is due again while a test runs."""
+    monkeypatch.setattr(deliveries, "pauses", tuple(3600 + pause for pause in deliveries.pauses))
     deliverer = Deliverer(app.app_context, app.config["SECRET_KEYS"], policy)
     yield deliverer
     deliverer.stop()

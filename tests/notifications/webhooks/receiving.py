@@ -10,6 +10,8 @@ from typing import Any
 
 import standardwebhooks
 
+from tests.patience import most_seconds
+
 
 @dataclass
 class Request:
@@ -50,7 +52,7 @@ class Receiver:
 
     def next(self) -> Request:
         """Return the next request; fail if none comes."""
-        return self.received.get(timeout=20)
+        return self.received.get(timeout=most_seconds)
 
     def all(self) -> list[Request]:
         """Return the requests received since the last call."""
@@ -66,7 +68,7 @@ def receiving(wrap: Any = None) -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.received.put(Request(self.path, dict(self.headers.items()), body))
             if receiver.hangs:
-                receiver.released.wait(60)
+                receiver.released.wait()
                 return
             status = receiver.statuses.pop(0) if receiver.statuses[1:] else receiver.statuses[0]
             self.send_response(status)

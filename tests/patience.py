@@ -1,0 +1,35 @@
+"""Waits for what must happen, as long as a busy machine may need. Only here it says how long."""
+
+import time
+from collections.abc import Callable
+
+from sqlalchemy.engine import URL
+
+from voucherpool.database import retries
+from voucherpool.http import throttle
+
+most_seconds = 120
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Return once the condition holds; fail if it never does."""
+    deadline = time.monotonic() + most_seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {most_seconds} s"
+        time.sleep(0.02)
+
+
+def patient(database_url: URL) -> URL:
+    """Return the address by which connections, statements, locks and pauses have that time, too.
+
+    It is for all tests but those of the timeouts.
+    """
+    names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+    options = (database_url.query.get("options", ""), *(f"-c {n}={most_seconds}s" for n in names))
+    times = {"options": " ".join(options).strip(), "connect_timeout": str(most_seconds)}
+    return database_url.update_query_dict(times)
+
+
+def be_patient() -> None:
+    """Let the requests of this process be tried again, and wait for each other, as long as that."""
+    retries.longest_seconds = throttle.longest_wait_seconds = most_seconds
