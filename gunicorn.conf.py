@@ -59,7 +59,7 @@ from voucherpool.config import Config, misspelt
 from voucherpool.database import durability, readiness
 from voucherpool.environment import ConfigurationError
 from voucherpool.local.processes import end_with
-from voucherpool.observability import counting, logs, metrics
+from voucherpool.observability import logs, metrics
 
 try:
     settings = Config.from_environment(os.environ)
@@ -73,7 +73,7 @@ bind = f"0.0.0.0:{settings.port}"
 # for PostgreSQL, each with its own connection. 4 to 16 threads measure the same within the noise
 # (docs/performance.md). sync workers would close each connection after its request, and psycopg2
 # blocks asynchronous ones.
-worker_class = "gthread"
+worker_class = "voucherpool.http.server.Worker"
 workers = settings.workers
 threads = settings.threads
 
@@ -138,19 +138,13 @@ def watch_database() -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Count requests each second, watch the database, and end the worker at once with its master.
+    """Watch the database, and end the worker at once with its master.
 
     Otherwise it would keep the port from the next master. No acknowledged write is lost.
     """
-    counting.start()
     Thread(target=watch_database, name="readiness", daemon=True).start()
     # Not in post_fork: the change of user after it would cancel this.
     end_with(worker.ppid, signal.SIGKILL)
-
-
-def worker_exit(server: Any, worker: Any) -> None:
-    """Count the worker's last requests."""
-    counting.count_all()
 
 
 def child_exit(server: Any, worker: Any) -> None:

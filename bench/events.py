@@ -4,7 +4,6 @@ Three states take turns: nobody listens for redemptions; a webhook listens and i
 it listens while 100 000 events and as many deliveries wait.
 """
 
-import time
 from collections import defaultdict
 from statistics import median
 
@@ -13,7 +12,7 @@ from sqlalchemy.engine import URL
 
 from bench import fill, home, load, operations, processes
 from bench.load import Loader
-from voucherpool.vouchers import event_types, listeners
+from voucherpool.vouchers import event_types
 
 waiting = 100_000
 
@@ -67,7 +66,6 @@ def measure(
 ) -> float:
     """Return the redemptions a second in a state."""
     home.execute(database, *statements)
-    time.sleep(listeners.renewed_after_seconds)
     loader.load(port, operations.redeem, 1)  # until each worker knows who listens
     seen = loader.load(port, operations.redeem, seconds)
     return seen.requests / seen.seconds

@@ -8,12 +8,14 @@ import psycopg2
 from flask import Flask, request
 
 from voucherpool.config import Config
-from voucherpool.vouchers.redeeming import Redeemed, take_free
+from voucherpool.vouchers.redeem_sql import Redeemed
+from voucherpool.vouchers.redeeming import redeem_short
 
 app = Flask(__name__)
 config = Config.from_environment(os.environ)
 address = config.database_url.set(drivername="postgresql").render_as_string(hide_password=False)
 of_thread = threading.local()
+no_order = dict.fromkeys(("order_ref", "order_amount", "order_currency", "order_decimals"))
 
 
 def cursor() -> Any:
@@ -22,7 +24,7 @@ def cursor() -> Any:
         connection = psycopg2.connect(address, **config.connection_settings())
         connection.autocommit = True
         of_thread.cursor = connection.cursor()
-        of_thread.cursor.execute(take_free.whole.preparation)
+        of_thread.cursor.execute(redeem_short.preparation)
     return of_thread.cursor
 
 
@@ -30,9 +32,9 @@ def cursor() -> Any:
 def redeem() -> tuple[dict[str, Any], int]:
     """Redeem the voucher."""
     body = request.get_json(force=True)
-    values = {"key": body["code"], "email": body["email"]}
+    values = {"key": body["code"], "email": body["email"]} | no_order
     found = cursor()
-    found.execute(take_free.whole.execution, take_free.whole.parameters | values)
+    found.execute(redeem_short.execution, values)
     redeemed = Redeemed(*found.fetchone())
     return {
         "redemption_id": redeemed.id,

@@ -40,14 +40,12 @@ from tests.shop import Shop, open_shop
 from tests.storms import watched
 from voucherpool import create_app
 from voucherpool.config import Config, durability
-from voucherpool.database.connections import DirectConnection
 from voucherpool.database.model import db
 from voucherpool.database.statements import Statement
 from voucherpool.database.transactions import long_transaction
 from voucherpool.http import apikeys, probes, throttle
 from voucherpool.local.postgres import LocalPostgres
 from voucherpool.operations import distributing, integrity
-from voucherpool.vouchers import listeners
 
 # Fast instead of durable: what the tests write is thrown away.
 fast = {
@@ -189,7 +187,6 @@ def app(shared_app: Flask, database_url: URL) -> Flask:
     shared_app.testing = True
     for part in (throttle, probes):
         part.init_app(shared_app)  # nothing is remembered from the test before
-    listeners.forget()
     return shared_app
 
 
@@ -251,13 +248,19 @@ def explain(app: Flask) -> Callable[..., str]:
     def run(statement: Any, **values: Any) -> str:
         with app.app_context(), db.engine.connect() as connection:
             if isinstance(statement, Statement):
-                text = statement.text_for(DirectConnection(db.engine, connection.connection))
-                values = statement.parameters | values
+                text = statement.sql
+                if statement.is_prepared:
+                    prepare = statement.preparation.replace(statement.name, "explained", 1)
+                    connection.connection.cursor().execute(prepare)
+                    text = statement.execution.replace(statement.name, "explained", 1)
             else:
                 text = statement.compile(db.engine)
                 values = text.construct_params(values)
             rows = connection.exec_driver_sql(f"EXPLAIN (ANALYZE) {text}", values)
-            return "\n".join(rows.scalars())
+            plan = "\n".join(rows.scalars())
+            connection.exec_driver_sql("DEALLOCATE ALL")
+            connection.connection.info.pop("prepared", None)
+            return plan
 
     return run
 

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from voucherpool.config import checkout
+from voucherpool.vouchers import redeem_sql
 
 pages = [checkout / "README.md", checkout / "CHANGELOG.md", *sorted(checkout.glob("docs/*.md"))]
 
@@ -30,3 +31,10 @@ def test_modules_that_are_named_exist(page):
             checkout if name.startswith(("tests/", "bench/", "docs/")) else checkout / "voucherpool"
         )
         assert (folder / name).exists(), name
+
+
+def test_the_statement_of_a_redemption_is_shown_as_it_runs():
+    page = (checkout / "docs" / "architecture.md").read_text()
+    [shown] = re.findall("<!-- redeem -->\n```sql\n(.*?)```", page, re.DOTALL)
+    runs = redeem_sql.redeem.format(take=redeem_sql.short_form)
+    assert shown.split() == runs.split()

@@ -20,7 +20,6 @@ from tests.builders import ana
 from tests.patience import most_seconds, until
 from tests.server import Server, children, run_gunicorn
 from voucherpool.database import statements
-from voucherpool.vouchers import listeners
 
 start = os.environ.get("CITUS_START")
 pytestmark = [
@@ -138,7 +137,6 @@ def test_a_kill_between_two_statements_leaves_key_voucher_ledger_and_event_or_no
     code = make.voucher()
     sql("INSERT INTO webhooks (url, event_types, secret, active_from)"
         " VALUES ('http://127.0.0.1:9', ARRAY['voucher.redeemed'], '', now())")  # fmt: skip
-    listeners.forget()
     client.check(code)  # connects, and knows the API key
     saboteur = Saboteur(machines[machine], number)
     run = statements.Statement.all

@@ -112,8 +112,9 @@ class Config:
             "SQLALCHEMY_ENGINE_OPTIONS": {
                 # A read is one statement and needs no BEGIN; transaction() opens the writes.
                 "isolation_level": "AUTOCOMMIT",
-                # A thread holds at most one connection, so none waits for another's.
-                "pool_size": max(self.threads, worker_threads),
+                # A thread keeps one connection for statements and borrows one for the session, so
+                # none waits for another's.
+                "pool_size": 2 * max(self.threads, worker_threads),
                 "max_overflow": 0,
                 "pool_timeout": 2,
                 # The connection used last has its plans and warm caches.

@@ -12,7 +12,7 @@ from voucherpool.archive import moving, picking
 from voucherpool.claims import service as claiming
 from voucherpool.database.transactions import transaction
 from voucherpool.redemptions import service as redemptions
-from voucherpool.vouchers import archived, eligibility, ledger, support
+from voucherpool.vouchers import archived, ledger, state, support
 from voucherpool.vouchers.models import Redemption
 
 fill = """
@@ -52,7 +52,7 @@ order = (Redemption.redeemed_at, Redemption.id)
 
 
 asked = [
-    (eligibility.look_including_archive, {"key": key, "email": ana, "order_ref": "o"}),
+    (state.of_customer_including_archive, state.request(key, ana, "o")),
     (support.record, {"key": key}),
     (support.shown_redemptions, {"key": key}),
     (claiming.claimed_before, {"key": key, "claimed_at": "2026-01-01"}),

@@ -176,7 +176,7 @@ def test_a_wrong_field_is_422_and_named(client):
 
 
 @pytest.mark.one_machine("reads the plans of one PostgreSQL")
-@pytest.mark.parametrize("statement", ["take_first", "left"])
+@pytest.mark.parametrize("statement", ["take_first", "candidates"])
 def test_a_claim_reads_the_pool_in_order_by_its_index_alone(client, explain, sql, statement):
     fill(sql, 20_000)
     sql(

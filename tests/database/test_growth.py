@@ -57,7 +57,7 @@ def test_counting_issued_vouchers_touches_no_index(app, code, sql):
     [(offer_id,)] = sql("SELECT id FROM offers")
     with in_place(app, offer_counts=uses):
         for _ in range(uses):
-            counts.count(offer_id, issued=1)
+            counts.count_issued(offer_id, 1)
 
 
 def test_the_answer_of_an_idempotency_key_is_stored_without_touching_an_index(app):

@@ -10,25 +10,29 @@ from voucherpool.claims import pool
 from voucherpool.database.model import db
 from voucherpool.http import idempotency
 from voucherpool.redemptions import service as redemptions
-from voucherpool.vouchers import eligibility, events, holding, limits, listing, redeeming
+from voucherpool.vouchers import events, holding, limits, listing, on_cluster, state
 
 pytestmark = pytest.mark.cluster
 
-voucher = {"key": "ABCD01234567", "email": ana}
-held = {**voucher, "ttl": 60, "new_id": "h", "is_within_limit": False}
+asked = state.request("ABCD01234567", ana)
+unknown = {name: value for name, value in asked.items() if name != "email"}
+held = {
+    name: value for name, value in asked.items() if name not in ("order_ref", "order_decimals")
+} | {"ttl": 60, "new_id": "h", "is_within_limit": False}
+key = {"key": "ABCD01234567"}
 one_voucher = {
-    "redeem": (redeeming.take_free.first, voucher),
-    "redeem with an order": (redeeming.take_free.first, {**voucher, "order_ref": "o"}),
+    "redeem": (on_cluster.redeem_short.take, asked),
+    "redeem with an order": (on_cluster.redeem_short.take, asked | {"order_ref": "o"}),
     "redeem with an amount": (
-        redeeming.take_free.first,
-        {**voucher, "order_amount": 10, "order_currency": "EUR", "order_decimals": 2},
+        on_cluster.redeem_short.take,
+        asked | {"order_amount": 10, "order_currency": "EUR", "order_decimals": 2},
     ),
-    "check": (eligibility.look_at_hot, voucher),
-    "check in the archive": (eligibility.look_including_archive, voucher),
-    "check without a customer": (eligibility.unbound_at_hot, voucher),
+    "check": (state.of_customer, asked),
+    "check in the archive": (state.of_customer_including_archive, asked),
+    "check without a customer": (state.of_unknown_customer, unknown),
     "hold": (holding.hold_one, held),
-    "claim a candidate": (pool.take_this, {"offer_id": 1, "customer_id": 1, **voucher}),
-    "give back": (redemptions.give_back, {**voucher, "id": "00000000-0000-0000-0000-000000000000"}),
+    "claim a candidate": (pool.lock_candidate, {"offer_id": 1, **key}),
+    "give back": (redemptions.give_back, {**key, "id": "00000000-0000-0000-0000-000000000000"}),
     "take an Idempotency-Key": (idempotency.take_key, {"key": "k", "fingerprint": bytes(32)}),
     "store an answer": (idempotency.store_answer, {"this": "k", "code": 201, "text": "{}"}),
     "record an event": (
@@ -39,10 +43,16 @@ one_voucher = {
 all_vouchers = {
     "list": (
         listing.list_some,
-        {"customer_id": 1, "exhausted": [], "count": 3, "expires_at": "-infinity"},
+        {
+            "customer_id": 1,
+            "exhausted": [],
+            "count": 3,
+            "expires_at": "-infinity",
+            "issue_number": 0,
+        },
     ),
     "count towards a limit": (limits.count, {"customer_id": 1, "offer_id": 1}),
-    "candidates of a claim": (pool.left, {"customer_id": 1, "offer_id": 1}),
+    "candidates of a claim": (pool.candidates, {"offer_id": 1}),
 }
 
 
@@ -53,7 +63,7 @@ def tasks(app):
     def run(statement, values):
         explained = f"EXPLAIN {statement.sql}"
         with app.app_context(), db.engine.connect() as connection:
-            lines = connection.exec_driver_sql(explained, statement.parameters | values).scalars()
+            lines = connection.exec_driver_sql(explained, values).scalars()
             return max(int(number) for number in re.findall(r"Task Count: (\d+)", "\n".join(lines)))
 
     return run

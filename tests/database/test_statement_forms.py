@@ -18,8 +18,8 @@ from tests.builders import ana, in_days
 from voucherpool.database.statements import Statement
 
 keys = {"vouchers": "code_key", "redemptions": "code_key", "idempotency_keys": "key"}
-names_no_code = {"claim"}
-"""Takes any voucher of a pool."""
+names_no_code = {"claim", "record_issued", "record_reminders"}
+"""They take any voucher of a pool, or many vouchers."""
 
 writes = ast.UpdateStmt | ast.DeleteStmt
 

@@ -83,7 +83,7 @@ def test_a_client_that_reads_slowly_keeps_no_connection_to_the_database(server, 
 
 
 def test_what_the_database_undid_is_imported_from_the_same_file(client, offer, monkeypatch, sql):
-    real, calls = importing.counts.count, []
+    real, calls = importing.counts.count_issued, []
 
     def undone_once(*given, **counted):
         calls.append(given)
@@ -91,7 +91,7 @@ def test_what_the_database_undid_is_imported_from_the_same_file(client, offer, m
             raise OperationalError("", {}, psycopg2.errors.DeadlockDetected())
         return real(*given, **counted)
 
-    monkeypatch.setattr(importing.counts, "count", undone_once)
+    monkeypatch.setattr(importing.counts, "count_issued", undone_once)
     answer = client.post("/offers/1/imports", data=header + lines("A", 3), content_type="text/csv")
     assert (answer.json, len(calls)) == ({"imported": 3}, 2)
     assert sql("SELECT count(*) FROM vouchers") == [(3,)]

@@ -12,7 +12,6 @@ from tests.notifications.mail.conftest import keys, mail_to, settings_of
 from tests.notifications.mail.relay import run_relay
 from tests.patience import until
 from voucherpool.operations.worker import number_events
-from voucherpool.vouchers import listeners
 
 everybody = """
     INSERT INTO customers (email, email_key) SELECT email, email
@@ -129,7 +128,6 @@ def deliver(app, inbox, monkeypatch):
 def announced(client, make, secret):
     """Issue a voucher that its customer is to hear of, and return the customer's id."""
     make.customer()
-    listeners.forget()
     terms = {"email": ana, "offer_name": "KOI", "discount": 5, "expiry": in_days(9), "notify": True}
     assert client.post("/vouchers/generate", json=terms).status_code == 201
     return client.get("/customers").json["items"][0]["id"]

@@ -15,12 +15,12 @@ from voucherpool.database.model import db
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.notifications import feed, pools
 from voucherpool.operations import worker
-from voucherpool.vouchers import event_types, listeners, support
+from voucherpool.vouchers import event_types, support
 
 listen = (
     "INSERT INTO webhooks (url, event_types, secret, active_from)"
-    " VALUES ('http://example.org', CAST(:types AS text[]), '', clock_timestamp()"
-    f" + interval '{listeners.activation_seconds} seconds') RETURNING active_from"
+    " VALUES ('http://example.org', CAST(:types AS text[]), '', clock_timestamp())"
+    " RETURNING active_from"
 )
 
 
@@ -29,7 +29,6 @@ def listening(sql):
     """Return a function that makes a webhook for the types and returns when it is active."""
 
     def run(*types):
-        listeners.forget()
         return sql(listen, types=list(types or event_types.all_types))[0].active_from
 
     return run
@@ -136,25 +135,6 @@ def test_an_event_rolls_back_with_what_caused_it(app, make, listening, sql):
     with app.app_context(), pytest.raises(ZeroDivisionError):
         fail()
     assert sql("SELECT type FROM events") == [("voucher.issued",)]
-
-
-@pytest.mark.parametrize("old_looks", [1, 3])
-@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "k"}], ids=str)
-def test_a_process_that_slept_since_it_looked_for_listeners_looks_again(
-    client, make, listening, sql, monkeypatch, headers, old_looks
-):
-    code = make.voucher()
-    listening(event_types.redeemed)
-    really, slept = listeners.known, [True] * old_looks
-
-    def known():
-        long_past = datetime(2000, 1, 1, tzinfo=UTC)
-        return listeners.Listeners((), long_past) if slept and slept.pop() else really()
-
-    monkeypatch.setattr(listeners, "known", known)
-    body = {"code": code, "email": ana}
-    assert client.post("/vouchers/validate", json=body, headers=headers).status_code == 201
-    assert sql("SELECT type FROM events") == [("voucher.redeemed",)]
 
 
 def test_a_batch_is_one_event_unless_its_vouchers_are_announced(app, client, listening, happened):

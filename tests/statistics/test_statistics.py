@@ -175,7 +175,7 @@ def test_bulk_work_counts_what_it_adds(client, app, make):
     with app.app_context():
         for _ in range(2):
             with transaction():
-                counts.count(1, issued=10)
+                counts.count_issued(1, 10)
     assert shown(client) == {"issued": 21, "open": 21}
 
 

@@ -8,9 +8,9 @@ from sqlalchemy import text
 from tests.builders import ana, ben
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
-from voucherpool.vouchers import conditions, eligibility
+from voucherpool.vouchers import rules, state
 
-refusal_of = {refusal.code(): refusal for refusal in conditions.refusals}
+refusal_of = {refusal.code(): refusal for refusal in rules.refusals}
 
 
 def content(sql):
@@ -118,7 +118,7 @@ def test_what_ends_now_is_over_and_what_begins_now_has_begun(app, make, change, 
         db.session.execute(text(f"UPDATE {change}"))
         refused = nullcontext() if reason is None else pytest.raises(refusal_of[reason])
         with refused:
-            eligibility.check(code, ana)
+            state.check(code, ana)
 
 
 def test_another_customers_voucher_answers_exactly_like_an_unknown_code(client, make):

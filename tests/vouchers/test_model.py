@@ -244,9 +244,9 @@ def test_the_service_follows_the_model(app, client, sql, monkeypatch, runs, step
 
 
 guards = {
-    "held": ("conditions", "    < Voucher.max_redemptions", "    < Voucher.max_redemptions + 9"),
-    "limit": ("limits", "counted.redemption_count >= limit", "counted.redemption_count > limit"),
-    "disabled": ("conditions", "Voucher.disabled_at.is_(None)", "Voucher.code_key.is_not(None)"),
+    "held": ("rules", ") < vouchers.max_redemptions", ") < vouchers.max_redemptions + 9"),
+    "limit": ("limits", "found.redemption_count >= limit", "found.redemption_count > limit"),
+    "disabled": ("rules", "vouchers.disabled_at IS NULL", "vouchers.code_key IS NOT NULL"),
 }
 
 

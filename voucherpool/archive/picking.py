@@ -7,7 +7,6 @@ from sqlalchemy import Integer, text
 
 from voucherpool.database import cluster
 from voucherpool.database.model import db
-from voucherpool.database.statements import take_lock
 from voucherpool.vouchers import limits
 from voucherpool.vouchers.models import open_holds
 
@@ -47,7 +46,7 @@ def _pick_of_shards(batch: dict[str, object]) -> Collection[str]:
     if not keys:
         return ()
     for limit in db.session.execute(_limits, {"keys": keys}):
-        db.session.execute(_lock, {"lock": limits.lock_name(*limit)})
+        db.session.execute(text(limits.lock(*limit)))
     these = ({"age": batch["age"], "key": key} for key in keys)
     return [key for this in these for key in db.session.scalars(_lock_voucher, this)]
 
@@ -83,7 +82,6 @@ _limits = text("""
     FROM redemptions JOIN offers ON offers.id = redemptions.offer_id
     WHERE code_key = ANY(CAST(:keys AS text[])) AND max_redemptions_per_customer IS NOT NULL
     ORDER BY 1, 2""")
-_lock = text(take_lock.replace("%(lock)s", ":lock"))
 
 _lock_voucher = text(f"""
     SELECT code_key FROM vouchers

@@ -114,7 +114,7 @@ def _count(batch: Batch, issued: int) -> None:
     began, ended = db.session.execute(select(func.now(), func.clock_timestamp())).one()
     chunk = {"this": batch.id, "added": issued, "began": began, "ended": ended}
     state = db.session.scalar(progress, chunk)
-    counts.count(batch.offer_id, issued=issued)
+    counts.count_issued(batch.offer_id, issued)
     after_commit(lambda: metrics.issued.inc(issued))
     if state == "done":
         _record_end(batch, state)

@@ -1,122 +1,96 @@
 """Takes a voucher out of an offer's pool, without waiting for other claimers."""
 
-import random
-from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Text,
-    Update,
-    and_,
-    bindparam,
-    exists,
-    func,
-    literal_column,
-    or_,
-    select,
-    update,
-)
-
-from voucherpool.customers.models import Customer
-from voucherpool.database import cluster
-from voucherpool.database.model import AnySelect
-from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
-from voucherpool.errors import PoolEmpty
-from voucherpool.offers.models import Offer
-from voucherpool.vouchers import conditions
-from voucherpool.vouchers.models import Redemption, Voucher, open_holds
-
-most_candidates = 64
-"""So many claimers at once rarely meet at a voucher, if each begins at a random one."""
+from voucherpool.offers import counts
+from voucherpool.vouchers import event_types, events, rules
+from voucherpool.vouchers.models import open_holds
 
 
 class Taken(NamedTuple):
     """A voucher taken from the pool."""
 
-    code_key: str
     code: str
     expires_at: datetime
 
 
-def take(offer_id: int, customer_id: int) -> Taken:
-    """Bind a voucher of the offer's pool to the customer: the oldest expiry, then the first issued.
-
-    On a cluster it is one of the first 64. Raises PoolEmpty, and LostRace if other claims took what
-    there was.
-    """
-    ids = {"offer_id": offer_id, "customer_id": customer_id}
-    taken = _take_candidate(ids) if cluster.is_cluster() else take_first.one_or_none(ids)
-    if taken is None:
-        raise LostRace if left.all(ids) else PoolEmpty
-    return taken
-
-
-def _take_candidate(ids: Mapping[str, int]) -> Taken | None:
-    """Take one of the first vouchers: a cluster skips what is locked only if its code is named."""
-    found = left.all(ids)
-    begin = random.randrange(len(found)) if found else 0  # noqa: S311
-    for candidate in (*found[begin:], *found[:begin]):
-        if taken := take_this.one_or_none({**ids, "key": candidate.code_key}):
-            return taken
-    return None
-
-
-_offer_id = bindparam("offer_id", type_=BigInteger)
-_customer_id = bindparam("customer_id", type_=BigInteger)
-
-_never_used = ~exists().where(Redemption.code_key == Voucher.code_key).correlate(Voucher)
-_unheld = or_(Voucher.holds.is_(None), literal_column(f"NOT EXISTS (SELECT FROM {open_holds})"))
-
-claimable: ColumnElement[bool] = and_(
-    Voucher.customer_id.is_(None),
-    Voucher.used_at.is_(None),  # for the index
-    Voucher.redemption_count == 0,
-    conditions.redeemable,
-    _unheld,
-    _never_used,
-)
-"""In its offer's pool: unbound, never used, not held, and redeemable by the customer.
+claimable = f"""vouchers.customer_id IS NULL
+        AND vouchers.used_at IS NULL -- for the index
+        AND vouchers.redemption_count = 0
+        AND {rules.met(rules.of_voucher)}
+        AND (vouchers.holds IS NULL OR NOT EXISTS (SELECT FROM {open_holds}))
+        AND NOT EXISTS (SELECT FROM redemptions WHERE redemptions.code_key = vouchers.code_key)"""
+"""In its offer's pool: unbound, never used, not held, and redeemable.
 
 A voucher whose use was given back does not return to the pool.
 """
 
-_pool = (
-    select(Voucher.code_key)
-    .join(Offer, Offer.id == Voucher.offer_id)
-    .join(Customer, Customer.id == _customer_id)
-    .where(Voucher.offer_id == _offer_id, claimable)
-    .order_by(Voucher.expires_at, Voucher.issue_number)
-)
-_key = bindparam("key", type_=Text)
+_pool = f"""
+        SELECT vouchers.code_key
+        FROM vouchers JOIN offers ON offers.id = vouchers.offer_id
+        WHERE vouchers.offer_id = :offer_id
+        AND {claimable}{{more}}
+        ORDER BY vouchers.expires_at, vouchers.issue_number
+        LIMIT {{most}}"""
 
-
-def _take(pool: AnySelect, *named: ColumnElement[bool]) -> Update:
-    """Build the statement that takes the first voucher that no other transaction has locked."""
-    first = pool.limit(1).with_for_update(of=Voucher, skip_locked=True).cte("first")
-    return (
-        update(Voucher.__table__)
-        .where(Voucher.code_key == first.c.code_key, *named)
-        .values({"customer_id": _customer_id, "claimed_at": func.now()})
-        .returning(Voucher.code_key, Voucher.code, Voucher.expires_at)
-    )
-
-
-take_first = Statement("claim", Taken, _take(_pool))
-take_this = Statement(
-    "claim_candidate",
+take_first = Statement(
+    "claim",
     Taken,
-    _take(_pool.where(Voucher.code_key == _key), Voucher.code_key == _key),
+    f"""
+    WITH first AS ({_pool.format(more="", most=1)}
+        FOR UPDATE OF vouchers SKIP LOCKED
+    ),
+    claim AS ( -- waits for a concurrent request with this claim_ref
+        INSERT INTO claims (offer_id, claim_ref, customer_id, code_key)
+        SELECT :offer_id, :claim_ref, :customer_id, code_key FROM first
+        WHERE :claim_ref IS NOT NULL
+        ON CONFLICT (offer_id, claim_ref) DO NOTHING
+        RETURNING code_key
+    ),
+    taken AS (
+        UPDATE vouchers SET customer_id = :customer_id, claimed_at = now()
+        FROM first
+        WHERE vouchers.code_key = first.code_key
+            AND (:claim_ref IS NULL OR EXISTS (SELECT FROM claim))
+        RETURNING {events.voucher_columns}
+    ),
+    event AS (
+        INSERT INTO events (code_key, type, customer_id, data)
+        SELECT vouchers.code_key, '{event_types.claimed}', vouchers.customer_id,
+            jsonb_build_object('voucher', {events.voucher_data})
+        FROM taken AS vouchers, offers
+        WHERE offers.id = vouchers.offer_id
+            AND {events.has_subscribers(f"'{event_types.claimed}'")}
+    ),
+    counted AS ({counts.add_to_counts("claimed", of="taken")}
+    )
+    SELECT code, expires_at FROM taken""",
+    {"offer_id": "bigint", "customer_id": "bigint", "claim_ref": "text"},
 )
+"""Takes the voucher that expires first, then the first issued, of those that nobody has locked."""
 
 
-class Left(NamedTuple):
+class CodeKey(NamedTuple):
     """A voucher in the pool, perhaps locked by a transaction that has not committed yet."""
 
     code_key: str
 
 
-left = Statement("left_in_pool", Left, _pool.limit(most_candidates))
+most_candidates = 64
+"""With so many candidates, concurrent claimers that start at random rarely pick the same one."""
+
+candidates = Statement(
+    "claim_candidates",
+    CodeKey,
+    _pool.format(more="", most=most_candidates),
+    {"offer_id": "bigint"},
+)
+lock_candidate = Statement(
+    "lock_claim_candidate",
+    CodeKey,
+    _pool.format(more="\n        AND vouchers.code_key = :key", most=1)
+    + "\n        FOR UPDATE OF vouchers SKIP LOCKED",
+    {"offer_id": "bigint", "key": "text"},
+)

@@ -3,20 +3,13 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import (
-    BigInteger,
-    DateTime,
-    Text,
-    bindparam,
-    select,
-    update,
-)
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import DateTime, bindparam, select
 
-from voucherpool.claims import pool
+from voucherpool.claims import on_cluster, pool
 from voucherpool.claims.models import Claim
-from voucherpool.customers.models import Customer
+from voucherpool.database import cluster
 from voucherpool.database.model import db
+from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
 from voucherpool.errors import (
     ClaimMismatch,
@@ -24,12 +17,12 @@ from voucherpool.errors import (
     CustomerNotFound,
     OfferNotActive,
     OfferNotFound,
+    PoolEmpty,
     VoucherNotFound,
 )
 from voucherpool.input.emails import email_key
-from voucherpool.offers import counts
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import event_types, events, limits
+from voucherpool.vouchers import limits, rules
 from voucherpool.vouchers.archived import including_archive
 from voucherpool.vouchers.models import Voucher
 
@@ -42,13 +35,17 @@ class Claimed(NamedTuple):
     offer_name: str
 
 
-class Asked(NamedTuple):
-    """The customer and the offer of a claim; `offer_id` is None if no offer has the name."""
+class ClaimRequest(NamedTuple):
+    """The customer and the offer of a claim; `offer_id` is None if no offer has the name.
+
+    `is_known` tells whether the `claim_ref` took a voucher before.
+    """
 
     customer_id: int
     offer_id: int | None
     is_offered: bool
     customer_limit: int | None
+    is_known: bool
 
 
 def claim(email: str, offer_name: str, claim_ref: str | None = None) -> Claimed:
@@ -60,24 +57,26 @@ def claim(email: str, offer_name: str, claim_ref: str | None = None) -> Claimed:
     ClaimMismatch if the `claim_ref` belongs to another customer, VoucherNotFound if its voucher
     was purged, and LostRace.
     """
-    asked = ask.one_or_none({"email": email_key(email), "offer_name": offer_name})
+    request = {"email": email_key(email), "offer_name": offer_name, "claim_ref": claim_ref}
+    asked = read_request.one_or_none(request)
     if asked is None:
         raise CustomerNotFound
     if asked.offer_id is None:
         raise OfferNotFound("No offer has this name.")
-    this = {"offer_id": asked.offer_id, "ref": claim_ref, "customer_id": asked.customer_id}
-    if claim_ref is not None and not db.session.scalar(remember_claim, this):
+    if claim_ref is not None and asked.is_known:
         return _claimed_before(asked.offer_id, claim_ref, asked.customer_id)
     if not asked.is_offered:
         raise OfferNotActive
     if limits.reached(asked.offer_id, asked.customer_id, asked.customer_limit):
         raise CustomerLimitReached
-    taken = pool.take(asked.offer_id, asked.customer_id)
-    if claim_ref is not None:
-        settled = {"offer": asked.offer_id, "ref": claim_ref, "key": taken.code_key}
-        db.session.execute(settle, settled)
-    events.record(event_types.claimed, taken.code_key)
-    counts.count(asked.offer_id, claimed=1)
+    ids = {"offer_id": asked.offer_id, "customer_id": asked.customer_id, "claim_ref": claim_ref}
+    take = on_cluster.take if cluster.is_cluster() else pool.take_first.one_or_none
+    taken = take(ids)
+    if taken is None:
+        # The same claim_ref, or other claims of what there was, may have been faster.
+        is_known = read_request.all(request)[0].is_known
+        left = pool.candidates.all({"offer_id": asked.offer_id})
+        raise LostRace if is_known or left else PoolEmpty
     return Claimed(taken.code, taken.expires_at, offer_name)
 
 
@@ -93,35 +92,20 @@ def _claimed_before(offer_id: int, claim_ref: str, customer_id: int) -> Claimed:
     return Claimed(*voucher)
 
 
-_offer_id = bindparam("offer_id", type_=BigInteger)
-_customer_id = bindparam("customer_id", type_=BigInteger)
-_claim_ref = bindparam("ref", type_=Text)
-
-ask = Statement(
-    "ask_for_claim",
-    Asked,
-    select(
-        Customer.id.label("customer_id"),
-        Offer.id.label("offer_id"),
-        Offer.is_active().label("is_offered"),
-        Offer.max_redemptions_per_customer.label("customer_limit"),
-    )
-    .outerjoin(Offer, Offer.name == bindparam("offer_name"))
-    .where(Customer.email_key == bindparam("email")),
-)
-
-# Waits for a concurrent request with this claim_ref.
-remember_claim = (
-    insert(Claim.__table__)
-    .values(offer_id=_offer_id, claim_ref=_claim_ref, customer_id=_customer_id)
-    .on_conflict_do_nothing(index_elements=["offer_id", "claim_ref"])
-    .returning(Claim.offer_id)
-)
-
-settle = (
-    update(Claim.__table__)
-    .where(Claim.offer_id == bindparam("offer"), Claim.claim_ref == _claim_ref)
-    .values(code_key=bindparam("key"))
+read_request = Statement(
+    "claim_request",
+    ClaimRequest,
+    f"""
+    SELECT customers.id AS customer_id,
+        offers.id AS offer_id,
+        {rules.offer_is_active} AS is_offered,
+        max_redemptions_per_customer AS customer_limit,
+        EXISTS (
+            SELECT FROM claims WHERE offer_id = offers.id AND claim_ref = :claim_ref
+        ) AS is_known
+    FROM customers LEFT JOIN offers ON offers.name = :offer_name
+    WHERE customers.email_key = :email""",
+    {"email": "text", "offer_name": "text", "claim_ref": "text"},
 )
 
 claimed_before = including_archive(

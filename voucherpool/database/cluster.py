@@ -6,15 +6,12 @@ A few statements have another form there, and each connection other settings.
 from weakref import WeakKeyDictionary
 
 from psycopg2 import extensions
-from psycopg2.errors import UniqueViolation
+from psycopg2.errors import ConnectionFailure, UniqueViolation
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
-from voucherpool.database.connections import state_of
-from voucherpool.database.model import present_engine
-from voucherpool.database.statements import present_connection
+from voucherpool.database.model import db
 
 find_out = "SELECT FROM pg_extension WHERE extname = 'citus'"
 settings = """
@@ -24,35 +21,55 @@ settings = """
 sequential mode a transaction has one connection to each machine: it sees what it wrote, and may
 write copied tables."""
 
+machine_lost = (
+    "could not commit transaction for shard",
+    "failure on connection marked as essential",
+)
+"""The beginnings of Citus's messages about errors that have no SQLSTATE of their own."""
+
 _known: WeakKeyDictionary[Engine, bool] = WeakKeyDictionary()
 
 
+def set_up(engine: Engine) -> None:
+    """Adapt an engine's connections to a cluster, if they lead to one."""
+
+    def adapt(connection: extensions.connection, _: object) -> None:
+        autocommit, connection.autocommit = connection.autocommit, True
+        cursor = connection.cursor()
+        cursor.execute(find_out)
+        _known[engine] = bool(cursor.rowcount)
+        if _known[engine]:
+            cursor.execute(settings)
+        connection.autocommit = autocommit
+
+    event.listen(engine, "connect", adapt)
+    event.listen(engine, "handle_error", _recognize_error, retval=True)
+
+
 def is_cluster() -> bool:
-    """Tell whether the database is the coordinator of a cluster, as its first connection saw it."""
-    engine = present_engine()
-    known = _known.get(engine)
-    if known is None:
-        known = _known[engine] = present_connection().state.is_cluster
-    return known
+    """Tell whether the database is the coordinator of a cluster, as its last connection saw it."""
+    engine = db.engine
+    if engine not in _known:
+        engine.connect().close()
+    return _known[engine]
 
 
-@event.listens_for(Pool, "connect")
-def _adapt(connection: extensions.connection, record: ConnectionPoolEntry) -> None:
-    autocommit, connection.autocommit = connection.autocommit, True
-    cursor = connection.cursor()
-    cursor.execute(find_out)
-    if cursor.rowcount:
-        state_of(record).is_cluster = True
-        cursor.execute(settings)
-    connection.autocommit = autocommit
+def is_machine_lost(error: BaseException) -> bool:
+    """Tell whether a cluster lost another machine, and so perhaps what was written there.
+
+    Nothing was written if that machine refused the connection.
+    """
+    cause = str(error)
+    lost = isinstance(error, ConnectionFailure) and "Connection refused" not in cause
+    return lost or cause.startswith(machine_lost)
 
 
-@event.listens_for(Engine, "handle_error", retval=True)
-def _recognize_violation(context: ExceptionContext) -> IntegrityError | None:
+def _recognize_error(context: ExceptionContext) -> IntegrityError | None:
+    cause = context.original_exception
+    if is_machine_lost(cause):
+        context.is_disconnect = True
     # Citus copies rows to a machine in bulk, and passes an error there on without its SQLSTATE.
-    cause = str(context.original_exception)
-    if not cause.startswith("duplicate key value violates unique constraint"):
-        return None
-    if isinstance(context.original_exception, UniqueViolation):
-        return None
-    return IntegrityError(None, None, UniqueViolation(cause), hide_parameters=True)
+    is_unique = str(cause).startswith("duplicate key value violates unique constraint")
+    if is_unique and not isinstance(cause, UniqueViolation):
+        return IntegrityError(None, None, UniqueViolation(str(cause)), hide_parameters=True)
+    return None

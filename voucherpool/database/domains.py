@@ -10,6 +10,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from voucherpool.database.model import Base
+
 
 class Domain(TypeDecorator[object]):
     """A named base type with a rule for its values."""
@@ -42,7 +44,7 @@ open_holds = Domain(
 domains = (positive_count, positive_amount, finite_moment, reference, spelled_code, open_holds)
 
 
-@event.listens_for(MetaData, "before_create")
+@event.listens_for(Base.metadata, "before_create")
 def _create(_: MetaData, connection: Any, **__: object) -> None:
     for domain in domains:
         base = domain.impl.compile(connection.dialect)
@@ -50,7 +52,7 @@ def _create(_: MetaData, connection: Any, **__: object) -> None:
         connection.execute(text(f"CREATE DOMAIN {domain.name} AS {base} {rule}"))
 
 
-@event.listens_for(MetaData, "after_drop")
+@event.listens_for(Base.metadata, "after_drop")
 def _drop(_: MetaData, connection: Connection, **__: object) -> None:
     for domain in domains:
         connection.execute(text(f"DROP DOMAIN {domain.name}"))

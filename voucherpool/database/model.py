@@ -1,12 +1,11 @@
 """The base of all models, and the session through which they are read and written."""
 
-from contextvars import ContextVar
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import BigInteger, DateTime, Engine, MetaData, Numeric, Row, Select, Table, Text
+from sqlalchemy import BigInteger, DateTime, MetaData, Numeric, Row, Select, Table, Text
 from sqlalchemy.orm import DeclarativeBase, registry
 
 
@@ -36,14 +35,6 @@ class Base(DeclarativeBase):
 
 
 db = SQLAlchemy(model_class=Base, disable_autonaming=True)
-
-engine_of_request: ContextVar[Engine | None] = ContextVar("engine", default=None)
-
-
-def present_engine() -> Engine:
-    """Return the application's engine; a request asks four times, and db.engine is slow."""
-    return engine_of_request.get() or db.engine
-
 
 AnyRow = Row[*tuple[Any, ...]]
 AnySelect = Select[*tuple[Any, ...]]

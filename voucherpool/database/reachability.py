@@ -9,6 +9,8 @@ from psycopg2.errors import InsufficientPrivilege
 from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
+from voucherpool.database import connections
+
 may_pass = re.compile(
     "Connection refused|timed out|timeout expired|unreachable|No route to host"
     "|on socket .* No such file|reset by peer|Broken pipe|closed the connection|closed unexpectedly"
@@ -31,6 +33,7 @@ def alone(config: Mapping[str, Any]) -> Iterator[Connection]:
         poolclass=NullPool,
         connect_args=config["SQLALCHEMY_ENGINE_OPTIONS"]["connect_args"],
     )
+    connections.set_up(engine)
     with engine.connect() as connection:
         yield connection
 

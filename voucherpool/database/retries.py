@@ -68,7 +68,12 @@ def retrying(call: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
 def is_undone(error: DBAPIError) -> bool:
     """Tell whether the transaction was undone for a reason that may be gone on a retry."""
     undone = isinstance(error.orig, SerializationFailure | DeadlockDetected)
-    return undone or error.connection_invalidated
+    return undone or error.connection_invalidated or is_unconnected(error)
+
+
+def is_unconnected(error: DBAPIError) -> bool:
+    """Tell whether there was no connection, so that nothing was sent."""
+    return isinstance(error, OperationalError) and error.statement is None
 
 
 def pause(attempt: int = 0) -> None:

@@ -1,131 +1,202 @@
-"""Prepared statements: built once, prepared once per connection, run on psycopg2's cursor."""
+"""Statements that are prepared once per connection, with named parameters and typed rows."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 import psycopg2
+from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import psycopg2 as driver
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.dml import UpdateBase
 
-from voucherpool.database.connections import DirectConnection, is_lost, leases
-from voucherpool.database.model import AnySelect, db, present_engine
-from voucherpool.database.transactions import present_transaction
+from voucherpool.database import connections
+from voucherpool.database.model import AnySelect, db
+from voucherpool.database.transactions import current_transaction
 
-Row = TypeVar("Row", bound=tuple[object, ...])
+Row = TypeVar("Row", bound=tuple[Any, ...])
+
+kept_seconds = 60.0
+"""A plan that PostgreSQL made for nearly empty tables lives no longer than its connection."""
 
 # Not the default, which casts each parameter: a cluster finds no shard by a key that is cast.
 dialect: Any = driver.dialect()  # type: ignore[no-untyped-call]
+# In a text, :name is a parameter, ::type a cast, and a colon after a digit part of a format.
+named = re.compile(r"(?<![:\w]):([a-z]\w*)")
 placeholder = re.compile(r"%\((\w+)\)s")
-take_lock = "SELECT pg_advisory_xact_lock(hashtextextended(%(lock)s, 0))"
+names: set[str] = set()
 
 
 class Statement(Generic[Row]):
-    """A statement that each connection prepares when it first runs it.
+    """An SQL text, or a statement of SQLAlchemy Core, whose rows become NamedTuples of type `row`.
 
-    Parsing and planning cost PostgreSQL more than running it
-    (https://www.postgresql.org/docs/current/sql-prepare.html). This class bypasses SQLAlchemy's
-    results, which would double this process's work.
+    Each connection prepares it when it first runs it, because parsing and planning cost PostgreSQL
+    more than running it (https://www.postgresql.org/docs/current/sql-prepare.html). It bypasses
+    SQLAlchemy's results, which would double this process's work. It runs in the open transaction,
+    or else commits by itself.
 
-    `row` is the NamedTuple of a result row, in which a UUID is a text. The parameters are the named
-    bindparams; a missing one is NULL. The statement runs in the open transaction, or else commits
-    by itself. Pass `prepared=False` if the best plan depends on the values.
+    A text names its parameters `:name`, and `types` their types. Pass `prepared=False` if the best
+    plan depends on the values.
     """
 
     def __init__(
         self,
         name: str,
         row: Callable[..., Row],
-        statement: AnySelect | UpdateBase,
+        sql: str | AnySelect | UpdateBase,
+        types: Mapping[str, str] | None = None,
         *,
         prepared: bool = True,
     ) -> None:
-        compiled: Any = statement.compile(dialect=dialect)
-        binds = compiled.binds.items()
-        constants = {
-            key: compiled.render_literal_value(bind.effective_value, bind.type)
-            for key, bind in binds
-            if bind.unique
-        }
-        types = {key: bind.type.compile(dialect) for key, bind in binds if not bind.unique}
-        numbers = {key: f"${number}" for number, key in enumerate(types, 1)}
-        text = placeholder.sub(lambda it: constants.get(it[1], it[0]), compiled.string)
-        numbered = placeholder.sub(lambda it: numbers[it[1]], text).replace("%%", "%")
-        self.sql = placeholder.sub(lambda it: f"CAST({it[0]} AS {types[it[1]]})", text)
-        self.name, self._row, self._is_prepared = name, row, prepared
-        self.preparation = f"PREPARE {name} {_listed(types.values())} AS {numbered}"
-        self.execution = f"EXECUTE {name} {_listed(f'%({key})s' for key in types)}"
-        self.parameters = dict.fromkeys(types)
-        columns = tuple(statement.exported_columns.keys())
-        if columns != getattr(row, "_fields", ()):
-            raise TypeError(f"{name} returns {columns}, and {row} has other fields")
+        if name in names:
+            raise ValueError(f"another statement has the name {name}")
+        names.add(name)
+        text, self._types = (sql, dict(types or {})) if isinstance(sql, str) else _compiled(sql)
+        used = dict.fromkeys(named.findall(text))
+        if used.keys() != self._types.keys():
+            raise TypeError(f"{name} has parameters without a type, or types without a parameter")
+        numbers = {key: f"${number}" for number, key in enumerate(self._types, 1)}
+        self.sql = named.sub(
+            lambda it: f"CAST(%({it[1]})s AS {self._types[it[1]]})", text.replace("%", "%%")
+        )
+        self.name, self._row, self.is_prepared = name, row, prepared
+        self._is_checked = False
+        self.preparation = f"PREPARE {name} {_listed(*self._types.values())} AS " + named.sub(
+            lambda it: numbers[it[1]], text
+        )
+        self.execution = f"EXECUTE {name} {_listed(*(f'%({key})s' for key in self._types))}"
 
-    def one_or_none(self, values: Mapping[str, object], *, lock: str | None = None) -> Row | None:
+    def one_or_none(self, values: Mapping[str, object], *, before: str = "") -> Row | None:
         """Run the statement and return its only row, or None if it gives no row."""
-        rows = self.all(values, lock=lock)
+        rows = self.all(values, before=before)
         return rows[0] if rows else None
 
-    def all(self, values: Mapping[str, object], *, lock: str | None = None) -> Sequence[Row]:
-        """Run the statement and return its rows.
+    def all(self, values: Mapping[str, object], *, before: str = "") -> Sequence[Row]:
+        """Run the statement and return its rows; send the SQL `before` it in the same message."""
+        cursor = self._execute(values, before, "")
+        if not self._is_checked:
+            self._check_columns([column.name for column in cursor.description])
+        return [self._row(*found) for found in cursor.fetchall()]
 
-        With a `lock`, the same message first takes the advisory lock of that name until the
-        transaction ends, so the statement sees all that earlier holders committed.
-        """
-        direct = present_connection()
+    def run(self, values: Mapping[str, object], *, after: str = "") -> None:
+        """Run the statement, which gives no rows; send the SQL `after` it in the same message."""
+        self._execute(values, "", after)
+
+    def _check_columns(self, given: list[str]) -> None:
+        if given != list(getattr(self._row, "_fields", ())):
+            raise TypeError(f"{self.name} gives the columns {given}, and {self._row} has others")
+        self._is_checked = True
+
+    def _execute(self, values: Mapping[str, object], before: str, after: str) -> Any:
+        if values.keys() != self._types.keys():
+            wrong = ", ".join(sorted(values.keys() ^ self._types.keys()))
+            raise TypeError(f"{self.name} has other parameters: {wrong}")
+        borrowed = _of_transaction() if current_transaction() else _of_thread()
         try:
-            text = self.text_for(direct)
-            if lock is not None:
-                text = f"{take_lock};{text}"
-                values = {**values, "lock": lock}
-            direct.cursor.execute(direct.state.before() + text, {**self.parameters, **values})
-            return [self._row(*found) for found in direct.cursor.fetchall()]
+            text = self._text_for(borrowed)
+            borrowed.cursor.execute(";".join(filter(None, (before, text, after))), values)
         except psycopg2.Error as error:
-            raise _as_raised_by_sqlalchemy(error, self.sql, direct) from error
+            raise borrowed.error(error, self.sql) from error
+        return borrowed.cursor
 
-    def run_with_commit(self, values: Mapping[str, object]) -> None:
-        """Run the statement at the end of the open transaction, in the commit's round trip."""
-        present = present_transaction()
-        if present is None:
-            raise RuntimeError("there is no transaction to commit")
-        direct = _connection_of_transaction()
-        text = direct.cursor.mogrify(self.text_for(direct), {**self.parameters, **values})
-        present.final_statements.append(text.decode())
-
-    def text_for(self, direct: DirectConnection) -> str:
+    def _text_for(self, borrowed: "Borrowed") -> str:
         """Return the SQL that runs the statement; prepare it on the connection if needed."""
-        if not (self._is_prepared and direct.prepares) or direct.state.has_many_rows:
+        if not (self.is_prepared and borrowed.prepares):
             return self.sql
-        if self.name not in direct.state.prepared:
-            direct.cursor.execute(self.preparation)
-            direct.state.prepared.add(self.name)
+        if self.name not in borrowed.prepared:
+            borrowed.cursor.execute(self.preparation)
+            borrowed.prepared.add(self.name)
         return self.execution
 
 
-def _listed(parts: Iterable[str]) -> str:
+class Borrowed:
+    """A connection to run statements on, without SQLAlchemy's work for each statement."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        pooled: Any = connection.connection
+        self._driver = pooled.dbapi_connection
+        self.cursor = pooled.cursor()
+        self.prepared: set[str] = pooled.info.setdefault("prepared", set())
+        self._until = time.monotonic() + kept_seconds
+        # pgbouncer may run each statement on another connection, which has not prepared it.
+        self._may_prepare: bool = connection.get_execution_options()["prepare"]
+
+    @property
+    def prepares(self) -> bool:
+        """Tell whether to prepare statements: a long transaction plans for its many rows."""
+        return self._may_prepare and not self._driver.may_take_long
+
+    def is_usable(self) -> bool:
+        """Tell whether the connection is young and open."""
+        return time.monotonic() < self._until and not (
+            self._driver.closed or connections.is_closed(self._driver)
+        )
+
+    def give_up(self) -> None:
+        """Close the connection."""
+        self._connection.invalidate()
+        self._connection.close()
+
+    def error(self, error: psycopg2.Error, sql: str) -> BaseException:
+        """Return the error as SQLAlchemy raises it, and give a lost connection up."""
+        lost = connections.is_lost(error, self._connection.dialect, self._driver)
+        if lost:
+            self._connection.invalidate(error)
+        return DBAPIError.instance(
+            sql, None, error, psycopg2.Error, hide_parameters=True, connection_invalidated=lost
+        )
+
+
+class _Kept(threading.local):
+    def __init__(self) -> None:
+        self.by_engine: WeakKeyDictionary[Engine, Borrowed] = WeakKeyDictionary()
+
+
+_kept = _Kept()
+
+
+def _of_thread() -> Borrowed:
+    """Return the connection that this thread keeps out of the pool, for a minute at most.
+
+    Borrowing one from the pool for each statement takes longer than the statement.
+    """
+    engine = db.engine
+    kept = _kept.by_engine.get(engine)
+    if kept is None or not kept.is_usable():
+        give_up_kept_connection()
+        kept = _kept.by_engine[engine] = Borrowed(engine.connect())
+    return kept
+
+
+def give_up_kept_connection() -> None:
+    """Close the connection that this thread keeps, if it keeps one."""
+    kept = _kept.by_engine.pop(db.engine, None)
+    if kept is not None:
+        kept.give_up()
+
+
+def _of_transaction() -> Borrowed:
+    db.session.flush()  # let the statement see what the models wrote
+    return Borrowed(db.session.connection())
+
+
+def _listed(*parts: str) -> str:
     """Return the parts in parentheses; SQL allows no empty ones."""
-    inner = ", ".join(parts)
-    return f"({inner})" if inner else ""
+    return f"({', '.join(parts)})" if parts else ""
 
 
-def _connection_of_transaction() -> DirectConnection:
-    return DirectConnection(present_engine(), db.session.connection().connection)
-
-
-def present_connection() -> DirectConnection:
-    """Return the open transaction's connection, or else the one that the thread keeps."""
-    if present_transaction() is not None:
-        return _connection_of_transaction()
-    return leases.of(present_engine())
-
-
-def _as_raised_by_sqlalchemy(
-    error: psycopg2.Error, sql: str, direct: DirectConnection
-) -> BaseException:
-    lost = is_lost(error, direct.driver)
-    if lost:
-        direct.connection.invalidate(error)
-        leases.give_up(present_engine())
-    return DBAPIError.instance(
-        sql, None, error, psycopg2.Error, hide_parameters=True, connection_invalidated=lost
-    )
+def _compiled(statement: AnySelect | UpdateBase) -> tuple[str, dict[str, str]]:
+    """Return the text of a statement of SQLAlchemy Core, and the types of its parameters."""
+    compiled: Any = statement.compile(dialect=dialect)
+    types, written = {}, {}
+    for key, bind in compiled.binds.items():
+        if bind.unique:
+            written[key] = compiled.render_literal_value(bind.effective_value, bind.type)
+        else:
+            types[key] = bind.type.compile(dialect)
+            written[key] = f":{key}"
+    return placeholder.sub(lambda it: written[it[1]], compiled.string).replace("%%", "%"), types

@@ -75,7 +75,7 @@ def load(
     db.session.execute(text("ANALYZE incoming"))
     _refuse(refusals)
     imported: int = db.session.execute(issue, {"offer_id": offer.id}).rowcount  # type: ignore[attr-defined]
-    counts.count(offer.id, issued=imported)
+    counts.count_issued(offer.id, imported)
     after_commit(lambda: metrics.issued.inc(imported))
     return imported
 

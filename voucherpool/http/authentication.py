@@ -4,11 +4,11 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import TypeVar
 
-from flask import Flask
+from flask import Flask, current_app
 
 from voucherpool.errors import ApiKeyInvalid, ApiKeyRequired, ScopeMissing
-from voucherpool.http import apikeys, present
-from voucherpool.http.bodies import Request
+from voucherpool.http import apikeys
+from voucherpool.http.bodies import Request, current_request
 
 View = TypeVar("View", bound=Callable[..., object])
 
@@ -39,7 +39,7 @@ def init_app(app: Flask) -> None:
 
 
 def _check() -> None:
-    app, request = present.app(), present.request()
+    app, request = current_app, current_request()
     view = app.view_functions.get(request.endpoint or "")
     if view is None:
         return  # Flask answers 404 or 405

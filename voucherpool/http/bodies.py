@@ -15,8 +15,7 @@ badly_chunked = (
     " that many bytes and CRLF, and one of size 0 at the end (RFC 9112, section 7.1)."
 )
 chunk_bytes = 64 * 1024
-blueprints_with_hooks: list[str] = []
-"""The blueprints whose hooks and error handlers Flask calls: none, because none has any."""
+most_bytes = 1024 * 1024
 
 
 class Request(flask.Request):
@@ -26,10 +25,6 @@ class Request(flask.Request):
     the code of the error that answers it.
     """
 
-    # Plain attributes: Flask's properties would look up the first once a request, the second three
-    # times.
-    max_content_length: int = 1024 * 1024
-    blueprints: list[str] = blueprints_with_hooks
     api_key_id: int | None = None
     refusal: str | None = None
 
@@ -37,8 +32,14 @@ class Request(flask.Request):
     def stream(self) -> IO[bytes]:
         """Return the body. Raises BodyTooLarge; reading it raises that or MalformedBody."""
         announced = get_content_length(self.environ)
-        body = Body(get_input_stream(self.environ), announced, self.max_content_length)
+        most = self.max_content_length or most_bytes
+        body = Body(get_input_stream(self.environ), announced, most)
         return cast(IO[bytes], body)
+
+
+def current_request() -> Request:
+    """Return the request that this thread answers."""
+    return cast(Request, flask.request)
 
 
 class Body:

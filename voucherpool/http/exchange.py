@@ -7,18 +7,13 @@ header in Flask takes longer than all of them here.
 import re
 import time
 from collections.abc import Iterable
-from functools import partial
 from random import getrandbits
-from threading import get_ident
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from sqlalchemy import Engine
-
-from voucherpool.database.model import engine_of_request
 from voucherpool.http import headers
 from voucherpool.http.bodies import Request
-from voucherpool.observability import counting, logs, metrics
+from voucherpool.observability import logs, metrics
 
 # Visible ASCII only: the id goes back out in a header and into the log.
 acceptable = re.compile(r"[\x21-\x7e]{1,128}")
@@ -28,8 +23,8 @@ known_methods = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPT
 class Exchange:
     """Counts, times and logs each request of an application and its answer."""
 
-    def __init__(self, app: WSGIApplication, engine: Engine, log_form: str) -> None:
-        self._app, self._engine, self._log_form = app, engine, log_form
+    def __init__(self, app: WSGIApplication, log_form: str) -> None:
+        self._app, self._log_form = app, log_form
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request (PEP 3333)."""
@@ -44,13 +39,11 @@ class Exchange:
             return start_response(status, [*given, *more, ("X-Request-Id", request_id)], *error)
 
         logs.request_id.set(request_id)
-        engine_of_request.set(self._engine)
-        counting.answering.add(get_ident())
+        metrics.in_progress.inc()
         try:
             return self._app(environ, start)
         finally:
-            counting.answering.discard(get_ident())
-            engine_of_request.set(None)
+            metrics.in_progress.dec()
             # gunicorn may log the thread's next request before it has an id.
             logs.request_id.set(None)
 
@@ -59,7 +52,7 @@ class Exchange:
         # The rule, not the address: an address may hold guessed or personal data.
         route = request.url_rule.rule if request.url_rule else "unknown"
         method = request.method if request.method in known_methods else "unknown"
-        counting.later(partial(metrics.seconds_of(method, route, status).observe, seconds))
+        metrics.seconds_of(method, route, status).observe(seconds)
         answered: logs.Answered = {
             "method": method,
             "route": route,

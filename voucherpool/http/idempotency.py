@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from decimal import Decimal
 from functools import wraps
-from typing import NamedTuple, ParamSpec
+from typing import Any, NamedTuple, ParamSpec
 
-from flask import Flask, Response, g
+from flask import Flask, Response, current_app, g
 from psycopg2.errors import UniqueViolation
 from sqlalchemy import (
     BigInteger,
@@ -33,13 +33,14 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
+from voucherpool.database import cluster
 from voucherpool.database.model import Model, db
 from voucherpool.database.retries import LostRace, Repeatable
 from voucherpool.database.statements import Statement
-from voucherpool.database.transactions import only_statement, transaction
+from voucherpool.database.transactions import committing, transaction
 from voucherpool.errors import IdempotencyKeyReused, InvalidInput, OutcomeUnknown
-from voucherpool.http import present, redaction
-from voucherpool.http.bodies import Request
+from voucherpool.http import redaction
+from voucherpool.http.bodies import Request, current_request
 from voucherpool.input import strict_json
 from voucherpool.input.emails import email_key
 
@@ -88,29 +89,31 @@ def write(view: View[Arguments]) -> View[Arguments]:
     wrote, and OutcomeUnknown for others. Raises LostRace if another request wrote the same unique
     key first.
     """
-    return _writer(view, lambda: True)
+    return _writer(view, lambda _: False)
 
 
 def write_in_one_statement(
-    unless: Callable[[], bool] = lambda: False,
+    unless: str = "",
 ) -> Callable[[View[Arguments]], View[Arguments]]:
     """Return a decorator for a view that writes by a single statement, which needs no transaction.
 
-    It opens a transaction if there is a key, or if `unless` says that the view writes more.
+    It takes more statements, and so a transaction, if the body has the field `unless`.
     """
-    return lambda view: _writer(view, unless)
+    return lambda view: _writer(view, lambda body: unless not in body)
 
 
-def _writer(view: View[Arguments], writes_more: Callable[[], bool]) -> View[Arguments]:
+def _writer(view: View[Arguments], is_one_statement: Callable[[Any], bool]) -> View[Arguments]:
     @wraps(view)
     def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Response:
         key = _key()
-        opened = transaction if key is not None or writes_more() else only_statement
         try:
-            with opened():
-                if key is None:
-                    return view(*args, **kwargs)
-                return _answer(key, view, *args, **kwargs)
+            if key is not None:
+                # BEGIN goes with the key's statement, and COMMIT with the answer's.
+                with transaction(begin=False):
+                    return _answer(key, view, *args, **kwargs)
+            alone = is_one_statement(args[0]) and not cluster.is_cluster() if args else False
+            with committing() if alone else transaction():
+                return view(*args, **kwargs)
         except OutcomeUnknown as error:
             if key is not None or (args and _names_itself(args[0])):
                 raise Repeatable from error
@@ -160,7 +163,7 @@ def _answer(
     key: str, view: View[Arguments], *args: Arguments.args, **kwargs: Arguments.kwargs
 ) -> Response:
     fingerprint = _fingerprint()
-    [known] = take_key.all({"key": key, "fingerprint": fingerprint})
+    [known] = take_key.all({"key": key, "fingerprint": fingerprint}, before="BEGIN")
     if bytes(known.fingerprint) != fingerprint:
         raise IdempotencyKeyReused
     if known.status is not None:
@@ -168,13 +171,15 @@ def _answer(
         return Response(known.body, known.status, replayed, "application/json")
     response = view(*args, **kwargs)
     shown = redaction.without_secret(response.get_data(as_text=True))
-    text = present.app().extensions["redaction"](shown)
-    store_answer.run_with_commit({"this": key, "code": response.status_code, "text": text})
+    text = current_app.extensions["redaction"](shown)
+    with committing():
+        answer = {"this": key, "code": response.status_code, "text": text}
+        store_answer.run(answer, after="COMMIT")
     return response
 
 
 def _key() -> str | None:
-    given: str | None = present.request().environ.get("HTTP_IDEMPOTENCY_KEY")
+    given: str | None = current_request().environ.get("HTTP_IDEMPOTENCY_KEY")
     if given is None:
         return None
     if not acceptable.fullmatch(given):
@@ -184,7 +189,7 @@ def _key() -> str | None:
 
 def _fingerprint() -> bytes:
     """Return a digest of method, path and the body's value; the body's spelling does not matter."""
-    request = present.request()
+    request = current_request()
     canonical = json.dumps(
         [request.method, request.path, _value(request)], sort_keys=True, default=_canonical_number
     )

@@ -3,8 +3,7 @@
 import marshmallow
 
 from voucherpool.errors import InvalidInput, UnsupportedMediaType
-from voucherpool.http import present
-from voucherpool.http.bodies import Request
+from voucherpool.http.bodies import Request, current_request
 from voucherpool.input import formats, strict_json
 
 
@@ -13,7 +12,7 @@ def load(schema: marshmallow.Schema, location: str) -> object:
 
     Raises InvalidInput, MalformedJson, MalformedBody, BodyTooLarge and UnsupportedMediaType.
     """
-    request = present.request()
+    request = current_request()
     value = _query(request) if location == "query" else _body(request)
     try:
         return schema.load(value)  # type: ignore[arg-type]

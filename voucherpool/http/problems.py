@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from voucherpool.database.readiness import Readiness
 from voucherpool.errors import DatabaseUnavailable, VoucherPoolError
-from voucherpool.http import present
+from voucherpool.http.bodies import current_request
 from voucherpool.observability import logs, metrics
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def _problem(
     headers: Mapping[str, str],
 ) -> Response:
     metrics.refused(code)
-    present.request().refusal = code
+    current_request().refusal = code
     body: dict[str, object] = {
         "type": "about:blank",
         "title": status.phrase,

@@ -4,7 +4,7 @@ from flask import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from voucherpool.http.blueprints import Blueprint
-from voucherpool.observability import counting, metrics
+from voucherpool.observability import metrics
 
 blueprint = Blueprint("metrics", __name__, description="Metrics for Prometheus.")
 
@@ -14,5 +14,4 @@ blueprint = Blueprint("metrics", __name__, description="Metrics for Prometheus."
 @blueprint.doc(responses={"200": {"description": "OK", "content": {"text/plain": {}}}})
 def show_metrics() -> Response:
     """Show the metrics of all processes in Prometheus' text format."""
-    counting.count_all()
     return Response(generate_latest(metrics.registry()), content_type=CONTENT_TYPE_LATEST)

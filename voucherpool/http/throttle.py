@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from threading import Condition, Lock
 
-from flask import Flask
+from flask import Flask, current_app
 from sqlalchemy import (
     ARRAY,
     CheckConstraint,
@@ -33,7 +33,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from voucherpool.database.model import AnyRow, Model, db
 from voucherpool.database.transactions import after_commit
 from voucherpool.errors import DatabaseUnavailable, TooManyFailedAttempts
-from voucherpool.http import present
+from voucherpool.http.bodies import current_request
 from voucherpool.input.emails import email_key
 
 window_seconds = 60
@@ -217,13 +217,13 @@ def counting(rows: list[dict[str, object]]) -> Executable:
 
 
 def _memory() -> RecentAttempts:
-    memory: RecentAttempts = present.app().extensions["throttle"]
+    memory: RecentAttempts = current_app.extensions["throttle"]
     return memory
 
 
 def _limits(email: str | None) -> dict[str, int]:
     """Return how many failed attempts a minute each subject of the request may have."""
-    config, key_id = present.app().config, present.request().api_key_id
+    config, key_id = current_app.config, current_request().api_key_id
     limits = {f"key {key_id}": config["FAILED_ATTEMPTS_PER_KEY"]}
     if email is not None:
         limits[f"email {email_key(email)}"] = config["FAILED_ATTEMPTS_PER_EMAIL"]

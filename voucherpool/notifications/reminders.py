@@ -23,7 +23,7 @@ from voucherpool.database.model import AnySelect, db
 from voucherpool.database.transactions import expect_many_rows, transaction
 from voucherpool.notifications.models import Reminder, ReminderProgress
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import conditions, events
+from voucherpool.vouchers import events, rules
 from voucherpool.vouchers.models import Voucher
 
 vouchers_at_once = 2_000
@@ -117,7 +117,7 @@ def _remind() -> AnySelect:
             # A customer who gets a voucher so late knows that it expires soon.
             Voucher.created_at < Voucher.expires_at - ahead,
             Customer.erased_at.is_(None),
-            conditions.redeemable,
+            rules.redeemable,
         )
         .order_by(*order)
         .limit(bindparam("most", type_=BigInteger))

@@ -1,30 +1,31 @@
 """Counts an offer's issued and claimed vouchers by day."""
 
-from sqlalchemy import BigInteger, Date, bindparam, cast, func
-from sqlalchemy.dialects.postgresql import insert
-
-from voucherpool.database.model import db
-from voucherpool.offers.models import OfferCounts
+from voucherpool.database.statements import Statement
 
 slots = 16
 
 
-def count(offer_id: int, *, issued: int = 0, claimed: int = 0) -> None:
-    """Add to the offer's counts of today; call it last, because it locks a shared row."""
-    db.session.execute(add, {"offer_id": offer_id, "issued": issued, "claimed": claimed})
+def add_to_counts(column: str, of: str, number: str = "1") -> str:
+    """Return the SQL that adds a `number` to today's counts of the offer in the relation `of`.
+
+    It locks a row that others write too, so it comes last. `column` is `issued` or `claimed`.
+    """
+    return f"""
+        INSERT INTO offer_counts (offer_id, day, slot, {column})
+        SELECT offer_id, (now() AT TIME ZONE 'UTC')::date, pg_backend_pid() % {slots}, {number}
+        FROM {of}
+        ON CONFLICT (offer_id, day, slot) DO UPDATE
+            SET {column} = offer_counts.{column} + excluded.{column}"""
 
 
-_new = insert(OfferCounts.__table__).values(
-    offer_id=bindparam("offer_id", type_=BigInteger),
-    day=cast(func.timezone("UTC", func.now()), Date),
-    slot=func.pg_backend_pid() % slots,
-    issued=bindparam("issued", type_=BigInteger),
-    claimed=bindparam("claimed", type_=BigInteger),
-)
-add = _new.on_conflict_do_update(
-    index_elements=["offer_id", "day", "slot"],
-    set_={
-        "issued": OfferCounts.issued + _new.excluded.issued,
-        "claimed": OfferCounts.claimed + _new.excluded.claimed,
-    },
+def count_issued(offer_id: int, number: int) -> None:
+    """Add to the offer's issued vouchers of today; call it last in a transaction."""
+    add_issued.run({"offer_id": offer_id, "number": number})
+
+
+add_issued = Statement(
+    "count_issued",
+    tuple,
+    add_to_counts("issued", of="(SELECT :offer_id AS offer_id) AS this", number=":number"),
+    {"offer_id": "bigint", "number": "bigint"},
 )

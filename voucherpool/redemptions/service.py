@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Text, Update, Uuid, bindparam, func, null, or_, select, update
+from sqlalchemy import Text, Uuid, bindparam, or_, select
 
 from voucherpool.customers import service as customers
 from voucherpool.customers.models import Customer
@@ -73,15 +73,14 @@ def _found(given: dict[str, object]) -> Sequence[Entry]:
 
 def _give_back(redemption: Entry) -> None:
     """Give one use back under its voucher's lock, unless another request was first."""
-    this = {"key": redemption.code_key, "id": redemption.id}
+    this = {"key": redemption.code_key, "id": str(redemption.id)}
     if redemption.is_archived:
         raise VoucherArchived(
             f"Redemption {redemption.id} is archived: it can no longer be given back."
         )
-    if not lock_voucher.one_or_none(this):
+    if not lock_voucher.one_or_none({"key": redemption.code_key}):
         raise LostRace  # it was archived meanwhile, perhaps given back before
-    if give_back.one_or_none(this):
-        events.record_redemption(event_types.reversed_, redemption.code_key, redemption.id)
+    give_back.run(this)
 
 
 _given = or_(
@@ -105,26 +104,31 @@ lock_voucher = Statement(
 )
 
 
-def _give_back_one() -> Update:
-    """Build the statement that marks a redemption as reversed and gives its use back, once."""
-    marked = (
-        update(Redemption.__table__)
-        .where(
-            Redemption.code_key == bindparam("key"),
-            Redemption.id == bindparam("id"),
-            Redemption.reversed_at.is_(None),
+give_back = Statement(
+    "give_back",
+    tuple,
+    f"""
+    WITH reversed AS (
+        UPDATE redemptions
+        -- It may be redeemed later than this transaction's now(), if its row was waited for.
+        SET reversed_at = greatest(now(), redeemed_at)
+        WHERE code_key = :key AND id = :id AND reversed_at IS NULL
+        RETURNING *
+    ),
+    voucher AS (
+        UPDATE vouchers SET redemption_count = redemption_count - 1, used_at = NULL
+        FROM reversed
+        WHERE vouchers.code_key = :key AND reversed.code_key = vouchers.code_key
+        RETURNING {events.voucher_columns}
+    )
+    INSERT INTO events (code_key, type, customer_id, data)
+    SELECT redemptions.code_key, '{event_types.reversed_}', redemptions.customer_id,
+        jsonb_build_object(
+            'voucher', {events.voucher_data}, 'redemption', {events.redemption_data}
         )
-        # redeemed_at may be later than this transaction's now(), if its row was waited for.
-        .values(reversed_at=func.greatest(func.now(), Redemption.redeemed_at))
-        .returning(Redemption.code_key)
-        .cte("marked")
-    )
-    return (
-        update(Voucher.__table__)
-        .where(Voucher.code_key == bindparam("key"), marked.c.code_key == Voucher.code_key)
-        .values(redemption_count=Voucher.redemption_count - 1, used_at=null())
-        .returning(Voucher.code_key)
-    )
-
-
-give_back = Statement("give_back", CodeKey, _give_back_one())
+    FROM voucher AS vouchers, reversed AS redemptions, offers
+    WHERE offers.id = vouchers.offer_id
+        AND {events.has_subscribers(f"'{event_types.reversed_}'")}""",
+    {"key": "text", "id": "uuid"},
+)
+"""Marks a redemption as reversed and gives its use back, once."""

@@ -118,6 +118,17 @@ _whole = (
 )
 
 
+def _both_in_sql(table: Table) -> str:
+    names = ", ".join(column.name for column in table.columns)
+    hot = f"SELECT {names}, NULL::timestamptz AS archived_at FROM {table.name}"
+    archive = f"SELECT {names}, archived_at FROM archived_{table.name}"
+    return f"{table.name} AS NOT MATERIALIZED ({hot} UNION ALL {archive})"
+
+
+with_archive = "WITH " + ", ".join(map(_both_in_sql, (Voucher.__table__, Redemption.__table__)))
+"""The beginning of an SQL text that makes it include the archive, as including_archive() does."""
+
+
 def archived_codes(keys: Sequence[str]) -> set[str]:
     """Return which of the codes, in normal form, belong to archived vouchers.
 

@@ -1,36 +1,17 @@
-"""Records what happened, in the transaction that causes it, if somebody listens for it."""
+"""Records what happened, in the transaction that causes it, if somebody subscribed to it."""
 
+import json
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    ColumnElement,
-    Index,
-    Insert,
-    SQLColumnExpression,
-    Text,
-    Uuid,
-    and_,
-    bindparam,
-    false,
-    func,
-    insert,
-    literal,
-    select,
-    text,
-    true,
-)
+from sqlalchemy import Index, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from voucherpool.database.model import AnySelect, Model, db
+from voucherpool.database.model import Model
 from voucherpool.database.statements import Statement
-from voucherpool.offers.models import Offer
-from voucherpool.vouchers import event_types, listeners
-from voucherpool.vouchers.models import Redemption, Voucher
+from voucherpool.vouchers import event_types
 
 no_code = ""
 """The code of events that are about no single voucher."""
@@ -56,127 +37,143 @@ class Event(Model):
 
 
 def record(type_: str, code_key: str, *, announced: bool = False) -> None:
-    """Record an event of a voucher with the open transaction's commit, if somebody listens.
+    """Record an event of a voucher, if somebody subscribed to its type.
 
     An `announced` event also causes an e-mail to the customer, so it is always recorded.
     """
-    if announced or listeners.hear(type_):
-        this = {"type": type_, "key": code_key, "announced": announced}
-        record_one.run_with_commit(this)
+    record_one.run({"type": type_, "key": code_key, "announced": announced})
 
 
-def record_redemption(type_: str, code_key: str, redemption_id: str | uuid.UUID) -> None:
-    """Record an event of a redemption with the open transaction's commit, if somebody listens."""
-    if listeners.hear(type_):
-        this = {"type": type_, "key": code_key, "redemption": redemption_id}
-        record_of_redemption.run_with_commit(this)
+def record_redemption(type_: str, code_key: str, redemption_id: str) -> None:
+    """Record an event of a redemption, if somebody subscribed to its type."""
+    record_of_redemption.run({"type": type_, "key": code_key, "redemption": redemption_id})
 
 
 def record_announced(code_keys: Collection[str]) -> None:
     """Record that vouchers were issued, one event for each; their customers get an e-mail."""
-    db.session.execute(record_issued, {"keys": ",".join(code_keys)})
+    record_issued.run({"keys": ",".join(code_keys)})
 
 
 def record_expiring(code_keys: Collection[str], days_before: int) -> None:
-    """Record that vouchers expire in so many days, if somebody listens."""
-    if listeners.hear(event_types.expiring):
-        these = {"keys": ",".join(code_keys), "days": days_before}
-        db.session.execute(record_reminders, these)
+    """Record that vouchers expire in so many days, if somebody subscribed to that."""
+    record_reminders.run({"keys": ",".join(code_keys), "days": days_before})
 
 
-def record_fact(type_: str, data: dict[str, object]) -> None:
-    """Record an event about no single voucher, if somebody listens."""
-    if listeners.hear(type_):
-        # Later than the events of the same transaction, which other machines may have dated.
-        fact = insert(Event.__table__).values(code_key=no_code, type=type_, data=data)
-        db.session.execute(fact.values(created_at=func.clock_timestamp()))
+def record_fact(type_: str, data: Mapping[str, object]) -> None:
+    """Record an event about no single voucher, if somebody subscribed to its type."""
+    record_one_fact.run({"type": type_, "data": json.dumps(data)})
 
 
-def _utc(moment: SQLColumnExpression[datetime | None]) -> ColumnElement[str]:
+def has_subscribers(type_: str) -> str:
+    """Return the SQL condition that a webhook asks for events of the type, an SQL expression."""
+    return f"""EXISTS (
+            SELECT FROM webhooks WHERE disabled_at IS NULL AND {type_} = ANY(event_types)
+        )"""
+
+
+def _utc(moment: str) -> str:
     """Return a moment as RFC 3339 writes it; PostgreSQL's JSON has the session's time zone."""
-    return func.to_char(func.timezone("UTC", moment), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+    return f"""to_char({moment} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
 
-_voucher = func.jsonb_build_object(
-    *("code", Voucher.code),
-    *("customer_id", Voucher.customer_id),
-    *("offer_id", Voucher.offer_id),
-    *("offer_name", Offer.name),
-    *("discount", func.coalesce(Voucher.frozen_discount, Offer.discount)),
-    *("discount_type", Offer.discount_type),
-    *("currency", Offer.currency),
-    *("expires_at", _utc(Voucher.expires_at)),
-    *("max_redemptions", Voucher.max_redemptions),
-    *("redemption_count", Voucher.redemption_count),
-    *("disabled_at", _utc(Voucher.disabled_at)),
-    *("batch_id", Voucher.batch_id),
-)
+voucher_data = f"""jsonb_build_object(
+            'code', vouchers.code,
+            'customer_id', vouchers.customer_id,
+            'offer_id', vouchers.offer_id,
+            'offer_name', offers.name,
+            'discount', coalesce(vouchers.frozen_discount, offers.discount),
+            'discount_type', offers.discount_type,
+            'currency', offers.currency,
+            'expires_at', {_utc("vouchers.expires_at")},
+            'max_redemptions', vouchers.max_redemptions,
+            'redemption_count', vouchers.redemption_count,
+            'disabled_at', {_utc("vouchers.disabled_at")},
+            'batch_id', vouchers.batch_id
+        )"""
+"""A voucher as its events show it, with its offer."""
 
-_redemption = func.jsonb_build_object(
-    *("id", Redemption.id),
-    *("customer_id", Redemption.customer_id),
-    *("order_ref", Redemption.order_ref),
-    *("order_amount", Redemption.order_amount),
-    *("currency", Redemption.currency),
-    *("discount", Redemption.discount),
-    *("discount_amount", Redemption.discount_amount),
-    *("redeemed_at", _utc(Redemption.redeemed_at)),
-    *("reversed_at", _utc(Redemption.reversed_at)),
-)
+redemption_data = f"""jsonb_build_object(
+            'id', redemptions.id,
+            'customer_id', redemptions.customer_id,
+            'order_ref', redemptions.order_ref,
+            'order_amount', redemptions.order_amount,
+            'currency', redemptions.currency,
+            'discount', redemptions.discount,
+            'discount_amount', redemptions.discount_amount,
+            'redeemed_at', {_utc("redemptions.redeemed_at")},
+            'reversed_at', {_utc("redemptions.reversed_at")}
+        )"""
+"""A redemption as its events show it."""
 
-_key, _keys = bindparam("key", type_=Text), bindparam("keys", type_=Text)
-_type, _announced = bindparam("type", type_=Text), bindparam("announced", type_=Boolean)
-# PostgreSQL reads one text faster than a large array; no code has a comma.
-_is_listed = Voucher.code_key == func.any(func.string_to_array(_keys, ","))
-
-
-def _happened(
-    type_: ColumnElement[str],
-    customer_id: SQLColumnExpression[int | None],
-    announced: ColumnElement[bool],
-    **more: ColumnElement[object],
-) -> AnySelect:
-    """Build the query of the events' rows, in the order of their columns."""
-    facts = (part for name, value in more.items() for part in (name, value))
-    data = func.jsonb_build_object("voucher", _voucher, *facts)
-    return select(Voucher.code_key, type_, customer_id, announced, data).join(
-        Offer, Offer.id == Voucher.offer_id
+voucher_columns = ", ".join(
+    f"vouchers.{name}"
+    for name in (
+        *("code_key", "code", "customer_id", "offer_id", "frozen_discount", "expires_at"),
+        *("max_redemptions", "redemption_count", "disabled_at", "batch_id"),
     )
-
-
-def _insert(happened: AnySelect) -> Insert:
-    columns = ["code_key", "type", "customer_id", "announced", "data"]
-    return insert(Event.__table__).from_select(columns, happened)
-
+)
+"""The columns of a written voucher that its event shows."""
 
 record_one = Statement(
     "record_event",
     tuple,
-    _insert(_happened(_type, Voucher.customer_id, _announced).where(Voucher.code_key == _key)),
+    f"""
+    INSERT INTO events (code_key, type, customer_id, announced, data)
+    SELECT vouchers.code_key, :type, vouchers.customer_id, :announced,
+        jsonb_build_object('voucher', {voucher_data})
+    FROM vouchers JOIN offers ON offers.id = vouchers.offer_id
+    WHERE vouchers.code_key = :key AND (:announced OR {has_subscribers(":type")})""",
+    {"type": "text", "key": "text", "announced": "boolean"},
 )
 
 record_of_redemption = Statement(
     "record_event_of_redemption",
     tuple,
-    _insert(
-        _happened(_type, Redemption.customer_id, false(), redemption=_redemption)
-        .join(
-            Redemption,
-            and_(Redemption.code_key == _key, Redemption.id == bindparam("redemption", type_=Uuid)),
-        )
-        .where(Voucher.code_key == _key)
-    ),
+    f"""
+    INSERT INTO events (code_key, type, customer_id, data)
+    SELECT vouchers.code_key, :type, redemptions.customer_id, jsonb_build_object(
+        'voucher', {voucher_data}, 'redemption', {redemption_data}
+    )
+    FROM vouchers
+        JOIN redemptions ON redemptions.code_key = :key AND redemptions.id = :redemption
+        JOIN offers ON offers.id = vouchers.offer_id
+    WHERE vouchers.code_key = :key AND {has_subscribers(":type")}""",
+    {"type": "text", "key": "text", "redemption": "uuid"},
 )
 
-record_issued = _insert(
-    _happened(literal(event_types.issued), Voucher.customer_id, true()).where(_is_listed)
+# PostgreSQL reads one text faster than a large array; no code has a comma.
+_is_listed = "vouchers.code_key = ANY(string_to_array(:keys, ','))"
+
+record_issued = Statement(
+    "record_issued",
+    tuple,
+    f"""
+    INSERT INTO events (code_key, type, customer_id, announced, data)
+    SELECT vouchers.code_key, '{event_types.issued}', vouchers.customer_id, true,
+        jsonb_build_object('voucher', {voucher_data})
+    FROM vouchers JOIN offers ON offers.id = vouchers.offer_id
+    WHERE {_is_listed}""",
+    {"keys": "text"},
 )
 
-record_reminders = _insert(
-    _happened(
-        literal(event_types.expiring),
-        Voucher.customer_id,
-        false(),
-        days_before=bindparam("days", type_=BigInteger),
-    ).where(_is_listed)
+record_reminders = Statement(
+    "record_reminders",
+    tuple,
+    f"""
+    INSERT INTO events (code_key, type, customer_id, data)
+    SELECT vouchers.code_key, '{event_types.expiring}', vouchers.customer_id,
+        jsonb_build_object('voucher', {voucher_data}, 'days_before', :days)
+    FROM vouchers JOIN offers ON offers.id = vouchers.offer_id
+    WHERE {_is_listed} AND {has_subscribers(f"'{event_types.expiring}'")}""",
+    {"keys": "text", "days": "bigint"},
+)
+
+# Later than the events of the same transaction, which other machines may have dated.
+record_one_fact = Statement(
+    "record_fact",
+    tuple,
+    f"""
+    INSERT INTO events (code_key, type, data, created_at)
+    SELECT '{no_code}', :type, :data, clock_timestamp() WHERE {has_subscribers(":type")}""",
+    {"type": "text", "data": "jsonb"},
 )

@@ -5,26 +5,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    DateTime,
-    Text,
-    bindparam,
-    func,
-    literal_column,
-    or_,
-    text,
-    update,
-)
+from sqlalchemy import Text, bindparam, func, literal_column, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 
 from voucherpool.database.model import db
 from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
-from voucherpool.offers.models import Offer
-from voucherpool.vouchers import conditions, eligibility
-from voucherpool.vouchers.conditions import holds_of_others
+from voucherpool.vouchers import rules, state
 from voucherpool.vouchers.models import Voucher, open_holds
 
 
@@ -46,17 +33,17 @@ def hold(
 
     With the order's amount or currency, it is refused like the order's redemption.
 
-    Raises conditions.refusals, conditions.order_refusals, and LostRace.
+    Raises rules.refusals, rules.order_refusals, and LostRace.
     """
-    of_order = order_amount is not None or currency is not None
-    more = {"ttl": ttl_seconds, "new_id": str(uuid.uuid4())}
-    request = eligibility.request(code, email, order_amount, currency, **more)
-    held = hold_one.one_or_none(request | {"is_within_limit": False})
+    request = state.request(code, email, None, order_amount, currency)
+    wanted = {name: request[name] for name in ("key", "email", "order_amount", "order_currency")}
+    wanted |= {"ttl": ttl_seconds, "new_id": str(uuid.uuid4())}
+    held = hold_one.one_or_none(wanted | {"is_within_limit": False})
     if held is None:
-        seen = eligibility.look(request)
-        if refused := eligibility.refusal(seen, of_order=of_order):
+        of_order = order_amount is not None or currency is not None
+        if refused := state.refusal(state.read(request), of_order=of_order):
             raise refused
-        held = hold_one.one_or_none(request | {"is_within_limit": True})
+        held = hold_one.one_or_none(wanted | {"is_within_limit": True})
     if held is None:
         raise LostRace
     return held
@@ -78,38 +65,42 @@ def release_all(customer_id: int) -> None:
 _own = f"{open_holds} AND (terms->>'customer')::bigint = customers.id"
 
 # The open holds of others, and the customer's own (extended) or a new one.
-_held = text(f"""
-    (SELECT jsonb_object_agg(id, terms) FROM (
-        SELECT id, terms FROM {holds_of_others}
-        UNION ALL
-        SELECT id, jsonb_build_object('customer', customers.id, 'until', greatest(until, wanted))
-        FROM (SELECT extract(epoch FROM now()) + :ttl) AS this (wanted), (
-            SELECT id, (terms->>'until')::numeric FROM {_own}
-            UNION ALL SELECT :new_id, 0 ORDER BY 2 DESC LIMIT 1
-        ) AS own (id, until)
-    ) AS held)""").bindparams(bindparam("ttl", type_=BigInteger), bindparam("new_id", type_=Text))
-
 hold_one = Statement(
     "hold",
     Hold,
-    update(Voucher.__table__)
-    .where(
-        *conditions.guard,
-        conditions.unheld,
-        or_(
-            Offer.max_redemptions_per_customer.is_(None),
-            bindparam("is_within_limit", type_=Boolean),
-        ),
-        or_(conditions.no_order, conditions.order_accepted),
+    f"""
+    UPDATE vouchers SET holds = (
+        SELECT jsonb_object_agg(id, terms) FROM (
+            SELECT id, terms FROM {rules.holds_of_others}
+            UNION ALL
+            SELECT id,
+                jsonb_build_object('customer', customers.id, 'until', greatest(until, wanted))
+            FROM (SELECT extract(epoch FROM now()) + :ttl) AS this (wanted), (
+                SELECT id, (terms->>'until')::numeric FROM {_own}
+                UNION ALL SELECT :new_id, 0 ORDER BY 2 DESC LIMIT 1
+            ) AS own (id, until)
+        ) AS held
     )
-    .values(holds=_held)
-    .returning(
-        literal_column(f"(SELECT id FROM {_own})", Text).label("hold_id"),
-        literal_column(
-            f"(SELECT to_timestamp((terms->>'until')::numeric) FROM {_own})",
-            DateTime(timezone=True),
-        ).label("held_until"),
-    ),
+    FROM customers, offers
+    WHERE vouchers.code_key = :key
+        AND customers.email_key = :email
+        AND offers.id = vouchers.offer_id
+        AND {rules.usable}
+        AND {rules.met(rules.of_voucher, rules.of_holds)}
+        AND (offers.max_redemptions_per_customer IS NULL OR :is_within_limit)
+        AND ({rules.no_order} OR {rules.met(rules.of_order)})
+    RETURNING
+        (SELECT id FROM {_own}) AS hold_id,
+        (SELECT to_timestamp((terms->>'until')::numeric) FROM {_own}) AS held_until""",
+    {
+        "key": "text",
+        "email": "text",
+        "order_amount": "numeric",
+        "order_currency": "text",
+        "ttl": "bigint",
+        "new_id": "text",
+        "is_within_limit": "boolean",
+    },
 )
 """If the offer has a limit per customer, count the customer's redemptions before running this."""
 

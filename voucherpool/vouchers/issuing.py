@@ -1,21 +1,27 @@
-"""Issues vouchers."""
+"""Issues single vouchers: one statement makes the offer, the voucher, its event and its count."""
 
 from datetime import datetime
 from decimal import Decimal
-
-from sqlalchemy.dialects.postgresql import insert
+from typing import NamedTuple
 
 from voucherpool.customers import service as customers
-from voucherpool.database.model import db
+from voucherpool.database import cluster
+from voucherpool.database.statements import Statement
 from voucherpool.database.transactions import after_commit, require_future
 from voucherpool.errors import VoucherExists
+from voucherpool.input.emails import email_key
 from voucherpool.observability import metrics
 from voucherpool.offers import counts
 from voucherpool.offers import service as offers
-from voucherpool.vouchers import archived, codes, event_types, events
-from voucherpool.vouchers.models import Voucher
+from voucherpool.vouchers import archived, codes, event_types, events, on_cluster
 
 attempts = 5  # a collision of 60-bit codes is rare: five in a row mean a broken generator
+
+
+class Issued(NamedTuple):
+    """A voucher that was issued."""
+
+    code: str
 
 
 def issue(
@@ -33,40 +39,97 @@ def issue(
 
     Creates the offer if its name is new, otherwise sets its discount (a percentage) if one is
     given. Later changes of the offer do not affect a frozen discount. With `notify` the customer
-    gets an e-mail.
+    gets an e-mail. A chosen `code` needs an open transaction.
 
     Raises CustomerNotFound, OfferNotPercentage, OfferDiscountDiffers if another discount is locked,
     VoucherExists if the chosen code is taken, and InvalidInput if the expiry is not in the future
     or a new offer has no discount.
     """
-    require_future(expires_at)
-    customer_id = None if email is None else customers.id_of(email)
-    offer = offers.at_discount(offer_name, discount)
-    issued = _insert(
-        code,
-        offer_id=offer.id,
-        customer_id=customer_id,
-        expires_at=expires_at,
-        max_redemptions=max_redemptions,
-        frozen_discount=offer.discount if freeze_discount else None,
-    )
-    events.record(event_types.issued, codes.normal_form(issued), announced=notify)
-    counts.count(offer.id, issued=1)
-    after_commit(metrics.issued.inc)
-    return issued
-
-
-def _insert(chosen: str | None, **terms: object) -> str:
-    """Insert a voucher under the chosen code or a new random one, and return the code."""
+    run = on_cluster.issue_one if cluster.is_cluster() else issue_one.one_or_none
+    terms = {
+        "email": None if email is None else email_key(email),
+        "offer_name": offer_name,
+        "discount": discount,
+        "expires_at": expires_at,
+        "max_redemptions": max_redemptions,
+        "freeze": freeze_discount,
+        "notify": notify,
+    }
     for _ in range(attempts):
-        code = chosen or codes.generate()
-        key = codes.normal_form(code)
-        voucher = insert(Voucher).values(code=code, code_key=key, **terms)
-        voucher = voucher.on_conflict_do_nothing(index_elements=[Voucher.code_key])
-        inserted = db.session.scalar(voucher.returning(Voucher.code_key))
+        spelt = code or codes.generate()
+        key = codes.normal_form(spelt)
+        issued = run({"code": spelt, "key": key, **terms})
         # A generated code equals one of 100 million archived codes once in 11 thousand million.
-        if inserted and not (chosen and archived.archived_codes([key])):
-            return code
-        if chosen:
+        if issued and not (code and archived.archived_codes([key])):
+            after_commit(metrics.issued.inc)
+            return spelt
+        require_future(expires_at)
+        if email is not None:
+            customers.id_of(email)
+        offers.at_discount(offer_name, discount)
+        if code:
             raise VoucherExists
     raise RuntimeError(f"{attempts} generated codes in a row were taken")
+
+
+issue_one = Statement(
+    "issue",
+    Issued,
+    f"""
+    WITH owner AS ( -- no row for a wrong request, and a row of NULL for nobody
+        SELECT customers.id
+        FROM (SELECT :email AS email) AS request
+            LEFT JOIN customers ON customers.email_key = request.email
+        WHERE :expires_at > now() AND (request.email IS NULL OR customers.id IS NOT NULL)
+    ),
+    known AS (SELECT * FROM offers WHERE name = :offer_name),
+    -- An offer that has the discount is not locked, so that issuing for it does not queue.
+    changed AS (
+        INSERT INTO offers (name, discount)
+        SELECT :offer_name, :discount FROM owner
+        WHERE :discount IS NOT NULL AND NOT EXISTS (
+            SELECT FROM known WHERE discount = :discount AND discount_type = 'percentage'
+        )
+        ON CONFLICT (name) DO UPDATE
+            SET discount = excluded.discount, updated_at = excluded.updated_at
+            WHERE offers.discount_type = 'percentage' AND NOT offers.discount_locked
+        RETURNING *
+    ),
+    offer AS (
+        SELECT * FROM changed
+        UNION ALL
+        SELECT * FROM known
+        WHERE :discount IS NULL OR discount = :discount AND discount_type = 'percentage'
+    ),
+    issued AS (
+        INSERT INTO vouchers (
+            code, code_key, offer_id, customer_id, expires_at, max_redemptions, frozen_discount
+        )
+        SELECT :code, :key, offer.id, owner.id, :expires_at, :max_redemptions,
+            CASE WHEN :freeze THEN offer.discount END
+        FROM owner, offer
+        ON CONFLICT (code_key) DO NOTHING
+        RETURNING *
+    ),
+    event AS (
+        INSERT INTO events (code_key, type, customer_id, announced, data)
+        SELECT vouchers.code_key, '{event_types.issued}', vouchers.customer_id, :notify,
+            jsonb_build_object('voucher', {events.voucher_data})
+        FROM issued AS vouchers, offer AS offers
+        WHERE :notify OR {events.has_subscribers(f"'{event_types.issued}'")}
+    ),
+    counted AS ({counts.add_to_counts("issued", of="issued")}
+    )
+    SELECT code FROM issued""",
+    {
+        "code": "text",
+        "key": "text",
+        "email": "text",
+        "offer_name": "text",
+        "discount": "numeric",
+        "expires_at": "timestamptz",
+        "max_redemptions": "bigint",
+        "freeze": "boolean",
+        "notify": "boolean",
+    },
+)

@@ -29,13 +29,14 @@ from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.http.idempotency import write, write_in_one_statement
 from voucherpool.input.emails import email_key
 from voucherpool.vouchers import (
-    conditions,
-    eligibility,
     holding,
     issuing,
     listing,
+    redeem_sql,
     redeeming,
+    rules,
     schemas,
+    state,
     support,
 )
 
@@ -53,9 +54,9 @@ next_page = {
     "schema": {"type": "string", "pattern": '^<.+>; rel="next"$'},
 }
 
-refusals = conditions.refusals
+refusals = rules.refusals
 refusals_of_orders: tuple[type[VoucherPoolError], ...] = (
-    *conditions.order_refusals,
+    *rules.order_refusals,
     OrderMismatch,
     RedemptionReversed,
 )
@@ -99,7 +100,7 @@ def _count_failed_attempt(email: str | None) -> None:
 )
 @blueprint.arguments(schemas.GenerateRequest())
 @with_guest
-@write
+@write_in_one_statement(unless="code")
 @blueprint.response(201, schemas.Code())
 def generate_voucher(body: Fields) -> dict[str, str]:
     """Issue a voucher.
@@ -116,9 +117,9 @@ def generate_voucher(body: Fields) -> dict[str, str]:
 @blueprint.arguments(schemas.RedeemRequest())
 @watched("redeem")
 @with_guest
-@write_in_one_statement(unless=redeeming.needs_transaction)
+@write_in_one_statement()
 @blueprint.response(201, schemas.Redeemed())
-def redeem_voucher(body: Fields) -> redeeming.Redeemed:
+def redeem_voucher(body: Fields) -> redeem_sql.Redeemed:
     """Redeem a voucher: take one use of it, or the use that the customer holds.
 
     /vouchers/validate is another name of /vouchers/redeem.
@@ -141,13 +142,13 @@ def check_voucher(body: Fields) -> dict[str, object]:
 
 
 @watched("check")
-def _check(body: Fields) -> eligibility.Seen:
+def _check(body: Fields) -> state.VoucherState:
     names = ("code", "email", "order_amount", "currency", "create_customer")
-    return eligibility.check(**{name: body[name] for name in names if name in body})
+    return state.check(**{name: body[name] for name in names if name in body})
 
 
 @blueprint.post("/hold")
-@blueprint.guarded("redeem", TooManyFailedAttempts, *refusals, *conditions.order_refusals)
+@blueprint.guarded("redeem", TooManyFailedAttempts, *refusals, *rules.order_refusals)
 @blueprint.arguments(schemas.HoldRequest())
 @watched("hold")
 @with_guest

@@ -20,7 +20,7 @@ from voucherpool.database.model import db
 from voucherpool.errors import VoucherArchived, VoucherNotFound, VoucherPoolError
 from voucherpool.input.emails import email_key
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import codes, conditions, event_types, events, ledger
+from voucherpool.vouchers import codes, event_types, events, ledger, rules
 from voucherpool.vouchers.archived import archived_vouchers, including_archive
 from voucherpool.vouchers.models import Redemption, RefusedAttempt, Voucher, open_holds
 
@@ -120,7 +120,7 @@ record = including_archive(
         Voucher.code,
         Customer.email,
         Offer.name.label("offer_name"),
-        conditions.discount.label("discount"),
+        rules.current_discount.label("discount"),
         Offer.discount_type,
         Offer.currency,
         Voucher.frozen_discount.is_not(None).label("frozen"),

@@ -10,7 +10,6 @@ from voucherpool.notifications.webhooks import deliveries, sending
 from voucherpool.notifications.webhooks.addresses import Policy
 from voucherpool.notifications.webhooks.delivering import Deliverer
 from voucherpool.operations.worker import number_events
-from voucherpool.vouchers import listeners
 
 loopback = ip_network("127.0.0.0/8")
 policy = Policy((loopback,))
@@ -36,7 +35,6 @@ def create(client, allowed):
         body = {"url": url, "event_types": types or ["voucher.disabled"]}
         answer = client.post("/webhooks", json=body)
         assert answer.status_code == 201, answer.json
-        listeners.forget()
         return answer.json
 
     return run

@@ -15,7 +15,7 @@ from voucherpool.errors import OfferNotActive
 from voucherpool.notifications.mail.composing import Announced, Letter, most_shown
 from voucherpool.notifications.models import Message, OptOut, Reminder
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import conditions, limits
+from voucherpool.vouchers import limits, rules
 from voucherpool.vouchers.models import Voucher
 
 lease_seconds = 300
@@ -84,7 +84,7 @@ def _subject(message: Leased) -> tuple[ColumnElement[bool], ...]:
             Reminder.code_key == Voucher.code_key,
             Reminder.expires_at == Voucher.expires_at,
         )
-        return reminded, conditions.redeemable
+        return reminded, rules.redeemable
     if message.batch_id is None:
         return Voucher.code_key == message.code_key, usable_soon
     # Plus 0, so that PostgreSQL reads the customer's vouchers by their index and not the batch's.
@@ -117,11 +117,7 @@ lease_one = text("""
     RETURNING id, kind, customer_id, batch_id, code_key, attempts""")
 
 usable_soon = and_(
-    *(
-        condition
-        for refusal, condition in conditions.of_voucher.items()
-        if refusal is not OfferNotActive
-    ),
+    rules.redeemable_but_for(OfferNotActive),
     or_(Offer.ends_at.is_(None), Offer.ends_at > func.now()),
 )
 """Redeemable now, or as soon as its offer begins."""
@@ -130,7 +126,7 @@ announced = (
     select(
         Voucher.code,
         Offer.name,
-        conditions.discount,
+        rules.current_discount,
         Offer.discount_type,
         Offer.currency,
         case((Offer.starts_at > func.now(), func.timezone("UTC", Offer.starts_at))),

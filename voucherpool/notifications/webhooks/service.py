@@ -14,7 +14,6 @@ from voucherpool.database.transactions import expect_many_rows
 from voucherpool.errors import WebhookDisabled, WebhookNotFound
 from voucherpool.notifications.models import Delivery, NumberedEvent, Webhook
 from voucherpool.notifications.webhooks import deliveries, signing
-from voucherpool.vouchers.listeners import activation_seconds
 
 
 class Shown(NamedTuple):
@@ -33,9 +32,6 @@ class Shown(NamedTuple):
 
 shown = tuple(getattr(Webhook, name) for name in Shown._fields)
 
-soon = func.statement_timestamp() + timedelta(seconds=activation_seconds)
-"""When the types that a webhook now asks for are heard in every process."""
-
 again = {
     "state": "waiting",
     "attempts": 0,
@@ -51,7 +47,7 @@ def create(url: str, event_types: Sequence[str], keys: Sequence[str]) -> Mapping
     """Create a webhook and return it with its secret. Raises SecretKeyNotConfigured."""
     secret = signing.new_secret()
     values = {"url": url, "event_types": event_types, "secret": signing.encrypt(keys, secret)}
-    new = insert(Webhook).values(**values, active_from=soon).returning(*shown)
+    new = insert(Webhook).values(**values, active_from=func.statement_timestamp()).returning(*shown)
     return {**db.session.execute(new).one()._mapping, "secret": secret}
 
 
@@ -102,9 +98,9 @@ def change(
         values["event_types"] = event_types
     if disabled is False and before.disabled_at is not None:
         off = ("disabled_at", "disabled_reason", "failing_since")
-        values |= {"active_from": soon, **dict.fromkeys(off, null())}
+        values |= {"active_from": func.statement_timestamp(), **dict.fromkeys(off, null())}
     elif not set(event_types or ()) <= set(before.event_types):
-        values["active_from"] = soon
+        values["active_from"] = func.statement_timestamp()
     if disabled:
         deliveries.switch_off(webhook_id, deliveries.requested)
     return _update(webhook_id, values) if values else read(webhook_id)

@@ -1,0 +1,78 @@
+"""Waits for a PostgreSQL that does not answer end."""
+
+import os
+import signal
+from contextlib import ExitStack, contextmanager
+
+import pytest
+from sqlalchemy import text
+
+from voucherpool.database import watchdog
+from voucherpool.database.model import db
+from voucherpool.database.transactions import long_transaction, transaction
+from voucherpool.errors import OutcomeUnknown
+
+pytestmark = pytest.mark.one_machine("stops a process of the server")
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Let a wait end after a moment."""
+    monkeypatch.setattr(watchdog, "pause_seconds", 0.05)
+    monkeypatch.setattr(watchdog, "longest_wait_seconds", 0.5)
+
+
+@contextmanager
+def frozen_backends(sql):
+    """Stop the processes of all other connections to the test's database for a while."""
+    pids = [pid for (pid,) in sql(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+        " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    )]  # fmt: skip
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize(
+    ("order", "status"), [({}, (503, "outcome_unknown")), ({"order_ref": "o"}, (201, None))]
+)
+def test_a_redemption_whose_connection_is_frozen_ends(
+    client, make, sql, impatient, audit, order, status
+):
+    code = make.voucher(max_redemptions=5)
+    assert client.redeem(code).status_code == 201  # so that its connection is kept
+    with frozen_backends(sql):
+        answer = client.redeem(code, **order)
+    assert (answer.status_code, answer.json.get("code")) == status
+    audit()
+
+
+def test_a_commit_that_is_frozen_ends_as_unknown(app, sql, impatient):
+    with ExitStack() as frozen, app.app_context():
+
+        def write():
+            with transaction():
+                db.session.execute(text("INSERT INTO offers (name, discount) VALUES ('KOI', 5)"))
+                frozen.enter_context(frozen_backends(sql))
+
+        with pytest.raises(OutcomeUnknown):
+            write()
+
+
+def test_a_host_that_did_not_answer_comes_last_for_a_minute(monkeypatch):
+    hosts, dog = [("one", "5432"), ("two", "5432")], watchdog.Watchdog()
+    dog.suspect("one", "5432")
+    assert dog.preferred(hosts) == hosts[::-1]
+    now = watchdog.time.monotonic()
+    monkeypatch.setattr(watchdog.time, "monotonic", lambda: now + 61)
+    assert dog.preferred(hosts) == hosts
+
+
+def test_a_long_statement_may_go_on_while_postgresql_works(app, impatient):
+    with app.app_context(), long_transaction():
+        assert db.session.scalar(text("SELECT 7 FROM pg_sleep(2)")) == 7

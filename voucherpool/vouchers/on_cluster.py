@@ -1,0 +1,117 @@
+"""Redeems and issues on a Citus cluster, by several statements in the open transaction.
+
+Citus would bring the row of an inserting CTE to the coordinator and copy it back in bulk, and it
+writes no table of the coordinator in the statement that writes one machine's.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from sqlalchemy.dialects.postgresql import insert
+
+from voucherpool.customers import service as customers
+from voucherpool.database.model import db
+from voucherpool.database.statements import Statement
+from voucherpool.database.transactions import require_future
+from voucherpool.offers import counts
+from voucherpool.offers import service as offers
+from voucherpool.vouchers import event_types, events, limits, redeem_sql
+from voucherpool.vouchers.models import Voucher
+from voucherpool.vouchers.redeem_sql import Redeemed
+
+
+class Taken(NamedTuple):
+    """A voucher after a use was taken, and the terms of the redemption."""
+
+    code_key: str
+    code: str
+    customer_id: int | None
+    offer_id: int
+    frozen_discount: Decimal | None
+    expires_at: datetime
+    max_redemptions: int
+    redemption_count: int
+    disabled_at: datetime | None
+    batch_id: int | None
+    redeemer_id: int
+    discount: Decimal
+    discount_type: str
+    currency: str | None
+    discount_amount: Decimal | None
+
+
+class Redeem:
+    """Takes a use that meets the rules, then writes the redemption and its event."""
+
+    def __init__(self, name: str, take: str, types: Mapping[str, str]) -> None:
+        self.take = Statement(name, Taken, take, types)
+
+    def one_or_none(self, request: dict[str, object], *, before: str = "") -> Redeemed | None:
+        """Run it, after the SQL `before` it; return None if a rule is broken."""
+        taken = self.take.one_or_none(request, before=before)
+        if taken is None:
+            return None
+        entry = {name: getattr(taken, name) for name in entry_terms}
+        order = {"order_ref": request["order_ref"], "order_amount": request["order_amount"]}
+        redeemed = enter.one_or_none(entry | order)
+        if redeemed is not None:
+            events.record_redemption(event_types.redeemed, taken.code_key, redeemed.id)
+        return redeemed
+
+
+redeem_short = Redeem("redeem_on_cluster", redeem_sql.short_form, redeem_sql.types)
+redeem_counting = Redeem(
+    "redeem_counting_on_cluster", redeem_sql.counting_form, redeem_sql.types | limits.types
+)
+
+entry_terms = {
+    "code_key": "text",
+    "redeemer_id": "bigint",
+    "offer_id": "bigint",
+    "discount": "numeric",
+    "discount_type": "text",
+    "currency": "text",
+    "discount_amount": "numeric",
+}
+
+enter = Statement(
+    "enter_redemption",
+    Redeemed,
+    """
+    INSERT INTO redemptions (
+        code_key, customer_id, offer_id, discount, discount_type, currency, discount_amount,
+        order_ref, order_amount
+    )
+    VALUES (:code_key, :redeemer_id, :offer_id, :discount, :discount_type, :currency,
+        :discount_amount, :order_ref, :order_amount)
+    RETURNING id::text, redeemed_at, discount, discount_type, currency, discount_amount""",
+    {**entry_terms, "order_ref": "text", "order_amount": "numeric"},
+)
+
+
+def issue_one(terms: Mapping[str, object]) -> bool:
+    """Issue a voucher by the terms of vouchers.issuing.issue_one; return False if its code exists.
+
+    Raises as vouchers.issuing.issue.
+    """
+    this: dict[str, Any] = dict(terms)
+    require_future(this["expires_at"])
+    customer_id = None if this["email"] is None else customers.id_of(this["email"])
+    offer = offers.at_discount(this["offer_name"], this["discount"])
+    voucher = insert(Voucher).values(
+        code=this["code"],
+        code_key=this["key"],
+        offer_id=offer.id,
+        customer_id=customer_id,
+        expires_at=this["expires_at"],
+        max_redemptions=this["max_redemptions"],
+        frozen_discount=offer.discount if this["freeze"] else None,
+    )
+    voucher = voucher.on_conflict_do_nothing(index_elements=[Voucher.code_key])
+    if db.session.scalar(voucher.returning(Voucher.code_key)) is None:
+        return False
+    events.record(event_types.issued, this["key"], announced=this["notify"])
+    counts.count_issued(offer.id, 1)
+    return True

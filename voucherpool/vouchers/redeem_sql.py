@@ -1,0 +1,88 @@
+"""The SQL of a redemption: it takes a use, and writes the redemption and its event."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from voucherpool.vouchers import event_types, events, limits, rules
+
+
+class Redeemed(NamedTuple):
+    """A redemption as its customer sees it; amounts are in `currency`."""
+
+    id: str
+    redeemed_at: datetime
+    discount: Decimal
+    discount_type: str
+    currency: str | None
+    discount_amount: Decimal | None
+
+
+take = f"""
+    UPDATE vouchers
+    SET redemption_count = redemption_count + 1,
+        used_at = (SELECT now() WHERE redemption_count + 1 = max_redemptions){{holds_left}}
+    FROM customers, offers
+    WHERE vouchers.code_key = :key
+        AND customers.email_key = :email
+        AND offers.id = vouchers.offer_id
+        AND {rules.usable}
+        AND {rules.met(rules.of_voucher, rules.of_order)}
+        AND {{more}}
+        -- An order redeems a voucher once; no reference in the ledger is empty.
+        AND NOT EXISTS (
+            SELECT FROM redemptions AS earlier
+            WHERE earlier.code_key = vouchers.code_key
+                AND earlier.order_ref = coalesce(:order_ref, '')
+        )
+    RETURNING {events.voucher_columns},
+        customers.id AS redeemer_id,
+        {rules.discount} AS discount,
+        offers.discount_type,
+        {rules.currency} AS currency,
+        {rules.discount_amount} AS discount_amount"""
+"""Takes a use if all rules are met. Once PostgreSQL has the row's lock it checks the WHERE again on
+the row's newest version (https://www.postgresql.org/docs/current/transaction-iso.html, 13.2.1). So
+when two requests race for the last use, the later one finds no row."""
+
+short_form = take.format(
+    holds_left="",
+    more="vouchers.holds IS NULL AND offers.max_redemptions_per_customer IS NULL",
+)
+"""For a voucher without holds, of an offer without a limit: nearly every redemption."""
+
+counting_form = take.format(
+    holds_left=f""",
+        holds = (SELECT jsonb_object_agg(id, terms) FROM {rules.holds_of_others})""",
+    more=f"""{rules.met(rules.of_holds)}
+        AND ({limits.is_within})""",
+)
+"""For all others: also counts holds and the customer's redemptions of the offer. Holds that have
+ended go, and the customer's own hold becomes the use."""
+
+redeem = f"""
+    WITH taken AS ({{take}}
+    ),
+    entry AS (
+        INSERT INTO redemptions (
+            code_key, customer_id, offer_id, discount, discount_type, currency, discount_amount,
+            order_ref, order_amount
+        )
+        SELECT code_key, redeemer_id, offer_id, discount, discount_type, currency, discount_amount,
+            :order_ref, :order_amount
+        FROM taken
+        RETURNING *
+    ),
+    event AS (
+        INSERT INTO events (code_key, type, customer_id, data)
+        SELECT redemptions.code_key, '{event_types.redeemed}', redemptions.customer_id,
+            jsonb_build_object(
+                'voucher', {events.voucher_data}, 'redemption', {events.redemption_data}
+            )
+        FROM taken AS vouchers, entry AS redemptions, offers
+        WHERE offers.id = vouchers.offer_id
+            AND {events.has_subscribers(f"'{event_types.redeemed}'")}
+    )
+    SELECT id::text, redeemed_at, discount, discount_type, currency, discount_amount FROM entry"""
+
+types = {"key": "text", "email": "text", "order_ref": "text", **rules.order_types}

@@ -1,0 +1,167 @@
+"""The state of a voucher for a customer: would it redeem now, and if not, why?"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from voucherpool.database.statements import Statement
+from voucherpool.errors import (
+    CustomerLimitReached,
+    CustomerNotFound,
+    VoucherNotFound,
+    VoucherPoolError,
+)
+from voucherpool.input.emails import email_key
+from voucherpool.vouchers import codes, limits, rules
+from voucherpool.vouchers.archived import with_archive
+
+
+class VoucherState(NamedTuple):
+    """A voucher as a customer sees it now.
+
+    `customer_id` is None for a customer who is still unknown. `refusal` and `order_refusal` are
+    the codes of the first rules that the voucher and the order break, None if they break none.
+    `earlier_id` is the redemption of the same order.
+    """
+
+    customer_id: int | None
+    is_usable: bool
+    offer_id: int | None
+    customer_limit: int | None
+    expires_at: datetime
+    offer_name: str
+    discount: Decimal
+    discount_type: str
+    currency: str | None
+    discount_amount: Decimal | None
+    refusal: str | None
+    order_refusal: str | None
+    earlier_id: str | None
+
+
+def request(
+    code: str,
+    email: str | None,
+    order_ref: str | None = None,
+    order_amount: Decimal | None = None,
+    currency: str | None = None,
+) -> dict[str, object]:
+    """Return the statements' parameters for a voucher, a customer and an order."""
+    return {
+        "key": codes.normal_form(code),
+        "email": None if email is None else email_key(email),
+        "order_ref": order_ref,
+        **rules.order_parameters(order_amount, currency),
+    }
+
+
+def read(request: dict[str, object]) -> VoucherState:
+    """Return the voucher's state for the customer. Raises CustomerNotFound and VoucherNotFound.
+
+    Every failed attempt also asks the archive, even for another customer's voucher, so that
+    response time reveals nothing.
+    """
+    voucher = of_customer.one_or_none(request)
+    if voucher is not None and not voucher.is_usable:
+        voucher = of_customer_including_archive.one_or_none(request)
+    if voucher is None:
+        raise CustomerNotFound
+    if not voucher.is_usable:
+        raise VoucherNotFound
+    return voucher
+
+
+def refusal(voucher: VoucherState, *, of_order: bool = True) -> VoucherPoolError | None:
+    """Return the error that redeeming would raise now, or holding if not `of_order`."""
+    if voucher.refusal:
+        return rules.by_code[voucher.refusal]()
+    if limits.reached(voucher.offer_id, voucher.customer_id, voucher.customer_limit):
+        return CustomerLimitReached()
+    if of_order and voucher.order_refusal:
+        return rules.by_code[voucher.order_refusal]()
+    return None
+
+
+def check(
+    code: str,
+    email: str | None,
+    order_amount: Decimal | None = None,
+    currency: str | None = None,
+    create_customer: bool = False,
+) -> VoucherState:
+    """Return the voucher's state if it can be redeemed now; change nothing.
+
+    Without an `email` the customer is still unknown; so is an unknown e-mail that the redemption
+    would make a customer with `create_customer`.
+
+    Raises rules.refusals and rules.order_refusals.
+    """
+    this = request(code, email, None, order_amount, currency)
+    try:
+        voucher = read(this)
+    except CustomerNotFound:
+        if email is not None and not create_customer:
+            raise
+        voucher = _of_unknown_customer(this)
+    if refused := refusal(voucher):
+        raise refused
+    return voucher
+
+
+def _of_unknown_customer(request: dict[str, object]) -> VoucherState:
+    this = {name: value for name, value in request.items() if name != "email"}
+    for statement in (of_unknown_customer, of_unknown_customer_including_archive):
+        if voucher := statement.one_or_none(this):
+            return voucher
+    raise VoucherNotFound
+
+
+_columns = f"""
+    SELECT customers.id AS customer_id,
+        vouchers.code_key IS NOT NULL AND {rules.usable} AS is_usable,
+        offers.id AS offer_id,
+        offers.max_redemptions_per_customer AS customer_limit,
+        expires_at,
+        offers.name AS offer_name,
+        {rules.discount} AS discount,
+        offers.discount_type,
+        {rules.currency} AS currency,
+        {rules.discount_amount} AS discount_amount,
+        {rules.first_refusal(rules.of_voucher | rules.of_holds)} AS refusal,
+        {rules.first_refusal(rules.of_order)} AS order_refusal,
+        earlier.id::text AS earlier_id"""
+
+# Each table is compared with the parameter, so that a cluster finds the shard.
+_earlier = """
+        LEFT JOIN redemptions AS earlier ON earlier.code_key = :key
+            AND earlier.order_ref = coalesce(:order_ref, '')"""
+
+_of_customer = f"""{_columns}
+    FROM customers
+        LEFT JOIN vouchers ON vouchers.code_key = :key
+        LEFT JOIN offers ON offers.id = vouchers.offer_id{_earlier}
+    WHERE customers.email_key = :email"""
+
+_of_unknown_customer_sql = f"""{_columns}
+    FROM vouchers
+        JOIN offers ON offers.id = vouchers.offer_id
+        LEFT JOIN customers ON false{_earlier}
+    WHERE vouchers.code_key = :key AND vouchers.customer_id IS NULL"""
+
+_types = {"key": "text", "order_ref": "text", **rules.order_types}
+of_customer = Statement("voucher_state", VoucherState, _of_customer, _types | {"email": "text"})
+of_customer_including_archive = Statement(
+    "voucher_state_including_archive",
+    VoucherState,
+    with_archive + _of_customer,
+    _types | {"email": "text"},
+)
+of_unknown_customer = Statement(
+    "voucher_state_of_unknown_customer", VoucherState, _of_unknown_customer_sql, _types
+)
+of_unknown_customer_including_archive = Statement(
+    "voucher_state_of_unknown_customer_including_archive",
+    VoucherState,
+    with_archive + _of_unknown_customer_sql,
+    _types,
+)
