@@ -83,6 +83,7 @@ check: .venv/dev.ready ## lint, format, types, import rules; are migrations and 
 	@$(python) -m ruff format --check .
 	@$(python) -m mypy
 	@.venv/bin/lint-imports
+	@$(python) -m tests.sizes
 	@$(python) -m pytest --quiet tests/test_house.py tests/test_migrations.py tests/test_drawing.py
 
 lock: .venv/dev.ready ## resolve the dependencies of setup.cfg again into the lock files

@@ -25,7 +25,8 @@ def patient(database_url: URL) -> URL:
     It is for all tests but those of the timeouts.
     """
     names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
-    options = (database_url.query.get("options", ""), *(f"-c {n}={most_seconds}s" for n in names))
+    given = str(database_url.query.get("options", ""))
+    options = (given, *(f"-c {name}={most_seconds}s" for name in names))
     times = {"options": " ".join(options).strip(), "connect_timeout": str(most_seconds)}
     return database_url.update_query_dict(times)
 
