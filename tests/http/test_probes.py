@@ -124,7 +124,7 @@ def test_readyz_is_soon_right_again_in_each_worker(server, revise):
     def statuses():
         return {server.send("/readyz", None, "GET")[0] for _ in range(20)}
 
-    assert probes.seconds_remembered <= 1
+    assert readiness.seconds_remembered <= 1
     assert statuses() == {200}  # which both workers remember
     for number, status in (("0000", 503), ("9999", 200)):
         revise(number)

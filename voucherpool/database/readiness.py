@@ -3,7 +3,8 @@
 import logging
 import time
 from collections.abc import Mapping
-from threading import Event, Lock
+from concurrent.futures import Future
+from threading import Event, Lock, Thread
 from typing import Any, NamedTuple
 
 from psycopg2.errors import DiskFull
@@ -15,6 +16,7 @@ from voucherpool.database import durability, reachability, revisions
 log = logging.getLogger(__name__)
 
 seconds_remembered = 1.0
+longest_look_seconds = 1.5
 seconds_between_looks = 5.0
 seconds_between_lines = 60.0
 
@@ -77,16 +79,37 @@ class Readiness:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._config = config
         self._lock = Lock()
-        self._obstacle: Obstacle | None = None
+        self._look: Future[Obstacle | None] | None = None
         self._looks_again_at = float("-inf")
 
     def obstacle(self) -> Obstacle | None:
-        """Return what a look that is at most a second old found."""
+        """Return what a look that is at most a second old found.
+
+        A probe gives up after a few seconds, so this waits for a look no longer than a moment.
+        """
         with self._lock:
-            if time.monotonic() >= self._looks_again_at:
-                self._obstacle = find_obstacle(self._config)
-                self._looks_again_at = time.monotonic() + seconds_remembered
-            return self._obstacle
+            if self._look is None or (
+                self._look.done() and time.monotonic() >= self._looks_again_at
+            ):
+                self._look = self._begin_look()
+            look = self._look
+        try:
+            return look.result(longest_look_seconds)
+        except TimeoutError:
+            return Obstacle(f"PostgreSQL has not answered for {longest_look_seconds} s.")
+
+    def _begin_look(self) -> Future[Obstacle | None]:
+        found: Future[Obstacle | None] = Future()
+
+        def look() -> None:
+            try:
+                found.set_result(find_obstacle(self._config))
+            except Exception as error:  # noqa: BLE001 (it is raised where the result is read)
+                found.set_exception(error)
+            self._looks_again_at = time.monotonic() + seconds_remembered
+
+        Thread(target=look, name="readiness look", daemon=True).start()
+        return found
 
     def wait(self, stopping: Event) -> bool:
         """Wait until the database can be used or `stopping` is set; tell whether it was not ready.

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 import marshmallow
-from flask import Flask, Response, make_response
+from flask import Flask, Response, current_app, make_response
 from marshmallow import fields
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -62,7 +62,7 @@ def _answer_http(error: HTTPException) -> Response:
 def _answer_database(error: DBAPIError) -> Response:
     if error.connection_invalidated:
         return _answer_unreachable(error)
-    readiness: Readiness = present.app().extensions["readiness"]
+    readiness: Readiness = current_app.extensions["readiness"]
     if readiness.obstacle():
         return _answer(DatabaseUnavailable("The database is not ready: try again."))
     raise error
