@@ -14,9 +14,9 @@ from sqlalchemy import text
 
 from tests.builders import in_days
 from tests.conftest import _url, config
+from tests.patience import until
 from tests.server import Server, run_gunicorn, start_python
 from tests.shop import open_shop
-from tests.stopwatch import until
 from voucherpool import create_app
 from voucherpool.database import readiness, revisions
 from voucherpool.database.model import db
