@@ -9,15 +9,13 @@ from bench.wire import tapped
 from tests.builders import ana
 from tests.conftest import config
 from voucherpool import create_app
-from voucherpool.database import connections
+from voucherpool.database import statements
 from voucherpool.database.model import db
 from voucherpool.http import apikeys, throttle
-from voucherpool.vouchers import listeners
 
 memories = (
     (apikeys, "remembered_seconds"),
-    (connections, "plans_kept_seconds"),
-    (listeners, "renewed_after_seconds"),
+    (statements, "kept_seconds"),
     (throttle, "renewed_after_seconds"),
 )
 
