@@ -1,5 +1,6 @@
 """Issues single vouchers: one statement makes the offer, the voucher, its event and its count."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -45,7 +46,6 @@ def issue(
     VoucherExists if the chosen code is taken, and InvalidInput if the expiry is not in the future
     or a new offer has no discount.
     """
-    run = on_cluster.issue_one if cluster.is_cluster() else issue_one.one_or_none
     terms = {
         "email": None if email is None else email_key(email),
         "offer_name": offer_name,
@@ -56,20 +56,33 @@ def issue(
         "notify": notify,
     }
     for _ in range(attempts):
-        spelt = code or codes.generate()
-        key = codes.normal_form(spelt)
-        issued = run({"code": spelt, "key": key, **terms})
-        # A generated code equals one of 100 million archived codes once in 11 thousand million.
-        if issued and not (code and archived.archived_codes([key])):
+        if issued := _issue_under(code or codes.generate(), terms, is_chosen=code is not None):
             after_commit(metrics.issued.inc)
-            return spelt
-        require_future(expires_at)
-        if email is not None:
-            customers.id_of(email)
-        offers.at_discount(offer_name, discount)
+            return issued
+        _refuse(email, offer_name, expires_at, discount)
         if code:
             raise VoucherExists
     raise RuntimeError(f"{attempts} generated codes in a row were taken")
+
+
+def _issue_under(code: str, terms: Mapping[str, object], *, is_chosen: bool) -> str | None:
+    """Issue a voucher under the code and return it; None if the code is taken or a term wrong."""
+    key = codes.normal_form(code)
+    run = on_cluster.issue_one if cluster.is_cluster() else issue_one.one_or_none
+    if not run({"code": code, "key": key, **terms}):
+        return None
+    # A generated code equals one of 100 million archived codes once in 11 thousand million.
+    return None if is_chosen and archived.archived_codes([key]) else code
+
+
+def _refuse(
+    email: str | None, offer_name: str, expires_at: datetime, discount: Decimal | None
+) -> None:
+    """Raise the error of what is wrong with a voucher's terms; return if it is the code alone."""
+    require_future(expires_at)
+    if email is not None:
+        customers.id_of(email)
+    offers.at_discount(offer_name, discount)
 
 
 issue_one = Statement(
