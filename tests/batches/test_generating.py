@@ -239,7 +239,7 @@ def test_a_lost_connection_leaves_whole_chunks_and_fails_nothing(
 
     place, name = {
         "before it writes": (codes, "random_characters"),
-        "after it wrote": (generating.counts, "count"),
+        "after it wrote": (generating.counts, "count_issued"),
     }[moment]
     real = getattr(place, name)
     with app.app_context():
