@@ -1,5 +1,6 @@
 """The one retry policy: which failures are retried, and how often."""
 
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from psycopg2.errors import DeadlockDetected, SerializationFailure
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from voucherpool.database.model import db
 from voucherpool.errors import DatabaseUnavailable
@@ -20,8 +22,8 @@ longest_seconds = 3.0
 """No new attempt starts after this time; a running one may take longer."""
 first_pause_seconds, longest_pause_seconds = 0.01, 0.5
 
-unusable = (OperationalError, InterfaceError)
-"""SQLAlchemy's errors for a database that is lost or at its limits; a later attempt may succeed."""
+unusable = (OperationalError, InterfaceError, PoolTimeout, DatabaseUnavailable)
+"""The errors for a database that is lost or at its limits; is_temporary() knows more."""
 
 
 class LostRace(Exception):
@@ -74,6 +76,21 @@ def is_undone(error: DBAPIError) -> bool:
 def is_unconnected(error: DBAPIError) -> bool:
     """Tell whether there was no connection, so that nothing was sent."""
     return isinstance(error, OperationalError) and error.statement is None
+
+
+def is_temporary(error: Exception) -> bool:
+    """Tell whether the database was lost or at its limits, so that a later attempt may succeed."""
+    is_lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    return is_lost or isinstance(error, unusable)
+
+
+def report(log: logging.Logger, failure: str, error: Exception) -> None:
+    """Log that a piece of background work failed, by an error if that is a bug."""
+    if is_temporary(error):
+        cause = type(getattr(error, "orig", None) or error).__name__
+        log.warning("%s: the database cannot be used (%s); trying again.", failure, cause)
+    else:
+        log.error("%s.", failure, exc_info=error)
 
 
 def pause(attempt: int = 0) -> None:

@@ -23,7 +23,7 @@ from voucherpool.archive import moving, partitions, picking
 from voucherpool.batches import generating
 from voucherpool.database.model import db
 from voucherpool.database.readiness import Readiness
-from voucherpool.database.retries import unusable
+from voucherpool.database.retries import is_temporary, report
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.erasure import service as erasure
 from voucherpool.http import idempotency, throttle
@@ -74,8 +74,9 @@ class Round(Generic[Item]):
             item = next(self._left, None)
         try:
             yield item
-        except unusable:
-            self._left = chain([item], self._left)
+        except Exception as error:
+            if is_temporary(error):
+                self._left = chain([item], self._left)
             raise
 
 
@@ -211,13 +212,10 @@ def attempt(name: str, piece: Callable[[], bool], wait: Wait) -> bool:
     """Do a piece and tell whether there was work; an error is logged, and the others go on."""
     try:
         return piece()
-    except unusable as error:
-        if not wait():
-            cause = type(error.orig).__name__
-            log.warning("The database cannot be used (%s); trying again.", cause)
-    except Exception as error:
-        if not (isinstance(error, DBAPIError) and wait()):
-            log.exception("%s failed.", name)
+    except Exception as error:  # noqa: BLE001 (reported)
+        is_of_the_database = is_temporary(error) or isinstance(error, DBAPIError)
+        if not (is_of_the_database and wait()):
+            report(log, f"{name} failed", error)
     finally:
         db.session.remove()
     return False

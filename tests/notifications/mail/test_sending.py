@@ -10,7 +10,7 @@ from tests.notifications.mail.relay import accepted, password, user
 from tests.patience import until
 from voucherpool.batches import generating
 from voucherpool.database.transactions import transaction
-from voucherpool.input.mail import Relay
+from voucherpool.input.mail import Relay, Texts
 from voucherpool.notifications.mail import queue, sending
 from voucherpool.notifications.mail.sending import Sender, delays
 from voucherpool.operations import worker as background
@@ -164,20 +164,30 @@ def test_a_voucher_of_an_offer_that_has_not_begun_is_announced_with_its_first_da
     assert "Valid from January 3, 2099 (UTC)" in text_of(message)
 
 
-def test_a_recipient_that_is_refused_for_good_is_parked(issue, work, inbox, states):
+def levels(caplog):
+    return [record.levelname for record in caplog.records]
+
+
+def test_a_recipient_that_is_refused_for_good_is_parked_with_a_warning(
+    issue, work, inbox, states, caplog
+):
     inbox.answer_recipient = lambda email: "550 no such user" if email == ana else accepted
     issue(ana)
     issue(ben)
     work()
     assert inbox.recipients == {ben: 1}
     assert states() == [("parked", 1), ("sent", 1)]
+    assert levels(caplog) == ["WARNING"]
 
 
-def test_a_text_that_is_refused_for_good_is_parked(issue, work, inbox, states):
+def test_a_text_that_is_refused_for_good_is_parked_with_a_warning(
+    issue, work, inbox, states, caplog
+):
     inbox.answer_text = lambda _: "554 looks like spam"
     issue()
     work()
     assert states() == [("parked", 1)]
+    assert levels(caplog) == ["WARNING"]
 
 
 @pytest.mark.parametrize("refused", ["answer_recipient", "answer_text"])
@@ -204,16 +214,21 @@ def test_what_is_refused_for_now_is_sent_later_under_the_same_message_id(
     assert states() == [("sent", 2)]
 
 
-def test_after_the_last_attempt_a_message_is_parked(issue, work_again, inbox, states):
+def test_after_the_last_attempt_a_message_is_parked_with_a_warning(
+    issue, work_again, inbox, states, caplog
+):
     inbox.answer_recipient = lambda _: "451 later"
     issue()
     for _ in range(len(delays) + 3):
         work_again()
     assert states() == [("parked", len(delays) + 1)]
     assert 4.5 < sum(delays) / 86400 < 5.5
+    assert set(levels(caplog)) == {"WARNING"}
 
 
-def test_a_relay_that_is_away_is_left_alone_for_a_while(issue, app, inbox, states, monkeypatch):
+def test_a_relay_that_is_away_is_left_alone_for_a_while(
+    issue, app, inbox, states, monkeypatch, caplog
+):
     monkeypatch.setattr(sending, "first_pause_seconds", 60)
     for email in (ana, ben):
         issue(email)
@@ -222,6 +237,7 @@ def test_a_relay_that_is_away_is_left_alone_for_a_while(issue, app, inbox, state
         background.number_events(mail=True)
         assert [sender.send_some() for _ in range(5)] == [True, False, False, False, False]
     assert states() == [("waiting", 0), ("waiting", 1)]
+    assert levels(caplog) == ["WARNING"]
 
 
 def test_a_connection_is_kept_and_opened_again_after_the_relay_closed_it(
@@ -296,6 +312,57 @@ def test_a_broken_address_breaks_no_header(issue, work, inbox, sql, states):
     work()
     assert inbox.messages == []
     assert states() == [("waiting", 1)]
+
+
+def test_an_e_mail_waits_with_a_warning_until_the_shop_has_mended_its_templates(
+    issue, work, work_again, mail, inbox, states, tmp_path, caplog
+):
+    (tmp_path / "mail.html").write_text("{{ vouchers[0].colour.name }}")
+    issue()
+    work(mail._replace(texts=Texts(templates=tmp_path)))
+    assert states() == [("waiting", 1)]
+    assert levels(caplog) == ["WARNING"]
+    assert "has no attribute 'colour'" in caplog.text
+    work_again()
+    assert inbox.recipients == {ana: 1}
+
+
+@pytest.fixture
+def lossy(sql):
+    """Let PostgreSQL end the connection of every other commit that changes a message."""
+    sql(
+        """
+        CREATE SEQUENCE commits;
+        CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF nextval('commits') % 2 = 1 THEN
+                PERFORM pg_terminate_backend(pg_backend_pid());
+            END IF;
+            RETURN NULL;
+        END $$;
+        CREATE CONSTRAINT TRIGGER lose AFTER UPDATE ON messages DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION lose()"""
+    )
+    yield
+    sql("DROP TRIGGER lose ON messages; DROP FUNCTION lose; DROP SEQUENCE commits")
+
+
+@pytest.mark.one_machine("a cluster has no such triggers")
+@pytest.mark.usefixtures("lossy")
+def test_in_a_storm_of_lost_connections_each_e_mail_is_sent_once_and_nothing_is_an_error(
+    app, issue, mail, inbox, sql, states, caplog
+):
+    emails = [f"c{number}@example.org" for number in range(6)]
+    for email in emails:
+        issue(email)
+    sender = Sender(mail, keys)
+    with app.app_context():
+        background.number_events(mail=True)
+        for _ in range(3 * len(emails)):
+            background.attempt("mail", sender.send_some, lambda: False)
+        sender.close()
+    assert inbox.recipients == dict.fromkeys(emails, 1)
+    assert states() == [("sent", 1)] * len(emails)
+    assert set(levels(caplog)) == {"WARNING"}
 
 
 def test_an_offers_name_is_text_and_no_markup(issue, work, inbox):

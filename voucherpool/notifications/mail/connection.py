@@ -69,7 +69,7 @@ class Connection:
         try:
             if self._smtp is None or not _is_alive(self._smtp):
                 self._smtp = _connect(self._relay)
-        except (SMTPException, OSError, UnicodeError) as error:
+        except (SMTPException, OSError, ValueError) as error:
             self._smtp = None
             raise NotReady(described(error)) from None
         return self._smtp

@@ -7,11 +7,15 @@ Message-ID is the same then.
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from jinja2 import TemplateError
 
 from voucherpool.database.model import db
-from voucherpool.database.retries import retrying
+from voucherpool.database.retries import Repeatable, retrying
 from voucherpool.database.transactions import transaction
+from voucherpool.errors import OutcomeUnknown
 from voucherpool.input.mail import Mail
 from voucherpool.notifications.mail import composing, queue
 from voucherpool.notifications.mail.connection import Connection, NotReady, Refused
@@ -100,6 +104,8 @@ class Sender:
             _finish(message, "parked", str(error)) if error.is_final else _retry(
                 message, str(error)
             )
+        except TemplateError as error:
+            _retry(message, f"the templates are wrong, {error}")
         except Exception:
             log.exception("Message %s cannot be composed.", message.id)
             _retry(message, "not composed")
@@ -115,24 +121,28 @@ class Sender:
 
 
 @retrying
+def _record(change: Callable[[], None]) -> None:
+    """Commit a change of a message; made twice, it is the same."""
+    try:
+        with transaction():
+            change()
+    except OutcomeUnknown as error:
+        raise Repeatable from error
+
+
 def _finish(message: Leased, state: str, reason: str = "") -> None:
-    with transaction():
-        queue.finish(message.id, state)
+    _record(partial(queue.finish, message.id, state))
     metrics.messages.labels(state).inc()
     if state == "parked":
-        log.error(
-            "Message %s is parked after %s attempts: %s", message.id, message.attempts, reason
-        )
+        log.warning("Message %s is parked at attempt %s: %s", message.id, message.attempts, reason)
 
 
-@retrying
 def _retry(message: Leased, reason: str) -> None:
     """Let a message wait for its next attempt, or park it after the last one."""
     if message.attempts > len(delays):
         _finish(message, "parked", reason)
         return
     seconds = delays[message.attempts - 1] * random.uniform(0.8, 1.2)  # noqa: S311
-    with transaction():
-        queue.postpone(message, seconds)
+    _record(partial(queue.postpone, message, seconds))
     metrics.messages.labels("retried").inc()
     log.warning("Message %s waits for another attempt: %s", message.id, reason)
