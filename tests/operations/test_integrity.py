@@ -7,8 +7,10 @@ from sqlalchemy import text
 
 from tests.archive.test_archiving import moves
 from tests.builders import ana, ben
+from tests.notifications.mail import test_recipients as addresses
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
+from voucherpool.input.fields import Email
 from voucherpool.operations import integrity
 
 hold = "jsonb_build_object('customer', {customer}, 'until', extract(epoch FROM now()) + 900)"
@@ -30,6 +32,7 @@ issued = "an offer's count of issued vouchers is not their number"
 offer = "a redemption is not of its voucher's offer"
 terms = "a redemption is not in its offer's kind of discount or currency"
 customer = "a redemption is not by the customer to whom its voucher is bound"
+refused = "a customer's e-mail would be refused today"
 count = "a voucher's redemption_count is not its number of live redemptions"
 
 breaches = {
@@ -73,6 +76,8 @@ breaches = {
     "DELETE FROM archived_vouchers WHERE used_at IS NOT NULL": (
         "a redemption is not where its voucher is"
     ),
+    "UPDATE customers SET email = '=?utf-8?q?vic=40evil=2Eexample=2C?=c@x.example'": refused,
+    "UPDATE customers SET email = repeat('a', 255) || email": refused,
 }
 
 
@@ -115,6 +120,21 @@ def test_the_audit_names_what_sql_breaks(app, subtests):
         for breach, rule in breaches.items():
             with subtests.test(breach):
                 assert rule in found_after(breach)
+
+
+def test_postgresql_reads_the_form_of_an_e_mail_as_python_does(sql):
+    letters = [chr(code) for code in range(1, 0x10000) if not 0xD800 <= code < 0xE000]
+    places = ("{}b@x.example", "a{}b@x.example", "a@x{}y.example", "a@x.example{}")
+    emails = [place.format(letter) for place in places for letter in letters]
+    emails += [*addresses.refused.values(), *addresses.delivered.values()]
+    by_sql = sql(
+        "SET LOCAL statement_timeout = 0;"
+        " SELECT email, email ~ :form FROM unnest(CAST(:emails AS text[])) AS email",
+        form=Email.form.pattern,
+        emails=emails,
+    )
+    wrong = [email for email, is_accepted in by_sql if is_accepted != bool(Email.form.match(email))]
+    assert wrong == []
 
 
 def test_each_rule_of_the_audit_is_broken_once():

@@ -73,9 +73,10 @@ class Text(StopsAtFirst[str], fields.String):
 
 
 class Email(Text):
-    """An e-mail address, at most 254 characters long (RFC 5321, section 4.5.3.1.3).
+    """An e-mail address of one mailbox, at most 254 characters long (RFC 5321, 4.5.3.1.3).
 
-    Letters may be of any script (RFC 6531), so its format is not `email`.
+    Letters may be of any script (RFC 6531), so its format is not `email`. Quotes, comments and
+    encoded words are refused.
     """
 
     longest = 254

@@ -14,10 +14,18 @@ invisible = (
     r"\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
 )
 unseen = f"{control}{blank}{invisible}"
-atom = rf'[^{unseen}"(),.:;<>@\[\\\]]+'
-label = rf"[^{unseen}!-,./:-@\[-`{{-~]"
+# Full-width, small and vertical forms of "(),.:;<>@[\], which NFKC turns into these.
+separator_forms = (
+    r"\u037e\u2024\u207d\u207e\u208d\u208e\ufe10-\ufe19\ufe30-\ufe6b"
+    r"\uff02\uff08\uff09\uff0c\uff0e\uff1a-\uff1c\uff1e\uff20\uff3b-\uff3d"
+)
+atom = rf'[^{unseen}{separator_forms}"(),.:;<>@\[\\\]]+'
+label = rf"[^{unseen}{separator_forms}!-,./:-@\[-`{{-~]"
+# An encoded word may stand for several addresses, so an address holds none (RFC 2047, 5).
+no_encoded_word = r"(?![^@]*=\?)"
 mailbox = re.compile(
-    rf"^[{blank}]*{atom}(?:\.{atom})*@(?:localhost|(?:{label}+\.)+{label}{{2,}})[{blank}]*$"
+    rf"^[{blank}]*{no_encoded_word}{atom}(?:\.{atom})*"
+    rf"@(?:localhost|(?:{label}+\.)+{label}{{2,}})[{blank}]*$"
 )
 clock = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
 full_date = "2[01][0-9]{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"

@@ -4,6 +4,7 @@ from sqlalchemy import select, text
 
 from voucherpool.archive import moving
 from voucherpool.database.model import db
+from voucherpool.input.fields import Email
 from voucherpool.vouchers.archived import including_archive
 from voucherpool.vouchers.models import open_holds
 
@@ -92,11 +93,18 @@ of_counts = {
         WHERE coalesce(offer.live, 0) <> coalesce(customer.live, 0)""",
 }
 
-rules = {**of_vouchers, **of_counts}
+# By the pattern of the fields itself: PostgreSQL reads it as Python does.
+of_customers = {
+    "a customer's e-mail would be refused today": """
+        SELECT count(*) FROM customers WHERE email !~ :form OR length(email) > :longest""",
+}
+
+rules = {**of_vouchers, **of_counts, **of_customers}
 
 
 def breaches() -> dict[str, int]:
     """Return how many rows, including the archive, break each rule; in one snapshot."""
     columns = (f"({query}) AS rule_{number}" for number, query in enumerate(rules.values()))
-    counts = db.session.execute(including_archive(select(*map(text, columns)))).one()
+    email = {"form": Email.form.pattern, "longest": Email.longest}
+    counts = db.session.execute(including_archive(select(*map(text, columns))), email).one()
     return dict(zip(rules, counts, strict=True))

@@ -305,15 +305,6 @@ def test_no_line_of_the_log_names_a_recipient(issue, work, inbox, sql, caplog):
     assert "ana" not in caplog.text
 
 
-def test_a_broken_address_breaks_no_header(issue, work, inbox, sql, states):
-    issue()
-    evil = "ana@example.org\r\nBcc: ben@example.org"
-    sql("UPDATE customers SET email = :evil", evil=evil)
-    work()
-    assert inbox.messages == []
-    assert states() == [("waiting", 1)]
-
-
 def test_an_e_mail_waits_with_a_warning_until_the_shop_has_mended_its_templates(
     issue, work, work_again, mail, inbox, states, tmp_path, caplog
 ):

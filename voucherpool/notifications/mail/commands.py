@@ -40,7 +40,7 @@ def test(address: str) -> None:
     message = composing.compose(_sample("issued", address), settings, _keys())
     connection = Connection(settings.relay)
     try:
-        connection.send(message)
+        connection.send(message, address)
     except (NotReady, Refused) as error:
         raise click.ClickException(f"{settings.relay!r} did not take it: {error}.") from error
     finally:

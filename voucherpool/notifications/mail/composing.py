@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from email.headerregistry import UniqueAddressHeader
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import localtime
@@ -24,6 +25,7 @@ from jinja2 import (
     select_autoescape,
 )
 
+from voucherpool.input import formats
 from voucherpool.input.mail import Mail, Texts
 from voucherpool.notifications.mail import links
 
@@ -61,8 +63,12 @@ class Letter(NamedTuple):
     total: int
 
 
+class NotAddressable(Exception):
+    """The customer's e-mail would be refused today, or a To header with it names others."""
+
+
 def compose(letter: Letter, mail: Mail, keys: Sequence[str]) -> EmailMessage:
-    """Return the e-mail. Raises ValueError if a header would break out of its line."""
+    """Return the e-mail. Raises NotAddressable unless its To names exactly the customer."""
     templates = environment(mail.texts.templates)
     language = _language(letter.language, mail.texts)
     url = links.unsubscribe_url(mail.public_url, keys, letter.customer_id)
@@ -77,7 +83,7 @@ def compose(letter: Letter, mail: Mail, keys: Sequence[str]) -> EmailMessage:
     subject = templates.get_template(f"{language}.jinja").make_module(words).subject()  # type: ignore[attr-defined]
     message = EmailMessage(policy)
     message["From"] = mail.sender
-    message["To"] = letter.email
+    message["To"] = _to(letter)
     message["Subject"] = str(subject).strip()
     message["Date"] = localtime()
     message["Message-ID"] = f"<{letter.id}@{mail.sender.domain}>"
@@ -91,6 +97,17 @@ def compose(letter: Letter, mail: Mail, keys: Sequence[str]) -> EmailMessage:
         part.set_content(templates.get_template(name).render(words), subtype, cte=encoding)
         message.attach(part)
     return message
+
+
+def _to(letter: Letter) -> UniqueAddressHeader:
+    """Return the To header. Raises NotAddressable."""
+    if not formats.mailbox.fullmatch(letter.email):
+        raise NotAddressable
+    # Python decodes an address that is set as a header, and sends what it has decoded.
+    header: UniqueAddressHeader = policy.header_factory("To", letter.email)
+    if [address.addr_spec for address in header.addresses] != [letter.email]:
+        raise NotAddressable
+    return header
 
 
 def unsubscribe_page(language: str | None, texts: Texts, *, is_done: bool) -> str:

@@ -40,13 +40,13 @@ class Connection:
         self._relay = relay
         self._smtp: SMTP | None = None
 
-    def send(self, message: EmailMessage) -> None:
-        """Send a message. Raises NotReady and Refused."""
+    def send(self, message: EmailMessage, recipient: str) -> None:
+        """Send a message to one mailbox, whatever its headers say. Raises NotReady and Refused."""
         smtp = self._ready()
         try:
-            smtp.send_message(message)
+            smtp.send_message(message, to_addrs=[recipient])
         except SMTPRecipientsRefused as error:
-            [(code, _)] = error.recipients.values()
+            code, _ = error.recipients[recipient]
             raise _refused("recipient", code) from None
         except SMTPDataError as error:
             raise _refused("text", error.smtp_code) from None

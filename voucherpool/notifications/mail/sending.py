@@ -18,6 +18,7 @@ from voucherpool.database.transactions import transaction
 from voucherpool.errors import OutcomeUnknown
 from voucherpool.input.mail import Mail
 from voucherpool.notifications.mail import composing, queue
+from voucherpool.notifications.mail.composing import NotAddressable
 from voucherpool.notifications.mail.connection import Connection, NotReady, Refused
 from voucherpool.notifications.mail.queue import Leased
 from voucherpool.observability import metrics
@@ -96,7 +97,10 @@ class Sender:
             return
         try:
             self._budget.spend()
-            self._connection.send(composing.compose(letter, self._mail, self._keys))
+            composed = composing.compose(letter, self._mail, self._keys)
+            self._connection.send(composed, letter.email)
+        except NotAddressable:
+            _finish(message, "parked", f"customer {message.customer_id} has no valid e-mail")
         except NotReady as error:
             self._pause()
             _retry(message, f"{self._mail.relay!r} is not ready, {error}")
