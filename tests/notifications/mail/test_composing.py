@@ -1,7 +1,7 @@
 """The texts of e-mails, in several languages and from the shop's own templates."""
 
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
@@ -25,7 +25,8 @@ amount = Announced(
 
 
 def letter(kind="issued", language=None, vouchers=(percentage, amount), total=2):
-    return Letter(uuid.uuid4(), kind, 1, "ana@example.org", language, vouchers, total)
+    dated = datetime(2027, 2, 1, 8, 30, tzinfo=timezone(timedelta(hours=-5)))
+    return Letter(uuid.uuid4(), kind, 1, "ana@example.org", language, vouchers, total, dated)
 
 
 @pytest.fixture
@@ -91,6 +92,10 @@ def test_no_line_of_an_e_mail_is_too_long_and_the_link_is_whole(composed):
     assert max(map(len, lines)) <= 200
     link = message["List-Unsubscribe"].encode()
     assert b"List-Unsubscribe: " + link in lines
+
+
+def test_an_e_mail_is_dated_in_utc_when_its_letter_says(composed):
+    assert composed(letter())["Date"] == "Mon, 01 Feb 2027 13:30:00 +0000"
 
 
 @pytest.mark.parametrize("kind", ["issued", "expiring"])

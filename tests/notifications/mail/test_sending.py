@@ -3,12 +3,14 @@
 import re
 
 import pytest
+from sqlalchemy import func, select
 
 from tests.builders import ana, ben, in_days
 from tests.notifications.mail.conftest import keys, mail_to, settings_of
 from tests.notifications.mail.relay import accepted, password, user
 from tests.patience import until
 from voucherpool.batches import generating
+from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.input.mail import Relay, Texts
 from voucherpool.notifications.mail import queue, sending
@@ -316,6 +318,15 @@ def test_an_e_mail_waits_with_a_warning_until_the_shop_has_mended_its_templates(
     assert "has no attribute 'colour'" in caplog.text
     work_again()
     assert inbox.recipients == {ana: 1}
+
+
+def test_an_e_mail_is_dated_by_the_clock_of_postgresql(app, issue):
+    issue()
+    with app.app_context():
+        background.number_events(mail=True)
+        with transaction():
+            letter = queue.letter(queue.lease())
+            assert letter.dated == db.session.scalar(select(func.now()))
 
 
 @pytest.fixture

@@ -74,9 +74,10 @@ def _keys() -> tuple[str, ...]:
 
 def _sample(kind: str, email: str, language: str | None = None) -> Letter:
     """Return a letter about two vouchers that do not exist."""
-    expires_at = datetime.now(UTC) + timedelta(days=7)
+    now = datetime.now(UTC)
+    expires_at = now + timedelta(days=7)
     vouchers = (
         Announced("CFZG-G4HZ-T15C", "KOI", Decimal("22.1"), "percentage", None, None, expires_at),
         Announced("SPR-S5AX-6R78", "SPRING", Decimal(10), "fixed_amount", "EUR", None, expires_at),
     )
-    return Letter(uuid.uuid4(), kind, nobody, email, language, vouchers, len(vouchers))
+    return Letter(uuid.uuid4(), kind, nobody, email, language, vouchers, len(vouchers), now)

@@ -2,12 +2,11 @@
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from email.headerregistry import UniqueAddressHeader
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import localtime
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -51,7 +50,7 @@ class Letter(NamedTuple):
     """What an e-mail says and to whom; `id` names it in its Message-ID.
 
     `kind` is `issued` or `expiring`. `language` is the customer's, None for the shop's. It is
-    about `total` vouchers, and shows those in `vouchers`.
+    about `total` vouchers, and shows those in `vouchers`. `dated` is the moment of its Date.
     """
 
     id: uuid.UUID
@@ -61,6 +60,7 @@ class Letter(NamedTuple):
     language: str | None
     vouchers: Sequence[Announced]
     total: int
+    dated: datetime
 
 
 class NotAddressable(Exception):
@@ -85,7 +85,7 @@ def compose(letter: Letter, mail: Mail, keys: Sequence[str]) -> EmailMessage:
     message["From"] = mail.sender
     message["To"] = _to(letter)
     message["Subject"] = str(subject).strip()
-    message["Date"] = localtime()
+    message["Date"] = letter.dated.astimezone(UTC)
     message["Message-ID"] = f"<{letter.id}@{mail.sender.domain}>"
     message["Auto-Submitted"] = "auto-generated"
     message["List-Unsubscribe"] = f"<{url}>"

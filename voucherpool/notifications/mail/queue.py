@@ -51,7 +51,7 @@ def lease() -> Leased | None:
 
 def letter(message: Leased) -> Letter | None:
     """Return what a message tells now; None if nothing is left to tell, or the customer is out."""
-    of_them = select(Customer.email, Customer.language).where(
+    of_them = select(Customer.email, Customer.language, func.now().label("now")).where(
         Customer.id == message.customer_id,
         Customer.erased_at.is_(None),
         ~exists().where(OptOut.customer_id == Customer.id),
@@ -63,7 +63,7 @@ def letter(message: Leased) -> Letter | None:
     if not vouchers:
         return None
     who = (message.customer_id, customer.email, customer.language)
-    return Letter(message.id, message.kind, *who, vouchers, total)
+    return Letter(message.id, message.kind, *who, vouchers, total, customer.now)
 
 
 def _vouchers(message: Leased) -> tuple[Sequence[Announced], int]:
