@@ -143,7 +143,7 @@ def import_file_by_command(client, run, folder):
     return run("vouchers", "import", str(folder / "own.csv"), "--offer", "KOI")
 
 
-def plant(client, run, folder):
+def seed(client, run, folder):
     (folder / "customers.json").write_text(json.dumps([{"email": three_strangers}]))
     (folder / "offers.json").write_text("[]")
     return run("seed", "--directory", str(folder))
@@ -179,7 +179,7 @@ ways_in = {
     "an import": import_file,
     "the command of an import": import_file_by_command,
     "the command of a batch": issue_by_command,
-    "a seed": plant,
+    "a seed": seed,
     "the command that tries the settings": try_mail,
 }
 
