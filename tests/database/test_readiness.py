@@ -123,7 +123,7 @@ def insist_on_a_batch(server, url):
     asked = {"count": 2, "expiry": in_days(1)}
     _, batch = server.post(f"/offers/{offer['id']}/batches", asked)
     path = f"/batches/{batch['id']}"
-    until(lambda: server.request("GET", path, None)[1]["state"] == "done", 60)
+    until(lambda: server.request("GET", path, None)[1]["state"] == "done")
 
 
 def insist_on_few_lines(logs, reason):
