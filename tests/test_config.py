@@ -126,10 +126,10 @@ def test_a_language_of_the_shops_own_templates_is_known(tmp_path):
     assert Config.from_environment({"DATABASE_URL": url} | own).texts == ("it", tmp_path)
 
 
-def test_the_pool_holds_a_connection_for_each_thread():
+def test_the_pool_holds_two_connections_for_each_thread():
     app = create_app(Config.from_environment({"DATABASE_URL": url, "VOUCHERPOOL_THREADS": "7"}))
     with app.app_context():
-        assert db.engine.pool.size() == 7
+        assert db.engine.pool.size() == 14
 
 
 def test_what_the_address_says_of_the_connection_stands():
