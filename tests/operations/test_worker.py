@@ -5,11 +5,15 @@ from contextlib import suppress
 from urllib.request import urlopen
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from tests.builders import in_days
 from tests.patience import most_seconds, until
 from tests.server import free_port
+from voucherpool.database.model import db
+from voucherpool.database.transactions import transaction
+from voucherpool.errors import OutcomeUnknown
 from voucherpool.operations import worker as background
 
 
@@ -96,18 +100,61 @@ def test_a_worker_issues_and_forgets_though_its_connection_is_lost_until_ctrl_c(
     assert worker.wait(most_seconds) == 0
 
 
-def test_what_a_lost_database_kept_from_being_done_is_done_again(app):
+@pytest.mark.parametrize(
+    "lost", [OperationalError("", {}, Exception()), OutcomeUnknown()], ids=repr
+)
+def test_what_a_lost_database_kept_from_being_done_is_done_again(app, lost):
     round_ = background.Round()
 
     def lose(item):
-        raise OperationalError(item, {}, Exception())
+        raise lost
 
     with app.app_context():
-        with pytest.raises(OperationalError), round_.next(lambda: ["first", "second"]) as item:
+        with pytest.raises(type(lost)), round_.next(lambda: ["first", "second"]) as item:
             lose(item)
         for expected in ("first", "second", None):
             with round_.next(list) as item:
                 assert item == expected
+
+
+def raising(sqlstate):
+    return f"DO $$ BEGIN RAISE SQLSTATE '{sqlstate}'; END $$"
+
+
+lost_at_the_commit = """
+    CREATE FUNCTION pg_temp.die() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END';
+    CREATE TEMP TABLE fatal (x int);
+    CREATE CONSTRAINT TRIGGER die AFTER INSERT ON fatal DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION pg_temp.die();
+    INSERT INTO fatal VALUES (1)"""
+read_only, deadlock, no_division = "25006", "40P01", "22012"
+
+
+@pytest.mark.one_machine("a cluster makes no such trigger")
+@pytest.mark.parametrize(
+    ("statement", "level", "cause"),
+    [
+        ("SELECT pg_terminate_backend(pg_backend_pid())", "WARNING", "OperationalError"),
+        (lost_at_the_commit, "WARNING", "OutcomeUnknown"),
+        (raising(read_only), "WARNING", "ReadOnlySqlTransaction"),
+        (raising(deadlock), "WARNING", "DeadlockDetected"),
+        (raising(no_division), "ERROR", "DivisionByZero"),
+    ],
+    ids=lambda it: it.split()[0],
+)
+def test_only_a_bug_in_a_piece_of_work_is_an_error_in_the_log(app, caplog, statement, level, cause):
+    def piece():
+        with transaction():
+            db.session.execute(text(statement))
+        return True
+
+    with app.app_context():
+        assert background.attempt("work", piece) is False
+    [record] = [one for one in caplog.records if one.name == "voucherpool.operations.worker"]
+    assert record.levelname == level
+    assert record.message.startswith("work failed")
+    assert cause in caplog.text
 
 
 def test_a_worker_shows_its_metrics_and_a_second_on_the_same_port_says_what_to_do(

@@ -3,11 +3,14 @@
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
 from tests.builders import ana, ben
 from tests.operations.test_worker import until
 from voucherpool.batches import generating
+from voucherpool.database.model import db
 from voucherpool.database.transactions import long_transaction
+from voucherpool.operations import worker
 from voucherpool.schedules import running
 
 
@@ -146,7 +149,13 @@ def test_a_paused_schedule_does_nothing_and_catches_up_nothing(
     assert sql("SELECT next_at > now() FROM schedules") == [(True,)]
 
 
-def test_a_run_that_cannot_be_fails_and_the_schedules_go_on(client, ask, due, run_due, runs, sql):
+def errors(caplog):
+    return [record.message for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_a_run_that_cannot_be_fails_and_the_schedules_go_on(
+    client, ask, due, run_due, runs, sql, caplog
+):
     ask(audience="all_customers", count=...)
     ask(name="Pool")
     due()
@@ -156,6 +165,38 @@ def test_a_run_that_cannot_be_fails_and_the_schedules_go_on(client, ask, due, ru
     assert run["error"] == "Must result in 1 to 5000000 vouchers, not 0."
     assert sql("SELECT id FROM batches") == [(runs(2)[0]["batch_id"],)]
     assert sql("SELECT count(*) FROM schedules WHERE next_at > now()") == [(2,)]
+    assert errors(caplog) == []
+    assert run["error"] in caplog.text
+
+
+def test_a_bug_makes_one_run_fail_and_is_an_error_in_the_log(
+    ask, due, run_due, runs, monkeypatch, caplog
+):
+    ask()
+    due()
+    monkeypatch.setattr(running.batches, "create_for", lambda *_, **__: 1 / 0)
+    assert run_due() == 1
+    [run] = runs()
+    assert (run["state"], run["error"]) == ("failed", "ZeroDivisionError")
+    assert errors(caplog) == ["Schedule 1 met a bug."]
+
+
+def test_a_database_that_takes_no_writes_for_a_while_fails_no_run(
+    app, ask, due, run_due, runs, monkeypatch, caplog
+):
+    def refuse(*_, **__):
+        read_only = "DO $$ BEGIN RAISE SQLSTATE '25006'; END $$"
+        db.session.execute(text(read_only))
+
+    ask()
+    due()
+    with app.app_context(), monkeypatch.context() as standby:
+        standby.setattr(running.batches, "create_for", refuse)
+        assert worker.attempt("schedules", running.run_due) is False
+    assert runs() == []
+    assert errors(caplog) == []
+    assert run_due() == 1
+    assert [run["state"] for run in runs()] == ["done"]
 
 
 def test_an_audience_that_is_left_without_customers_is_not_everybody(

@@ -32,7 +32,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from voucherpool.batches.models import Batch, BatchCustomers
 from voucherpool.batches.service import page_size
 from voucherpool.database.model import db
-from voucherpool.database.retries import unusable
+from voucherpool.database.retries import is_temporary
 from voucherpool.database.transactions import after_commit
 from voucherpool.observability import metrics
 from voucherpool.offers import counts
@@ -53,8 +53,8 @@ People = Sequence[int | None]
 def advance(batch_id: int | None = None) -> bool:
     """Add a chunk to an unfinished batch, or to this one; return whether there was one.
 
-    It runs in the caller's transaction. A permanent error makes the batch `failed`; raises one of
-    retries.unusable for a temporary one.
+    It runs in the caller's transaction. A permanent error makes the batch `failed`; raises a
+    temporary one, as retries.is_temporary() tells.
     """
     batch = db.session.scalars(claim, {"this": batch_id}).one_or_none()
     if batch is None:
@@ -62,9 +62,10 @@ def advance(batch_id: int | None = None) -> bool:
     try:
         with db.session.begin_nested():
             _add_chunk(batch)
-    except unusable:
-        raise
-    except Exception as error:  # noqa: BLE001 (no error may stop the next batch)
+    except Exception as error:
+        if is_temporary(error):
+            raise
+        # No other error may stop the next batch.
         _fail(batch, _reason(error))
     return True
 

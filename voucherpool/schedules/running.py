@@ -16,7 +16,7 @@ from sqlalchemy import func, insert, select, update
 from voucherpool.batches import service as batches
 from voucherpool.batches.schemas import Codes
 from voucherpool.database.model import db
-from voucherpool.database.retries import unusable
+from voucherpool.database.retries import is_temporary
 from voucherpool.database.transactions import after_commit, transaction
 from voucherpool.errors import InvalidInput, VoucherPoolError
 from voucherpool.observability import metrics
@@ -55,8 +55,8 @@ def run_next() -> Happened | None:
     """Let the schedule happen that is due for longest, if any, in the caller's transaction.
 
     If it missed several occurrences, only the newest happens. The others are noted as skipped, at
-    most 100 of them. A permanent error makes the run `failed`; raises one of retries.unusable for a
-    temporary one.
+    most 100 of them. A permanent error makes the run `failed`; raises a temporary one, as
+    retries.is_temporary() tells.
     """
     claimed = db.session.execute(claim).one_or_none()
     if claimed is None:
@@ -96,9 +96,12 @@ def _happen(schedule: Schedule, now: datetime, occurrence: datetime) -> Run:
     try:
         with db.session.begin_nested():
             return Run(occurrence, "done", _batch(schedule, occurrence))
-    except unusable:
-        raise
-    except Exception as error:  # noqa: BLE001 (no error may stop the next schedule)
+    except Exception as error:
+        if is_temporary(error):
+            raise
+        # No other error may stop the next schedule.
+        if not isinstance(error, VoucherPoolError):
+            log.exception("Schedule %s met a bug.", schedule.id)
         return Run(occurrence, "failed", error=_reason(error))
 
 
@@ -132,7 +135,7 @@ def _report(schedule_id: int, runs: Sequence[Run]) -> None:
     for run in runs:
         metrics.schedule_runs.labels(run.state).inc()
     if runs:
-        run, level = runs[0], logging.ERROR if runs[0].state == "failed" else logging.INFO
+        run, level = runs[0], logging.WARNING if runs[0].state == "failed" else logging.INFO
         outcome = f"{run.state}: {run.error or f'batch {run.batch_id}'}"
         log.log(level, "Schedule %s at %s: %s", schedule_id, run.occurrence.isoformat(), outcome)
 

@@ -35,12 +35,15 @@ class Request:
 class Receiver:
     """Keeps what it receives, and answers with the next of its statuses; the last one repeats.
 
+    Each answer has its headers and content.
+
     While `hangs`, it receives and does not answer; it waits for `released`.
     """
 
     port: int
     statuses: list[int] = field(default_factory=lambda: [200])
     headers: dict[str, str] = field(default_factory=dict)
+    content: bytes = b"x" * 4096
     received: "Queue[Request]" = field(default_factory=Queue)
     hangs: bool = False
     released: Event = field(default_factory=Event)
@@ -75,7 +78,7 @@ def receiving(wrap: Any = None) -> Iterator[Receiver]:
             for name, value in receiver.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(b"x" * 4096)
+            self.wfile.write(receiver.content)
 
         def log_message(self, *_: object) -> None:
             """Log nothing."""

@@ -1,15 +1,22 @@
 """Events on their way to receivers: signed, at least once, and each endpoint by itself."""
 
 import logging
+from datetime import UTC, datetime
 from threading import Thread
 
 import pytest
 import standardwebhooks
 
-from tests.builders import ana
-from tests.notifications.webhooks.conftest import loopback
+from tests.builders import ana, end_connections
+from tests.conftest import config
+from tests.notifications.webhooks.conftest import loopback, policy
 from tests.patience import most_seconds, until
+from voucherpool import create_app
+from voucherpool.database.model import db
 from voucherpool.notifications.webhooks import deliveries
+from voucherpool.notifications.webhooks.addresses import Policy
+from voucherpool.notifications.webhooks.deliveries import pauses
+from voucherpool.notifications.webhooks.delivering import Deliverer
 from voucherpool.operations.worker import number_events
 
 
@@ -113,6 +120,134 @@ def test_after_the_last_attempt_a_delivery_is_parked_and_can_be_sent_again(
     assert app.test_cli_runner().invoke(args=["webhooks", "retry", "1"]).exit_code == 0
     deliver()
     assert states() == [("delivered", 1, 200, None)]
+
+
+def test_an_answer_with_a_chunk_of_negative_size_counts_by_its_status(
+    create, receiver, disable, deliver, states, due_now, caplog
+):
+    create(receiver.url)
+    receiver.headers, receiver.content = {"Transfer-Encoding": "chunked"}, b"-5\r\nabc"
+    receiver.statuses = [500, 200]
+    disable()
+    deliver()
+    assert states() == [("waiting", 1, 500, "rejected")]
+    due_now()
+    deliver()
+    assert states() == [("delivered", 2, 200, None)]
+    assert errors(caplog) == []
+
+
+def errors(caplog):
+    return [record.message for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_a_bug_in_sending_is_a_failure_like_any_other_and_one_error_in_the_log(
+    create, receiver, disable, deliver, deliverer, states, due_now, sql, caplog
+):
+    def resolve(host, port):
+        raise ZeroDivisionError
+
+    create(receiver.url)
+    deliverer._policy = Policy((), resolve)
+    disable()
+    deliver()
+    assert states() == [("waiting", 1, None, "internal_error")]
+    [(waits, fails)] = sql(
+        "SELECT extract(epoch FROM due_at - attempted_at), failing_since IS NOT NULL"
+        " FROM deliveries, webhooks"
+    )
+    assert 0.7 * pauses[0] < waits < 2 * pauses[0]
+    assert fails
+    assert errors(caplog) == ["Sending event 1 to webhook 1 failed."]
+    sql("UPDATE deliveries SET attempts = :most", most=len(pauses))
+    due_now()
+    deliver()
+    assert states() == [("parked", len(pauses) + 1, None, "internal_error")]
+    assert len(errors(caplog)) == 2
+    deliverer._policy = policy
+    disable()
+    deliver()
+    assert [state for state, *_ in states()] == ["parked", "delivered"]
+
+
+locked = "wait_event_type = 'Lock' AND datname = current_database()"
+
+
+def test_a_connection_that_is_lost_is_no_bug_and_the_outcome_is_recorded_all_the_same(
+    create, receiver, disable, app, deliverer, states, sql, gate, caplog
+):
+    create(receiver.url)
+    receiver.hangs = True
+    disable()
+    with app.app_context():
+        number_events()
+        deliverer.start_due()
+    receiver.next()
+    receiver.hangs = False
+    with gate.closed("UPDATE deliveries SET state = state"):
+        receiver.released.set()
+        gate.until_waiting(1)
+        end_connections(sql, locked)
+        gate.until_waiting(1)
+    deliverer.wait()
+    assert states() == [("waiting", 1, None, "connection_failed")]
+    assert errors(caplog) == []
+
+
+def test_a_lock_that_is_not_got_in_time_is_a_warning(
+    create, receiver, disable, app, deliverer, gate, caplog
+):
+    create(receiver.url)
+    disable()
+    with app.app_context():
+        number_events()
+        with gate.closed("UPDATE webhooks SET disabled_at = NULL WHERE id = 1"):
+            receiver.statuses = [500]
+            deliverer.start_due()
+            deliverer.wait()
+    assert "Delivering to webhook 1 failed: the database cannot be used (LockNot" in caplog.text
+    assert errors(caplog) == []
+
+
+@pytest.fixture
+def elsewhere(database_url, sql):
+    """Return an application whose PostgreSQL is in Tokyo, with a clock that is a day ahead."""
+    sql("CREATE SCHEMA ahead")
+    sql(
+        "CREATE FUNCTION ahead.now() RETURNS timestamptz STABLE LANGUAGE sql"
+        " RETURN pg_catalog.now() + interval '1 day'"
+    )
+    options = r"-c timezone=Asia/Tokyo -c search_path=ahead,pg_catalog,public"
+    app = create_app(config(database_url.update_query_dict({"options": options})))
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+    sql("DROP SCHEMA ahead CASCADE")
+
+
+@pytest.mark.one_machine("machines of a cluster do not share a search path")
+def test_the_moment_that_is_signed_is_that_of_postgresqls_clock(
+    create, receiver, disable, app, elsewhere, sql
+):
+    webhook = create(receiver.url)
+    disable()
+    with app.app_context():
+        number_events()
+    deliverer = Deliverer(elsewhere.app_context, app.config["SECRET_KEYS"], policy)
+    with elsewhere.app_context():
+        deliverer.start_due()
+    deliverer.wait()
+    request = receiver.next()
+    [(attempted, is_ahead)] = sql(
+        "SELECT CAST(floor(extract(epoch FROM attempted_at)) AS bigint),"
+        " attempted_at > now() + interval '23 hours' FROM deliveries"
+    )
+    assert is_ahead
+    assert request.headers["webhook-timestamp"] == str(attempted)
+    moment = datetime.fromtimestamp(attempted, UTC)
+    signed = standardwebhooks.Webhook(webhook["secret"])
+    expected = signed.sign(request.id, moment, request.body.decode())
+    assert request.headers["webhook-signature"] == expected
 
 
 def test_an_endpoint_that_hangs_delays_no_other(

@@ -94,6 +94,36 @@ def test_a_body_that_never_ends_is_not_waited_for(monkeypatch):
     raise AssertionError(outcome)
 
 
+bad_chunks = (
+    b"-5\r\nabc",
+    b"3\r\nabc\r\n-1\r\n",
+    b"zz\r\n",
+    b"F" * 70_000,
+    b"0\r\n" + b"X: y\r\n" * 200,
+)
+
+
+@pytest.mark.parametrize("chunks", bad_chunks)
+@pytest.mark.parametrize(("status", "error"), [(200, None), (500, "rejected"), (410, "gone")])
+def test_the_status_counts_whatever_is_wrong_with_the_body(status, error, chunks):
+    head = b"HTTP/1.1 %d X\r\nTransfer-Encoding: chunked\r\n\r\n" % status
+    with answering(head + chunks) as url:
+        assert post(policy, url, {}, "{}") == (status, error)
+
+
+absurd_headers = (
+    *(b"Content-Length: -5", b"Content-Length: " + b"9" * 5000, b"Content-Length: \xb2"),
+    *(b": x", b" folded", b"\x00: \xff", b"From nobody", b"X: =?utf-8?q?=00?=", b"A" * 60_000),
+    *(b"Content-Type: message/rfc822", b"Content-Type: multipart/mixed; boundary=x"),
+)
+
+
+@pytest.mark.parametrize("header", absurd_headers, ids=lambda it: it[:24])
+def test_absurd_headers_change_nothing(header):
+    with answering(b"HTTP/1.1 200 OK\r\n" + header + b"\r\n\r\nabc") as url:
+        assert post(policy, url, {}, "{}") == (200, None)
+
+
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
@@ -142,6 +172,14 @@ def test_a_name_that_nobody_knows_is_a_failure():
     for unknown in (resolve, lambda *_: []):
         outcome = post(Policy((), unknown), "http://hook.example/", {}, "{}")
         assert outcome == (None, "name_unknown")
+
+
+def test_a_resolver_that_breaks_is_not_waited_for():
+    def resolve(host, port):
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        post(Policy((), resolve), "http://hook.example/", {}, "{}")
 
 
 def test_a_resolver_that_hangs_is_left_when_the_time_is_over(hurry):

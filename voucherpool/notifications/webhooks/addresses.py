@@ -128,7 +128,7 @@ def _within(seconds: float, call: Callable[[], Sequence[str]]) -> Sequence[str]:
     def run() -> None:
         try:
             future.set_result(call())
-        except (OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 (raised in the thread that waits)
             future.set_exception(error)
 
     Thread(target=run, name="resolver", daemon=True).start()

@@ -3,13 +3,14 @@
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 from flask import current_app
+from sqlalchemy import func, select
 
 from voucherpool.cli import Group, counted, in_long_transaction, root
+from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.input.times import rfc3339_utc
 from voucherpool.notifications.feed import Numbered
@@ -52,10 +53,11 @@ def test(webhook_id: int) -> None:
     webhook = service.find(webhook_id)
     keys, policy = current_app.config["SECRET_KEYS"], Policy(current_app.config["WEBHOOKS_ALLOW"])
     data: dict[str, object] = {"webhook": {"id": webhook_id}}
-    event = Numbered(0, uuid.uuid4(), "webhook.test", datetime.now(UTC), data)
+    now = db.session.execute(select(func.now())).scalar_one()
+    event = Numbered(0, uuid.uuid4(), "webhook.test", now, data)
     with readable():
         secret = signing.decrypt(keys, webhook.secret)
-    outcome = delivering.send(policy, webhook.url, [secret], event)
+    outcome = delivering.send(policy, webhook.url, [secret], event, now)
     if outcome.error is not None:
         status = f" (status {outcome.status})" if outcome.status else ""
         raise click.ClickException(f"It failed: {outcome.error}{status}.")

@@ -3,7 +3,7 @@
 import logging
 import random
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
@@ -33,11 +33,15 @@ failing, gone, requested = "failing", "gone", "requested"
 
 
 class Taken(NamedTuple):
-    """A delivery that this process has to send; its event is None where nobody may get it."""
+    """A delivery that this process has to send; its event is None where nobody may get it.
+
+    `attempted_at` is by PostgreSQL's clock.
+    """
 
     webhook_id: int
     number: int
     attempts: int
+    attempted_at: datetime
     url: str
     secrets: Sequence[bytes]
     event: feed.Numbered | None
@@ -68,7 +72,7 @@ def take(webhook_id: int) -> Taken | None:
     secrets = [secret for secret in (row.secret, row.previous_secret) if secret is not None]
     is_known = row.number is not None and row.erased_at is None
     event = feed.shown(row) if is_known else None
-    return Taken(webhook_id, taken.event_number, taken.attempts, row.url, secrets, event)
+    return Taken(webhook_id, *taken, row.attempted_at, row.url, secrets, event)
 
 
 def cancel(taken: Taken) -> None:
@@ -171,6 +175,7 @@ _to_send = (
     select(
         *feed.columns,
         Customer.erased_at,
+        func.now().label("attempted_at"),
         Webhook.url,
         Webhook.secret,
         case((Webhook.previous_until > func.now(), Webhook.previous_secret)).label(

@@ -4,8 +4,10 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from threading import BoundedSemaphore, Event, Thread
 
+from voucherpool.database.retries import report, retrying
 from voucherpool.database.transactions import transaction
 from voucherpool.errors import SecretKeyNotConfigured
 from voucherpool.input.times import rfc3339_utc
@@ -77,9 +79,9 @@ class Deliverer:
             with self._context():
                 while not self._stopping.is_set() and self._deliver_one(webhook_id):
                     pass
-        except Exception:
+        except Exception as error:  # noqa: BLE001 (reported)
             # A delivery that it had taken is due again when its lease ends.
-            log.exception("Delivering to webhook %s failed.", webhook_id)
+            report(log, f"Delivering to webhook {webhook_id} failed", error)
 
     def _deliver_one(self, webhook_id: int) -> bool:
         """Take a delivery that is due, send it, and tell whether there was one."""
@@ -89,17 +91,24 @@ class Deliverer:
                 deliveries.cancel(taken)
         if taken is not None and taken.event is not None:
             # No transaction is open while it sends.
-            outcome = self._send(taken, taken.event)
-            with self._transaction():
-                deliveries.record(taken, outcome)
+            self._record(taken, self._send(taken, taken.event))
         return taken is not None
 
     def _send(self, taken: deliveries.Taken, event: Numbered) -> Outcome:
         try:
             secrets = [signing.decrypt(self._keys, secret) for secret in taken.secrets]
+            return send(self._policy, taken.url, secrets, event, taken.attempted_at)
         except signing.SecretUnreadable:
             return Outcome(None, "secret_unreadable")
-        return send(self._policy, taken.url, secrets, event)
+        except Exception:
+            # Recorded like any failure: without its pause it would be sent again for days.
+            log.exception("Sending event %s to webhook %s failed.", taken.number, taken.webhook_id)
+            return Outcome(None, "internal_error")
+
+    @retrying
+    def _record(self, taken: deliveries.Taken, outcome: Outcome) -> None:
+        with self._transaction():
+            deliveries.record(taken, outcome)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -107,8 +116,10 @@ class Deliverer:
             yield
 
 
-def send(policy: Policy, url: str, secrets: Sequence[str], event: Numbered) -> Outcome:
-    """Send an event, signed with every secret."""
+def send(
+    policy: Policy, url: str, secrets: Sequence[str], event: Numbered, moment: datetime
+) -> Outcome:
+    """Send an event, signed with every secret at a moment of PostgreSQL's clock."""
     message = {
         "type": event.type,
         "timestamp": rfc3339_utc(event.created_at),
@@ -116,4 +127,5 @@ def send(policy: Policy, url: str, secrets: Sequence[str], event: Numbered) -> O
         "data": event.data,
     }
     body = json.dumps(message, separators=(",", ":"))
-    return sending.post(policy, url, signing.headers(secrets, str(event.id), body), body)
+    headers = signing.headers(secrets, str(event.id), moment, body)
+    return sending.post(policy, url, headers, body)

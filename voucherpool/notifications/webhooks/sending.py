@@ -162,7 +162,8 @@ def _status(stream: Stream, endpoint: Endpoint, headers: Mapping[str, str], body
     connection.sock = stream
     connection.request("POST", endpoint.target, body.encode(), {**about, **headers})
     answer = connection.getresponse()
-    # A small body is taken off the connection, so that its sender sees no reset.
-    with suppress(OSError, HTTPException):
+    # A small body is taken off the connection, so that its sender sees no reset. http.client raises
+    # ValueError for a chunk of negative size.
+    with suppress(OSError, HTTPException, ValueError):
         answer.read(most_of_body)
     return answer.status

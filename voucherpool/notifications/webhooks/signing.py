@@ -55,13 +55,17 @@ def encrypt_again(keys: Sequence[str], token: bytes) -> bytes:
     return encrypt(keys, decrypt(keys, token))
 
 
-def headers(secrets: Sequence[str], name: str, body: str) -> Mapping[str, str]:
-    """Return the headers that name and sign a message at this moment; every secret signs."""
-    now = datetime.now(UTC)
-    signatures = [standardwebhooks.Webhook(secret).sign(name, now, body) for secret in secrets]
+def headers(secrets: Sequence[str], name: str, moment: datetime, body: str) -> Mapping[str, str]:
+    """Return the headers that name and sign a message that is sent at the moment.
+
+    Every secret signs. Pass a moment of PostgreSQL's clock: receivers refuse those that are minutes
+    off, and this machine's clock may be.
+    """
+    utc = moment.astimezone(UTC)  # the library takes every moment for one in UTC
+    signatures = [standardwebhooks.Webhook(secret).sign(name, utc, body) for secret in secrets]
     return {
         "webhook-id": name,
-        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-timestamp": str(int(utc.timestamp())),
         "webhook-signature": " ".join(signatures),
     }
 
