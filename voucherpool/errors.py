@@ -1,4 +1,4 @@
-"""All errors of voucherpool; voucherpool.http.problems turns them into responses."""
+"""The base of all errors, and most of them; voucherpool.http.problems turns them into responses."""
 
 import re
 from collections.abc import Mapping, Sequence

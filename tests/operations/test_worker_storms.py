@@ -10,7 +10,7 @@ import pytest
 
 from tests.builders import in_days, others
 from tests.notifications.webhooks.receiving import receiving
-from tests.stopwatch import until
+from tests.patience import until
 
 on_loopback = "127.0.0.0/8"
 

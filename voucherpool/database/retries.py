@@ -93,21 +93,6 @@ def report(log: logging.Logger, failure: str, error: Exception) -> None:
         log.error("%s.", failure, exc_info=error)
 
 
-def is_temporary(error: Exception) -> bool:
-    """Tell whether the database was lost or at its limits, so that a later attempt may succeed."""
-    is_lost = isinstance(error, DBAPIError) and error.connection_invalidated
-    return is_lost or isinstance(error, unusable)
-
-
-def report(log: logging.Logger, failure: str, error: Exception) -> None:
-    """Log that a piece of background work failed, by an error if that is a bug."""
-    if is_temporary(error):
-        cause = type(getattr(error, "orig", None) or error).__name__
-        log.warning("%s: the database cannot be used (%s); trying again.", failure, cause)
-    else:
-        log.error("%s.", failure, exc_info=error)
-
-
 def pause(attempt: int = 0) -> None:
     """Wait a random time that grows with each attempt."""
     longest = min(first_pause_seconds * 2**attempt, longest_pause_seconds)

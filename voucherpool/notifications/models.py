@@ -35,6 +35,10 @@ class Webhook(Model):
 
     `secret` and `previous_secret` are encrypted; the previous one also signs until
     `previous_until`. All deliveries have failed since `failing_since`, or none.
+
+    After it was switched off, the worker parks what waits up to the event number `parks_through`,
+    then sets it to NULL; until then nothing is sent. Only the worker sees it after `deleted_at`,
+    and deletes its deliveries before it deletes it.
     """
 
     __tablename__ = "webhooks"
@@ -58,6 +62,20 @@ class Webhook(Model):
     failing_since: Mapped[datetime | None]
     disabled_at: Mapped[datetime | None]
     disabled_reason: Mapped[str | None]
+    parks_through: Mapped[int | None]
+    deleted_at: Mapped[datetime | None]
+
+
+class Replay(Model):
+    """Events that a webhook gets again: those from `next_number` to `last_number` are left."""
+
+    __tablename__ = "replays"
+
+    webhook_id: Mapped[int] = mapped_column(
+        ForeignKey(Webhook.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    next_number: Mapped[int]
+    last_number: Mapped[int]
 
 
 class Delivery(Model):

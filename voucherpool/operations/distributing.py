@@ -35,7 +35,7 @@ spread = {
 
 managed = (
     *("batches", "batch_customers", "schedules", "schedule_runs"),
-    *("webhooks", "numbered_events", "deliveries", "messages"),
+    *("webhooks", "replays", "numbered_events", "deliveries", "messages"),
     *("reminder_progress", "opt_outs"),
 )
 """On the coordinator, and known to Citus: what commits with vouchers of another machine commits as

@@ -29,6 +29,7 @@ from voucherpool.erasure import service as erasure
 from voucherpool.http import idempotency, throttle
 from voucherpool.notifications import feed, pools, queues, reminders
 from voucherpool.notifications.mail.sending import Sender
+from voucherpool.notifications.webhooks import backlog
 from voucherpool.notifications.webhooks.delivering import Deliverer
 from voucherpool.schedules import running
 from voucherpool.vouchers import support
@@ -173,6 +174,9 @@ def groups(
         },
         "notifications": {
             "events": partial(number_events, mail=mail),
+            "parking": backlog.park_some,
+            "deleting": backlog.delete_some,
+            "replays": backlog.replay_some,
             "webhooks": deliverer.start_due,
             "queues": Every(seconds_between_looks, queues.measure),
         },

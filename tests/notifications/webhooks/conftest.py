@@ -6,7 +6,7 @@ import pytest
 
 from tests.notifications.webhooks.receiving import receiving
 from tests.patience import until
-from voucherpool.notifications.webhooks import deliveries, sending
+from voucherpool.notifications.webhooks import backlog, deliveries, sending
 from voucherpool.notifications.webhooks.addresses import Policy
 from voucherpool.notifications.webhooks.delivering import Deliverer
 from voucherpool.operations.worker import number_events
@@ -62,7 +62,21 @@ def deliverer(app, monkeypatch):
 
 
 @pytest.fixture
-def deliver(app, deliverer, sql):
+def in_background(app):
+    """Return a function that does pages of the backlog until none is left; it returns how many."""
+
+    def run():
+        pages = 0
+        with app.app_context():
+            while any([backlog.park_some(), backlog.delete_some(), backlog.replay_some()]):
+                pages += 1
+        return pages
+
+    return run
+
+
+@pytest.fixture
+def deliver(app, deliverer, in_background, sql):
     """Return a function that numbers and delivers until nothing is due or being sent."""
     busy = (
         "SELECT 1 FROM deliveries JOIN webhooks ON webhooks.id = webhook_id"
@@ -76,9 +90,10 @@ def deliver(app, deliverer, sql):
                 pass
 
         def is_idle():
+            pages = in_background()
             with app.app_context():
                 deliverer.start_due()
-            return not sql(busy)
+            return not pages and not sql(busy)
 
         until(is_idle)
 

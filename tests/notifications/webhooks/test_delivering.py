@@ -325,9 +325,8 @@ def test_switching_off_parks_what_waits_and_a_replay_sends_it(
     receiver.statuses = [503]
     disable()
     deliver()
-    client.patch(path, json={"disabled": True})
-    assert states() == [("parked", 1, 503, "rejected")]
-    client.patch(path, json={"disabled": False})
+    for disabled in (True, False):
+        client.patch(path, json={"disabled": disabled})
     receiver.statuses = [200]
     deliver()
     assert states() == [("parked", 1, 503, "rejected")]

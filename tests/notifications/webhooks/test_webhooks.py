@@ -85,11 +85,21 @@ def test_a_webhook_is_switched_off_and_on_and_is_then_active_later(client, webho
     assert on["active_from"] > webhook["active_from"]
 
 
-def test_a_deleted_webhook_is_gone_with_its_deliveries(client, webhook, sql):
+def test_a_deleted_webhook_is_gone_and_its_deliveries_follow(
+    client, webhook, in_background, sql, app
+):
     path = f"/webhooks/{webhook['id']}"
     sql("INSERT INTO deliveries (webhook_id, event_number) SELECT id, 1 FROM webhooks")
     assert client.delete(path).status_code == 204
-    assert sql("SELECT 1 FROM deliveries") == []
+    assert client.get("/webhooks").json == {"items": [], "next": None}
+    assert app.test_cli_runner().invoke(args=["webhooks", "list"]).output == ""
+    in_background()
+    assert sql("SELECT 1 FROM deliveries") == sql("SELECT 1 FROM webhooks") == []
+
+
+def test_a_deleted_webhook_is_unknown_from_then_on(client, webhook):
+    path = f"/webhooks/{webhook['id']}"
+    assert client.delete(path).status_code == 204
     since = {"since": "2026-01-01T00:00:00Z"}
     for answer in (
         *(client.get(path), client.get(f"{path}/deliveries"), client.delete(path)),
@@ -123,6 +133,37 @@ def test_what_is_no_webhook_is_refused_and_names_the_field(client, allowed, body
     assert field in answer.json["errors"]
 
 
+@pytest.fixture
+def others(webhook, sql):
+    """Return a function that copies the webhook until there are so many."""
+    return lambda number: sql(
+        "INSERT INTO webhooks (url, event_types, secret, active_from)"
+        " SELECT url, event_types, secret, now() FROM webhooks, generate_series(2, :number)",
+        number=number,
+    )
+
+
+def test_there_are_at_most_100_webhooks_and_a_deleted_one_makes_room(client, webhook, others):
+    others(100)
+    body = {"url": url, "event_types": types}
+    answer = client.post("/webhooks", json=body)
+    assert outcome(answer) == (409, "too_many_webhooks")
+    assert "delete one" in answer.json["detail"]
+    client.delete(f"/webhooks/{webhook['id']}")
+    assert client.post("/webhooks", json=body).status_code == 201
+    assert outcome(client.post("/webhooks", json=body)) == (409, "too_many_webhooks")
+
+
+def test_webhooks_that_are_created_at_once_are_never_too_many(server, gate, others, sql):
+    others(95)
+    body = {"url": "http://8.8.8.8/", "event_types": types}
+    sent = gate.race(
+        lambda _: server.post("/webhooks", body)[0], "LOCK TABLE webhooks IN SHARE MODE"
+    )
+    assert sorted(sent) == [201] * 5 + [409] * 5
+    assert sql("SELECT count(*) FROM webhooks") == [(100,)]
+
+
 def test_without_a_key_no_secret_is_made_and_the_answer_says_what_to_set(
     app, client, webhook, monkeypatch
 ):
@@ -153,20 +194,27 @@ def numbered(sql):
         )
 
 
-def test_a_replay_queues_the_events_of_the_types_from_a_moment_on(client, webhook, numbered, sql):
+def test_a_replay_queues_the_events_of_the_types_from_a_moment_on(
+    client, webhook, numbered, in_background, sql
+):
     path = f"/webhooks/{webhook['id']}/replay"
     [(since,)] = sql("SELECT now() - interval '30 hours'")
     assert client.post(path, json={"since": since.isoformat()}).json == {"queued": 2}
+    in_background()
     sql(
         "UPDATE deliveries SET state = 'delivered', finished_at = now(), attempts = 9, status = 200"
         " WHERE event_number = 4"
     )
     # Deliveries that wait already are not counted again.
     assert client.post(path, json={"since": since.isoformat()}).json == {"queued": 1}
+    in_background()
     answer = client.post(path, json={"since": "2000-01-01T00:00:00Z"})
     assert (answer.status_code, answer.json) == (202, {"queued": 2})
+    in_background()
     rows = sql("SELECT event_number, state, attempts, status FROM deliveries ORDER BY 1")
     assert rows == [(number, "waiting", 0, None) for number in (1, 2, 4, 5)]
+    assert client.post(path, json={"since": "2100-01-01T00:00:00Z"}).json == {"queued": 0}
+    assert in_background() == 0
 
 
 def test_a_webhook_that_is_off_replays_nothing(client, webhook, numbered):
@@ -176,9 +224,12 @@ def test_a_webhook_that_is_off_replays_nothing(client, webhook, numbered):
     assert outcome(answer) == (409, "webhook_disabled")
 
 
-def test_the_log_of_deliveries_has_pages_from_the_newest_on(client, webhook, numbered, sql):
+def test_the_log_of_deliveries_has_pages_from_the_newest_on(
+    client, webhook, numbered, in_background, sql
+):
     path = f"/webhooks/{webhook['id']}"
     client.post(f"{path}/replay", json={"since": "2000-01-01T00:00:00Z"})
+    in_background()
     sql(
         "UPDATE deliveries SET state = 'parked', finished_at = now(), status = 500,"
         " error = 'rejected' WHERE event_number = 2"

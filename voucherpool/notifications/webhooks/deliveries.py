@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
-from sqlalchemy import and_, bindparam, case, func, null, select, text, update
+from sqlalchemy import and_, bindparam, case, delete, func, null, select, text, update
 
 from voucherpool.customers.models import Customer
 from voucherpool.database.model import db
-from voucherpool.database.transactions import after_commit, expect_many_rows
+from voucherpool.database.transactions import after_commit
 from voucherpool.notifications import feed
-from voucherpool.notifications.models import Delivery, NumberedEvent, Webhook
+from voucherpool.notifications.models import Delivery, NumberedEvent, Replay, Webhook
 from voucherpool.notifications.webhooks.sending import Outcome
 from voucherpool.observability import metrics
 from voucherpool.vouchers import event_types, events
@@ -48,16 +48,17 @@ class Taken(NamedTuple):
 
 
 is_waiting = Delivery.state == "waiting"
+is_sent_to = and_(Webhook.disabled_at.is_(None), Webhook.parks_through.is_(None))
 
 
 def due(most: int) -> Sequence[tuple[int, int]]:
-    """Return the enabled webhooks that have deliveries due, and how many, up to `most`."""
+    """Return the webhooks that may get the deliveries due, and how many, up to `most`."""
     found = db.session.execute(count_due, {"most": most})
     return [(row.id, row.number) for row in found if row.number]
 
 
 def take(webhook_id: int) -> Taken | None:
-    """Take the delivery of an enabled webhook that has been due longest, if there is one."""
+    """Take the delivery that has been due longest, if there is one and the webhook may get it."""
     attempt = {"attempts": Delivery.attempts + 1, "attempted_at": func.now()}
     first = _first_due.where(Delivery.webhook_id == webhook_id).scalar_subquery()
     taken = db.session.execute(
@@ -99,14 +100,19 @@ def record(taken: Taken, outcome: Outcome) -> None:
 
 
 def switch_off(webhook_id: int, reason: str) -> None:
-    """Disable a webhook and park what waits for it; if nobody asked for that, it is an event."""
-    off = update(Webhook).where(Webhook.id == webhook_id, Webhook.disabled_at.is_(None))
+    """Disable a webhook, let what waits for it be parked, and end its replay.
+
+    If nobody asked for that, it is an event.
+    """
+    this = update(Webhook).where(Webhook.id == webhook_id)
     values = {"disabled_at": func.now(), "disabled_reason": reason, "updated_at": func.now()}
-    if db.session.scalar(off.values(values).returning(Webhook.id)) is None:
+    off = this.where(Webhook.disabled_at.is_(None)).values(values)
+    if db.session.scalar(off.returning(Webhook.id)) is None:
         return
-    expect_many_rows()
-    waiting = update(Delivery).where(Delivery.webhook_id == webhook_id, is_waiting)
-    db.session.execute(waiting.values(state="parked", finished_at=func.now()))
+    # In a statement of its own: the first one may have waited until events were numbered.
+    made = select(func.max(Delivery.event_number)).where(Delivery.webhook_id == webhook_id)
+    db.session.execute(this.values(parks_through=made.scalar_subquery()))
+    db.session.execute(delete(Replay).where(Replay.webhook_id == webhook_id))
     if reason != requested:
         webhook = {"id": webhook_id, "reason": reason}
         events.record_fact(event_types.webhook_disabled, {"webhook": webhook})
@@ -160,12 +166,12 @@ count_due = text("""
             WHERE webhook_id = webhooks.id AND state = 'waiting' AND due_at <= now() LIMIT :most
         ) AS due
     ) AS number
-    FROM webhooks WHERE disabled_at IS NULL""")
+    FROM webhooks WHERE disabled_at IS NULL AND parks_through IS NULL""")
 
 _first_due = (
     select(Delivery.event_number)
     .join(Webhook, Webhook.id == Delivery.webhook_id)
-    .where(is_waiting, Delivery.due_at <= func.now(), Webhook.disabled_at.is_(None))
+    .where(is_waiting, Delivery.due_at <= func.now(), is_sent_to)
     .order_by(Delivery.due_at)
     .limit(1)
     .with_for_update(skip_locked=True, of=Delivery)

@@ -38,7 +38,7 @@ def checked(view: View[Arguments]) -> View[Arguments]:
 
 
 @blueprint.post("")
-@blueprint.guarded("admin", SecretKeyNotConfigured)
+@blueprint.guarded("admin", SecretKeyNotConfigured, service.TooManyWebhooks)
 @blueprint.arguments(schemas.NewWebhook())
 @checked
 @write
@@ -47,6 +47,7 @@ def create_webhook(body: Fields) -> Mapping[str, object]:
     """Create a webhook; the answer shows its secret for the only time.
 
     A repeat under the same Idempotency-Key shows null: rotate the secret if the answer was lost.
+    There may be at most 100 webhooks.
     """
     return service.create(**body, keys=current_app.config["SECRET_KEYS"])
 
@@ -76,7 +77,10 @@ def rotate_webhook_secret(body: Fields, webhook_id: int) -> Mapping[str, object]
 @write
 @blueprint.response(202, schemas.Queued())
 def replay_events(body: Fields, webhook_id: int) -> Fields:
-    """Queue the events of a webhook's types again, from a moment on; delivered ones too."""
+    """Queue the events of a webhook's types again, from a moment on; delivered ones too.
+
+    They are queued in the background. Switching the webhook off ends that.
+    """
     return {"queued": service.replay(webhook_id, body["since"])}
 
 
@@ -108,7 +112,8 @@ def read_webhook(webhook_id: int) -> service.Shown:
 def change_webhook(body: Fields, webhook_id: int) -> service.Shown:
     """Change a webhook's address or types, or switch it off and on.
 
-    Switching off parks what waits. More types, and switching on, move `active_from`.
+    Switching off parks what waits, in the background; nothing is sent meanwhile. More types, and
+    switching on, move `active_from`.
     """
     return service.change(webhook_id, **body)
 
@@ -118,5 +123,5 @@ def change_webhook(body: Fields, webhook_id: int) -> service.Shown:
 @write
 @blueprint.response(204)
 def delete_webhook(webhook_id: int) -> None:
-    """Delete a webhook with its deliveries."""
+    """Delete a webhook; its deliveries are deleted in the background."""
     service.remove(webhook_id)

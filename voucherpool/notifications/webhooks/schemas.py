@@ -90,7 +90,10 @@ class Replay(Schema):
 
 
 class Queued(Answer):
-    """The number of events queued again."""
+    """How many events will be sent again, without those that wait already.
+
+    It is an estimate if more than 10 000 events happened since then.
+    """
 
     queued = fields.Integer()
 

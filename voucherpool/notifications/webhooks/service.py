@@ -1,19 +1,25 @@
-"""Creates, reads, changes and deletes webhooks, rotates their secrets, and replays events."""
+"""Creates, reads, changes and deletes webhooks, rotates their secrets, and replays events.
+
+What concerns many deliveries is left to the worker: see voucherpool.notifications.webhooks.backlog.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Insert, Update, delete, func, insert, literal, null, select, update
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import func, insert, null, select, text, update
 
 from voucherpool.database import paging
 from voucherpool.database.model import db
 from voucherpool.database.paging import Page, Position
 from voucherpool.database.transactions import expect_many_rows
-from voucherpool.errors import WebhookDisabled, WebhookNotFound
+from voucherpool.errors import Conflict, WebhookDisabled, WebhookNotFound
 from voucherpool.notifications.models import Delivery, NumberedEvent, Webhook
-from voucherpool.notifications.webhooks import deliveries, signing
+from voucherpool.notifications.webhooks import backlog, deliveries, signing
+
+
+class TooManyWebhooks(Conflict):
+    detail = "There are 100 webhooks, the most that there may be: delete one first."
 
 
 class Shown(NamedTuple):
@@ -31,20 +37,22 @@ class Shown(NamedTuple):
 
 
 shown = tuple(getattr(Webhook, name) for name in Shown._fields)
+is_kept = Webhook.deleted_at.is_(None)
 
-again = {
-    "state": "waiting",
-    "attempts": 0,
-    "due_at": func.now(),
-    "status": null(),
-    "error": null(),
-    "finished_at": null(),
-}
-"""The values of a delivery that is to be sent again."""
+most_webhooks = 100
+take_turn = text("SELECT pg_advisory_xact_lock(hashtextextended('webhooks', 0))")
+"""Lets one request create a webhook at a time, so that each counts those of the others."""
 
 
 def create(url: str, event_types: Sequence[str], keys: Sequence[str]) -> Mapping[str, object]:
-    """Create a webhook and return it with its secret. Raises SecretKeyNotConfigured."""
+    """Create a webhook and return it with its secret.
+
+    Raises SecretKeyNotConfigured, and TooManyWebhooks if there are 100.
+    """
+    db.session.execute(take_turn)
+    kept = db.session.execute(select(func.count()).where(is_kept)).scalar_one()
+    if kept >= most_webhooks:
+        raise TooManyWebhooks
     secret = signing.new_secret()
     values = {"url": url, "event_types": event_types, "secret": signing.encrypt(keys, secret)}
     new = insert(Webhook).values(**values, active_from=func.statement_timestamp()).returning(*shown)
@@ -53,17 +61,22 @@ def create(url: str, event_types: Sequence[str], keys: Sequence[str]) -> Mapping
 
 def read(webhook_id: int) -> Shown:
     """Return a webhook. Raises WebhookNotFound."""
-    found = db.session.execute(select(*shown).where(Webhook.id == webhook_id)).one_or_none()
+    this = select(*shown).where(Webhook.id == webhook_id, is_kept)
+    found = db.session.execute(this).one_or_none()
     if found is None:
         raise WebhookNotFound
     return Shown(*found)
 
 
-def find(webhook_id: int, *, lock: bool = False) -> Webhook:
-    """Return a webhook with its encrypted secrets. Raises WebhookNotFound."""
-    statement = select(Webhook).where(Webhook.id == webhook_id)
-    if lock:
-        statement = statement.with_for_update().execution_options(populate_existing=True)
+def find(webhook_id: int, *, lock: bool = False, share: bool = False) -> Webhook:
+    """Return a webhook with its encrypted secrets. Raises WebhookNotFound.
+
+    A `lock` or `share` keeps others from changing it; several may `share` it.
+    """
+    statement = select(Webhook).where(Webhook.id == webhook_id, is_kept)
+    if lock or share:
+        locked = statement.with_for_update(read=share, key_share=not share)
+        statement = locked.execution_options(populate_existing=True)
     webhook = db.session.scalars(statement).one_or_none()
     if webhook is None:
         raise WebhookNotFound
@@ -72,12 +85,13 @@ def find(webhook_id: int, *, lock: bool = False) -> Webhook:
 
 def list_webhooks(limit: int, after: Position | None = None) -> Page:
     """Return up to `limit` webhooks, the oldest first."""
-    return paging.fetch(select(*shown), (Webhook.id,), limit, after)
+    return paging.fetch(select(*shown).where(is_kept), (Webhook.id,), limit, after)
 
 
 def everyone() -> Sequence[Shown]:
     """Return all webhooks, the oldest first."""
-    return [Shown(*row) for row in db.session.execute(select(*shown).order_by(Webhook.id))]
+    them = select(*shown).where(is_kept).order_by(Webhook.id)
+    return [Shown(*row) for row in db.session.execute(them)]
 
 
 def change(
@@ -107,10 +121,12 @@ def change(
 
 
 def remove(webhook_id: int) -> None:
-    """Delete a webhook with its deliveries. Raises WebhookNotFound."""
-    find(webhook_id, lock=True)
-    expect_many_rows()
-    db.session.execute(delete(Webhook).where(Webhook.id == webhook_id))
+    """Delete a webhook; its deliveries follow. Raises WebhookNotFound."""
+    off = {
+        "disabled_at": func.coalesce(Webhook.disabled_at, func.now()),
+        "disabled_reason": func.coalesce(Webhook.disabled_reason, deliveries.requested),
+    }
+    _update(webhook_id, {"deleted_at": func.now(), "parks_through": null(), **off})
 
 
 def rotate_secret(
@@ -143,37 +159,32 @@ def encrypt_again(keys: Sequence[str]) -> int:
 
 
 def replay(webhook_id: int, since: datetime) -> int:
-    """Queue the events of a webhook's types that were numbered since then; return how many.
+    """Let the events of a webhook's types that were numbered since then be sent again.
 
-    Those that wait already are left as they are. Raises WebhookNotFound and WebhookDisabled.
+    Return about how many. Raises WebhookNotFound and WebhookDisabled.
     """
-    webhook = _locked_enabled(webhook_id)
-    expect_many_rows()
-    wanted = select(literal(webhook_id), NumberedEvent.number, func.now()).where(
-        NumberedEvent.type.in_(webhook.event_types), NumberedEvent.numbered_at >= since
-    )
-    columns = ["webhook_id", "event_number", "due_at"]
-    new = postgresql.insert(Delivery).from_select(columns, wanted)
-    finished = Delivery.state != "waiting"
-    queued = new.on_conflict_do_update(
-        index_elements=[Delivery.webhook_id, Delivery.event_number],
-        # Citus does not allow now() here.
-        set_=again | {"due_at": new.excluded.due_at},
-        where=finished,
-    )
-    return _number_of_rows(queued)
+    webhook = find(webhook_id, share=True)
+    if webhook.disabled_at is not None:
+        raise WebhookDisabled
+    return backlog.begin_replay(webhook, since)
 
 
 def retry(webhook_id: int, numbers: Collection[int]) -> int:
     """Let deliveries be sent again now: those with the numbers, or without any all parked ones.
 
-    Return how many. Raises WebhookNotFound and WebhookDisabled.
+    Return how many. Raises WebhookNotFound, WebhookDisabled, and Conflict while deliveries that
+    waited when it was switched off are still being parked.
     """
-    _locked_enabled(webhook_id)
+    webhook = find(webhook_id)
+    if webhook.disabled_at is not None:
+        raise WebhookDisabled
+    if webhook.parks_through is not None:
+        raise Conflict("A worker is still parking its deliveries: try again in a minute.")
     expect_many_rows()
     chosen = Delivery.event_number.in_(numbers) if numbers else Delivery.state == "parked"
     this = update(Delivery).where(Delivery.webhook_id == webhook_id, chosen)
-    return _number_of_rows(this.values(**again))
+    result: Any = db.session.execute(this.values(**backlog.again))
+    return int(result.rowcount)
 
 
 def list_deliveries(
@@ -196,22 +207,10 @@ logged = select(
 ).outerjoin(NumberedEvent, NumberedEvent.number == Delivery.event_number)
 
 
-def _locked_enabled(webhook_id: int) -> Webhook:
-    webhook = find(webhook_id, lock=True)
-    if webhook.disabled_at is not None:
-        raise WebhookDisabled
-    return webhook
-
-
 def _update(webhook_id: int, values: Mapping[str, object]) -> Shown:
-    this = update(Webhook).where(Webhook.id == webhook_id)
+    this = update(Webhook).where(Webhook.id == webhook_id, is_kept)
     changed = this.values(**values, updated_at=func.now()).returning(*shown)
     webhook = db.session.execute(changed).one_or_none()
     if webhook is None:
         raise WebhookNotFound
     return Shown(*webhook)
-
-
-def _number_of_rows(written: Insert | Update) -> int:
-    result: Any = db.session.execute(written)
-    return int(result.rowcount)
