@@ -5,8 +5,8 @@ FROM ${PYTHON_IMAGE} AS packages
 WORKDIR /app
 RUN python -m venv /venv
 ENV PATH=/venv/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-COPY requirements.lock ./
-RUN pip install --require-hashes --requirement requirements.lock
+COPY requirements/run.lock requirements/
+RUN pip install --require-hashes --requirement requirements/run.lock
 
 FROM packages AS code
 COPY . .
@@ -15,8 +15,8 @@ RUN chmod -R a+rX /app && pip install --no-deps --no-build-isolation --editable 
 
 # The suite: `docker compose run --rm test`.
 FROM packages AS test
-COPY requirements-dev.lock ./
-RUN pip install --require-hashes --requirement requirements-dev.lock \
+COPY requirements/dev.lock requirements/
+RUN pip install --require-hashes --requirement requirements/dev.lock \
     && useradd --create-home --uid 10001 voucherpool && chown voucherpool /app
 COPY --chown=voucherpool . .
 RUN pip install --no-deps --no-build-isolation --editable .

@@ -86,17 +86,17 @@ check: .venv/dev.ready ## lint, format, types, import rules; are migrations and 
 	@$(python) -m tests.sizes
 	@$(python) -m pytest --quiet tests/test_house.py tests/test_migrations.py tests/test_drawing.py
 
-lock: .venv/dev.ready ## resolve the dependencies of setup.cfg again into the lock files
+lock: .venv/dev.ready ## resolve the dependencies of setup.cfg again into requirements/
 	@$(python) -m pip install --quiet uv
-	@$(uv_compile) --upgrade --extra dev --output-file requirements-dev.lock
-	@$(uv_compile) --constraint requirements-dev.lock --extra local --output-file requirements-local.lock
-	@$(uv_compile) --constraint requirements-dev.lock --extra bench --output-file requirements-bench.lock
-	@$(uv_compile) --constraint requirements-dev.lock --output-file requirements.lock
+	@$(uv_compile) --upgrade --extra dev --output-file requirements/dev.lock
+	@$(uv_compile) --constraint requirements/dev.lock --extra local --output-file requirements/local.lock
+	@$(uv_compile) --constraint requirements/dev.lock --extra bench --output-file requirements/bench.lock
+	@$(uv_compile) --constraint requirements/dev.lock --output-file requirements/run.lock
 
 clean: ## remove the environment and the caches; the data in var/ stay
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
 
-.venv/%.ready: requirements-%.lock setup.cfg
+.venv/%.ready: requirements/%.lock setup.cfg
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "voucherpool needs Python 3.11 or newer: make run PYTHON=/path/to/python3.11")'
 	@echo "Installing the packages of $< into .venv (once)"
 	@trap '' INT; $(PYTHON) -m venv .venv

@@ -122,7 +122,7 @@ def test_a_compose_file_passes_on_settings_that_are_documented(file):
 
 
 def test_the_cluster_in_containers_joins_each_machine_before_it_is_migrated():
-    services = yaml.safe_load((checkout / "docker-compose.citus.yml").read_text())["services"]
+    services = yaml.safe_load((deploy / "docker-compose.citus.yml").read_text())["services"]
     machines = {name for name in services if name.startswith("machine-")}
     joined = re.findall(r"citus_add_node\('(.+?)', 5432\)", " ".join(services["join"]["command"]))
     assert {*joined} == machines
