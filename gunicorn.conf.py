@@ -66,6 +66,10 @@ try:
 except ConfigurationError as error:
     sys.exit(f"Error: {error.message}")
 
+# wsgi.py stands beside this file, in a checkout and where a wheel installs both.
+wsgi_app = "wsgi:app"
+pythonpath = str(Path(__file__).parent)
+
 # Behind the container's port mapping or the reverse proxy; `voucherpool start` binds to loopback.
 bind = f"0.0.0.0:{settings.port}"
 

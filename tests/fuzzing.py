@@ -31,7 +31,7 @@ reasons_by_state = {
     "Must not be given with length or prefix.",
     "The pool needs a count.",
     "Must result in 1 to 5000000 vouchers",
-    "Must be a cron expression that happens, such as 0 9 * * 1.",
+    "Must be a cron expression with a next run, such as 0 9 * * 1.",
     "Must be a time zone of IANA, such as Europe/Berlin.",
     *("Must be at most 31d.", "Must be at most 3650d."),
     "Must not lead to a private or reserved address that VOUCHERPOOL_WEBHOOKS_ALLOW does not name.",

@@ -20,7 +20,7 @@ from tests.server import free_port, wait_until_listening
 from voucherpool.config import checkout, durability
 
 parts = ("voucherpool", "migrations", "seeds")
-files = ("setup.cfg", "pyproject.toml", "gunicorn.conf.py", "README.md", "LICENSE")
+files = ("setup.cfg", "pyproject.toml", "gunicorn.conf.py", "wsgi.py", "README.md", "LICENSE")
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
-"""The `voucherpool` command: our commands, Flask-Migrate's `db`, Flask's `routes` and `shell`."""
+"""The `voucherpool` command, for operators; `flask` adds Flask's own commands for developers."""
 
 import os
 
 import click
-import flask_migrate.cli  # type: ignore[import-not-found]
 from flask import Flask
-from flask.cli import FlaskGroup, routes_command, shell_command
+from flask.cli import FlaskGroup
 
 from voucherpool import cli, create_app
 from voucherpool.config import Config, misspelt
@@ -45,14 +44,7 @@ main = Commands(
 )
 main.params.clear()  # those of Flask choose another application, and files of settings
 click.version_option(package_name="voucherpool")(main)
-for command in (
-    *cli.root.commands.values(),
-    flask_migrate.cli.db,
-    routes_command,
-    shell_command,
-    start,
-    demo,
-):
+for command in (*cli.root.commands.values(), start, demo):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Shared by all commands: plain errors, one transaction, and the groups."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -25,7 +25,8 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except VoucherPoolError as error:
-        raise click.ClickException(" ".join([error.detail, *_reasons(error.errors)])) from error
+        reasons = " ".join(_reasons(error.errors))
+        raise click.ClickException(reasons or error.detail) from error
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise click.ClickException(f"{where}{error.strerror}.") from error
@@ -43,6 +44,15 @@ def _reasons(errors: Reasons | None) -> Iterator[str]:
             yield from _reasons({f"{field}.{name}": reasons[name] for name in reasons})
         else:
             yield from (f"{field}: {reason}" for reason in reasons)
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """Print rows under headings, in columns that line up."""
+    lines = [headings, *([str(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
 
 
 def counted(number: int, name: str) -> str:

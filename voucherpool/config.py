@@ -24,7 +24,10 @@ durability = frozenset({"fsync", "full_page_writes", "synchronous_commit"})
 worker_threads = 5
 """Threads of the worker that use the database: its groups of work, and two senders of webhooks."""
 plans_of_many_rows = ("enable_seqscan", "enable_mergejoin", "enable_hashjoin")
-"""Off where few rows are expected: indexes find them (database.transactions.expect_many_rows)."""
+"""Kinds of plans that are off, so that statements for a few rows use indexes.
+
+Statements for many rows turn them on again (database.transactions.expect_many_rows).
+"""
 timeouts = (
     "-c statement_timeout=3s -c lock_timeout=2s -c idle_in_transaction_session_timeout=5s"
     r" -c default_transaction_isolation=read\ committed -c plan_cache_mode=force_generic_plan"

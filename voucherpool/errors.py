@@ -96,7 +96,7 @@ class WebhookNotFound(NotFound):
 
 
 class LinkNotFound(NotFound):
-    detail = "This link is not valid: it is cut off or not ours."
+    detail = "This link is incomplete."
 
 
 class ApiKeyNotFound(NotFound):
@@ -116,7 +116,10 @@ class ScheduleExists(Conflict):
 
 
 class OfferDiscountDiffers(Conflict):
-    detail = "This offer's discount is locked and another one: leave it out, or change the offer."
+    detail = (
+        "The offer's discount is locked and differs from the one you sent."
+        " Omit `discount`, or change the offer."
+    )
 
 
 class CurrencyMismatch(Conflict):
@@ -164,15 +167,15 @@ class PoolEmpty(Conflict):
 
 
 class ClaimMismatch(Conflict):
-    detail = "This claim_ref has claimed a voucher of the offer for another customer."
+    detail = "This claim_ref has already claimed a voucher of the offer for another customer."
 
 
 class OrderMismatch(Conflict):
-    detail = "This order has redeemed the voucher for another customer, amount or currency."
+    detail = "This order redeemed the voucher before, for another customer, amount or currency."
 
 
 class VoucherArchived(Conflict):
-    detail = "This voucher is archived: it can be looked up but no longer changed."
+    detail = "This voucher is archived: you can look it up, but not change it."
 
 
 class RedemptionReversed(Conflict):
@@ -180,7 +183,7 @@ class RedemptionReversed(Conflict):
 
 
 class WebhookDisabled(Conflict):
-    detail = "This webhook is switched off: enable it first."
+    detail = "This webhook is disabled: enable it first."
 
 
 class SecretKeyNotConfigured(Conflict):
@@ -210,7 +213,7 @@ class UnsupportedMediaType(VoucherPoolError, status=HTTPStatus.UNSUPPORTED_MEDIA
 
 
 class InvalidInput(Unprocessable):
-    detail = "Some fields are not valid; `errors` names each of them and says why."
+    detail = "Some fields are not valid: `errors` names them and says why."
 
     def __init__(self, errors: Reasons) -> None:
         super().__init__(errors=errors)
@@ -222,11 +225,11 @@ class InvalidInput(Unprocessable):
 
 
 class CurrencyRequired(Unprocessable):
-    detail = "This voucher's offer names amounts: send the order's `currency` with order_amount."
+    detail = "This voucher's offer has amounts in a currency: send `currency` with `order_amount`."
 
 
 class OrderBelowMinimum(Unprocessable):
-    detail = "The order is below the offer's minimum, or order_amount is missing."
+    detail = "The order is below the offer's minimum, or `order_amount` is missing."
 
 
 class IdempotencyKeyReused(Unprocessable):
@@ -234,7 +237,7 @@ class IdempotencyKeyReused(Unprocessable):
 
 
 class TooManyFailedAttempts(VoucherPoolError, status=HTTPStatus.TOO_MANY_REQUESTS):
-    detail = "Too many failed attempts: wait for the seconds in Retry-After."
+    detail = "Too many failed attempts: try again after the seconds in Retry-After."
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -247,4 +250,7 @@ class DatabaseUnavailable(VoucherPoolError, status=HTTPStatus.SERVICE_UNAVAILABL
 
 
 class OutcomeUnknown(DatabaseUnavailable):
-    detail = "The database was lost at the commit: see whether it took effect before you try again."
+    detail = (
+        "The connection to the database broke during the commit, so the result is unknown."
+        " Check whether the change was made before you repeat it."
+    )

@@ -1,5 +1,6 @@
 """Schedules that are due: their batches, and the runs that note the result."""
 
+import re
 from datetime import datetime, timedelta
 
 import pytest
@@ -7,6 +8,7 @@ from sqlalchemy import text
 
 from tests.builders import ana, ben
 from tests.operations.test_worker import until
+from tests.tables import columns
 from voucherpool.batches import generating
 from voucherpool.database.model import db
 from voucherpool.database.transactions import long_transaction
@@ -262,14 +264,14 @@ def test_the_command_says_what_it_did_and_lists_what_comes(app, ask, due):
     due()
     runner = app.test_cli_runner()
     ran = runner.invoke(args=("schedules", "run"))
-    lines = [line.split("\t") for line in ran.output.splitlines()]
-    assert [(line[0], *line[2:]) for line in lines] == [
-        ("Monday", "done", "batch 1"),
-        ("Away", "failed", "Must result in 1 to 5000000 vouchers, not 0."),
+    assert re.sub(r", \S+: ", ": ", ran.output).splitlines() == [
+        "Monday: done, batch 1",
+        "Away: failed, Must result in 1 to 5000000 vouchers, not 0.",
     ]
-    assert runner.invoke(args=("schedules", "run")).output == ""
-    listed = runner.invoke(args=("schedules", "list")).output.splitlines()
-    assert listed[0] == f"1\tMonday\t0 9 * * 1\tEurope/Berlin\t{following}"
+    assert runner.invoke(args=("schedules", "run")).output == "No schedule is due.\n"
+    [headings, monday, _] = columns(runner.invoke(args=("schedules", "list")).output)
+    assert headings == ["ID", "NAME", "CRON", "TIME ZONE", "NEXT RUN"]
+    assert monday == ["1", "Monday", "0 9 * * 1", "Europe/Berlin", following]
 
 
 @pytest.mark.parametrize(("crew", "kills"), [(2, 2), pytest.param(4, 60, marks=pytest.mark.fault)])

@@ -31,12 +31,13 @@ class Age(click.ParamType[timedelta]):
     "--older-than",
     type=Age(),
     required=True,
-    help="Minimum time since a voucher was used up or expired.",
+    help="Time since a voucher was used up or expired, such as 90d or 2y.",
 )
 def archive(older_than: timedelta) -> None:
-    """Archive vouchers that are used up or expired; they can be looked up but never change again.
+    """Move used-up and expired vouchers into the archive.
 
-    You can stop and restart it at any time.
+    There you can look them up, but nothing changes them any more. You can stop and restart this at
+    any time. Connect as the owner of the database.
     """
     with transaction():
         blocks = moving.blocks()
@@ -63,10 +64,13 @@ def _archive_batch(older_than: timedelta, first: int) -> int:
     "--older-than",
     type=Age(),
     required=True,
-    help="Minimum time since a month's vouchers were archived.",
+    help="Time since a month's vouchers were archived, such as 2y.",
 )
 def purge(older_than: timedelta) -> None:
-    """Delete archived vouchers by whole months; statistics and limits still count them."""
+    """Delete archived vouchers, by whole months.
+
+    Statistics and limits still count them. Connect as the owner of the database.
+    """
     with transaction():
         months = partitions.months(older_than)
     gone = 0

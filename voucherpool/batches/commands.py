@@ -36,7 +36,10 @@ from voucherpool.offers import service as offers
 def issue(
     offer_name: str | None, batch_id: int | None, audience: tuple[str, ...], **options: object
 ) -> None:
-    """Issue vouchers of an offer in bulk; after an interruption, continue with --resume."""
+    """Issue many vouchers of an offer.
+
+    If it is interrupted, continue with --resume. A running worker continues it too.
+    """
     words = audience[0] if audience in ((pool,), (all_customers,)) else list(audience)
     given = {**options, "audience": words or None}
     terms = {name: value for name, value in given.items() if value is not None}
@@ -61,7 +64,8 @@ def _new_batch(terms: Mapping[str, object]) -> Any:
 
 def _finish(batch: service.Progress) -> None:
     """Work on a batch until it is finished; workers may work on it too."""
-    click.echo(f"Batch {batch.id}; interrupted, it goes on with --resume {batch.id}.", err=True)
+    resume = f"If interrupted, continue with --resume {batch.id}."
+    click.echo(f"Issuing batch {batch.id}. {resume}", err=True)
     with click.progressbar(length=batch.requested, file=sys.stderr) as bar:
         while batch.finished_at is None:
             advanced = in_long_transaction(partial(generating.advance, batch.id))

@@ -15,7 +15,10 @@ from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.http.idempotency import write
 
 blueprint = Blueprint(
-    "claims", __name__, url_prefix="/vouchers", description="Vouchers out of an offer's pool."
+    "claims",
+    __name__,
+    url_prefix="/vouchers",
+    description="Vouchers from an offer's pool.",
 )
 
 
@@ -30,5 +33,5 @@ blueprint = Blueprint(
 @write
 @blueprint.response(201, schemas.Claimed())
 def claim_voucher(body: Fields) -> service.Claimed:
-    """Bind the offer's unbound voucher that expires first to the customer."""
+    """Claim the voucher of an offer's pool that expires first, for a customer."""
     return service.claim(**body)

@@ -13,7 +13,10 @@ from voucherpool.erasure import service
 @click.argument("email")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def erase(email: str, yes: bool) -> None:
-    """Erase a customer's e-mail and name; vouchers and redemptions stay under the id."""
+    """Erase a customer's e-mail and name.
+
+    Vouchers and redemptions stay, under the customer's id.
+    """
     customer_id = in_long_transaction(lambda: id_of(email))
     if not yes:
         click.confirm(f"Erase {email}? This cannot be undone.", abort=True)

@@ -12,7 +12,7 @@ from voucherpool.http.blueprints import Blueprint
 from voucherpool.http.idempotency import write
 
 blueprint = Blueprint(
-    "erasure", __name__, url_prefix="/customers", description="Forgetting a customer."
+    "erasure", __name__, url_prefix="/customers", description="Erasing a customer."
 )
 
 

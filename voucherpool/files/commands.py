@@ -27,7 +27,10 @@ from voucherpool.offers import service as offers
 @click.option("--batch", "batch_id", type=int, help="Write this batch's vouchers.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="The file.")
 def export(offer_name: str | None, batch_id: int | None, output: Path | None) -> None:
-    """Write vouchers as CSV to standard output, or to a file that only its owner can read."""
+    """Write the vouchers of an offer or batch as CSV.
+
+    The file can be read by its owner only. Without --output it is standard output.
+    """
     with TemporaryFile() as file:
         with long_transaction():
             chosen = _chosen(offer_name, batch_id)
@@ -64,7 +67,7 @@ def _chosen(offer_name: str | None, batch_id: int | None) -> AnySelect:
 @click.option("--expiry", help="For lines without one: such as 2030-12-31T23:59:59+01:00.")
 @click.option("--timezone", help="Where a day ends in the file: such as Europe/Berlin.")
 def import_(file: Path, offer_name: str, **options: str | None) -> None:
-    """Issue the vouchers of a CSV file, all of them or none."""
+    """Issue the vouchers of a CSV file: all or none."""
     terms = _terms(options)
     with (
         _one_reason_a_line(),

@@ -17,7 +17,7 @@ from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.http.idempotency import write
 from voucherpool.http.uploads import uploaded
 
-blueprint = Blueprint("files", __name__, description="Codes as CSV files, in and out.")
+blueprint = Blueprint("files", __name__, description="Vouchers as CSV files: import and export.")
 
 chunk_bytes = 64 * 1024
 csv = {"type": "string", "description": f"Its columns: {', '.join(layout.columns)}."}

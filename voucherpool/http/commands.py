@@ -3,7 +3,7 @@
 import click
 from marshmallow import ValidationError
 
-from voucherpool.cli import Group, root
+from voucherpool.cli import Group, print_table, root
 from voucherpool.database.transactions import transaction
 from voucherpool.http import apikeys
 from voucherpool.input.fields import Text
@@ -34,7 +34,7 @@ def _line(_: click.Context, __: click.Parameter, name: str) -> str:
     help="What the key may do; give it once for each scope.",
 )
 def create(name: str, scopes: tuple[str, ...]) -> None:
-    """Create a key and print it; it cannot be shown again."""
+    """Create a key and print it, for the only time."""
     with transaction():
         key = apikeys.create(name, scopes)
     click.echo(key)
@@ -42,18 +42,30 @@ def create(name: str, scopes: tuple[str, ...]) -> None:
 
 @api_keys.command(name="list")
 def list_keys() -> None:
-    """Print the name, scopes and dates of every key."""
-    for key in apikeys.everyone():
-        state = f"revoked {rfc3339_utc(key.revoked_at)}" if key.revoked_at else "active"
-        used = f"used {rfc3339_utc(key.last_used_at)}" if key.last_used_at else "never used"
-        made = rfc3339_utc(key.created_at)
-        click.echo("\t".join([key.name, ",".join(key.scopes), made, used, state]))
+    """List the keys: id, name, scopes and dates.
+
+    Logs name a key by its id.
+    """
+    print_table(
+        ("ID", "NAME", "SCOPES", "CREATED", "LAST USED", "STATE"),
+        (
+            (
+                key.id,
+                key.name,
+                ",".join(key.scopes),
+                rfc3339_utc(key.created_at),
+                rfc3339_utc(key.last_used_at) if key.last_used_at else "never",
+                f"revoked {rfc3339_utc(key.revoked_at)}" if key.revoked_at else "active",
+            )
+            for key in apikeys.everyone()
+        ),
+    )
 
 
 @api_keys.command()
 @click.argument("name")
 def revoke(name: str) -> None:
-    """Revoke a key; within 5 seconds no worker accepts it."""
+    """Revoke a key. Within 5 seconds nobody accepts it."""
     with transaction():
         apikeys.revoke(name)
     click.echo(f"Revoked {name}.")

@@ -7,7 +7,7 @@ from voucherpool.database.readiness import Readiness
 from voucherpool.http.blueprints import Blueprint
 
 blueprint = Blueprint(
-    "health", __name__, description="Whether the service lives, and whether it can serve."
+    "health", __name__, description="Probes: does the process run, and can it serve?"
 )
 
 
@@ -28,7 +28,7 @@ class Ready(Schema):
 @blueprint.public()
 @blueprint.response(200, Alive())
 def livez() -> dict[str, str]:
-    """Say that the process runs, without asking the database."""
+    """Check that the process runs, without asking the database."""
     return {"status": "alive"}
 
 
@@ -37,7 +37,7 @@ def livez() -> dict[str, str]:
 @blueprint.alt_response(503, schema=Ready())
 @blueprint.response(200, Ready())
 def readyz() -> tuple[dict[str, str], int]:
-    """Say whether the database takes writes, keeps them, and has this code's revision."""
+    """Check that the database takes writes, keeps them, and has this code's revision."""
     readiness: Readiness = current_app.extensions["readiness"]
     obstacle = readiness.obstacle()
     if obstacle is None:

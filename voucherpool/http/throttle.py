@@ -159,7 +159,7 @@ def init_app(app: Flask) -> None:
 
 
 def guess(email: str | None) -> Guess:
-    """Return the context of a guess by the request's API key for the customer with the `email`."""
+    """Return a context manager for one attempt by the request's API key against the `email`."""
     memory = _memory()
     if memory.is_old():
         asked = memory.subjects()

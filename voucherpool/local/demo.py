@@ -27,7 +27,10 @@ order = {"order_ref": "ORDER-1001", "order_amount": 59.9, "currency": "EUR"}
 
 @click.command()
 def demo() -> None:
-    """Show a voucher's whole life on a service of its own, whose data are thrown away."""
+    """Show the life of a voucher, in half a minute.
+
+    It starts a service of its own, with data that it deletes at the end.
+    """
     on_stop_signals(lambda *_: sys.exit(130))
     click.echo("Starting a service with new data.")
     with _service() as port:

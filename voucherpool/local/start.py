@@ -40,10 +40,10 @@ defaults = {
     help="The directory of PostgreSQL's data and of the secret key.",
 )
 def start(directory: Path) -> None:
-    """Start PostgreSQL, migrate it, and serve on 127.0.0.1 until Ctrl-C.
+    """Run the whole service on this machine, to try it.
 
-    PORT sets the port; DATABASE_URL uses another PostgreSQL. Clients on this machine need no API
-    key.
+    It starts a PostgreSQL server, migrates it, and serves on 127.0.0.1 until Ctrl-C. Clients on
+    this machine need no API key. PORT sets the port; DATABASE_URL names another PostgreSQL server.
     """
     on_stop_signals(_interrupt)
     try:
@@ -152,14 +152,14 @@ def _prepare(config: Config) -> None:
 greeting = """
 voucherpool serves on {url}
 Documentation:        {url}/docs
-Clients on this machine need no API key. To try it:
+Clients on this machine need no API key. Issue a first voucher:
 
   curl -d '{{"email":"customer1@gmail.com","offer_name":"KOI","discount":22.1,\
 "expiry":"2099-12-31T23:59:59+01:00"}}' {url}/vouchers/generate
 
-Commands, in another terminal:
+docs/guide.md goes on from here. Commands, in another terminal:
 
-  {program} audit
+  {program} --help
 
 Ctrl-C stops it and keeps the data.
 """

@@ -70,7 +70,7 @@ def _move_on(offer_id: int, days_before: int, expires_until: datetime, issue_num
     db.session.execute(this.values(expires_until=expires_until, issue_number=issue_number))
 
 
-# Vouchers that are already within the days when an offer gets them are reminded of, too.
+# When an offer gets reminder days, vouchers that already expire within them get a reminder too.
 begin = text("""
     INSERT INTO reminder_progress (offer_id, days_before, expires_until)
     SELECT offers.id, days, now() FROM offers, unnest(reminder_days) AS days

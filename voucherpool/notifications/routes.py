@@ -3,7 +3,7 @@
 from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.notifications import feed, schemas
 
-blueprint = Blueprint("events", __name__, description="What happened, in order.")
+blueprint = Blueprint("events", __name__, description="Events, in order.")
 
 
 @blueprint.get("/events")
@@ -11,7 +11,7 @@ blueprint = Blueprint("events", __name__, description="What happened, in order."
 @blueprint.arguments(schemas.EventsRequest(), location="query")
 @blueprint.response(200, schemas.Events())
 def list_events(query: Fields) -> feed.Events:
-    """List what happened; new events always come after those already listed.
+    """List events; new ones always come after those already listed.
 
     Events are recorded while a webhook listens for their type, and kept for 30 days.
     """

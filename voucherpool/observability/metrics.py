@@ -31,7 +31,7 @@ deliveries = Counter(
     ["webhook", "outcome"],
 )
 webhooks_disabled = Counter(
-    "voucherpool_webhooks_disabled", "Webhooks switched off, by the reason.", ["reason"]
+    "voucherpool_webhooks_disabled", "Webhooks disabled, by reason.", ["reason"]
 )
 messages = Counter(
     "voucherpool_messages",

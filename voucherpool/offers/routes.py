@@ -12,7 +12,7 @@ blueprint = Blueprint(
     "offers",
     __name__,
     url_prefix="/offers",
-    description="Special offers, whose discount their vouchers give.",
+    description="Special offers; a voucher gives the discount of its offer.",
 )
 
 

@@ -1,4 +1,4 @@
-"""The commands `seed`, `audit`, `cleanup`, `secret-key`, `serve`, `worker`, `outbox deliver`."""
+"""Commands for the operator: `seed`, `audit`, `db`, `cleanup`, `serve`, `worker` and others."""
 
 import logging.config
 import os
@@ -11,10 +11,9 @@ import click
 import flask_migrate
 import flask_migrate.cli  # type: ignore[import-not-found]
 from flask import current_app
-from flask.cli import with_appcontext
 from prometheus_client import start_http_server
 
-from voucherpool.cli import Command, Group, counted, in_long_transaction, root
+from voucherpool.cli import Group, counted, in_long_transaction, root
 from voucherpool.config import beside
 from voucherpool.database import durability, reachability, readiness, revisions, server_log
 from voucherpool.database.transactions import long_transaction, transaction
@@ -34,7 +33,10 @@ from voucherpool.operations import worker as background
     help="Where customers.json and offers.json are.",
 )
 def seed(directory: Path) -> None:
-    """Add the customers and offers of the seed files; those that exist stay as they are."""
+    """Add the customers and offers of the seed files.
+
+    Those that exist stay as they are.
+    """
     with transaction():
         added = seeding.plant(directory)
     customers, offers = counted(added.customers, "customer"), counted(added.offers, "offer")
@@ -43,20 +45,39 @@ def seed(directory: Path) -> None:
 
 @root.command()
 def audit() -> None:
-    """Check every rule of the data; exit code 1 if a row breaks one."""
+    """Check that the books balance.
+
+    It looks for rows that break a rule of the data, and changes nothing. The exit code is 1 if it
+    finds one.
+    """
     with long_transaction():
         breaches = integrity.breaches()
-    for rule, count in breaches.items():
-        click.echo(f"{count}\t{rule}")
-    if any(breaches.values()):
-        raise click.ClickException("Rows break the rules above whose count is not 0.")
+    broken = {rule: count for rule, count in breaches.items() if count}
+    for rule, count in broken.items():
+        click.echo(f"{counted(count, 'row')}: {rule}.")
+    if broken:
+        rules = f"{len(broken)} of {len(breaches)} rules"
+        raise click.ClickException(f"The books do not balance: they break {rules}.")
+    click.echo("The books balance.")
 
 
-@flask_migrate.cli.db.command(cls=Command)
+@root.group(name="db", cls=Group)
+def database() -> None:
+    """Migrate and check the database."""
+
+
+# Flask-Migrate's other commands are for developers, as `flask db`.
+for name in ("current", "downgrade", "history"):
+    database.add_command(flask_migrate.cli.db.commands[name])
+
+
+@database.command()
 @click.argument("revision", default="head")
-@with_appcontext
 def upgrade(revision: str) -> None:
-    """Bring the database to the newest revision, or to REVISION; connect as its owner."""
+    """Bring the database to the newest revision.
+
+    Connect as its owner. REVISION chooses an older one.
+    """
     before = _revision()
     if revisions.is_ahead(before):
         raise click.ClickException(revisions.too_new(before))
@@ -77,10 +98,13 @@ def _named(revision: str | None) -> str:
     return f"at {revision}" if revision else "empty"
 
 
-@flask_migrate.cli.db.command(cls=Command)
-@with_appcontext
+@database.command()
 def check_settings() -> None:
-    """Name the PostgreSQL settings that put codes and e-mails into its log; exit code 1."""
+    """Check that PostgreSQL's log is private.
+
+    It names each setting with which PostgreSQL logs codes and e-mails, and the value to set. The
+    exit code is 1 if there is one.
+    """
     leaks = server_log.leaks()
     for leak in leaks:
         click.echo(leak)
@@ -89,10 +113,12 @@ def check_settings() -> None:
     click.echo("PostgreSQL's log shows no codes and no e-mails.")
 
 
-@flask_migrate.cli.db.command(cls=Command)
-@with_appcontext
+@database.command()
 def distribute() -> None:
-    """Spread the tables over the machines of a Citus cluster; a repeat changes nothing."""
+    """Spread the tables over a Citus cluster.
+
+    A repeat changes nothing.
+    """
     with long_transaction():
         for step in distributing.distribute():
             click.echo(step)
@@ -121,11 +147,11 @@ def secret_key() -> None:
 
 
 @root.command(with_appcontext=False, context_settings={"ignore_unknown_options": True})
-@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="")
 def serve(options: tuple[str, ...]) -> None:
-    """Serve the API with gunicorn and the service's settings; further OPTIONS are gunicorn's.
+    """Serve the API with gunicorn.
 
-    It listens on all interfaces at PORT; `--bind 127.0.0.1:5000` overrides that.
+    OPTIONS are gunicorn's. Without `--bind 127.0.0.1:5000` it listens on all interfaces, at PORT.
     """
     # The script, because gunicorn starts its successor (SIGUSR2) by the path of its program.
     script = str(Path(sys.executable).with_name("gunicorn"))
@@ -133,13 +159,16 @@ def serve(options: tuple[str, ...]) -> None:
 
 
 def gunicorn(*options: str) -> tuple[str, ...]:
-    """Return gunicorn's arguments: the service's settings, further options, the application."""
-    return "--config", str(beside("gunicorn.conf.py")), *options, "voucherpool:create_app()"
+    """Return gunicorn's arguments; the settings name the application."""
+    return "--config", str(beside("gunicorn.conf.py")), *options
 
 
 @root.command()
 def worker() -> None:
-    """Do all background work until SIGTERM or Ctrl-C; any number of workers may run."""
+    """Do the background work until Ctrl-C or SIGTERM.
+
+    Any number of workers may run.
+    """
     config, context = current_app.config, current_app.app_context
     durability.insist(config)
     if address := config["WORKER_METRICS"]:
@@ -155,12 +184,12 @@ def worker() -> None:
 
 @root.group(cls=Group)
 def outbox() -> None:
-    """Deliver events without a worker."""
+    """Send events and e-mails without a worker."""
 
 
 @outbox.command()
 def deliver() -> None:
-    """Number the events, send all deliveries and e-mails that are due, and end."""
+    """Send the events and e-mails that are due, and end."""
     deliverer, groups = _groups()
     pieces = [*groups["notifications"].values(), *groups.get("mail", {}).values()]
     while any([piece() for piece in pieces]):  # noqa: C419 (each gets its turn)

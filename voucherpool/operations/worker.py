@@ -88,7 +88,7 @@ class Every:
         self._seconds, self._work, self._begins_at = seconds, work, 0.0
 
     def __call__(self) -> bool:
-        """Do the work if it is time; there is never more to do at once."""
+        """Do the work if it is due; report that nothing is left."""
         if time.monotonic() >= self._begins_at:
             self._begins_at = time.monotonic() + self._seconds
             with transaction():

@@ -15,7 +15,7 @@ blueprint = Blueprint(
     "redemptions",
     __name__,
     url_prefix="/redemptions",
-    description="The ledger: what was redeemed, and giving it back.",
+    description="The ledger of redemptions, and giving them back.",
 )
 
 
@@ -34,7 +34,7 @@ def list_redemptions(query: Fields) -> Page:
 @write
 @blueprint.response(200, Redemption())
 def reverse_redemption(body: Fields, redemption_id: uuid.UUID) -> Entry:
-    """Give a redemption back; a repeat changes nothing."""
+    """Give back a redemption; a repeat changes nothing."""
     return service.reverse(redemption_id)
 
 
@@ -44,5 +44,5 @@ def reverse_redemption(body: Fields, redemption_id: uuid.UUID) -> Entry:
 @write
 @blueprint.response(200, schemas.OrderRedemptions())
 def reverse_order(body: Fields) -> dict[str, Sequence[Entry]]:
-    """Give all redemptions of an order back."""
+    """Give back all redemptions of an order."""
     return {"items": service.reverse_order(**body)}

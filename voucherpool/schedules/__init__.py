@@ -1,1 +1,1 @@
-"""Schedules: vouchers issued again and again, by cron expressions."""
+"""Schedules: vouchers issued regularly, by cron expressions."""

@@ -1,4 +1,4 @@
-"""When a cron expression happens in a time zone.
+"""The occurrences of a cron expression in a time zone.
 
 Cron speaks of local times, and each of them happens once. One that exists twice, in autumn, happens
 the first time. One that does not exist, in spring, happens at the first moment after the gap.

@@ -15,7 +15,7 @@ blueprint = Blueprint(
     "schedules",
     __name__,
     url_prefix="/schedules",
-    description="Vouchers issued again and again, by a cron expression.",
+    description="Vouchers issued regularly, by a cron expression.",
 )
 
 
@@ -25,7 +25,7 @@ blueprint = Blueprint(
 @write
 @blueprint.response(201, schemas.Schedule())
 def create_schedule(body: Fields) -> AnyRow:
-    """Create a schedule, which issues vouchers of an offer again and again."""
+    """Create a schedule, which issues vouchers of an offer regularly."""
     return service.create(**body)
 
 
@@ -43,7 +43,7 @@ def list_schedules(query: Fields) -> Page:
 @blueprint.arguments(schemas.PreviewRequest())
 @blueprint.response(200, schemas.Preview())
 def preview_schedule(body: Fields) -> dict[str, Sequence[datetime]]:
-    """Return the next ten occurrences of a cron expression in a time zone; changes nothing."""
+    """Preview the next ten occurrences of a cron expression in a time zone."""
     return {"occurrences": service.preview(**body)}
 
 
@@ -52,7 +52,7 @@ def preview_schedule(body: Fields) -> dict[str, Sequence[datetime]]:
 @blueprint.arguments(schemas.RunsRequest(), location="query")
 @blueprint.response(200, schemas.runs_page)
 def list_schedule_runs(query: Fields, schedule_id: int) -> Page:
-    """List what became of a schedule's occurrences, the newest first."""
+    """List the runs of a schedule, the newest first."""
     return service.list_runs(schedule_id, query["limit"], query.get("cursor"))
 
 

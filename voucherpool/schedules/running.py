@@ -77,7 +77,7 @@ def run_next() -> Happened | None:
 def _due(schedule: Schedule, now: datetime) -> Sequence[datetime]:
     """Return what is due and has no run yet, the newest first."""
     newest = occurrences.until(now, schedule.cron, schedule.timezone)
-    oldest = schedule.next_at or now  # one that is claimed has it
+    oldest = schedule.next_at or now  # a claimed schedule has a next_at
     later = takewhile(lambda occurrence: occurrence > oldest, newest)
     due = list(islice(chain(later, [oldest]), most_noted + 1))
     # There is one if PostgreSQL's clock went back, as it may when a standby takes over.

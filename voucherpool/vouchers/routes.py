@@ -120,7 +120,7 @@ def generate_voucher(body: Fields) -> dict[str, str]:
 @write_in_one_statement()
 @blueprint.response(201, schemas.Redeemed())
 def redeem_voucher(body: Fields) -> redeem_sql.Redeemed:
-    """Redeem a voucher: take one use of it, or the use that the customer holds.
+    """Redeem one use of a voucher; a hold of the customer is used up.
 
     /vouchers/validate is another name of /vouchers/redeem.
     """
@@ -134,7 +134,7 @@ def redeem_voucher(body: Fields) -> redeem_sql.Redeemed:
 @blueprint.arguments(schemas.CheckRequest())
 @blueprint.response(200, schemas.Checked())
 def check_voucher(body: Fields) -> dict[str, object]:
-    """Say whether a voucher can be redeemed now; change nothing."""
+    """Check whether a voucher can be redeemed now, without using it."""
     try:
         return {"redeemable": True, **_check(body)._asdict()}
     except (*refusals, *refusals_of_orders) as refusal:
@@ -165,7 +165,7 @@ def hold_voucher(body: Fields) -> holding.Hold:
 @write
 @blueprint.response(204)
 def release_hold(body: Fields) -> None:
-    """End a hold; succeed even if the hold is over."""
+    """Release a hold; this succeeds even if the hold is over."""
     holding.release(**body)
 
 
@@ -192,7 +192,7 @@ def _link_to_next(query: Fields, page: Page) -> dict[str, str]:
 @blueprint.arguments(schemas.CodeRequest())
 @blueprint.response(200, schemas.VoucherRecord())
 def lookup_voucher(body: Fields) -> support.Record:
-    """Show a voucher's whole record."""
+    """Look up a voucher's record, for support."""
     return support.lookup(**body)
 
 

@@ -34,7 +34,7 @@ offer_is_active = """(offers.starts_at IS NULL OR offers.starts_at <= now())
     AND (offers.ends_at IS NULL OR offers.ends_at > now())"""
 
 holds_of_others = f"{open_holds} AND (terms->>'customer')::bigint IS DISTINCT FROM customers.id"
-"""The open holds of other customers, or of all if there is no customer: FROM and WHERE."""
+"""FROM and WHERE that select the open holds of other customers; without a customer, all of them."""
 
 # Not by used_at: on a new table PostgreSQL might then read the index of all unused vouchers.
 _has_uses_left = "vouchers.redemption_count < vouchers.max_redemptions"

@@ -72,7 +72,7 @@ def read(request: dict[str, object]) -> VoucherState:
 
 
 def refusal(voucher: VoucherState, *, of_order: bool = True) -> VoucherPoolError | None:
-    """Return the error that redeeming would raise now, or holding if not `of_order`."""
+    """Return the error that redeeming would raise now; without `of_order`, the one of holding."""
     if voucher.refusal:
         return rules.by_code[voucher.refusal]()
     if limits.reached(voucher.offer_id, voucher.customer_id, voucher.customer_limit):

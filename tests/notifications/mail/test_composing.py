@@ -111,12 +111,12 @@ def test_the_test_command_says_what_happened(app, mail, inbox):
     run = app.test_cli_runner()
     taken = run.invoke(args=["mail", "test", "ana@example.org"])
     assert taken.exit_code == 0
-    assert f"smtp+plain://127.0.0.1:{inbox.port} took the message <" in taken.output
+    assert f"smtp+plain://127.0.0.1:{inbox.port} accepted the message <" in taken.output
     assert [message["To"] for message in inbox.messages] == ["ana@example.org"]
     inbox.answer_recipient = lambda _: "550 unknown"
     refused = run.invoke(args=["mail", "test", "ana@example.org"])
     assert refused.exit_code == 1
-    assert "did not take it: recipient refused, 550." in refused.output
+    assert "did not accept the message: recipient refused, 550." in refused.output
     assert run.invoke(args=["mail", "test", "nobody"]).exit_code == 2
 
 

@@ -26,7 +26,7 @@ def opted_out(sql):
 def test_one_click_ends_e_mails_and_a_repeat_answers_alike(anonymous, link, sql):
     first, second = (anonymous.post(link, data=one_click) for _ in range(2))
     assert (first.status_code, first.mimetype) == (200, "text/html")
-    assert "no more e-mails" in first.text
+    assert "no more voucher e-mails" in first.text
     assert (second.status_code, second.data) == (first.status_code, first.data)
     assert opted_out(sql) == [1]
     assert "Set-Cookie" not in first.headers

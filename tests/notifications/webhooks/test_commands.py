@@ -4,6 +4,7 @@ import pytest
 from click.testing import CliRunner
 from cryptography.fernet import Fernet
 
+from tests.tables import columns
 from voucherpool.__main__ import main
 from voucherpool.local.data import kept_key
 from voucherpool.operations.worker import number_events
@@ -19,8 +20,8 @@ def test_the_list_shows_every_webhook_and_no_secret(create, client, run):
     first = create("http://127.0.0.1:9/a", "voucher.issued", "pool.low")
     second = create("http://127.0.0.1:9/b", "voucher.issued")
     client.patch(f"/webhooks/{second['id']}", json={"disabled": True})
-    lines = [line.split("\t") for line in run("list").output.splitlines()]
-    assert lines == [
+    assert columns(run("list").output) == [
+        ["ID", "URL", "EVENT TYPES", "STATE"],
         [str(first["id"]), "http://127.0.0.1:9/a", "voucher.issued,pool.low", "enabled"],
         [str(second["id"]), "http://127.0.0.1:9/b", "voucher.issued", "disabled: requested"],
     ]
@@ -47,12 +48,13 @@ def test_deliveries_are_listed_and_parked_ones_are_sent_again(
         disable()
         deliver()
     sql("UPDATE deliveries SET state = 'parked', finished_at = now() WHERE state = 'waiting'")
-    lines = [line.split("\t") for line in run("deliveries", webhook["id"]).output.splitlines()]
+    lines = columns(run("deliveries", webhook["id"]).output)
     assert [(line[0], *line[2:4], line[5]) for line in lines] == [
+        ("EVENT", "STATE", "ATTEMPTS", "RESULT"),
         ("2", "delivered", "1", "200"),
         ("1", "parked", "1", "500 rejected"),
     ]
-    assert len(run("deliveries", webhook["id"], "--state", "parked").output.splitlines()) == 1
+    assert len(run("deliveries", webhook["id"], "--state", "parked").output.splitlines()) == 2
     assert run("retry", webhook["id"]).output == "Queued 1 delivery.\n"
     assert run("retry", webhook["id"], 2).output == "Queued 1 delivery.\n"
     deliver()

@@ -298,7 +298,7 @@ def test_an_endpoint_that_is_gone_or_fails_for_five_days_is_switched_off(
     [fact] = other_receiver.all()
     assert b'"type":"webhook.disabled"' in fact.body
     assert f'"webhook":{{"id":{webhook["id"]},"reason":"{reason}"}}'.encode() in fact.body
-    assert f"Webhook {webhook['id']} is switched off: {reason}." in caplog.text
+    assert f"Webhook {webhook['id']} is disabled: {reason}." in caplog.text
     assert "token" not in caplog.text
     receiver.all()
     disable()

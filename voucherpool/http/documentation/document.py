@@ -18,6 +18,9 @@ from voucherpool.input.fields import Amount, AmountShown, Cursor
 description = """\
 Issues, hands out, checks and redeems discount vouchers.
 
+To begin, issue a voucher with `POST /vouchers/generate`, and redeem it with
+`POST /vouchers/redeem`. `POST /vouchers/check` checks a voucher without using it.
+
 Amounts are in major units: 19.99 is nineteen euros and 99 cents. Times are RFC 3339 with an offset.
 Errors are problem+json (RFC 9457); their `code` never changes. Fields, codes and routes are added,
 never renamed or removed. A repeat of a POST with the same `Idempotency-Key` changes nothing."""

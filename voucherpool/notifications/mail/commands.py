@@ -22,7 +22,7 @@ nobody = 0
 
 @root.group(cls=Group)
 def mail() -> None:
-    """Try the settings of e-mail, and see the texts."""
+    """Send a test e-mail, and preview the texts."""
 
 
 def _address(_: click.Context, __: click.Parameter, text: str) -> str:
@@ -35,24 +35,26 @@ def _address(_: click.Context, __: click.Parameter, text: str) -> str:
 @mail.command()
 @click.argument("address", callback=_address)
 def test(address: str) -> None:
-    """Send a sample to an address, and say what happened."""
+    """Send a sample to ADDRESS, and print the result."""
     settings = _settings()
     message = composing.compose(_sample("issued", address), settings, _keys())
     connection = Connection(settings.relay)
     try:
         connection.send(message, address)
     except (NotReady, Refused) as error:
-        raise click.ClickException(f"{settings.relay!r} did not take it: {error}.") from error
+        raise click.ClickException(
+            f"{settings.relay!r} did not accept the message: {error}."
+        ) from error
     finally:
         connection.close()
-    click.echo(f"{settings.relay!r} took the message {message['Message-ID']}.")
+    click.echo(f"{settings.relay!r} accepted the message {message['Message-ID']}.")
 
 
 @mail.command()
 @click.argument("kind", type=click.Choice(["issued", "expiring"]))
 @click.option("--language", help="Two letters, such as de; the shop's if you leave it out.")
 def preview(kind: str, language: str | None) -> None:
-    """Print a sample: headers, plain text, HTML."""
+    """Print a sample e-mail: headers, plain text, HTML."""
     letter = _sample(kind, "ana@example.org", language)
     message = composing.compose(letter, _settings(), _keys())
     plain, html = message.iter_parts()

@@ -50,7 +50,7 @@ def lease() -> Leased | None:
 
 
 def letter(message: Leased) -> Letter | None:
-    """Return what a message tells now; None if nothing is left to tell, or the customer is out."""
+    """Return the letter to send, or None if no voucher is left or the customer has opted out."""
     of_them = select(Customer.email, Customer.language, func.now().label("now")).where(
         Customer.id == message.customer_id,
         Customer.erased_at.is_(None),

@@ -10,7 +10,7 @@ from voucherpool.http.blueprints import Blueprint
 from voucherpool.http.idempotency import write
 from voucherpool.notifications.mail import composing, links, schemas, service
 
-blueprint = Blueprint("mail", __name__, description="Ending e-mails to a customer.")
+blueprint = Blueprint("mail", __name__, description="Unsubscribing customers from e-mails.")
 
 page = {"200": {"description": "A page for people", "content": {"text/html": {}}}}
 policy_of_page = (
@@ -23,7 +23,7 @@ policy_of_page = (
 @blueprint.public(LinkNotFound, DatabaseUnavailable)
 @blueprint.doc(responses=page)
 def show_unsubscribe(token: str) -> Response:
-    """Show a page with a button that ends e-mails; change nothing."""
+    """Show the page with the button to unsubscribe."""
     return _page(_customer_of(token), is_done=False)
 
 
@@ -52,7 +52,7 @@ def _page(customer_id: int, *, is_done: bool) -> Response:
 @blueprint.guarded("admin", CustomerNotFound)
 @blueprint.response(200, schemas.OptOut())
 def read_opt_out(customer_id: int) -> dict[str, datetime | None]:
-    """Say whether a customer wants no e-mails."""
+    """Read whether a customer has opted out of e-mails."""
     return {"opted_out_at": service.opted_out_at(customer_id)}
 
 
@@ -61,7 +61,7 @@ def read_opt_out(customer_id: int) -> dict[str, datetime | None]:
 @write
 @blueprint.response(200, schemas.OptOut())
 def opt_out(customer_id: int) -> dict[str, datetime | None]:
-    """Send a customer no more e-mails."""
+    """Opt a customer out of e-mails."""
     service.opt_out(customer_id)
     return {"opted_out_at": service.opted_out_at(customer_id)}
 
@@ -71,6 +71,6 @@ def opt_out(customer_id: int) -> dict[str, datetime | None]:
 @write
 @blueprint.response(200, schemas.OptOut())
 def opt_in(customer_id: int) -> dict[str, datetime | None]:
-    """Let a customer get e-mails again."""
+    """Send a customer e-mails again."""
     service.opt_in(customer_id)
     return {"opted_out_at": service.opted_out_at(customer_id)}

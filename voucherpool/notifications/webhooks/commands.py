@@ -9,7 +9,7 @@ import click
 from flask import current_app
 from sqlalchemy import func, select
 
-from voucherpool.cli import Group, counted, in_long_transaction, root
+from voucherpool.cli import Group, counted, in_long_transaction, print_table, root
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.input.times import rfc3339_utc
@@ -31,24 +31,33 @@ def readable() -> Iterator[None]:
 
 @root.group(cls=Group)
 def webhooks() -> None:
-    """List webhooks, test them, and see and retry their deliveries."""
+    """List and test webhooks, and retry their deliveries."""
 
 
 @webhooks.command(name="list")
 def list_all() -> None:
-    """Print the id, address, types and state of every webhook."""
-    for webhook in service.everyone():
-        state = f"disabled: {webhook.disabled_reason}" if webhook.disabled_at else "enabled"
-        types = ",".join(webhook.event_types)
-        click.echo("\t".join([str(webhook.id), webhook.url, types, state]))
+    """List the webhooks: id, address, event types and state."""
+    print_table(
+        ("ID", "URL", "EVENT TYPES", "STATE"),
+        (
+            (
+                webhook.id,
+                webhook.url,
+                ",".join(webhook.event_types),
+                f"disabled: {webhook.disabled_reason}" if webhook.disabled_at else "enabled",
+            )
+            for webhook in service.everyone()
+        ),
+    )
 
 
 @webhooks.command()
 @click.argument("webhook_id", type=int)
 def test(webhook_id: int) -> None:
-    """Send an event of the type webhook.test now, and say what happened; exit code 1 if it failed.
+    """Send a test event now, and print the result.
 
-    It has no number and no delivery.
+    Its type is webhook.test. It has no number and is in no list of deliveries. The exit code is 1
+    if it was not delivered.
     """
     webhook = service.find(webhook_id)
     keys, policy = current_app.config["SECRET_KEYS"], Policy(current_app.config["WEBHOOKS_ALLOW"])
@@ -66,7 +75,10 @@ def test(webhook_id: int) -> None:
 
 @webhooks.command()
 def encrypt() -> None:
-    """Encrypt all secrets by the first key of VOUCHERPOOL_SECRET_KEY, so that the others can go."""
+    """Encrypt all secrets with the first secret key.
+
+    Then the other keys can leave VOUCHERPOOL_SECRET_KEY.
+    """
     with readable(), transaction():
         number = service.encrypt_again(current_app.config["SECRET_KEYS"])
     click.echo(f"Encrypted the secrets of {counted(number, 'webhook')}.")
@@ -76,19 +88,28 @@ def encrypt() -> None:
 @click.argument("webhook_id", type=int)
 @click.option("--state", type=click.Choice(schemas.states), help="Only those in this state.")
 def deliveries(webhook_id: int, state: str | None) -> None:
-    """Print the newest 100 deliveries: number, type, state, attempts, last attempt, its result."""
+    """List the newest 100 deliveries of a webhook."""
     rows: Sequence[Any] = service.list_deliveries(webhook_id, shown_at_once, state).items
-    for row in rows:
-        attempted = rfc3339_utc(row.attempted_at) if row.attempted_at else "not attempted"
-        result = " ".join(str(part) for part in (row.status, row.error) if part is not None)
-        line = [row.number, row.type, row.state, row.attempts, attempted, result]
-        click.echo("\t".join(str(part) for part in line))
+    print_table(
+        ("EVENT", "TYPE", "STATE", "ATTEMPTS", "LAST ATTEMPT", "RESULT"),
+        (
+            (
+                row.number,
+                row.type,
+                row.state,
+                row.attempts,
+                rfc3339_utc(row.attempted_at) if row.attempted_at else "none",
+                " ".join(str(part) for part in (row.status, row.error) if part is not None),
+            )
+            for row in rows
+        ),
+    )
 
 
 @webhooks.command()
 @click.argument("webhook_id", type=int)
 @click.argument("numbers", type=int, nargs=-1)
 def retry(webhook_id: int, numbers: tuple[int, ...]) -> None:
-    """Send events again: those with the NUMBERS, or without any all that are parked."""
+    """Send events again: all parked ones, or NUMBERS."""
     queued = in_long_transaction(lambda: service.retry(webhook_id, numbers))
     click.echo(f"Queued {queued} {'delivery' if queued == 1 else 'deliveries'}.")

@@ -100,9 +100,9 @@ def record(taken: Taken, outcome: Outcome) -> None:
 
 
 def switch_off(webhook_id: int, reason: str) -> None:
-    """Disable a webhook, let what waits for it be parked, and end its replay.
+    """Disable a webhook, let its waiting deliveries be parked, and end its replay.
 
-    If nobody asked for that, it is an event.
+    Record an event, unless a person disabled it.
     """
     this = update(Webhook).where(Webhook.id == webhook_id)
     values = {"disabled_at": func.now(), "disabled_reason": reason, "updated_at": func.now()}
@@ -120,7 +120,7 @@ def switch_off(webhook_id: int, reason: str) -> None:
 
 
 def _tell(webhook_id: int, reason: str) -> None:
-    log.warning("Webhook %s is switched off: %s.", webhook_id, reason)
+    log.warning("Webhook %s is disabled: %s.", webhook_id, reason)
     metrics.webhooks_disabled.labels(reason).inc()
 
 

@@ -44,7 +44,7 @@ def checked(view: View[Arguments]) -> View[Arguments]:
 @write
 @blueprint.response(201, schemas.WebhookWithSecret())
 def create_webhook(body: Fields) -> Mapping[str, object]:
-    """Create a webhook; the answer shows its secret for the only time.
+    """Create a webhook; only this answer shows its secret.
 
     A repeat under the same Idempotency-Key shows null: rotate the secret if the answer was lost.
     There may be at most 100 webhooks.
@@ -110,7 +110,7 @@ def read_webhook(webhook_id: int) -> service.Shown:
 @write
 @blueprint.response(200, schemas.Webhook())
 def change_webhook(body: Fields, webhook_id: int) -> service.Shown:
-    """Change a webhook's address or types, or switch it off and on.
+    """Change a webhook's address or types, or disable or enable it.
 
     Switching off parks what waits, in the background; nothing is sent meanwhile. More types, and
     switching on, move `active_from`.
