@@ -75,7 +75,7 @@ bind = f"0.0.0.0:{settings.port}"
 
 # Use one worker per core, because Python computes in one thread at a time; the other threads wait
 # for PostgreSQL, each with its own connection. 4 to 16 threads measure the same within the noise
-# (docs/performance.md). sync workers would close each connection after its request, and psycopg2
+# (bench/README.md). sync workers would close each connection after its request, and psycopg2
 # blocks asynchronous ones.
 worker_class = "voucherpool.http.server.Worker"
 workers = settings.workers

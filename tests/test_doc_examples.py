@@ -1,5 +1,7 @@
-"""The programs of docs/examples/, run as they are against a real service."""
+"""The programs of docs/examples/ and the calls of the pages, run as they are against a service."""
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -8,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from voucherpool.config import checkout
+from tests.patience import most_seconds
+from tests.server import any_guesses, run_gunicorn, secret_key
+from voucherpool.config import checkout, durability
 from voucherpool.database.transactions import transaction
 from voucherpool.operations import seeding
 
@@ -60,3 +64,69 @@ def test_it_knows_what_to_do_with_each_refusal(program, anonymous):
     text = program.read_text()
     told = {code for code in refusals if re.search(rf"\b{code}\b", text)}
     assert refusals - told == mistakes_of_the_shop | repeated
+
+
+pages = ["README.md", "docs/guide.md"]
+with_key = """curl() { command curl -H "Authorization: Bearer $VOUCHERPOOL_KEY" "$@"; }"""
+end_of_block = "--- end of block ---"
+
+
+def blocks(page):
+    """Return each block of calls with the answer that the page shows to it, or None."""
+    found = re.findall("```sh\n(.*?)```(?:\n\n```json\n(.*?)```)?", page, re.DOTALL)
+    return [(calls, json.loads(answer) if answer else None) for calls, answer in found]
+
+
+def shape(value):
+    """Return the names in an answer, without its values."""
+    if isinstance(value, dict):
+        return {name: shape(part) for name, part in value.items()}
+    return [shape(part) for part in value[:1]] if isinstance(value, list) else None
+
+
+@pytest.fixture
+def paste(app, database_url, key, voucherpool, tmp_path):
+    """Return a function that runs calls in a shell, with a service and a worker on the seeds."""
+    with app.app_context(), transaction():
+        seeding.plant(checkout / "seeds")
+    allowed = {"VOUCHERPOOL_WEBHOOKS_ALLOW": "127.0.0.0/8"}
+    voucherpool("worker", **allowed)
+    (tmp_path / "var").mkdir()
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "DATABASE_URL": database_url.render_as_string(hide_password=False),
+        "VOUCHERPOOL_TOLERATE_OFF": ",".join(durability),
+        "VOUCHERPOOL_SECRET_KEY": secret_key,
+        "VOUCHERPOOL_KEY": key,
+    }
+    with run_gunicorn(database_url, **any_guesses, **allowed) as port:
+
+        def run(calls):
+            script = calls.replace("127.0.0.1:5000", f"127.0.0.1:{port}")
+            return subprocess.run(
+                [shutil.which("bash"), "-c", f"{with_key}\n{script}"],
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=10 * most_seconds,
+            )
+
+        yield run
+
+
+@pytest.mark.parametrize("page", pages)
+def test_the_calls_of_a_page_get_the_answers_that_it_shows_and_can_be_pasted_twice(page, paste):
+    if shutil.which("bash") is None or shutil.which("curl") is None:
+        pytest.skip("what runs the calls is not installed")
+    shown = blocks((checkout / page).read_text().replace("100000", "1000"))
+    assert len(shown) > 3
+    calls = "".join(f"{block}printf '\\n%s\\n' '{end_of_block}'\n" for block, _ in shown)
+    first, second = paste(calls), paste(calls)
+    assert not re.search("Traceback|Error|curl:|not found", first.stderr), first.stderr
+    assert "Traceback" not in second.stderr
+    printed = first.stdout.split(f"\n{end_of_block}\n")
+    for (block, answer), output in zip(shown, printed[:-1], strict=True):
+        if answer is not None:
+            *_, last = output.rstrip("\n").split("\n")
+            assert shape(json.loads(last)) == shape(answer), block

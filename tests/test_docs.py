@@ -7,7 +7,8 @@ import pytest
 from voucherpool.config import checkout
 from voucherpool.vouchers import redeem_sql
 
-pages = [checkout / "README.md", checkout / "CHANGELOG.md", *sorted(checkout.glob("docs/*.md"))]
+pages = [*sorted(checkout.glob("*.md")), *sorted(checkout.glob("docs/*.md"))]
+pages.append(checkout / "bench" / "README.md")
 
 
 def anchors(page):
@@ -15,7 +16,7 @@ def anchors(page):
         yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-@pytest.mark.parametrize("page", pages, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", pages, ids=lambda page: str(page.relative_to(checkout)))
 def test_links_lead_to_a_file_and_a_heading(page):
     for link in re.findall(r"\]\((?!http)([^)]+)\)", page.read_text()):
         name, _, anchor = link.partition("#")
@@ -24,7 +25,7 @@ def test_links_lead_to_a_file_and_a_heading(page):
         assert not anchor or anchor in anchors(target), link
 
 
-@pytest.mark.parametrize("page", pages, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", pages, ids=lambda page: str(page.relative_to(checkout)))
 def test_modules_that_are_named_exist(page):
     for name in re.findall(r"`([\w/]+/\w+\.py)`", page.read_text()):
         folder = (
