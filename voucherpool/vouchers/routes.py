@@ -122,7 +122,7 @@ def generate_voucher(body: Fields) -> dict[str, str]:
 def redeem_voucher(body: Fields) -> redeem_sql.Redeemed:
     """Redeem one use of a voucher; a hold of the customer is used up.
 
-    /vouchers/validate is another name of /vouchers/redeem.
+    /vouchers/validate is another name of this route: it redeems too.
     """
     # The customer's open hold is found without its id.
     body.pop("hold_id", None)
