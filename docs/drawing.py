@@ -55,7 +55,7 @@ def drawing() -> str:
 
 
 def drawn(text: str) -> str:
-    """Return the page's text with the present drawing in it."""
+    """Return the page's text with the current drawing in it."""
     return place.sub(drawing(), text)
 
 

@@ -119,7 +119,7 @@ counts = """
 
 
 def build(revision):
-    """Take the present database back to the revision and fill it."""
+    """Take the current database back to the revision and fill it."""
     flask_migrate.downgrade(revision=revision)
     partitions = [
         archive.format(table=table, month=month, next=following)
