@@ -137,6 +137,11 @@ def test_open_mode_serves_a_program_on_this_machine(open_client):
     for host in ("127.0.0.1:5000", "localhost:5000", "[::1]:5000", "localhost"):
         answer = open_client.get(path, headers={"Host": host, "Origin": f"http://{host}"})
         assert answer.status_code == 200
+    for headers in (
+        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Site": "same-origin", "Referer": "http://localhost/docs"},
+    ):
+        assert open_client.get(path, headers=headers).status_code == 200
     answer = open_client.get(path, environ_base={"REMOTE_ADDR": "::1"})
     assert answer.status_code == 200
 
@@ -145,14 +150,40 @@ def test_open_mode_serves_a_program_on_this_machine(open_client):
     "headers",
     [
         {"X-Forwarded-For": "127.0.0.1"},
+        {"X-Forwarded-Proto": "http"},
+        {"X-Forwarded-Anything": "1"},
+        {"X-Forwarded": "1"},
         {"X-Real-IP": "127.0.0.1"},
+        {"x-real-ip": "127.0.0.1"},
+        {"CF-Connecting-IP": "127.0.0.1"},
+        {"CF-Ray": "1"},
+        {"CDN-Loop": "cloudflare"},
+        {"True-Client-IP": "127.0.0.1"},
+        {"X-Client-IP": "127.0.0.1"},
+        {"X-Cluster-Client-IP": "127.0.0.1"},
+        {"X-Original-URL": "/"},
+        {"X-Envoy-External-Address": "127.0.0.1"},
+        {"Fastly-Client-IP": "127.0.0.1"},
+        {"Tailscale-User-Login": "ana"},
+        {"X-Amzn-Trace-Id": "1"},
         {"Forwarded": "for=127.0.0.1"},
         {"Via": "1.1 proxy"},
         {"Host": "rebound.example.org"},
         {"Host": "localhost.example.org:5000"},
         {"Origin": "https://example.org"},
         {"Origin": "null"},
+        {"Origin": "http://localhost:8080"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": ""},
+        {"Sec-Fetch-Site": "same-origin, cross-site"},
+        {"Sec-Fetch-Site": "none", "Origin": "https://example.org"},
+        {"Referer": "https://example.org/"},
+        {"Referer": "http://localhost.example.org/"},
+        {"Referer": "http://localhost:8080/"},
+        {"Referer": ""},
     ],
+    ids=str,
 )
 def test_open_mode_serves_nobody_through_a_proxy_or_a_web_page(open_client, headers):
     assert problem(open_client.get(path, headers=headers)) == (401, "api_key_required")

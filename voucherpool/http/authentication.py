@@ -1,5 +1,6 @@
 """Authentication: a request needs an API key with the scope that its route names."""
 
+import re
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import TypeVar
@@ -13,7 +14,12 @@ from voucherpool.http.bodies import Request, current_request
 View = TypeVar("View", bound=Callable[..., object])
 
 public = "public"
-forwarding_headers = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
+forwarding_headers = re.compile(
+    r"Forwarded|Via|CDN-Loop|X-Forwarded.*|X-Original-.*|X-Envoy-.*|CF-.*|Fastly-.*|Tailscale-.*"
+    r"|X-Real-Ip|X-Client-Ip|X-Cluster-Client-Ip|True-Client-Ip|X-Amzn-Trace-Id",
+    re.IGNORECASE,
+)
+"""The headers that proxies and tunnels add, by the names that they are known for."""
 local_hosts = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -67,14 +73,27 @@ def _grant(app: Flask, request: Request) -> apikeys.Grant:
 
 
 def _is_local(request: Request) -> bool:
-    """Tell whether the request comes from a program on this machine.
+    """Tell whether the request comes from a program on this machine, not through it.
 
-    A forwarding header means a proxy; a foreign Host or Origin means a web page in a browser.
+    A forwarding header means a proxy, and a foreign Host a rebound name.
     """
     return (
         ip_address(request.remote_addr or "0.0.0.0").is_loopback  # noqa: S104
-        and not any(name in request.headers for name in forwarding_headers)
+        and not any(map(forwarding_headers.fullmatch, request.headers.keys()))
         and request.host.rsplit(":", 1)[0] in local_hosts
-        and request.headers.get("Origin", request.host_url.rstrip("/"))
-        == request.host_url.rstrip("/")
+        and not _is_cross_site(request)
+    )
+
+
+def _is_cross_site(request: Request) -> bool:
+    """Tell whether a page of another origin caused the request, by each sign that browsers give.
+
+    They are Sec-Fetch-Site (https://www.w3.org/TR/fetch-metadata/), in which another port of this
+    machine is `same-site`, and Origin and Referer, which older browsers send.
+    """
+    headers, own = request.headers, request.host_url
+    return (
+        headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
+        or f"{headers.get('Origin', own.rstrip('/'))}/" != own
+        or not headers.get("Referer", own).startswith(own)
     )
