@@ -2,8 +2,10 @@
 
 import os
 
-from flask import Flask
+from flask import Flask, Request
 from flask_migrate import Migrate
+from werkzeug.exceptions import NotFound
+from werkzeug.routing import MapAdapter
 
 import voucherpool.archive.commands
 import voucherpool.batches.commands
@@ -46,9 +48,18 @@ from voucherpool.vouchers import routes as vouchers
 
 
 class Application(Flask):
-    """Flask with our checks of a request's body."""
+    """Flask with our checks of a request's body, and without redirects for slashes too many."""
 
     request_class = bodies.Request
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Return what finds the request's route. Raises NotFound for `//` at a path's beginning.
+
+        Werkzeug would take it for one slash, but what a proxy knows about the path would not hold.
+        """
+        if request is not None and request.environ.get("PATH_INFO", "").startswith("//"):
+            raise NotFound
+        return super().create_url_adapter(request)
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -60,6 +71,8 @@ def create_app(config: Config | None = None) -> Flask:
     app.config.from_mapping((config or Config.from_environment(os.environ)).for_flask())
     app.config["MAX_CONTENT_LENGTH"] = bodies.most_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    # Behind a proxy a redirect names http: a client would repeat codes and e-mails in the clear.
+    app.url_map.merge_slashes = False
     db.init_app(app)
     with app.app_context():
         connections.set_up(db.engine)

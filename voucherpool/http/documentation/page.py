@@ -8,6 +8,7 @@ from flask import Flask, Response, send_from_directory, url_for
 from voucherpool.http.authentication import public, requires
 
 own_files = Path(__file__).with_name("page")
+own_names = {file.name for file in own_files.iterdir()}
 page = (own_files / "index.html").read_text()
 policy = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline';"
@@ -31,11 +32,11 @@ def init_app(app: Flask) -> None:
         """Serve the page."""
         return Response(page, headers={"Content-Security-Policy": policy}, mimetype="text/html")
 
-    @app.get("/docs/assets/<path:name>")
+    @app.get("/docs/assets/<string:name>")
     @requires(public)
     def docs_asset(name: str) -> Response:
         """Serve a file of Swagger UI, or one of the page's own."""
-        folder = own_files if (own_files / name).exists() else swagger_ui
+        folder = own_files if name in own_names else swagger_ui
         return send_from_directory(folder, name, max_age=86400)
 
 
