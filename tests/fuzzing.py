@@ -65,10 +65,10 @@ class Client(werkzeug.Client):
     """A client for schemathesis, which gives some of its requests the settings of a socket."""
 
     def open(self, *args: Any, **options: Any) -> Any:
-        """Send a request without them."""
+        """Send a request without them, and take its whole answer, as a server does."""
         for setting in ("max_redirects", "verify", "cert"):
             options.pop(setting, None)
-        return super().open(*args, **options)
+        return super().open(*args, buffered=True, **options)
 
 
 @dataclass

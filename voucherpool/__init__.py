@@ -34,6 +34,7 @@ from voucherpool.http import (
     problems,
     request_metrics,
     throttle,
+    transfers,
 )
 from voucherpool.http.documentation import document, page
 from voucherpool.http.exchange import Exchange
@@ -81,6 +82,7 @@ def create_app(config: Config | None = None) -> Flask:
     authentication.init_app(app)
     throttle.init_app(app)
     idempotency.init_app(app, erasure.redacted)
+    transfers.init_app(app)
     probes.init_app(app)
     page.init_app(app)
     api = document.init_app(app)

@@ -129,6 +129,7 @@ class Config:
                 # pgbouncer may run each statement on another connection, which has not prepared it.
                 "execution_options": {"prepare": self.timeouts == "connection"},
             },
+            "THREADS": self.threads,
             "OPEN_MODE": self.open_mode,
             "FAILED_ATTEMPTS_PER_KEY": self.failed_attempts_per_key,
             "FAILED_ATTEMPTS_PER_EMAIL": self.failed_attempts_per_email,

@@ -25,7 +25,8 @@ def test_what_a_file_brings_in_comes_out_again(run, client, file, tmp_path):
     result = run("import", file, "--offer", "KOI", "--expiry", in_days(1))
     assert result.stdout == "Imported 2 vouchers.\n"
     printed = run("export", "--offer", "KOI").stdout_bytes
-    assert printed == client.get("/offers/1/codes").data
+    with client.get("/offers/1/codes") as answer:
+        assert printed == answer.data
     written = tmp_path / "out.csv"
     told = run("export", "--offer", "KOI", "--output", written).stderr.splitlines()[-1]
     assert told == f"Wrote 2 vouchers to {written}."

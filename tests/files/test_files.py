@@ -49,9 +49,9 @@ def errors(send):
 
 
 def export(client, path="/offers/1/codes"):
-    answer = client.get(path)
-    assert answer.status_code == 200
-    return answer.text
+    with client.get(path) as answer:
+        assert answer.status_code == 200
+        return answer.text
 
 
 def test_a_file_becomes_vouchers(send, make, sql):
@@ -255,8 +255,9 @@ def test_an_export_is_a_file_with_a_header(client, make, sql):
     make.voucher(code="SUMMER", max_redemptions=5)
     sql("UPDATE vouchers SET frozen_discount = 12.50,"
         " expires_at = '2100-01-01 01:00:00.25+01', disabled_at = '2026-01-01Z'")  # fmt: skip
-    answer = client.get("/offers/1/codes")
-    assert answer.text == (
+    with client.get("/offers/1/codes") as answer:
+        text = answer.text
+    assert text == (
         f"{header}\r\nSUMMER,{ana},2100-01-01T00:00:00.25Z,5,12.5,2026-01-01T00:00:00Z,0\r\n"
     )
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"

@@ -70,6 +70,7 @@ def test_each_request_example_is_accepted_and_answered_like_its_answer_example(s
             query_string=query,
             data=data,
             content_type=media_type,
+            buffered=True,
         )
         success = str(answer.status_code)
         assert answer.status_code < 300, (operation["operationId"], answer.text)

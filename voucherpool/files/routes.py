@@ -1,11 +1,10 @@
 """The files' routes."""
 
 import os
-from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO
 
 from flask import Response
 
@@ -15,6 +14,7 @@ from voucherpool.errors import BatchNotFound, OfferNotFound
 from voucherpool.files import exporting, importing, layout, schemas
 from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.http.idempotency import write
+from voucherpool.http.transfers import TooManyTransfers, few_at_once
 from voucherpool.http.uploads import uploaded
 
 blueprint = Blueprint("files", __name__, description="Vouchers as CSV files: import and export.")
@@ -27,7 +27,8 @@ body = {"required": True, "content": {layout.media_type: {"schema": csv, "exampl
 
 
 @blueprint.get("/offers/<id:offer_id>/codes")
-@blueprint.guarded("issue", OfferNotFound)
+@few_at_once
+@blueprint.guarded("issue", OfferNotFound, TooManyTransfers)
 @blueprint.response(200, csv, content_type=layout.media_type, headers=disposition)
 def export_offer(offer_id: int) -> Response:
     """Export the vouchers of an offer as a file, in the order of issue."""
@@ -36,7 +37,8 @@ def export_offer(offer_id: int) -> Response:
 
 
 @blueprint.get("/batches/<id:batch_id>/codes")
-@blueprint.guarded("issue", BatchNotFound)
+@few_at_once
+@blueprint.guarded("issue", BatchNotFound, TooManyTransfers)
 @blueprint.response(200, csv, content_type=layout.media_type, headers=disposition)
 def export_batch(batch_id: int) -> Response:
     """Export the vouchers of a batch as a file, in the order of issue."""
@@ -45,8 +47,9 @@ def export_batch(batch_id: int) -> Response:
 
 
 @blueprint.post("/offers/<id:offer_id>/imports")
+@few_at_once
 @uploaded(layout.media_type)
-@blueprint.guarded("issue", OfferNotFound)
+@blueprint.guarded("issue", OfferNotFound, TooManyTransfers)
 @blueprint.doc(requestBody=body)
 @blueprint.arguments(schemas.ImportRequest(), location="query")
 @write
@@ -64,18 +67,13 @@ def _attachment(chosen: AnySelect, name: str) -> Response:
     with ExitStack() as undo:
         file = undo.enter_context(TemporaryFile())
         exporting.write(file, chosen)
-        undo.pop_all()
-    return Response(
-        _chunks(file),
-        content_type=f"{layout.media_type}; charset=utf-8",
-        headers={
-            "Content-Disposition": f'attachment; filename="{name}"',
-            "Content-Length": str(os.fstat(file.fileno()).st_size),
-        },
-    )
-
-
-def _chunks(file: IO[bytes]) -> Iterator[bytes]:
-    with file:
-        while chunk := file.read(chunk_bytes):
-            yield chunk
+        response = Response(
+            iter(partial(file.read, chunk_bytes), b""),
+            content_type=f"{layout.media_type}; charset=utf-8",
+            headers={
+                "Content-Disposition": f'attachment; filename="{name}"',
+                "Content-Length": str(os.fstat(file.fileno()).st_size),
+            },
+        )
+        response.call_on_close(undo.pop_all().close)
+        return response
