@@ -14,7 +14,8 @@ from voucherpool.files import layout
 from voucherpool.offers import service as offers
 from voucherpool.vouchers.models import Voucher
 
-page_size = 5000
+page_size = 1000
+"""Few, because no other thread of the process computes while a page is fetched or written."""
 
 Progress = Callable[[int], object]
 
