@@ -204,6 +204,15 @@ def test_all_that_is_wrong_about_a_line_is_named(errors):
     ]
 
 
+def test_10_000_empty_lines_are_skipped_and_no_more(errors, send, sql):
+    assert send("code\n" + "\n" * 10_000 + "SUMMER-1\n", f"?expiry={later}").status_code == 201
+    assert errors("code\n" + "\r\n" * 10_001 + "SUMMER-2\n") == {
+        "line 10002": ["Must not be empty: 10000 lines before it are."],
+        "file": ["1 line is wrong; the lines after the last of them were not read."],
+    }
+    assert len(sql(vouchers)) == 1
+
+
 def test_only_csv_in_utf_8_is_taken(send, client):
     for content_type in ("application/json", "text/plain", "text/csv; charset=latin1", ""):
         answer = send("code\n", content_type=content_type)
@@ -213,8 +222,10 @@ def test_only_csv_in_utf_8_is_taken(send, client):
 
 
 def test_a_file_may_be_larger_than_other_bodies_and_has_a_limit(send, sql, monkeypatch):
-    text = "code\n" + "\n" * 2**20
-    assert send(text).json == {"imported": 0}
+    lines = (f"SUMMER-{number:05}".ljust(100) + "\n" for number in range(10_400))
+    text = "code\n" + "".join(lines)
+    assert len(text) > 2**20
+    assert send(text, f"?expiry={later}").json == {"imported": 10_400}
     monkeypatch.setattr("voucherpool.http.uploads.most_mebibytes", 1)
     answer = send(text)
     assert (answer.status_code, answer.json["code"]) == (413, "body_too_large")

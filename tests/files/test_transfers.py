@@ -1,5 +1,6 @@
 """Files between real processes: what a connection, a race and a repeat do to them."""
 
+import re
 import socket
 from contextlib import closing
 from http.client import HTTPConnection
@@ -10,7 +11,9 @@ from sqlalchemy.exc import OperationalError
 
 from tests.builders import in_days
 from tests.patience import most_seconds
-from voucherpool.files import importing
+from voucherpool.database.model import db
+from voucherpool.database.transactions import current_transaction, long_transaction
+from voucherpool.files import importing, layout
 
 header = "code,expires_at\n"
 rows = 20_000
@@ -80,6 +83,50 @@ def test_a_client_that_reads_slowly_keeps_no_connection_to_the_database(server, 
         )
         assert connection.recv(8).startswith(b"HTTP/1.1")
         assert sql(busy) == [(0,)]
+
+
+def test_nothing_is_parsed_while_a_transaction_is_open(app, client, offer, monkeypatch, tmp_path):
+    seen, real = [], layout.text_of
+
+    def text_of(cell):
+        seen.append(current_transaction())
+        return real(cell)
+
+    monkeypatch.setattr(layout, "text_of", text_of)
+    keyed = {"content_type": "text/csv", "headers": {"Idempotency-Key": "k"}}
+    text = header + lines("A", 6000)
+    assert client.post("/offers/1/imports", data=text, **keyed).json == {"imported": 6000}
+    file = tmp_path / "codes.csv"
+    file.write_text(header + lines("B", 6000))
+    command = ["vouchers", "import", str(file), "--offer", "KOI"]
+    assert app.test_cli_runner().invoke(args=command).stdout == "Imported 6000 vouchers.\n"
+    assert seen == [None] * 6000 * 2 * 2
+
+
+def rows_read_for(twins):
+    """Return how many rows the look for wrong lines passes on, if all codes are equal."""
+    with long_transaction():
+        connection = db.session.connection()
+        importing.incoming.create(connection)
+        connection.exec_driver_sql(
+            "INSERT INTO incoming (line, code_key, expires_at) SELECT n, 'TWIN', now() + '1 day'"
+            f" FROM generate_series(1, {twins}) AS n"
+        )
+        connection.exec_driver_sql("ANALYZE incoming")
+        wrong = importing.wrong.compile(db.engine)
+        plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE) {wrong}", wrong.params).scalars()
+        steps = re.findall(r"actual time=\S+ rows=(\S+) loops=(\d+)", "\n".join(plan))
+    db.session.remove()
+    return sum(float(rows) * int(loops) for rows, loops in steps)
+
+
+@pytest.mark.one_machine("reads the plan of one PostgreSQL")
+def test_the_look_for_wrong_lines_grows_with_their_number_and_no_faster(app, make):
+    make.voucher(code="TWIN")
+    with app.app_context():
+        few, many = rows_read_for(1000), rows_read_for(8000)
+    assert few >= 1000
+    assert many < 9 * few
 
 
 def test_what_the_database_undid_is_imported_from_the_same_file(client, offer, monkeypatch, sql):

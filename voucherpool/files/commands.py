@@ -15,9 +15,10 @@ from marshmallow import ValidationError
 
 from voucherpool.cli import counted, vouchers
 from voucherpool.database.model import AnySelect
-from voucherpool.database.transactions import long_transaction
+from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.errors import InvalidInput
 from voucherpool.files import exporting, importing
+from voucherpool.files.parsing import parsed
 from voucherpool.files.schemas import ImportRequest
 from voucherpool.offers import service as offers
 
@@ -69,13 +70,16 @@ def _chosen(offer_name: str | None, batch_id: int | None) -> AnySelect:
 def import_(file: Path, offer_name: str, **options: str | None) -> None:
     """Issue the vouchers of a CSV file: all or none."""
     terms = _terms(options)
+    with transaction():
+        offer_id = offers.id_of(offer_name)
+        readers = importing.readers(offer_id, terms.pop("timezone"))
     with (
         _one_reason_a_line(),
         click.progressbar(length=file.stat().st_size, file=sys.stderr) as bar,
+        parsed(file, readers, bar.update) as rows,
         long_transaction(),
     ):
-        offer_id = offers.id_of(offer_name)
-        imported = importing.load(file, offer_id, **terms, progress=bar.update)
+        imported = importing.load(rows, offer_id, **terms)
     click.echo(f"Imported {counted(imported, 'voucher')}.")
 
 

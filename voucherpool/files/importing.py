@@ -1,10 +1,7 @@
 """Imports the vouchers of a file: all of them, or none."""
 
-from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from itertools import islice
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -32,78 +29,43 @@ from voucherpool.customers.models import Customer
 from voucherpool.database.model import AnySelect, db
 from voucherpool.database.transactions import after_commit, expect_many_rows, require_future
 from voucherpool.errors import InvalidInput
-from voucherpool.files import reading
-from voucherpool.files.layout import Row
-from voucherpool.files.reading import Refusals
-from voucherpool.input.emails import email_key
+from voucherpool.files import parsing, reading
+from voucherpool.files.parsing import Parsed
+from voucherpool.files.reading import Readers, Refusals
 from voucherpool.observability import metrics
 from voucherpool.offers import counts
 from voucherpool.offers import service as offers
-from voucherpool.vouchers import codes
 from voucherpool.vouchers.archived import archived_vouchers
 from voucherpool.vouchers.models import Voucher
 
-page_size = 5000
 
-Progress = Callable[[int], object]
+def readers(offer_id: int, timezone: str) -> Readers:
+    """Return the readers of a file's cells; a day in it ends in the `timezone`.
 
-
-def load(
-    path: Path,
-    offer_id: int,
-    expires_at: datetime | None = None,
-    timezone: str = "UTC",
-    progress: Progress = lambda _: None,
-) -> int:
-    """Issue all vouchers of a file under an offer, or none, and return how many.
-
-    `expires_at` is for lines without one, and a day in a line ends in the `timezone`. It passes the
-    number of bytes read to `progress`.
-
-    Raises OfferNotFound, and InvalidInput with the wrong lines.
+    Raises OfferNotFound.
     """
     offer = offers.read(offer_id)
     is_amount = offer.discount_type == "fixed_amount"
-    readers = reading.readers(offer.currency_decimals if is_amount else None, timezone)
+    return reading.readers(offer.currency_decimals if is_amount else None, timezone)
+
+
+def load(file: Parsed, offer_id: int, expires_at: datetime | None = None) -> int:
+    """Issue all vouchers of a file under an offer, or none, and return how many.
+
+    `expires_at` is for lines without one. Raises InvalidInput with the wrong lines.
+    """
     expect_many_rows()
     if expires_at:
         require_future(expires_at)
     incoming.create(db.session.connection(), checkfirst=False)
-    refusals = Refusals()
-    with open(path, "rb") as file:
-        _fill(reading.rows(file, readers, refusals), file, expires_at, progress)
+    for page in file.pages():
+        db.session.execute(fill, {**page, "default": expires_at})
     db.session.execute(text("ANALYZE incoming"))
-    _refuse(refusals)
-    imported: int = db.session.execute(issue, {"offer_id": offer.id}).rowcount  # type: ignore[attr-defined]
-    counts.count_issued(offer.id, imported)
+    _refuse(file.refusals)
+    imported: int = db.session.execute(issue, {"offer_id": offer_id}).rowcount  # type: ignore[attr-defined]
+    counts.count_issued(offer_id, imported)
     after_commit(lambda: metrics.issued.inc(imported))
     return imported
-
-
-def _fill(
-    rows: Iterable[Row], file: IO[bytes], expires_at: datetime | None, progress: Progress
-) -> None:
-    """Send the good rows to PostgreSQL, page by page."""
-    rows, at = iter(rows), 0
-    while page := list(islice(rows, page_size)):
-        db.session.execute(fill, _lists(page) | {"default": expires_at})
-        progress(file.tell() - at)
-        at = file.tell()
-
-
-def _lists(page: Sequence[Row]) -> dict[str, str]:
-    """Return each column of the rows as one comma-separated text, which PostgreSQL reads fast.
-
-    No value has a comma; missing ones are empty.
-    """
-    lines, spelt, emails, *others = zip(*page, strict=True)
-    keys = map(codes.normal_form, spelt)
-    people = (email and email_key(email) for email in emails)
-    columns = zip(listed, (lines, keys, spelt, people, *others), strict=True)
-    return {
-        name: ",".join("" if value is None else str(value) for value in column)
-        for name, column in columns
-    }
 
 
 def _refuse(refusals: Refusals) -> None:
@@ -115,16 +77,14 @@ def _refuse(refusals: Refusals) -> None:
         raise InvalidInput(refusals.by_line())
 
 
-listed: dict[str, TypeEngine[Any]] = {
+_types: dict[str, TypeEngine[Any]] = {
     "line": BigInteger(),
-    "code_key": Text(),
-    "code": Text(),
-    "email_key": Text(),
     "expires_at": DateTime(timezone=True),
     "max_redemptions": BigInteger(),
     "frozen_discount": Numeric(),
     "disabled_at": DateTime(timezone=True),
 }
+listed = {name: _types.get(name, Text()) for name in parsing.columns}
 
 # The good rows, dropped at the end of the transaction.
 incoming = Table(

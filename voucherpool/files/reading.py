@@ -21,8 +21,8 @@ from voucherpool.vouchers.schemas import VanityCode, most_redemptions
 
 longest_row = 10_000  # bytes
 most_named = 100
-most_wrong = 10_000
-"""Stop reading after this many wrong lines: PostgreSQL ends a transaction that is idle too long."""
+most_wrong = most_empty = 10_000
+"""Stop reading after this many wrong or empty lines: a file of nothing else only costs time."""
 
 Reader = Callable[[str], Any]
 Readers = Mapping[str, Reader]
@@ -111,7 +111,7 @@ def rows(file: IO[bytes], readers: Readers, refusals: Refusals) -> Iterator[Row]
 
 
 def _records(file: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
-    """Yield the first line and the cells of each row; skip empty lines.
+    """Yield the first line and the cells of each row; skip some empty lines.
 
     Semicolons separate the cells if they separate the names of the columns.
     """
@@ -119,7 +119,8 @@ def _records(file: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
     first_line = next(lines, "")
     separator = ";" if ";" in first_line else ","
     reader = csv.reader(chain([first_line], lines), delimiter=separator, strict=True)
-    while True:
+    empty = 0
+    while empty <= most_empty:
         lines.begin_row()
         first = reader.line_num + 1
         try:
@@ -130,6 +131,9 @@ def _records(file: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
             raise Unreadable(first, f"Must be CSV: {error}.") from error
         if cells:
             yield first, cells
+        else:
+            empty += 1
+    raise Unreadable(first, f"Must not be empty: {most_empty} lines before it are.")
 
 
 def _header(line: int, cells: list[str]) -> list[str]:

@@ -1,17 +1,19 @@
 """The files' routes."""
 
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from flask import Response
 
 from voucherpool.database.model import AnySelect
-from voucherpool.database.transactions import long_transaction
+from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.errors import BatchNotFound, OfferNotFound
 from voucherpool.files import exporting, importing, layout, schemas
+from voucherpool.files.parsing import Parsed, parsed
 from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.http.idempotency import write
 from voucherpool.http.transfers import TooManyTransfers, few_at_once
@@ -24,6 +26,21 @@ csv = {"type": "string", "description": f"Its columns: {', '.join(layout.columns
 disposition = {"Content-Disposition": {"schema": {"type": "string"}}}
 example = "code,email,expires_at\r\nSUMMER-26,,2099-12-31T23:59:59Z\r\n"
 body = {"required": True, "content": {layout.media_type: {"schema": csv, "example": example}}}
+
+
+def parsed_first(
+    view: Callable[[Fields, int, Parsed], Response],
+) -> Callable[[Fields, int, Path], Response]:
+    """Parse the uploaded file before the view, whose transaction would wait for it."""
+
+    @wraps(view)
+    def run(query: Fields, offer_id: int, path: Path) -> Response:
+        with transaction():
+            readers = importing.readers(offer_id, query.pop("timezone"))
+        with parsed(path, readers) as file:
+            return view(query, offer_id, file)
+
+    return run
 
 
 @blueprint.get("/offers/<id:offer_id>/codes")
@@ -52,11 +69,12 @@ def export_batch(batch_id: int) -> Response:
 @blueprint.guarded("issue", OfferNotFound, TooManyTransfers)
 @blueprint.doc(requestBody=body)
 @blueprint.arguments(schemas.ImportRequest(), location="query")
+@parsed_first
 @write
 @blueprint.response(201, schemas.Imported())
-def import_vouchers(query: Fields, offer_id: int, path: Path) -> dict[str, int]:
+def import_vouchers(query: Fields, offer_id: int, file: Parsed) -> dict[str, int]:
     """Issue the vouchers of a file, all of them or none; `expiry` is for lines without one."""
-    return {"imported": importing.load(path, offer_id, **query)}
+    return {"imported": importing.load(file, offer_id, **query)}
 
 
 def _attachment(chosen: AnySelect, name: str) -> Response:

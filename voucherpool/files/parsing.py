@@ -1,0 +1,64 @@
+"""Parses a file of vouchers into pages on disk, before the transaction that imports them."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, NamedTuple
+
+from voucherpool.files import reading
+from voucherpool.files.layout import Row
+from voucherpool.files.reading import Readers, Refusals
+from voucherpool.input.emails import email_key
+from voucherpool.vouchers import codes
+
+page_size = 5000
+columns = ("line", "code_key", "code", "email_key", *Row._fields[3:])
+
+Progress = Callable[[int], object]
+Page = Mapping[str, str]
+"""The values of some rows: each column as one comma-separated text, which PostgreSQL reads fast.
+
+No value has a comma; missing ones are empty.
+"""
+
+
+class Parsed(NamedTuple):
+    """The good rows of a file, a page a line, and its wrong lines."""
+
+    file: IO[bytes]
+    refusals: Refusals
+
+    def pages(self) -> Iterator[Page]:
+        """Yield the pages from the first on."""
+        self.file.seek(0)
+        yield from map(json.loads, self.file)
+
+
+@contextmanager
+def parsed(path: Path, readers: Readers, progress: Progress = lambda _: None) -> Iterator[Parsed]:
+    """Parse a file, and keep its rows while the context lasts.
+
+    It passes the number of bytes read to `progress`.
+    """
+    refusals = Refusals()
+    with open(path, "rb") as source, TemporaryFile() as file:
+        rows, at = reading.rows(source, readers, refusals), 0
+        while page := list(islice(rows, page_size)):
+            file.write(json.dumps(_lists(page)).encode() + b"\n")
+            progress(source.tell() - at)
+            at = source.tell()
+        yield Parsed(file, refusals)
+
+
+def _lists(rows: Sequence[Row]) -> Page:
+    lines, spelt, emails, *others = zip(*rows, strict=True)
+    keys = map(codes.normal_form, spelt)
+    people = (email and email_key(email) for email in emails)
+    values = zip(columns, (lines, keys, spelt, people, *others), strict=True)
+    return {
+        name: ",".join("" if value is None else str(value) for value in column)
+        for name, column in values
+    }
