@@ -158,3 +158,47 @@ def test_an_offer_with_a_minimum_order_can_be_held(client, make, sql):
     for limit in (None, 1):
         sql("UPDATE offers SET min_order_amount = 50, max_redemptions_per_customer = :n", n=limit)
         assert client.hold(code).status_code == 201
+
+
+def hold_by_others(sql, count):
+    """Let so many others hold the only voucher."""
+    sql(
+        "UPDATE vouchers SET holds = (SELECT jsonb_object_agg(gen_random_uuid()::text,"
+        " jsonb_build_object('customer', 1000000 + n, 'until', extract(epoch FROM now()) + 900))"
+        " FROM generate_series(1, :count) AS n)",
+        count=count,
+    )
+
+
+def test_at_most_1000_customers_hold_a_voucher_and_each_may_hold_it_longer(client, make, sql):
+    code = unbound(make, max_redemptions=10_000)
+    hold_by_others(sql, 999)
+    first = client.hold(code, ana, ttl_seconds=60)
+    assert first.status_code == 201
+    refused = client.hold(code, ben)
+    assert outcome(refused) == (409, "too_many_holds")
+    assert "1000 customers" in refused.json["detail"]
+    longer = client.hold(code, ana, ttl_seconds=600)
+    assert longer.json["hold_id"] == first.json["hold_id"]
+    assert longer.json["held_until"] > first.json["held_until"]
+    [held] = sql("SELECT count(*) FROM vouchers, jsonb_each(holds)")
+    assert held == (1000,)
+
+
+def test_a_voucher_that_as_many_hold_as_may_redeems_for_all(client, make, sql):
+    code = unbound(make, max_redemptions=10_000)
+    hold_by_others(sql, 1000)
+    assert outcome(client.hold(code, ana)) == (409, "too_many_holds")
+    assert client.check(code, ana).json["redeemable"] is True
+    assert client.redeem(code, ana).status_code == 201
+    shown = client.post("/vouchers/lookup", json={"code": code}).json
+    [attempt] = shown["refused_attempts"]
+    assert (attempt["action"], attempt["reason"]) == ("hold", "too_many_holds")
+
+
+def test_holds_that_are_over_make_room(client, make, sql):
+    code = unbound(make, max_redemptions=10_000)
+    hold_by_others(sql, 1000)
+    end_holds(sql)
+    assert client.hold(code, ana).status_code == 201
+    assert sql("SELECT count(*) FROM vouchers, jsonb_each(holds)") == [(1,)]

@@ -161,3 +161,17 @@ def test_reversing_many_times_at_once_gives_one_use_back_and_answers_the_same(
     assert sql("SELECT redemption_count FROM vouchers") == [(1,)]
     assert len(sql("SELECT * FROM redemptions WHERE reversed_at IS NULL")) == 1
     audit()
+
+
+def test_the_last_room_for_holds_goes_to_as_many_as_there_is_for(server, make, gate, people, sql):
+    code = make.voucher(customer_id=None, max_redemptions=10_000)
+    sql(
+        "UPDATE vouchers SET holds = (SELECT jsonb_object_agg(gen_random_uuid()::text,"
+        " jsonb_build_object('customer', 1000000 + n, 'until', extract(epoch FROM now()) + 900))"
+        " FROM generate_series(1, 997) AS n)"
+    )
+    answers = gate.race(
+        lambda number: server.post("/vouchers/hold", {"code": code, "email": people[number]})
+    )
+    assert Counter(map(outcome, answers)) == {201: 3, (409, "too_many_holds"): 7}
+    assert sql("SELECT count(*) FROM vouchers, jsonb_each(holds)") == [(1000,)]

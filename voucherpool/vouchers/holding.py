@@ -11,8 +11,16 @@ from sqlalchemy.dialects.postgresql import JSONB
 from voucherpool.database.model import db
 from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
+from voucherpool.errors import VoucherHeld
 from voucherpool.vouchers import rules, state
 from voucherpool.vouchers.models import Voucher, open_holds
+
+most_holds = 1000
+"""Each hold and redemption reads all holds of its voucher, which are in one row."""
+
+
+class TooManyHolds(VoucherHeld):
+    detail = f"{most_holds} customers hold this voucher, as many as may: try again later."
 
 
 class Hold(NamedTuple):
@@ -20,6 +28,12 @@ class Hold(NamedTuple):
 
     hold_id: str
     held_until: datetime
+
+
+class Crowded(NamedTuple):
+    """A voucher that as many customers hold as may."""
+
+    code_key: str
 
 
 def hold(
@@ -33,7 +47,7 @@ def hold(
 
     With the order's amount or currency, it is refused like the order's redemption.
 
-    Raises rules.refusals, rules.order_refusals, and LostRace.
+    Raises rules.refusals, rules.order_refusals, TooManyHolds, and LostRace.
     """
     request = state.request(code, email, None, order_amount, currency)
     wanted = {name: request[name] for name in ("key", "email", "order_amount", "order_currency")}
@@ -45,7 +59,8 @@ def hold(
             raise refused
         held = hold_one.one_or_none(wanted | {"is_within_limit": True})
     if held is None:
-        raise LostRace
+        this = {name: request[name] for name in ("key", "email")}
+        raise TooManyHolds if crowded.all(this) else LostRace
     return held
 
 
@@ -63,6 +78,10 @@ def release_all(customer_id: int) -> None:
 
 
 _own = f"{open_holds} AND (terms->>'customer')::bigint = customers.id"
+
+_has_room = f"""(vouchers.holds IS NULL OR (
+            SELECT count(*) FROM {rules.holds_of_others}
+        ) < {most_holds})"""
 
 # The open holds of others, and the customer's own (extended) or a new one.
 hold_one = Statement(
@@ -87,6 +106,7 @@ hold_one = Statement(
         AND offers.id = vouchers.offer_id
         AND {rules.usable}
         AND {rules.met(rules.of_voucher, rules.of_holds)}
+        AND {_has_room}
         AND (offers.max_redemptions_per_customer IS NULL OR :is_within_limit)
         AND ({rules.no_order} OR {rules.met(rules.of_order)})
     RETURNING
@@ -103,6 +123,15 @@ hold_one = Statement(
     },
 )
 """If the offer has a limit per customer, count the customer's redemptions before running this."""
+
+crowded = Statement(
+    "look_for_room",
+    Crowded,
+    f"""
+    SELECT code_key FROM vouchers JOIN customers ON customers.email_key = :email
+    WHERE code_key = :key AND NOT {_has_room}""",
+    {"key": "text", "email": "text"},
+)
 
 _id = bindparam("hold_id", type_=Text)
 _no_holds = literal_column("'{}'::jsonb", JSONB)

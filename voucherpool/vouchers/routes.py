@@ -148,7 +148,9 @@ def _check(body: Fields) -> state.VoucherState:
 
 
 @blueprint.post("/hold")
-@blueprint.guarded("redeem", TooManyFailedAttempts, *refusals, *rules.order_refusals)
+@blueprint.guarded(
+    "redeem", TooManyFailedAttempts, holding.TooManyHolds, *refusals, *rules.order_refusals
+)
 @blueprint.arguments(schemas.HoldRequest())
 @watched("hold")
 @with_guest
