@@ -131,6 +131,18 @@ def test_what_was_held_limited_and_claimed_stays_so(client):
     assert breaches() == {}
 
 
+def test_what_was_redeemed_has_left_the_pool(client):
+    earlier.build("0011")
+    run("UPDATE vouchers SET customer_id = NULL WHERE code_key BETWEEN '00001' AND '00020'")
+    upgrade()
+    marked = run("SELECT code_key FROM vouchers WHERE was_redeemed ORDER BY 1")
+    given_back = [("00010",), ("00020",)]
+    assert marked == [*given_back, ("MANY",)]
+    flask_migrate.downgrade(revision="0017")
+    upgrade()
+    assert run("SELECT code_key FROM vouchers WHERE was_redeemed ORDER BY 1") == marked
+
+
 def test_taken_back_the_books_are_as_before_and_up_again_too(client):
     earlier.build("0011")
     asked = (

@@ -1,5 +1,7 @@
 """POST /vouchers/claim."""
 
+import re
+
 import pytest
 
 from tests.builders import ana, ben, end_holds, in_days
@@ -175,6 +177,12 @@ def test_a_wrong_field_is_422_and_named(client):
             assert (answer.status_code, list(answer.json["errors"])) == (422, [field]), value
 
 
+def values_of(statement, customer_id):
+    if statement == "candidates":
+        return {"offer_id": 1}
+    return {"offer_id": 1, "customer_id": customer_id, "claim_ref": None}
+
+
 @pytest.mark.one_machine("reads the plans of one PostgreSQL")
 @pytest.mark.parametrize("statement", ["take_first", "candidates"])
 def test_a_claim_reads_the_pool_in_order_by_its_index_alone(client, explain, sql, statement):
@@ -185,13 +193,37 @@ def test_a_claim_reads_the_pool_in_order_by_its_index_alone(client, explain, sql
     )
     sql("UPDATE offer_counts SET claimed = 15001")
     sql("ANALYZE vouchers, customers, offers")
-    ids = {"customer_id": sql("SELECT min(id) FROM customers")[0][0], "offer_id": 1}
-    values = ids | {"claim_ref": None} if statement == "take_first" else {"offer_id": 1}
-    plan = explain(getattr(pool, statement), **values)
-    assert "vouchers_pool_idx" in plan
+    [[customer_id]] = sql("SELECT min(id) FROM customers")
+    plan = explain(getattr(pool, statement), **values_of(statement, customer_id))
+    assert "vouchers_claimable_idx" in plan
     assert "Seq Scan on vouchers" not in plan
     assert "Sort" not in plan, plan
     assert claim(client).status_code == 201
+
+
+@pytest.mark.one_machine("reads the plans of one PostgreSQL")
+@pytest.mark.parametrize("statement", ["take_first", "candidates"])
+def test_a_claim_passes_no_voucher_that_has_left_the_pool(client, explain, sql, statement):
+    fill(sql, 5_000)
+    sql("UPDATE vouchers SET max_redemptions = 3")
+    sql("ANALYZE vouchers, customers, offers")
+    codes = [row.code for row in sql("SELECT code FROM vouchers ORDER BY expires_at LIMIT 60")]
+    for place, code in enumerate(codes[:40]):
+        redeemed = client.redeemed(code)
+        if place % 2:
+            as_an_earlier_release = "UPDATE vouchers SET was_redeemed = NULL WHERE code = :code"
+            sql(as_an_earlier_release, code=code)
+            client.post(f"/redemptions/{redeemed['redemption_id']}/reverse")
+    for code in codes[40:]:
+        client.post("/vouchers/disable", json={"code": code})
+    sql("UPDATE offer_counts SET claimed = 1")
+    plan = explain(getattr(pool, statement), **values_of(statement, 1))
+    assert "vouchers_claimable_idx" in plan
+    assert "Rows Removed" not in plan, plan
+    [read] = re.findall(r"vouchers_claimable_idx on vouchers.* rows=(\S+) loops=1\)", plan)
+    assert float(read) <= (1 if statement == "take_first" else pool.most_candidates)
+    client.post("/vouchers/enable", json={"code": codes[-1]})
+    assert claim(client).json["code"] == codes[-1]
 
 
 def test_generate_fills_the_pool_from_which_is_claimed(client):

@@ -202,6 +202,52 @@ def test_a_pool_that_falls_below_its_mark_is_one_event(app, client, listening, h
     assert seen == [1, 1, 2, 2, 2, 2, 3]
 
 
+def test_only_what_a_claim_could_take_counts_for_the_mark(app, client, make, listening, happened):
+    listening(event_types.pool_low)
+    used, given_back, held, left = [
+        [make.voucher(customer_id=None, max_redemptions=3) for _ in range(count)]
+        for count in (4, 2, 1, 1)
+    ]
+    client.patch("/offers/1", json={"pool_low_at": 5})
+    look(app)
+    assert happened()["items"] == []
+    for code in (*used, *given_back):
+        client.redeemed(code, order_ref=code)
+    for code in given_back:
+        client.post("/redemptions/reverse", json={"order_ref": code})
+    assert client.hold(*held).status_code == 201
+    look(app)
+    assert len(happened()["items"]) == 1
+    assert [claim_of(client).json["code"] for _ in range(2)] == [*left, "pool_empty"]
+
+
+def test_a_pool_is_watched_while_its_offer_is_active(app, client, make, listening, happened, sql):
+    listening(event_types.pool_low)
+    make.voucher(customer_id=None)
+    client.patch("/offers/1", json={"pool_low_at": 1, "starts_at": in_days(1)})
+    look(app)
+    assert happened()["items"] == []  # nothing can be claimed, but nobody needs more vouchers
+    sql("UPDATE offers SET starts_at = now() - interval '1 hour'")
+    look(app)
+    assert happened()["items"] == []
+    assert claim_of(client).status_code == 201
+    sql("UPDATE offers SET ends_at = now()")
+    look(app)
+    assert happened()["items"] == []
+    sql("UPDATE offers SET ends_at = NULL")
+    look(app)
+    assert len(happened()["items"]) == 1
+
+
+def look(app):
+    with app.app_context(), transaction():
+        pools.watch()
+
+
+def claim_of(client):
+    return client.post("/vouchers/claim", json={"email": ana, "offer_name": "KOI"})
+
+
 def test_a_reader_misses_no_event_and_waits_for_none(client, make, listening, happened, sql, app):
     listening()
     first, second, third = (make.voucher() for _ in range(3))

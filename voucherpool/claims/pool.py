@@ -17,12 +17,13 @@ class Taken(NamedTuple):
 
 
 claimable = f"""vouchers.customer_id IS NULL
-        AND vouchers.used_at IS NULL -- for the index
+        -- for the index
+        AND vouchers.used_at IS NULL AND vouchers.was_redeemed IS NULL
         AND vouchers.redemption_count = 0
         AND {rules.met(rules.of_voucher)}
         AND (vouchers.holds IS NULL OR NOT EXISTS (SELECT FROM {open_holds}))
         AND NOT EXISTS (SELECT FROM redemptions WHERE redemptions.code_key = vouchers.code_key)"""
-"""In its offer's pool: unbound, never used, not held, and redeemable.
+"""In its offer's pool: unbound, never used, not held, and redeemable, beside its offer.
 
 A voucher whose use was given back does not return to the pool.
 """

@@ -116,7 +116,9 @@ give_back = Statement(
         RETURNING *
     ),
     voucher AS (
-        UPDATE vouchers SET redemption_count = redemption_count - 1, used_at = NULL
+        UPDATE vouchers
+        -- An earlier release may have redeemed it, without the mark.
+        SET redemption_count = redemption_count - 1, used_at = NULL, was_redeemed = true
         FROM reversed
         WHERE vouchers.code_key = :key AND reversed.code_key = vouchers.code_key
         RETURNING {events.voucher_columns}

@@ -17,7 +17,8 @@ class Voucher(Model):
     """The right to a discount, named by a code.
 
     `code_key` is the code's normal form, `code` the issued spelling. Without `customer_id` it is
-    unbound. `used_at` is when the last of its `max_redemptions` was taken. `issue_number` orders
+    unbound. `used_at` is when the last of its `max_redemptions` was taken. `was_redeemed` is true
+    from the first redemption on, even if that is given back, and NULL before. `issue_number` orders
     vouchers without showing codes. `frozen_discount` replaces the offer's discount. `claimed_at` is
     when it left the pool.
 
@@ -49,13 +50,17 @@ class Voucher(Model):
             "issue_number",
             postgresql_where=text("used_at IS NULL"),
         ),
-        # For claims, in their order.
+        # For claims, in their order, without vouchers that every claim would pass. Not by
+        # redemption_count: each redemption would then write all indexes of its voucher.
         Index(
-            "vouchers_pool_idx",
+            "vouchers_claimable_idx",
             "offer_id",
             "expires_at",
             "issue_number",
-            postgresql_where=text("customer_id IS NULL AND used_at IS NULL"),
+            postgresql_where=text(
+                "customer_id IS NULL AND used_at IS NULL AND was_redeemed IS NULL"
+                " AND disabled_at IS NULL"
+            ),
         ),
         # Two indexes for statistics: an offer's vouchers that expired unused or are used up.
         Index(
@@ -94,6 +99,7 @@ class Voucher(Model):
     max_redemptions: Mapped[int] = mapped_column(domains.positive_count, server_default="1")
     redemption_count: Mapped[int] = mapped_column(server_default="0")
     used_at: Mapped[datetime | None]
+    was_redeemed: Mapped[bool | None]
     frozen_discount: Mapped[Decimal | None] = mapped_column(domains.positive_amount)
     disabled_at: Mapped[datetime | None]
     holds: Mapped[dict[str, object] | None] = mapped_column(domains.open_holds)

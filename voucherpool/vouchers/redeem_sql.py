@@ -21,6 +21,7 @@ class Redeemed(NamedTuple):
 take = f"""
     UPDATE vouchers
     SET redemption_count = redemption_count + 1,
+        was_redeemed = true,
         used_at = (SELECT now() WHERE redemption_count + 1 = max_redemptions){{holds_left}}
     FROM customers, offers
     WHERE vouchers.code_key = :key
