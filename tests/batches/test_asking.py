@@ -1,5 +1,6 @@
 """POST /offers/{id}/batches and what is read of batches."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -51,6 +52,36 @@ def test_a_repeat_with_the_same_idempotency_key_gets_the_same_batch(ask, sql):
     assert first.data == second.data
     assert first.headers["Location"] == second.headers["Location"]
     assert sql("SELECT count(*) FROM batches") == [(1,)]
+
+
+unfinished = """
+    INSERT INTO batches (offer_id, requested, expires_at, max_redemptions, pattern)
+    SELECT 1, 5000000, now() + interval '1 day', 1, '############'
+    FROM generate_series(1, :count)"""
+
+
+def test_at_most_100_batches_are_unfinished(ask, client, sql):
+    sql(unfinished, count=99)
+    assert ask().status_code == 202
+    refused = ask("key")
+    assert (refused.status_code, refused.json["code"]) == (409, "too_many_batches")
+    assert "100 batches" in refused.json["detail"]
+    assert sql("SELECT count(*) FROM batches") == [(100,)]
+    sql("UPDATE batches SET state = 'failed', error = 'x', finished_at = now() WHERE id = 1")
+    assert ask("key").status_code == 202
+    assert ask().status_code == 409
+
+
+def test_requests_for_batches_that_race_leave_100_unfinished(server, offer, gate, sql):
+    sql(unfinished, count=96)
+    body = {"count": 3, "expiry": in_days(30)}
+    answers = gate.race(
+        lambda _: server.post(f"/offers/{offer}/batches", body),
+        "LOCK TABLE batches IN SHARE MODE",
+    )
+    outcomes = Counter(status if status == 202 else answer["code"] for status, answer in answers)
+    assert outcomes == {202: 4, "too_many_batches": 6}
+    assert sql("SELECT count(*) FROM batches") == [(100,)]
 
 
 def test_an_unknown_offer_or_batch_is_404(client):

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import text
 
+from tests.batches.test_asking import unfinished
 from tests.builders import ana, ben
 from tests.operations.test_worker import until
 from tests.tables import columns
@@ -48,6 +49,14 @@ def outcomes(runs):
 
 def moment(text):
     return datetime.fromisoformat(text)
+
+
+def test_a_schedule_happens_however_many_batches_are_unfinished(ask, due, run_due, runs, sql):
+    ask()
+    sql(unfinished, count=100)
+    due()
+    assert run_due() == 1
+    assert outcomes(runs()) == [("done", 101)]
 
 
 def test_what_is_due_makes_one_batch_and_sets_the_next_occurrence(

@@ -36,7 +36,7 @@ def located(view: Callable[Arguments, Response]) -> Callable[Arguments, Response
 
 
 @blueprint.post("/offers/<id:offer_id>/batches")
-@blueprint.guarded("issue", OfferNotFound)
+@blueprint.guarded("issue", OfferNotFound, service.TooManyBatches)
 @blueprint.arguments(schemas.NewBatch())
 @located
 @write

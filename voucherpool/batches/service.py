@@ -31,12 +31,17 @@ from voucherpool.database import paging
 from voucherpool.database.model import db
 from voucherpool.database.paging import Page, Position
 from voucherpool.database.transactions import require_future
-from voucherpool.errors import BatchNotFound, InvalidInput
+from voucherpool.errors import BatchNotFound, Conflict, InvalidInput
 from voucherpool.input.emails import email_key
 from voucherpool.offers import service as offers
 
 page_size = 20_000
 most_named = 20
+most_unfinished = 100
+
+
+class TooManyBatches(Conflict):
+    detail = f"{most_unfinished} batches are unfinished, as many as may be: wait for one to end."
 
 
 class Progress(NamedTuple):
@@ -71,10 +76,10 @@ def create(
     pool or for each customer. A frozen discount is the offer's current one. With `notify` each
     voucher is an event, and its customer gets an e-mail.
 
-    Raises OfferNotFound and InvalidInput.
+    Raises OfferNotFound, InvalidInput and TooManyBatches.
     """
     discount = offers.read(offer_id).discount
-    return create_for(
+    batch = create_for(
         audience if isinstance(audience, str) else ids_of(audience),
         offer_id,
         expires_at,
@@ -84,6 +89,11 @@ def create(
         frozen_discount=discount if freeze_discount else None,
         notify=notify,
     )
+    # Last, so that requests wait for each other only until the commit.
+    db.session.execute(lock_unfinished)
+    if db.session.execute(count_unfinished).scalar_one() > most_unfinished:
+        raise TooManyBatches
+    return batch
 
 
 def create_for(
@@ -99,7 +109,7 @@ def create_for(
 ) -> Progress:
     """Create a batch for "pool", "all_customers", or the customers with these ids.
 
-    Those who were erased get nothing. Raises InvalidInput.
+    Those who were erased get nothing. Schedules are never too many. Raises InvalidInput.
     """
     require_future(expires_at)
     terms = {
@@ -165,6 +175,10 @@ def _keep_customers(batch_id: int, each: int, wanted: Sequence[int] | None) -> N
     this = update(Batch.__table__).where(Batch.id == batch_id)
     db.session.execute(this.values(requested=requested))
 
+
+lock_unfinished = text("""
+    SELECT pg_advisory_xact_lock(hashtextextended('unfinished batches', 0))""")
+count_unfinished = select(func.count()).where(Batch.finished_at.is_(None))
 
 customers_of = select(Customer.id, Customer.email_key).where(
     Customer.email_key == func.any(bindparam("keys", type_=ARRAY(Text)))
