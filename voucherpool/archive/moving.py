@@ -11,7 +11,8 @@ from datetime import timedelta
 
 from sqlalchemy import Table, func, select, text
 
-from voucherpool.archive import partitions, picking
+from voucherpool.archive import on_cluster, partitions, picking
+from voucherpool.database import cluster
 from voucherpool.database.model import db
 from voucherpool.vouchers.models import Redemption, Voucher
 
@@ -23,7 +24,7 @@ def blocks() -> range:
     would not find the moved vouchers.
     """
     partitions.ensure()
-    return picking.blocks()
+    return on_cluster.blocks() if cluster.is_cluster() else picking.blocks()
 
 
 @contextmanager
@@ -37,7 +38,8 @@ def gently() -> Iterator[None]:
 def archive(older_than: timedelta, first: int) -> int:
     """Archive one batch's vouchers that ended before `older_than` ago; return how many."""
     partitions.ensure()
-    keys = picking.pick(older_than, first)
+    pick = on_cluster.pick if cluster.is_cluster() else picking.pick
+    keys = pick(older_than, first)
     if keys:
         batch = {"keys": list(keys), "now": db.session.scalar(select(func.now()))}
         for statement in (*enter, *leave, add_to_archived_totals, add_to_customer_totals):

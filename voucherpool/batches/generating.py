@@ -174,7 +174,6 @@ claim = (
     .execution_options(populate_existing=True)
 )
 
-# Parameters, because Citus does not allow clock_timestamp() in an UPDATE.
 _began = bindparam("began", type_=DateTime(timezone=True))
 _ended = bindparam("ended", type_=DateTime(timezone=True))
 _all_are_there = Batch.created + added == Batch.requested

@@ -16,8 +16,9 @@ from voucherpool.claims.pool import Taken
 from voucherpool.database.model import db
 from voucherpool.database.statements import Statement
 from voucherpool.offers import counts
-from voucherpool.vouchers import event_types, events
+from voucherpool.vouchers import event_types
 from voucherpool.vouchers.models import Voucher
+from voucherpool.vouchers.on_cluster import record_event
 
 
 def take(ids: Mapping[str, object]) -> Taken | None:
@@ -38,7 +39,7 @@ def take(ids: Mapping[str, object]) -> Taken | None:
         .values(customer_id=ids["customer_id"], claimed_at=func.now())
         .returning(Voucher.code, Voucher.expires_at)
     ).one()
-    events.record(event_types.claimed, key)
+    record_event(event_types.claimed, key)
     add_claimed.run({"offer_id": offer_id})
     return Taken(*taken)
 
@@ -55,6 +56,6 @@ def _locked_candidate(offer_id: object) -> str | None:
 add_claimed = Statement(
     "count_claimed",
     tuple,
-    counts.add_to_counts("claimed", of="(SELECT :offer_id AS offer_id) AS this"),
+    counts.add_to_counts("claimed", f"VALUES (:offer_id, {counts.today}, 1)"),
     {"offer_id": "bigint"},
 )

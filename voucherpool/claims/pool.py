@@ -65,7 +65,7 @@ take_first = Statement(
         WHERE offers.id = vouchers.offer_id
             AND {events.has_subscribers(f"'{event_types.claimed}'")}
     ),
-    counted AS ({counts.add_to_counts("claimed", of="taken")}
+    counted AS ({counts.add_to_counts("claimed", f"SELECT offer_id, {counts.today}, 1 FROM taken")}
     )
     SELECT code, expires_at FROM taken""",
     {"offer_id": "bigint", "customer_id": "bigint", "claim_ref": "text"},

@@ -99,10 +99,7 @@ def pin(email_keys: Collection[str]) -> set[str]:
     these = Customer.email_key.in_(email_keys)
     pinned = select(Customer.email_key).where(these).order_by(Customer.id)
     if cluster.is_cluster():
-        # A row's lock would lock the copied table on all machines.
-        ids = select(Customer.id).where(these).order_by(Customer.id)
-        for customer_id in db.session.scalars(ids).all():
-            db.session.execute(_pin, {"pin": customer_id})
+        cluster.pin(db.session.scalars(select(Customer.id).where(these).order_by(Customer.id)))
     else:
         pinned = pinned.with_for_update(read=True, key_share=True)
     return {key for key in db.session.scalars(pinned) if key is not None}
@@ -126,7 +123,7 @@ def make_anonymous(customer_id: int) -> None:
     statement = update(Customer).where(Customer.id == customer_id)
     db.session.execute(statement.values(erased_at=func.now(), former_emails=[], **nothing))
     if cluster.is_cluster():
-        db.session.execute(_lock_pins, {"pin": customer_id})
+        cluster.wait_for_pins(customer_id)
 
 
 def _insert(email: str, **more: str | None) -> Customer | None:
@@ -136,8 +133,3 @@ def _insert(email: str, **more: str | None) -> Customer | None:
         .on_conflict_do_nothing(index_elements=[Customer.email_key])
         .returning(Customer)
     ).one_or_none()
-
-
-_pin_number = "hashtextextended(format('pin:%s', CAST(:pin AS bigint)), 0)"
-_pin = text(f"SELECT pg_advisory_xact_lock_shared({_pin_number})")
-_lock_pins = text(f"SELECT pg_advisory_xact_lock({_pin_number})")

@@ -3,11 +3,12 @@
 A few statements have another form there, and each connection other settings.
 """
 
+from collections.abc import Iterable
 from weakref import WeakKeyDictionary
 
 from psycopg2 import extensions
 from psycopg2.errors import ConnectionFailure, UniqueViolation
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import IntegrityError
 
@@ -64,6 +65,20 @@ def is_machine_lost(error: BaseException) -> bool:
     return lost or cause.startswith(machine_lost)
 
 
+def pin(customer_ids: Iterable[int]) -> None:
+    """Let who erases the customers wait for the commit, see wait_for_pins().
+
+    The lock of a copied row would lock its table on all machines.
+    """
+    for customer_id in list(customer_ids):
+        db.session.execute(_pin, {"pin": customer_id})
+
+
+def wait_for_pins(customer_id: int) -> None:
+    """Wait until all have committed that called pin() for the customer."""
+    db.session.execute(_lock_pins, {"pin": customer_id})
+
+
 def _recognize_error(context: ExceptionContext) -> IntegrityError | None:
     cause = context.original_exception
     if is_machine_lost(cause):
@@ -73,3 +88,8 @@ def _recognize_error(context: ExceptionContext) -> IntegrityError | None:
     if is_unique and not isinstance(cause, UniqueViolation):
         return IntegrityError(None, None, UniqueViolation(str(cause)), hide_parameters=True)
     return None
+
+
+_pin_number = "hashtextextended(format('pin:%s', CAST(:pin AS bigint)), 0)"
+_pin = text(f"SELECT pg_advisory_xact_lock_shared({_pin_number})")
+_lock_pins = text(f"SELECT pg_advisory_xact_lock({_pin_number})")

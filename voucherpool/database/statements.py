@@ -22,7 +22,7 @@ Row = TypeVar("Row", bound=tuple[Any, ...])
 kept_seconds = 60.0
 """A plan that PostgreSQL made for nearly empty tables lives no longer than its connection."""
 
-# Not the default, which casts each parameter: a cluster finds no shard by a key that is cast.
+# Not the default, which casts each parameter.
 dialect: Any = driver.dialect()  # type: ignore[no-untyped-call]
 # In a text, :name is a parameter, ::type a cast, and a colon after a digit part of a format.
 named = re.compile(r"(?<![:\w]):([a-z]\w*)")

@@ -152,7 +152,7 @@ def erase_emails(emails: Collection[str]) -> None:
     shows_any = or_(*(IdempotencyKey.body.contains(f'"{name}"') for name in redaction.fields))
     keys = select(IdempotencyKey.key).where(shows_any, showing).order_by(IdempotencyKey.key)
     for key in db.session.scalars(keys).all():
-        # Locked one by one, because a cluster only locks rows that are named by their key.
+        # Locked in one order, so that two erasures do not deadlock.
         body = db.session.scalar(lock_body, {"this": key})
         if body is not None:
             cleared = redaction.without(body, people)

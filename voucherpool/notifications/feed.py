@@ -86,8 +86,7 @@ columns = (
 
 numbered = select(*columns).outerjoin(Customer, Customer.id == NumberedEvent.customer_id)
 
-# A text, which goes back to PostgreSQL as it came: a cluster does not read the tables of all
-# machines in the statement that writes those of one.
+# A text, which goes back to PostgreSQL as it came.
 waiting = text("""
     SELECT json_agg(event ORDER BY created_at)::text AS events,
         json_agg(json_build_object('code_key', code_key, 'id', id)) AS keys

@@ -5,15 +5,18 @@ from voucherpool.database.statements import Statement
 slots = 16
 
 
-def add_to_counts(column: str, of: str, number: str = "1") -> str:
-    """Return the SQL that adds a `number` to today's counts of the offer in the relation `of`.
+today = f"(now() AT TIME ZONE 'UTC')::date, pg_backend_pid() % {slots}"
+"""The day and the slot of a count."""
+
+
+def add_to_counts(column: str, counts: str) -> str:
+    """Return the SQL that adds the rows (offer_id, day, slot, number) of the SQL `counts`.
 
     It locks a row that others write too, so it comes last. `column` is `issued` or `claimed`.
     """
     return f"""
         INSERT INTO offer_counts (offer_id, day, slot, {column})
-        SELECT offer_id, (now() AT TIME ZONE 'UTC')::date, pg_backend_pid() % {slots}, {number}
-        FROM {of}
+        {counts}
         ON CONFLICT (offer_id, day, slot) DO UPDATE
             SET {column} = offer_counts.{column} + excluded.{column}"""
 
@@ -26,6 +29,6 @@ def count_issued(offer_id: int, number: int) -> None:
 add_issued = Statement(
     "count_issued",
     tuple,
-    add_to_counts("issued", of="(SELECT :offer_id AS offer_id) AS this", number=":number"),
+    add_to_counts("issued", f"VALUES (:offer_id, {today}, :number)"),
     {"offer_id": "bigint", "number": "bigint"},
 )

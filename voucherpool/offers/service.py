@@ -49,7 +49,7 @@ def at_discount(name: str, discount: Decimal | None) -> Offer:
         return offer
     if offer is None or offer.discount != discount or offer.discount_type != "percentage":
         wanted = insert(Offer).values(name=name, discount=discount)
-        # The column's default, because Citus does not allow now() here.
+        # excluded.updated_at is the column's default, now().
         changed = {"discount": wanted.excluded.discount, "updated_at": wanted.excluded.updated_at}
         may_change = and_(Offer.discount_type == "percentage", ~Offer.discount_locked)
         offer = db.session.scalars(

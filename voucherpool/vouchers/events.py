@@ -44,11 +44,6 @@ def record(type_: str, code_key: str, *, announced: bool = False) -> None:
     record_one.run({"type": type_, "key": code_key, "announced": announced})
 
 
-def record_redemption(type_: str, code_key: str, redemption_id: str) -> None:
-    """Record an event of a redemption, if somebody subscribed to its type."""
-    record_of_redemption.run({"type": type_, "key": code_key, "redemption": redemption_id})
-
-
 def record_announced(code_keys: Collection[str]) -> None:
     """Record that vouchers were issued, one event for each; their customers get an e-mail."""
     record_issued.run({"keys": ",".join(code_keys)})
@@ -67,7 +62,7 @@ def record_fact(type_: str, data: Mapping[str, object]) -> None:
 def has_subscribers(type_: str) -> str:
     """Return the SQL condition that a webhook asks for events of the type, an SQL expression."""
     return f"""EXISTS (
-            SELECT FROM webhooks WHERE disabled_at IS NULL AND {type_} = ANY(event_types)
+            SELECT 1 FROM webhooks WHERE disabled_at IS NULL AND {type_} = ANY(event_types)
         )"""
 
 
@@ -114,22 +109,21 @@ voucher_columns = ", ".join(
 )
 """The columns of a written voucher that its event shows."""
 
-record_one = Statement(
-    "record_event",
-    tuple,
-    f"""
+event_of_voucher = f"""
     INSERT INTO events (code_key, type, customer_id, announced, data)
     SELECT vouchers.code_key, :type, vouchers.customer_id, :announced,
         jsonb_build_object('voucher', {voucher_data})
     FROM vouchers JOIN offers ON offers.id = vouchers.offer_id
-    WHERE vouchers.code_key = :key AND (:announced OR {has_subscribers(":type")})""",
+    WHERE vouchers.code_key = :key"""
+
+record_one = Statement(
+    "record_event",
+    tuple,
+    f"{event_of_voucher} AND (:announced OR {has_subscribers(':type')})",
     {"type": "text", "key": "text", "announced": "boolean"},
 )
 
-record_of_redemption = Statement(
-    "record_event_of_redemption",
-    tuple,
-    f"""
+event_of_redemption = f"""
     INSERT INTO events (code_key, type, customer_id, data)
     SELECT vouchers.code_key, :type, redemptions.customer_id, jsonb_build_object(
         'voucher', {voucher_data}, 'redemption', {redemption_data}
@@ -137,9 +131,7 @@ record_of_redemption = Statement(
     FROM vouchers
         JOIN redemptions ON redemptions.code_key = :key AND redemptions.id = :redemption
         JOIN offers ON offers.id = vouchers.offer_id
-    WHERE vouchers.code_key = :key AND {has_subscribers(":type")}""",
-    {"type": "text", "key": "text", "redemption": "uuid"},
-)
+    WHERE vouchers.code_key = :key"""
 
 # PostgreSQL reads one text faster than a large array; no code has a comma.
 _is_listed = "vouchers.code_key = ANY(string_to_array(:keys, ','))"
@@ -168,7 +160,7 @@ record_reminders = Statement(
     {"keys": "text", "days": "bigint"},
 )
 
-# Later than the events of the same transaction, which other machines may have dated.
+# Later than the events of the same transaction.
 record_one_fact = Statement(
     "record_fact",
     tuple,

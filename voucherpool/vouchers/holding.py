@@ -72,7 +72,8 @@ def release(hold_id: uuid.UUID) -> None:
 def release_all(customer_id: int) -> None:
     """End all holds of a customer."""
     theirs = {"customer": customer_id}
-    # Sorted, because two requests that lock the same vouchers in different orders can deadlock.
+    # One by one and sorted, because two requests that lock the same vouchers in different orders
+    # can deadlock.
     for key in db.session.scalars(_held_by, theirs).all():
         db.session.execute(_release_those_of, {**theirs, "key": key})
 
@@ -147,7 +148,6 @@ _held_by = text("""
     WHERE holds @? format('$.*.customer ? (@ == %s)', CAST(:customer AS bigint))::jsonpath
     ORDER BY code_key""")
 
-# One by one, because a cluster cannot lock rows of several machines in a given order.
 _release_those_of = text("""
     UPDATE vouchers SET holds = (
         SELECT jsonb_object_agg(id, terms) FROM jsonb_each(holds) AS hold(id, terms)

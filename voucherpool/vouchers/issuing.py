@@ -131,7 +131,7 @@ issue_one = Statement(
         FROM issued AS vouchers, offer AS offers
         WHERE :notify OR {events.has_subscribers(f"'{event_types.issued}'")}
     ),
-    counted AS ({counts.add_to_counts("issued", of="issued")}
+    counted AS ({counts.add_to_counts("issued", f"SELECT offer_id, {counts.today}, 1 FROM issued")}
     )
     SELECT code FROM issued""",
     {

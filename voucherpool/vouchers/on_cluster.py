@@ -57,7 +57,7 @@ class Redeem:
         order = {"order_ref": request["order_ref"], "order_amount": request["order_amount"]}
         redeemed = enter.one_or_none(entry | order)
         if redeemed is not None:
-            events.record_redemption(event_types.redeemed, taken.code_key, redeemed.id)
+            record_redemption(taken.code_key, redeemed.id)
         return redeemed
 
 
@@ -112,6 +112,51 @@ def issue_one(terms: Mapping[str, object]) -> bool:
     voucher = voucher.on_conflict_do_nothing(index_elements=[Voucher.code_key])
     if db.session.scalar(voucher.returning(Voucher.code_key)) is None:
         return False
-    events.record(event_types.issued, this["key"], announced=this["notify"])
+    record_event(event_types.issued, this["key"], announced=this["notify"])
     counts.count_issued(offer.id, 1)
     return True
+
+
+class Subscribers(NamedTuple):
+    """Whether somebody subscribed to events of a type."""
+
+    exist: bool
+
+
+def record_event(type_: str, code_key: str, *, announced: bool = False) -> None:
+    """Record an event of a voucher as events.record() does."""
+    if announced or _has_subscribers(type_):
+        record_of_voucher.run({"type": type_, "key": code_key, "announced": announced})
+
+
+def record_redemption(code_key: str, redemption_id: str) -> None:
+    """Record the event of a redemption, if somebody subscribed to its type."""
+    this = {"type": event_types.redeemed, "key": code_key, "redemption": redemption_id}
+    if _has_subscribers(event_types.redeemed):
+        record_of_redemption.run(this)
+
+
+def _has_subscribers(type_: str) -> bool:
+    found = subscribers.one_or_none({"type": type_})
+    return found is not None and found.exist
+
+
+# Without the condition that there are subscribers, the machine of the voucher writes the event.
+record_of_voucher = Statement(
+    "record_event_on_cluster",
+    tuple,
+    events.event_of_voucher,
+    {"type": "text", "key": "text", "announced": "boolean"},
+)
+record_of_redemption = Statement(
+    "record_redemption_on_cluster",
+    tuple,
+    events.event_of_redemption,
+    {"type": "text", "key": "text", "redemption": "uuid"},
+)
+subscribers = Statement(
+    "subscribers",
+    Subscribers,
+    f"SELECT {events.has_subscribers(':type')} AS exist",
+    {"type": "text"},
+)

@@ -86,7 +86,7 @@ _decimals = "coalesce(:order_decimals, offers.currency_decimals)::integer"
 
 discount_amount = f"""CASE WHEN :order_amount IS NOT NULL THEN least(
         round(
-            CASE offers.discount_type WHEN 'percentage' THEN :order_amount * {discount} / 100
+            CASE WHEN offers.discount_type = 'percentage' THEN :order_amount * {discount} / 100
             ELSE {discount} END,
             {_decimals}
         ),

@@ -131,7 +131,7 @@ _columns = f"""
         {rules.first_refusal(rules.of_order)} AS order_refusal,
         earlier.id::text AS earlier_id"""
 
-# Each table is compared with the parameter, so that a cluster finds the shard.
+# Each table is compared with the parameter itself, so each can be asked for this code alone.
 _earlier = """
         LEFT JOIN redemptions AS earlier ON earlier.code_key = :key
             AND earlier.order_ref = coalesce(:order_ref, '')"""
