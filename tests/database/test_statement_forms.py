@@ -16,6 +16,7 @@ from sqlalchemy import Engine, event
 import voucherpool
 from tests.builders import ana, in_days
 from voucherpool.database.statements import Statement
+from voucherpool.operations.distributing import managed
 
 keys = {"vouchers": "code_key", "redemptions": "code_key", "idempotency_keys": "key"}
 names_no_code = {"claim", "record_issued", "record_reminders"}
@@ -99,6 +100,10 @@ def faults_of_change(change, volatility):
             yield f"a cast of a column to {to}, outside of a subquery"
 
 
+def names_of_tables(query):
+    return {table.relname for table in among(ast.RangeVar, query.fromClause, subqueries=False)}
+
+
 def faults(sql, volatility):
     """Return what is wrong with a statement that names a code; psycopg2's parameters are given."""
     sql = re.sub(r"%\(\w+\)s", "$1", sql).replace("%%", "%")
@@ -108,6 +113,10 @@ def faults(sql, volatility):
         found += faults_of_change(change, volatility)
     for insert in among(ast.InsertStmt, tree):
         found += [f"{name} in DO UPDATE" for name in mutable(insert.onConflictClause, volatility)]
+    found += ["CASE of an operand" for case in among(ast.CaseExpr, tree) if case.arg]
+    for query in among(ast.SelectStmt, tree):
+        if not query.targetList and names_of_tables(query) & set(managed):
+            found.append("no column of a table of the coordinator")
     for query in among(ast.SelectStmt | writes, tree):
         named = [
             part for part in conditions(query) for key in keys.values() if names_key(part, key)
@@ -206,6 +215,8 @@ refused = {
     "UPDATE vouchers SET used_at = NULL WHERE code_key = ANY($1)": "not named by",
     "SELECT FROM redemptions WHERE code_key = $1 OR order_ref = $2": "not named by",
     "UPDATE redemptions SET reversed_at = now() WHERE id = $1": "names no code",
+    "SELECT CASE code WHEN $1 THEN 1 END FROM vouchers": "CASE of an operand",
+    "INSERT INTO events SELECT $1 WHERE EXISTS (SELECT FROM webhooks)": "no column of a table",
     "INSERT INTO idempotency_keys VALUES ($1) ON CONFLICT (key) DO UPDATE SET used_at = now()": (
         "now in DO UPDATE"
     ),
