@@ -139,14 +139,14 @@ def test_a_kill_between_two_statements_leaves_key_voucher_ledger_and_event_or_no
         " VALUES ('http://127.0.0.1:9', ARRAY['voucher.redeemed'], '', now())")  # fmt: skip
     client.check(code)  # connects, and knows the API key
     saboteur = Saboteur(machines[machine], number)
-    run = statements.Statement.all
+    execute = statements.Statement._execute
 
-    def sabotaged(*args, **options):
+    def sabotaged(*args):
         saboteur()
-        return run(*args, **options)
+        return execute(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(statements.Statement, "all", sabotaged)
+        patch.setattr(statements.Statement, "_execute", sabotaged)
         for moment in ("before_cursor_execute", "commit"):
             event.listen(Engine, moment, saboteur)
         answer = client.redeem(code, headers={"Idempotency-Key": "k"})

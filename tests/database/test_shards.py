@@ -6,6 +6,7 @@ import pytest
 
 from tests import cluster
 from tests.builders import ana
+from voucherpool.claims import on_cluster as claiming
 from voucherpool.claims import pool
 from voucherpool.database.model import db
 from voucherpool.http import idempotency
@@ -20,6 +21,7 @@ held = {
     name: value for name, value in asked.items() if name not in ("order_ref", "order_decimals")
 } | {"ttl": 60, "new_id": "h", "is_within_limit": False}
 key = {"key": "ABCD01234567"}
+no_id = "00000000-0000-0000-0000-000000000000"
 one_voucher = {
     "redeem": (on_cluster.redeem_short.take, asked),
     "redeem with an order": (on_cluster.redeem_short.take, asked | {"order_ref": "o"}),
@@ -32,13 +34,16 @@ one_voucher = {
     "check without a customer": (state.of_unknown_customer, unknown),
     "hold": (holding.hold_one, held),
     "claim a candidate": (pool.lock_candidate, {"offer_id": 1, **key}),
-    "give back": (redemptions.give_back, {**key, "id": "00000000-0000-0000-0000-000000000000"}),
+    "count a claim": (claiming.add_claimed, {"offer_id": 1}),
+    "give back": (redemptions.give_back, {**key, "id": no_id}),
     "take an Idempotency-Key": (idempotency.take_key, {"key": "k", "fingerprint": bytes(32)}),
     "store an answer": (idempotency.store_answer, {"this": "k", "code": 201, "text": "{}"}),
+    "ask for subscribers": (on_cluster.subscribers, {"type": "voucher.redeemed"}),
     "record an event": (
         events.record_one,
-        {"key": "ABCD01234567", "type": "voucher.redeemed", "announced": False},
+        {**key, "type": "voucher.redeemed", "announced": False},
     ),
+    "record a redemption": (on_cluster.record_redemption, {**key, "redemption": no_id}),
 }
 all_vouchers = {
     "list": (
@@ -57,23 +62,33 @@ all_vouchers = {
 
 
 @pytest.fixture
-def tasks(app):
-    """Return a function that tells how many shards a statement asks."""
+def planned(app):
+    """Return a function that returns Citus's plan of a statement."""
 
     def run(statement, values):
         explained = f"EXPLAIN {statement.sql}"
         with app.app_context(), db.engine.connect() as connection:
-            lines = connection.exec_driver_sql(explained, values).scalars()
-            return max(int(number) for number in re.findall(r"Task Count: (\d+)", "\n".join(lines)))
+            return "\n".join(connection.exec_driver_sql(explained, values).scalars())
 
     return run
 
 
+def tasks(plan):
+    """Return how many shards a plan asks."""
+    return max(int(number) for number in re.findall(r"Task Count: (\d+)", plan))
+
+
 @pytest.mark.parametrize("name", one_voucher)
-def test_a_statement_about_one_voucher_asks_one_shard(tasks, name):
-    assert tasks(*one_voucher[name]) == 1
+def test_a_statement_about_one_voucher_asks_one_shard(planned, name):
+    assert tasks(planned(*one_voucher[name])) == 1
+
+
+@pytest.mark.parametrize("name", one_voucher)
+def test_the_rows_of_events_alone_go_by_way_of_the_coordinator(planned, name):
+    goes = "pull to coordinator" in planned(*one_voucher[name])
+    assert goes == (name in ("give back", "record an event", "record a redemption"))
 
 
 @pytest.mark.parametrize("name", all_vouchers)
-def test_a_statement_about_many_vouchers_asks_all_shards(tasks, name):
-    assert tasks(*all_vouchers[name]) == cluster.shards
+def test_a_statement_about_many_vouchers_asks_all_shards(planned, name):
+    assert tasks(planned(*all_vouchers[name])) == cluster.shards

@@ -24,8 +24,10 @@ live = f"""
     {limits.lock(offer_id=1, customer_id=1)};
     SELECT (SELECT count(*) FROM redemptions WHERE reversed_at IS NULL)
         + (SELECT coalesce(sum(redemption_count), 0) FROM customer_totals)"""
-"""How often the only customer of a test has redeemed its only offer; the lock keeps the archive from
-moving what is counted meanwhile."""
+"""How often the only customer of a test has redeemed its only offer.
+
+The lock keeps the archive from moving what is being counted.
+"""
 
 
 @pytest.fixture

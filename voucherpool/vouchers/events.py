@@ -109,29 +109,17 @@ voucher_columns = ", ".join(
 )
 """The columns of a written voucher that its event shows."""
 
-event_of_voucher = f"""
+record_one = Statement(
+    "record_event",
+    tuple,
+    f"""
     INSERT INTO events (code_key, type, customer_id, announced, data)
     SELECT vouchers.code_key, :type, vouchers.customer_id, :announced,
         jsonb_build_object('voucher', {voucher_data})
     FROM vouchers JOIN offers ON offers.id = vouchers.offer_id
-    WHERE vouchers.code_key = :key"""
-
-record_one = Statement(
-    "record_event",
-    tuple,
-    f"{event_of_voucher} AND (:announced OR {has_subscribers(':type')})",
+    WHERE vouchers.code_key = :key AND (:announced OR {has_subscribers(":type")})""",
     {"type": "text", "key": "text", "announced": "boolean"},
 )
-
-event_of_redemption = f"""
-    INSERT INTO events (code_key, type, customer_id, data)
-    SELECT vouchers.code_key, :type, redemptions.customer_id, jsonb_build_object(
-        'voucher', {voucher_data}, 'redemption', {redemption_data}
-    )
-    FROM vouchers
-        JOIN redemptions ON redemptions.code_key = :key AND redemptions.id = :redemption
-        JOIN offers ON offers.id = vouchers.offer_id
-    WHERE vouchers.code_key = :key"""
 
 # PostgreSQL reads one text faster than a large array; no code has a comma.
 _is_listed = "vouchers.code_key = ANY(string_to_array(:keys, ','))"

@@ -57,7 +57,7 @@ class Redeem:
         order = {"order_ref": request["order_ref"], "order_amount": request["order_amount"]}
         redeemed = enter.one_or_none(entry | order)
         if redeemed is not None:
-            record_redemption(taken.code_key, redeemed.id)
+            _record_redemption(taken.code_key, redeemed.id)
         return redeemed
 
 
@@ -124,16 +124,14 @@ class Subscribers(NamedTuple):
 
 
 def record_event(type_: str, code_key: str, *, announced: bool = False) -> None:
-    """Record an event of a voucher as events.record() does."""
+    """Record an event as events.record() does, which costs more if nobody subscribed to it."""
     if announced or _has_subscribers(type_):
-        record_of_voucher.run({"type": type_, "key": code_key, "announced": announced})
+        events.record(type_, code_key, announced=announced)
 
 
-def record_redemption(code_key: str, redemption_id: str) -> None:
-    """Record the event of a redemption, if somebody subscribed to its type."""
-    this = {"type": event_types.redeemed, "key": code_key, "redemption": redemption_id}
+def _record_redemption(code_key: str, redemption_id: str) -> None:
     if _has_subscribers(event_types.redeemed):
-        record_of_redemption.run(this)
+        record_redemption.run({"key": code_key, "redemption": redemption_id})
 
 
 def _has_subscribers(type_: str) -> bool:
@@ -141,22 +139,25 @@ def _has_subscribers(type_: str) -> bool:
     return found is not None and found.exist
 
 
-# Without the condition that there are subscribers, the machine of the voucher writes the event.
-record_of_voucher = Statement(
-    "record_event_on_cluster",
-    tuple,
-    events.event_of_voucher,
-    {"type": "text", "key": "text", "announced": "boolean"},
-)
-record_of_redemption = Statement(
-    "record_redemption_on_cluster",
-    tuple,
-    events.event_of_redemption,
-    {"type": "text", "key": "text", "redemption": "uuid"},
-)
 subscribers = Statement(
     "subscribers",
     Subscribers,
     f"SELECT {events.has_subscribers(':type')} AS exist",
     {"type": "text"},
+)
+
+record_redemption = Statement(
+    "record_redemption",
+    tuple,
+    f"""
+    INSERT INTO events (code_key, type, customer_id, data)
+    SELECT vouchers.code_key, '{event_types.redeemed}', redemptions.customer_id,
+        jsonb_build_object(
+            'voucher', {events.voucher_data}, 'redemption', {events.redemption_data}
+        )
+    FROM vouchers
+        JOIN redemptions ON redemptions.code_key = :key AND redemptions.id = :redemption
+        JOIN offers ON offers.id = vouchers.offer_id
+    WHERE vouchers.code_key = :key""",
+    {"key": "text", "redemption": "uuid"},
 )
