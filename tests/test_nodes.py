@@ -130,7 +130,7 @@ written = """
 
 
 @pytest.mark.parametrize("machine", [0, 1, 2])
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(7))
 def test_a_kill_between_two_statements_leaves_key_voucher_ledger_and_event_or_none(
     client, make, sql, audit, machines, monkeypatch, machine, number
 ):
