@@ -15,7 +15,7 @@ from voucherpool.operations.worker import number_events
 
 everybody = """
     INSERT INTO customers (email, email_key) SELECT email, email
-    FROM (SELECT 'c' || n || '@example.org' AS email FROM generate_series(1, :people) AS n)"""
+    FROM generate_series(1, :people) AS n, concat('c', n, '@example.org') AS email"""
 waiting = "{} WHERE state = 'waiting'"
 queues = ("deliveries", "messages")
 
