@@ -110,17 +110,16 @@ def test_taking_the_archive_back_keeps_the_books(own_app, context):
     assert not any(integrity.breaches().values())
 
 
+unfinished = """
+    INSERT INTO webhooks (url, event_types, secret, active_from, parks_through, deleted_at)
+    VALUES ('http://a/', '{x}', '', now(), 2, NULL), ('http://b/', '{x}', '', now(), NULL, now());
+    INSERT INTO deliveries (webhook_id, event_number)
+    SELECT id, number FROM webhooks, generate_series(1, 3) AS number"""
+
+
 def test_going_back_parks_and_deletes_what_the_worker_had_not_come_to(context):
-    webhook = (
-        "(url, event_types, secret, active_from, {}) VALUES ('http://a/', '{{x}}', '', now(), {})"
-    )
-    parking, deleted = webhook.format("parks_through", 2), webhook.format("deleted_at", "now()")
     with transaction():
-        for webhook in (parking, deleted):
-            db.session.execute(text(f"INSERT INTO webhooks {webhook}"))
-        for number in (1, 2, 3):
-            delivery = "INSERT INTO deliveries (webhook_id, event_number) SELECT id, :number"
-            db.session.execute(text(f"{delivery} FROM webhooks"), {"number": number})
+        db.session.execute(text(unfinished))
     db.session.remove()
     flask_migrate.downgrade(revision="0017")
     left = "SELECT webhook_id, event_number, state FROM deliveries ORDER BY event_number"

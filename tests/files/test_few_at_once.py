@@ -7,9 +7,9 @@ import pytest
 
 from tests.builders import in_days
 from tests.conftest import config
+from tests.patience import until
 from tests.server import run_gunicorn
 from tests.shop import open_shop, outcome
-from tests.stopwatch import until
 from voucherpool import create_app
 from voucherpool.database.model import db
 from voucherpool.files import exporting
@@ -104,7 +104,7 @@ def test_a_client_that_goes_away_gives_its_place_back(database_url, key, offer, 
     with run_gunicorn(database_url, workers=1) as port:
         for _ in range(2):
             taken = []
-            until(lambda: take_place(port, key, taken), 60)  # noqa: B023 (it is called here)
+            until(lambda: take_place(port, key, taken))  # noqa: B023 (it is called here)
             assert not take_place(port, key, taken)
             for client in taken:
                 client.close()

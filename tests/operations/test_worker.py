@@ -150,7 +150,7 @@ def test_only_a_bug_in_a_piece_of_work_is_an_error_in_the_log(app, caplog, state
         return True
 
     with app.app_context():
-        assert background.attempt("work", piece) is False
+        assert background.attempt("work", piece, lambda: False) is False
     [record] = [one for one in caplog.records if one.name == "voucherpool.operations.worker"]
     assert record.levelname == level
     assert record.message.startswith("work failed")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.builders import in_days, others
 from tests.notifications.webhooks.receiving import receiving
-from tests.patience import until
+from tests.patience import most_seconds, until
 
 on_loopback = "127.0.0.0/8"
 
@@ -63,7 +63,7 @@ def test_lost_connections_are_no_error_in_the_log_and_nothing_is_lost(
     sql("UPDATE deliveries SET due_at = now() WHERE state = 'waiting'")
     until(lambda: not count("deliveries WHERE state <> 'delivered'"))
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(30) == 0
+    assert worker.wait(most_seconds) == 0
     reading.join()
     # libpq itself prints what the server says to a connection that is being opened.
     lines = [json.loads(line) for line in log if not line.startswith("FATAL: ")]

@@ -203,7 +203,7 @@ def test_a_database_that_takes_no_writes_for_a_while_fails_no_run(
     due()
     with app.app_context(), monkeypatch.context() as standby:
         standby.setattr(running.batches, "create_for", refuse)
-        assert worker.attempt("schedules", running.run_due) is False
+        assert worker.attempt("schedules", running.run_due, lambda: False) is False
     assert runs() == []
     assert errors(caplog) == []
     assert run_due() == 1

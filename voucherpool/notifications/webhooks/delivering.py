@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from threading import BoundedSemaphore, Event, Thread
 
-from voucherpool.database.retries import report, retrying
+from voucherpool.database.retries import Repeatable, report, retrying
 from voucherpool.database.transactions import transaction
-from voucherpool.errors import SecretKeyNotConfigured
+from voucherpool.errors import OutcomeUnknown, SecretKeyNotConfigured
 from voucherpool.input.times import rfc3339_utc
 from voucherpool.notifications.feed import Numbered
 from voucherpool.notifications.webhooks import deliveries, sending, signing
@@ -107,8 +107,12 @@ class Deliverer:
 
     @retrying
     def _record(self, taken: deliveries.Taken, outcome: Outcome) -> None:
-        with self._transaction():
-            deliveries.record(taken, outcome)
+        """Commit what became of an attempt; recorded twice, it is the same."""
+        try:
+            with self._transaction():
+                deliveries.record(taken, outcome)
+        except OutcomeUnknown as error:
+            raise Repeatable from error
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
