@@ -28,3 +28,11 @@ def empty(connection: Connection) -> None:
                 if table.name in names:
                     connection.execute(table.delete())
     connection.execute(text(restart_sequences))
+
+
+def drop_schema() -> None:
+    """Drop all that the migrations built, as in a database that is still empty."""
+    with db.engine.connect() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+        connection.execute(text("GRANT USAGE ON SCHEMA public TO PUBLIC"))

@@ -8,11 +8,11 @@ import subprocess
 import sys
 
 import click
-import flask_migrate
 import pytest
 from click import ClickException
 from click.testing import CliRunner
 
+from tests.emptying import drop_schema
 from tests.server import run_gunicorn
 from tests.tables import columns
 from voucherpool import create_app
@@ -149,7 +149,7 @@ def test_an_unreachable_database_is_one_line_and_exit_code_1(database_url):
 @pytest.mark.one_machine("is about the schema before any distribution")
 def test_a_database_that_is_not_migrated_is_one_line_that_says_what_to_do(own_app):
     with own_app.app_context():
-        flask_migrate.downgrade(revision="base")
+        drop_schema()
     result = own_app.test_cli_runner().invoke(args=["seed"])
     assert (result.exit_code, result.output.count("\n")) == (1, 1)
     assert "voucherpool db upgrade" in result.output

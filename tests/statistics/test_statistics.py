@@ -3,16 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-import flask_migrate
-import pytest
-
-from tests.builders import Builders, ana, ben, in_days
+from tests.builders import ana, ben, in_days
 from tests.claims.pools import body, fill
 from tests.server import at_once
-from tests.shop import open_shop
 from voucherpool.database.transactions import transaction
 from voucherpool.offers import counts
-from voucherpool.operations import integrity
 
 nothing = {"issued": 0, "claimed": 0, "redeemed": 0, "reversed": 0}
 
@@ -177,20 +172,6 @@ def test_bulk_work_counts_what_it_adds(client, app, make):
             with transaction():
                 counts.count_issued(1, 10)
     assert shown(client) == {"issued": 21, "open": 21}
-
-
-@pytest.mark.one_machine("is about the schema before any distribution")
-def test_the_migration_counts_what_was_there(own_app):
-    make, client = Builders(own_app), open_shop(own_app)
-    code, _ = make.voucher(), make.voucher(days=-1, created_at=datetime(2026, 1, 1, tzinfo=UTC))
-    with own_app.app_context():
-        redeemed = client.redeemed(code)
-        client.post(f"/redemptions/{redeemed['redemption_id']}/reverse")
-        client.redeemed(code)
-        flask_migrate.downgrade(revision="0006-1")
-        flask_migrate.upgrade()
-        assert not any(integrity.breaches().values())
-    assert shown(client) == {"issued": 2, "redeemed": 2, "reversed": 1, "expired": 1}
 
 
 def test_nothing_is_miscounted_under_concurrency(server, client, make, sql, audit):
