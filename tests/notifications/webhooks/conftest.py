@@ -54,8 +54,8 @@ def disable(client, make):
 
 @pytest.fixture
 def deliverer(app, monkeypatch):
-    """Return what delivers, after whose failures nothing is due again while a test runs."""
-    monkeypatch.setattr(deliveries, "pauses", tuple(3600 + pause for pause in deliveries.pauses))
+    """Return what delivers, and after a failure pauses longer than any test takes."""
+    monkeypatch.setattr(deliveries, "pauses", tuple(1000 * pause for pause in deliveries.pauses))
     deliverer = Deliverer(app.app_context, app.config["SECRET_KEYS"], policy)
     yield deliverer
     deliverer.stop()
