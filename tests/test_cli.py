@@ -13,6 +13,7 @@ from click import ClickException
 from click.testing import CliRunner
 
 from tests.emptying import drop_schema
+from tests.patience import most_seconds
 from tests.server import run_gunicorn
 from tests.tables import columns
 from voucherpool import create_app
@@ -230,7 +231,7 @@ def test_a_misspelt_setting_is_a_warning_that_names_the_nearest(
 ):
     warning = "VOUCHERPOOL_THREAD is not a setting and is ignored: do you mean VOUCHERPOOL_THREADS?"
     ended = voucherpool("apikeys", "list", VOUCHERPOOL_THREAD="8")
-    output, errors = ended.communicate(timeout=60)
+    output, errors = ended.communicate(timeout=most_seconds)
     assert (ended.returncode, errors) == (0, f"Warning: {warning}\n")
     assert len(output.splitlines()) == 1
     # It comes before an error that it may explain.

@@ -14,8 +14,8 @@ from sqlalchemy import text
 
 from tests.builders import in_days
 from tests.conftest import _url, config
-from tests.patience import until
-from tests.server import Server, run_gunicorn, start_python
+from tests.patience import most_seconds, until
+from tests.server import Server, patient_app, run_gunicorn, start_python
 from tests.shop import open_shop
 from voucherpool import create_app
 from voucherpool.database import readiness, revisions
@@ -79,9 +79,9 @@ def run(tmp_path):
             logs = [tmp_path / name for name in ("service", "worker")]
             service, worker = (running.enter_context(open(log, "wb")).fileno() for log in logs)
             process = start_python(url, "voucherpool", "worker", stderr=worker)
-            running.callback(process.wait, 20)
+            running.callback(process.wait, most_seconds)
             running.callback(process.terminate)
-            port = running.enter_context(run_gunicorn(url, log=service))
+            port = running.enter_context(run_gunicorn(url, patient_app, log=service))
             return Server(port, well_formed_key), [Log(path) for path in logs]
 
         yield start

@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from voucherpool.database import watchdog
 from voucherpool.database.model import db
@@ -15,11 +16,28 @@ from voucherpool.errors import OutcomeUnknown
 pytestmark = pytest.mark.one_machine("stops a process of the server")
 
 
+moments = (0.5, 2.0, 8.0, 32.0)
+
+
 @pytest.fixture
-def impatient(monkeypatch):
-    """Let a wait end after a moment."""
+def impatiently(monkeypatch):
+    """Return a function that makes a check while waits end after a moment.
+
+    A machine that cannot do in the moment what the check needs gets a longer one.
+    """
     monkeypatch.setattr(watchdog, "pause_seconds", 0.05)
-    monkeypatch.setattr(watchdog, "longest_wait_seconds", 0.5)
+
+    def run(check):
+        for moment in moments:
+            monkeypatch.setattr(watchdog, "longest_wait_seconds", moment)
+            try:
+                return check(moment)
+            except (AssertionError, OperationalError):
+                if moment == moments[-1]:
+                    raise
+        raise AssertionError
+
+    return run
 
 
 @contextmanager
@@ -42,26 +60,34 @@ def frozen_backends(sql):
     ("order", "status"), [({}, (503, "outcome_unknown")), ({"order_ref": "o"}, (201, None))]
 )
 def test_a_redemption_whose_connection_is_frozen_ends(
-    client, make, sql, impatient, audit, order, status
+    client, make, sql, impatiently, audit, order, status
 ):
-    code = make.voucher(max_redemptions=5)
-    assert client.redeem(code).status_code == 201  # so that its connection is kept
-    with frozen_backends(sql):
-        answer = client.redeem(code, **order)
-    assert (answer.status_code, answer.json.get("code")) == status
+    def check(_):
+        code = make.voucher(max_redemptions=5)
+        assert client.redeem(code).status_code == 201  # so that its connection is kept
+        with frozen_backends(sql):
+            answer = client.redeem(code, **order)
+        assert (answer.status_code, answer.json.get("code")) == status
+
+    impatiently(check)
     audit()
 
 
-def test_a_commit_that_is_frozen_ends_as_unknown(app, sql, impatient):
-    with ExitStack() as frozen, app.app_context():
+def test_a_commit_that_is_frozen_ends_as_unknown(app, sql, impatiently):
+    def check(moment):
+        with ExitStack() as frozen:
 
-        def write():
-            with transaction():
-                db.session.execute(text("INSERT INTO offers (name, discount) VALUES ('KOI', 5)"))
-                frozen.enter_context(frozen_backends(sql))
+            def write():
+                insert = text("INSERT INTO offers (name, discount) VALUES (:name, 5)")
+                with transaction():
+                    db.session.execute(insert, {"name": f"{moment}"})
+                    frozen.enter_context(frozen_backends(sql))
 
-        with pytest.raises(OutcomeUnknown):
-            write()
+            with pytest.raises(OutcomeUnknown):
+                write()
+
+    with app.app_context():
+        impatiently(check)
 
 
 def test_a_host_that_did_not_answer_comes_last_for_a_minute(monkeypatch):
@@ -73,6 +99,9 @@ def test_a_host_that_did_not_answer_comes_last_for_a_minute(monkeypatch):
     assert dog.preferred(hosts) == hosts
 
 
-def test_a_long_statement_may_go_on_while_postgresql_works(app, impatient):
-    with app.app_context(), long_transaction():
-        assert db.session.scalar(text("SELECT 7 FROM pg_sleep(2)")) == 7
+def test_a_long_statement_may_go_on_while_postgresql_works(app, impatiently):
+    def check(moment):
+        with app.app_context(), long_transaction():
+            assert db.session.scalar(text(f"SELECT 7 FROM pg_sleep({3 * moment})")) == 7
+
+    impatiently(check)
