@@ -104,7 +104,7 @@ def _queue(webhook_id: int, event_types: Collection[str], first: int, last: int)
     new = insert(Delivery).from_select(["webhook_id", "event_number", "due_at"], wanted)
     queued = new.on_conflict_do_update(
         index_elements=[Delivery.webhook_id, Delivery.event_number],
-        # Citus does not allow now() here.
+        # excluded.due_at is now().
         set_=again | {"due_at": new.excluded.due_at},
         where=Delivery.state != "waiting",
     )

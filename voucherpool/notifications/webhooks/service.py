@@ -123,7 +123,7 @@ def change(
 def remove(webhook_id: int) -> None:
     """Delete a webhook; its deliveries follow. Raises WebhookNotFound."""
     off = {
-        "disabled_at": func.coalesce(Webhook.disabled_at, func.now()),
+        "disabled_at": func.least(Webhook.disabled_at, func.now()),  # which ignores NULL
         "disabled_reason": func.coalesce(Webhook.disabled_reason, deliveries.requested),
     }
     _update(webhook_id, {"deleted_at": func.now(), "parks_through": null(), **off})
