@@ -6,7 +6,6 @@ from collections.abc import Callable
 from sqlalchemy.engine import URL
 
 from voucherpool.database import readiness, retries, watchdog
-from voucherpool.http import throttle
 
 most_seconds = 120
 
@@ -32,6 +31,6 @@ def patient(database_url: URL) -> URL:
 
 
 def be_patient() -> None:
-    """Let the requests of this process be tried again, and wait, as long as that."""
-    retries.longest_seconds = throttle.longest_wait_seconds = most_seconds
+    """Let the requests of this process be tried again, and wait for PostgreSQL, as long as that."""
+    retries.longest_seconds = most_seconds
     watchdog.longest_wait_seconds = readiness.longest_look_seconds = most_seconds

@@ -44,8 +44,8 @@ def known(app, client, make, sql, monkeypatch):
     # Met as a server meets it: an unexpected error is a 500. Nobody is slowed down.
     monkeypatch.setattr(app, "testing", False)
     monkeypatch.setitem(app.config, "SECRET_KEYS", (signing_key,))
-    for limit in ("FAILED_ATTEMPTS_PER_KEY", "FAILED_ATTEMPTS_PER_EMAIL"):
-        monkeypatch.setitem(app.config, limit, 10**9)
+    for limit in ("KEY", "CLIENT_REF", "EMAIL"):
+        monkeypatch.setitem(app.config, f"FAILED_ATTEMPTS_PER_{limit}", 10**9)
     monkeypatch.setattr("schemathesis.python.wsgi.get_client", Client)
     return {
         "body.code": codes,

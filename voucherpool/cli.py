@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from voucherpool.database import reachability
 from voucherpool.database.readiness import find_obstacle
-from voucherpool.database.retries import retrying
+from voucherpool.database.retries import LostRace, retrying
 from voucherpool.database.transactions import long_transaction
 from voucherpool.errors import Reasons, VoucherPoolError
 
@@ -33,6 +33,8 @@ def plain_errors() -> Iterator[None]:
     except UnicodeEncodeError as error:
         # Python passes arguments that are not UTF-8 on as lone surrogates.
         raise click.ClickException("Arguments must be UTF-8, and so must the terminal.") from error
+    except LostRace as error:
+        raise click.ClickException("Others are changing the same data: run it again.") from error
     except DBAPIError as error:
         raise click.ClickException(_what_to_do(error)) from error
 

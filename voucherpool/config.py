@@ -51,7 +51,7 @@ class Config:
     `database_url` always names psycopg2 as its driver.
     `open_mode` serves local clients without an API key; only `voucherpool start` sets it.
     `workers` and `threads` are gunicorn's processes and the threads of each.
-    `failed_attempts_per_key` and `failed_attempts_per_email` are limits per minute.
+    `failed_attempts_per_key`, `…_client_ref` and `…_email` are limits per minute.
     `timeouts` are set by each `connection`, or by the database's `role` behind pgbouncer, which
     does not pass them on. `tolerate_off`, for tests only, names settings of `durability` that
     PostgreSQL may have off. `archive_older_than` and `purge_older_than` are the worker's ages, and
@@ -68,6 +68,7 @@ class Config:
     threads: int = 4
     port: int = 5000
     failed_attempts_per_key: int = 300
+    failed_attempts_per_client_ref: int = 10
     failed_attempts_per_email: int = 10
     timeouts: str = "connection"
     tolerate_off: frozenset[str] = frozenset()
@@ -92,6 +93,9 @@ class Config:
             port=read.number("PORT", cls.port, most=65535),
             failed_attempts_per_key=read.number(
                 "VOUCHERPOOL_FAILED_ATTEMPTS_PER_KEY", cls.failed_attempts_per_key
+            ),
+            failed_attempts_per_client_ref=read.number(
+                "VOUCHERPOOL_FAILED_ATTEMPTS_PER_CLIENT_REF", cls.failed_attempts_per_client_ref
             ),
             failed_attempts_per_email=read.number(
                 "VOUCHERPOOL_FAILED_ATTEMPTS_PER_EMAIL", cls.failed_attempts_per_email
@@ -132,6 +136,7 @@ class Config:
             "THREADS": self.threads,
             "OPEN_MODE": self.open_mode,
             "FAILED_ATTEMPTS_PER_KEY": self.failed_attempts_per_key,
+            "FAILED_ATTEMPTS_PER_CLIENT_REF": self.failed_attempts_per_client_ref,
             "FAILED_ATTEMPTS_PER_EMAIL": self.failed_attempts_per_email,
             "TOLERATE_OFF": self.tolerate_off,
             "ARCHIVE_OLDER_THAN": self.archive_older_than,

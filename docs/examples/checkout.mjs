@@ -2,7 +2,7 @@
 //
 //     VOUCHERPOOL_URL=https://vouchers.example.com VOUCHERPOOL_KEY=vp_… node checkout.mjs
 
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 
 const url = process.env.VOUCHERPOOL_URL ?? "http://127.0.0.1:5000";
@@ -23,7 +23,7 @@ const messages = {
   voucher_held: "This voucher is in use. Please try again in some minutes.",
   order_below_minimum: "This voucher needs a larger order.",
   currency_mismatch: "This voucher is for another currency.",
-  too_many_failed_attempts: "Too many codes were wrong. Please try again in a minute.",
+  too_many_failed_attempts: "We cannot check codes just now. Please try again in a minute.",
 };
 
 // The service refused the request; `code` says why, and never changes.
@@ -68,6 +68,11 @@ const { code } = await call("/vouchers/generate", terms, randomUUID());
 
 // Amounts are in major units: 59.9 is 59 euros and 90 cents.
 const order = { code, email, order_amount: 59.9, currency: "EUR" };
+
+// Who typed the code: their wrong codes count for them alone (docs/operations.md, "Guessing").
+const address = "203.0.113.7";
+order.client_ref = createHash("sha256").update(address).digest("hex");
+
 const checked = await call("/vouchers/check", order);
 console.log(`${code} takes ${checked.discount_amount} off.`);
 

@@ -124,13 +124,13 @@ schema = r"""
     )
      PARTITION BY RANGE (archived_at);
 
+    CREATE INDEX archived_redemptions_customer_id_redeemed_at_id_idx ON archived_redemptions
+            (customer_id, redeemed_at, id);
+
     CREATE INDEX archived_redemptions_id_idx ON archived_redemptions (id);
 
     CREATE INDEX archived_redemptions_order_ref_idx ON archived_redemptions (order_ref) WHERE
             order_ref IS NOT NULL;
-
-    CREATE INDEX archived_redemptions_customer_id_redeemed_at_id_idx ON archived_redemptions
-            (customer_id, redeemed_at, id);
 
     CREATE INDEX archived_redemptions_code_key_idx ON archived_redemptions (code_key);
 
@@ -169,17 +169,22 @@ schema = r"""
 
     CREATE TABLE idempotency_keys (
         key TEXT NOT NULL,
+        scope TEXT NOT NULL,
         fingerprint BYTEA NOT NULL,
         status BIGINT,
         body TEXT,
+        customer_ids BIGINT[],
         used_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-        CONSTRAINT idempotency_keys_pkey PRIMARY KEY (key),
+        CONSTRAINT idempotency_keys_pkey PRIMARY KEY (key, scope),
         CONSTRAINT idempotency_keys_key_check CHECK (key ~ '^[!-~]{1,255}$'),
         CONSTRAINT idempotency_keys_fingerprint_check CHECK (octet_length(fingerprint) = 32),
         CONSTRAINT idempotency_keys_status_check CHECK (status BETWEEN 200 AND 299)
     );
 
     CREATE INDEX idempotency_keys_used_at_idx ON idempotency_keys (used_at);
+
+    CREATE INDEX idempotency_keys_customer_ids_idx ON idempotency_keys USING gin (customer_ids)
+            WHERE customer_ids IS NOT NULL;
 
     CREATE TABLE failed_attempts (
         subject BYTEA NOT NULL,
@@ -190,6 +195,9 @@ schema = r"""
         CONSTRAINT failed_attempts_subject_check CHECK (octet_length(subject) = 32),
         CONSTRAINT failed_attempts_failed_count_check CHECK (failed_count > 0)
     );
+
+    CREATE INDEX failed_attempts_over_limit_idx ON failed_attempts (since) WHERE failed_count >=
+            attempt_limit;
 
     CREATE TABLE numbered_events (
         number BIGINT GENERATED ALWAYS AS IDENTITY,
@@ -283,20 +291,20 @@ schema = r"""
     )
      WITH (autovacuum_vacuum_scale_factor = 0.02);
 
-    CREATE INDEX vouchers_claimable_idx ON vouchers (offer_id, expires_at, issue_number) WHERE
-            customer_id IS NULL AND used_at IS NULL AND was_redeemed IS NULL AND disabled_at IS
-            NULL;
-
     CREATE INDEX vouchers_redeemable_idx ON vouchers (customer_id, expires_at, issue_number) WHERE
             used_at IS NULL;
-
-    CREATE INDEX vouchers_unused_idx ON vouchers (offer_id, expires_at) WHERE used_at IS NULL;
 
     CREATE INDEX vouchers_used_up_idx ON vouchers (offer_id) WHERE used_at IS NOT NULL;
 
     CREATE INDEX vouchers_holds_idx ON vouchers USING gin (holds) WHERE holds IS NOT NULL;
 
+    CREATE INDEX vouchers_unused_idx ON vouchers (offer_id, expires_at) WHERE used_at IS NULL;
+
     CREATE INDEX vouchers_batch_idx ON vouchers (batch_id, issue_number) WHERE batch_id IS NOT NULL;
+
+    CREATE INDEX vouchers_claimable_idx ON vouchers (offer_id, expires_at, issue_number) WHERE
+            customer_id IS NULL AND used_at IS NULL AND was_redeemed IS NULL AND disabled_at IS
+            NULL;
 
     CREATE TABLE refused_attempts (
         code_key TEXT NOT NULL,
@@ -398,17 +406,17 @@ schema = r"""
         CONSTRAINT messages_customer_id_fkey FOREIGN KEY(customer_id) REFERENCES customers (id)
     );
 
+    CREATE UNIQUE INDEX messages_batch_id_customer_id_key ON messages (batch_id, customer_id) WHERE
+            batch_id IS NOT NULL;
+
     CREATE UNIQUE INDEX messages_expiring_key ON messages (customer_id) WHERE kind = 'expiring' AND
             state = 'waiting' AND attempts = 0;
 
-    CREATE UNIQUE INDEX messages_code_key_key ON messages (code_key) WHERE code_key IS NOT NULL;
-
     CREATE INDEX messages_customer_id_idx ON messages (customer_id);
 
-    CREATE INDEX messages_due_idx ON messages (due_at) WHERE state = 'waiting';
+    CREATE UNIQUE INDEX messages_code_key_key ON messages (code_key) WHERE code_key IS NOT NULL;
 
-    CREATE UNIQUE INDEX messages_batch_id_customer_id_key ON messages (batch_id, customer_id) WHERE
-            batch_id IS NOT NULL;
+    CREATE INDEX messages_due_idx ON messages (due_at) WHERE state = 'waiting';
 
     CREATE TABLE reminders (
         code_key TEXT NOT NULL,
@@ -505,19 +513,19 @@ schema = r"""
         CONSTRAINT redemptions_customer_id_fkey FOREIGN KEY(customer_id) REFERENCES customers (id)
     );
 
-    CREATE INDEX redemptions_offer_id_redeemed_at_idx ON redemptions (offer_id, redeemed_at)
-            INCLUDE (discount_amount, currency);
-
     CREATE UNIQUE INDEX redemptions_order_ref_code_key_key ON redemptions (order_ref, code_key)
             WHERE order_ref IS NOT NULL;
 
-    CREATE INDEX redemptions_customer_id_redeemed_at_id_idx ON redemptions (customer_id,
-            redeemed_at, id);
+    CREATE INDEX redemptions_id_idx ON redemptions (id);
 
     CREATE INDEX redemptions_offer_id_reversed_at_idx ON redemptions (offer_id, reversed_at)
             INCLUDE (discount_amount, currency) WHERE reversed_at IS NOT NULL;
 
-    CREATE INDEX redemptions_id_idx ON redemptions (id);
+    CREATE INDEX redemptions_customer_id_redeemed_at_id_idx ON redemptions (customer_id,
+            redeemed_at, id);
+
+    CREATE INDEX redemptions_offer_id_redeemed_at_idx ON redemptions (offer_id, redeemed_at)
+            INCLUDE (discount_amount, currency);
 
     CREATE TABLE batch_customers (
         batch_id BIGINT NOT NULL,

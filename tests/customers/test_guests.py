@@ -7,6 +7,7 @@ from tests.server import at_once
 from tests.shop import outcome
 
 guest = "guest@example.org"
+below_minimum = (422, "order_below_minimum")
 issue = {"offer_name": "KOI", "discount": 22.1, "expiry": in_days(30)}
 
 
@@ -32,10 +33,32 @@ def test_a_guest_becomes_a_customer_and_is_served(client, make, sql, route, body
     assert sql("SELECT email FROM customers ORDER BY id") == [(ana,), (guest,)]
 
 
-def test_a_guest_who_is_refused_is_a_customer_from_then_on(client, make, sql):
-    body = {"code": make.voucher(), "email": guest, "create_customer": True}
-    assert outcome(client.post("/vouchers/redeem", json=body)) == (404, "voucher_not_found")
-    assert sql("SELECT email FROM customers ORDER BY id") == [(ana,), (guest,)]
+def test_a_guest_who_is_refused_is_no_customer(client, make, sql):
+    foreign, code = make.voucher(), make.voucher(customer_id=None)
+    sql("UPDATE offers SET min_order_amount = 30, currency = 'EUR'")
+    body = {"email": guest, "create_customer": True, "order_amount": 20, "currency": "EUR"}
+    for route in ("redeem", "hold"):
+        for each, refusal in ((foreign, (404, "voucher_not_found")), (code, below_minimum)):
+            answer = client.post(f"/vouchers/{route}", json=body | {"code": each})
+            assert outcome(answer) == refusal
+    assert sql("SELECT email FROM customers") == [(ana,)]
+
+
+def test_a_guest_holds_a_voucher_before_the_order_has_an_amount(client, make, sql):
+    code = make.voucher(customer_id=None)
+    sql("UPDATE offers SET min_order_amount = 30, currency = 'EUR'")
+    assert client.hold(code, guest, create_customer=True).status_code == 201
+    redeem = {"email": guest, "create_customer": True, "order_amount": 30, "currency": "EUR"}
+    assert client.redeem(code, **redeem).status_code == 201
+
+
+def test_a_repeat_does_not_bring_an_erased_guest_back(client, make, sql):
+    code, headers = make.voucher(customer_id=None), {"Idempotency-Key": "k"}
+    for _ in range(2):
+        answer = client.redeem(code, guest, create_customer=True, headers=headers)
+        assert answer.status_code == 201
+        client.delete("/customers/2")
+    assert sql("SELECT email FROM customers ORDER BY id") == [(ana,), (None,)]
 
 
 def test_an_unbound_voucher_is_issued_without_a_guest(client, make, sql):

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from tests.builders import ana
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
-from voucherpool.http import idempotency
+from voucherpool.http import stored_answers
 from voucherpool.offers import counts
 from voucherpool.vouchers import redeeming
 
@@ -62,6 +62,8 @@ def test_counting_issued_vouchers_touches_no_index(app, code, sql):
 
 def test_the_answer_of_an_idempotency_key_is_stored_without_touching_an_index(app):
     with in_place(app, idempotency_keys=1):
-        idempotency.take_key.one_or_none({"key": "k", "fingerprint": bytes(32)})
-        answer = {"this": "k", "code": 201, "text": '{"code":"CFZG-G4HZ-T15C"}'}
-        db.session.connection().exec_driver_sql(idempotency.store_answer.sql, answer)
+        key = {"key": "k", "scope": "redeem", "fingerprint": bytes(32)}
+        stored_answers.take_key.one_or_none(key)
+        answer = {"this": "k", "in_scope": "redeem", "code": 201, "customer_ids": None}
+        answer["text"] = '{"code":"CFZG-G4HZ-T15C"}'
+        db.session.connection().exec_driver_sql(stored_answers.store_answer.sql, answer)

@@ -66,7 +66,7 @@ def test_a_redemption_takes_one_round_trip_with_a_subscriber_too_and_three_with_
     )
     seen = []
     for number in range(4):
-        body = {"code": make.voucher(), "email": ana}
+        body = {"code": make.voucher(), "email": ana, "client_ref": f"visitor-{number}"}
         name = {header: value.format(number=number) for header, value in headers.items()}
         seen.append(asked("POST", "/vouchers/validate", json=body, headers=name))
     # The first also connects, looks the API key and the guesses up, and prepares.

@@ -9,7 +9,7 @@ from tests.builders import ana
 from voucherpool.claims import on_cluster as claiming
 from voucherpool.claims import pool
 from voucherpool.database.model import db
-from voucherpool.http import idempotency
+from voucherpool.http import stored_answers
 from voucherpool.redemptions import service as redemptions
 from voucherpool.vouchers import events, holding, limits, listing, on_cluster, state
 
@@ -36,8 +36,14 @@ one_voucher = {
     "claim a candidate": (pool.lock_candidate, {"offer_id": 1, **key}),
     "count a claim": (claiming.add_claimed, {"offer_id": 1}),
     "give back": (redemptions.give_back, {**key, "id": no_id}),
-    "take an Idempotency-Key": (idempotency.take_key, {"key": "k", "fingerprint": bytes(32)}),
-    "store an answer": (idempotency.store_answer, {"this": "k", "code": 201, "text": "{}"}),
+    "take an Idempotency-Key": (
+        stored_answers.take_key,
+        {"key": "k", "scope": "redeem", "fingerprint": bytes(32)},
+    ),
+    "store an answer": (
+        stored_answers.store_answer,
+        {"this": "k", "in_scope": "redeem", "code": 201, "text": "{}", "customer_ids": None},
+    ),
     "ask for subscribers": (on_cluster.subscribers, {"type": "voucher.redeemed"}),
     "record an event": (
         events.record_one,

@@ -14,7 +14,8 @@ from tests.shop import outcome
 from voucherpool.customers import service as customers
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
-from voucherpool.http import throttle
+from voucherpool.erasure import service as erasure
+from voucherpool.http import stored_answers, throttle
 from voucherpool.operations import integrity
 from voucherpool.vouchers import support
 
@@ -271,6 +272,56 @@ def test_a_repeat_keeps_its_answer_with_null_for_the_person(client, make, erase)
     assert post(client, "/vouchers/enable", {"code": codes[1]}, "e").data == untouched
 
 
+def test_a_stored_answer_names_the_customers_whom_it_shows(client, make, sql):
+    code = make.voucher(ana)
+    make.customer(ben)
+    schedule = {"name": "1", "offer_name": "KOI", "audience": [ben, ana], "valid_for": "7d"}
+    schedule |= {"cron": "0 9 * * 1", "timezone": "UTC"}
+    asked = {
+        "two": ("/schedules", schedule, [ana, ben]),
+        "one": ("/vouchers/disable", {"code": code}, [ana]),
+        "new": ("/customers", {"email": "new@example.org"}, ["new@example.org"]),
+        "none": ("/vouchers/enable", {"code": make.voucher(customer_id=None)}, []),
+    }
+    for key, (path, body, people) in asked.items():
+        assert post(client, path, body, key).status_code < 300
+        shown = "SELECT email FROM customers, idempotency_keys WHERE key = :key"
+        shown += " AND id = ANY(customer_ids) ORDER BY email"
+        assert [email for (email,) in sql(shown, key=key)] == people
+    assert sql("SELECT count(*) FROM idempotency_keys WHERE customer_ids IS NULL") == [(1,)]
+
+
+def test_of_an_audience_only_the_erased_go(client, make, erase):
+    make.voucher()
+    make.customer(ben)
+    schedule = {"name": "1", "offer_name": "KOI", "audience": [ana, ben], "valid_for": "7d"}
+    schedule |= {"cron": "0 9 * * 1", "timezone": "UTC"}
+    assert post(client, "/schedules", schedule, "k").json["audience"] == [ana, ben]
+    erase()
+    assert post(client, "/schedules", schedule, "k").json["audience"] == [ben]
+
+
+@pytest.mark.one_machine("reads the plan of one PostgreSQL")
+def test_erasing_reads_only_the_answers_that_show_the_customer(app, client, make, sql, explain):
+    make.customer()
+    made = post(client, "/customers", {"email": ben}, "k").json
+    sql(
+        "INSERT INTO idempotency_keys (key, scope, fingerprint, status, body, customer_ids)"
+        " SELECT 'k' || n, 'redeem', sha256(''), 201, '{\"email\":\"ana@example.org\"}',"
+        " CASE WHEN n % 2 = 0 THEN '{1}'::bigint[] END FROM generate_series(1, 4000) AS n"
+    )
+    sql("ANALYZE idempotency_keys")
+    plan = explain(stored_answers.keys_showing, ids=[made["id"]])
+    assert "idempotency_keys_customer_ids_idx" in plan
+    assert "Rows Removed" not in plan
+    reads = "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'idempotency_keys'"
+    with app.app_context(), transaction():
+        before = db.session.scalar(text(reads))
+        erasure.erase(made["id"])
+        assert db.session.scalar(text(reads)) == before
+    assert post(client, "/customers", {"email": ben}, "k").json["email"] is None
+
+
 def test_the_command_erases_asks_and_knows_no_strangers(app, make, sql):
     run = app.test_cli_runner().invoke
     make.customer()
@@ -356,16 +407,16 @@ def test_an_erasure_waits_for_the_failed_attempt_that_is_being_counted(
     client, make, erase, dump, gate, monkeypatch
 ):
     make.customer()
-    count = throttle.counting
+    count = throttle.count
 
-    def count_and_erase(rows):
+    def count_and_erase(subject):
         threads.append(Thread(target=erase))
         threads[0].start()
         gate.until_waiting(1)
-        return count(rows)
+        return count(subject)
 
     threads = []
-    monkeypatch.setattr(throttle, "counting", count_and_erase)
+    monkeypatch.setattr(throttle, "count", count_and_erase)
     post(client, "/vouchers/check", {"code": "0000-0000-0000", "email": ana})
     threads[0].join(most_seconds)
     assert traces(dump(), ana) == []

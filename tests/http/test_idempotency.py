@@ -5,6 +5,8 @@ import re
 import pytest
 
 from tests.builders import ana, in_days
+from tests.shop import open_shop
+from voucherpool.http import apikeys
 
 path = "/vouchers/validate"
 
@@ -123,10 +125,28 @@ def test_an_amount_that_differs_by_a_cent_is_another_request(client, make):
 
 def test_another_method_under_the_key_is_422(client, make):
     make.customer()
-    same = {"json": {"name": "Ana"}, "headers": {"Idempotency-Key": "k"}}
-    assert client.patch("/customers/1", **same).status_code == 200
-    answer = client.delete("/customers/1", **same)
+    same = {"headers": {"Idempotency-Key": "k"}}
+    assert client.put("/customers/1/opt-out", **same).status_code == 200
+    answer = client.delete("/customers/1/opt-out", **same)
     assert (answer.status_code, answer.json["code"]) == (422, "idempotency_key_reused")
+
+
+def test_a_key_of_one_scope_blocks_none_of_another(app, make):
+    """Shops like to name keys after orders, so others can guess them."""
+    body = {"code": make.voucher(max_redemptions=9), "email": ana}
+    with app.app_context():
+        issuer, redeemer, successor = (
+            open_shop(app, apikeys.create(name, [scope]))
+            for name, scope in {"1": "issue", "2": "redeem", "3": "redeem"}.items()
+        )
+    first = send(issuer, "order-77", {"email": "new@example.org"}, "/customers")
+    second = send(redeemer, "order-77", body)
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert send(issuer, "order-77", {"email": "new@example.org"}, "/customers").data == first.data
+    for shop in (redeemer, successor):
+        assert send(shop, "order-77", body).data == second.data
+    other = send(redeemer, "order-77", body | {"order_ref": "x"})
+    assert (other.status_code, other.json["code"]) == (422, "idempotency_key_reused")
 
 
 def test_the_same_body_spelt_otherwise_is_the_same(client, make):

@@ -14,6 +14,8 @@ from tests.server import free_port
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.errors import OutcomeUnknown
+from voucherpool.notifications.webhooks.addresses import Policy
+from voucherpool.notifications.webhooks.delivering import Deliverer
 from voucherpool.operations import worker as background
 
 
@@ -98,6 +100,24 @@ def test_a_worker_issues_and_forgets_though_its_connection_is_lost_until_ctrl_c(
     until(lambda: sql("SELECT count(*) FROM failed_attempts") == [(0,)])
     worker.send_signal(signal.SIGINT)
     assert worker.wait(most_seconds) == 0
+
+
+def test_counts_of_failed_attempts_are_forgotten_each_minute(app, sql):
+    deliverer = Deliverer(app.app_context, (), Policy(()))
+    forget = background.groups(deliverer, None, None, None)["background"]["failed attempts"]
+
+    def left_after(call):
+        sql(
+            "INSERT INTO failed_attempts (subject, failed_count, attempt_limit, since) VALUES"
+            " (sha256(''), 1, 1, now() - interval '1 minute') ON CONFLICT DO NOTHING"
+        )
+        with app.app_context():
+            call()
+        return len(sql("SELECT * FROM failed_attempts"))
+
+    assert [left_after(forget), left_after(forget)] == [0, 1]
+    forget._begins_at -= 60
+    assert left_after(forget) == 0
 
 
 @pytest.mark.parametrize(

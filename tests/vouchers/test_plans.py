@@ -9,7 +9,7 @@ from sqlalchemy import text
 from voucherpool.claims import pool
 from voucherpool.claims import service as claiming
 from voucherpool.database.model import db
-from voucherpool.http import idempotency
+from voucherpool.http import stored_answers
 from voucherpool.vouchers import holding, limits, listing, redeeming, state
 
 pytestmark = pytest.mark.one_machine("reads the plans of one PostgreSQL")
@@ -35,8 +35,8 @@ fill = """
     WHERE code_key BETWEEN '011000' AND '012000';
     INSERT INTO claims (offer_id, claim_ref, customer_id)
     SELECT 1 + n % 500, 'c' || n, 1 FROM generate_series(1, 3000) AS n;
-    INSERT INTO idempotency_keys (key, fingerprint, status, body)
-    SELECT 'key-' || n, sha256(''), 201, '{}' FROM generate_series(1, 3000) AS n"""
+    INSERT INTO idempotency_keys (key, scope, fingerprint, status, body)
+    SELECT 'key-' || n, 'redeem', sha256(''), 201, '{}' FROM generate_series(1, 3000) AS n"""
 
 
 def asked(number, order_ref=None):
@@ -55,6 +55,8 @@ rich = {"customer_id": 3001, "count": 101, "exhausted": []}
 place = {"expires_at": datetime.now(UTC) + timedelta(days=18), "issue_number": 0}
 of_offer = {"offer_id": 3, "customer_id": 4}
 
+key_7 = {"key": "key-7", "scope": "redeem"}
+
 statements = {
     "redeem": (redeeming.redeem_short, asked(6002, "new")),
     "redeem unnamed": (redeeming.redeem_short, asked(6004)),
@@ -70,8 +72,11 @@ statements = {
         {"email": "c3@example.org", "offer_name": "offer 8", "claim_ref": "c7"},
     ),
     "claim": (pool.take_first, {"offer_id": 8, "customer_id": 3, "claim_ref": None}),
-    "take key": (idempotency.take_key, {"key": "key-7", "fingerprint": b"x" * 32}),
-    "store answer": (idempotency.store_answer, {"this": "key-7", "code": 201, "text": "{}"}),
+    "take key": (stored_answers.take_key, key_7 | {"fingerprint": b"x" * 32}),
+    "store answer": (
+        stored_answers.store_answer,
+        {"this": "key-7", "in_scope": "redeem", "code": 201, "text": "{}", "customer_ids": None},
+    ),
 }
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain, islice, repeat
 
 import psycopg2
-from psycopg2.errors import ForeignKeyViolation, UniqueViolation
+from psycopg2.errors import ForeignKeyViolation
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -27,12 +27,12 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from voucherpool.batches.models import Batch, BatchCustomers
 from voucherpool.batches.service import page_size
 from voucherpool.database.model import db
-from voucherpool.database.retries import is_temporary
+from voucherpool.database.retries import LostRace, is_temporary, racing_for
 from voucherpool.database.transactions import after_commit
 from voucherpool.observability import metrics
 from voucherpool.offers import counts
@@ -92,12 +92,11 @@ def _issue(batch: Batch, people: People) -> Collection[str]:
         if len(made) < len(people):
             continue
         try:
-            with db.session.begin_nested():
+            with racing_for("vouchers_pkey"), db.session.begin_nested():
                 db.session.execute(add, _vouchers(batch, people, made))
             return made
-        except IntegrityError as error:
-            if not isinstance(error.orig, UniqueViolation):
-                raise
+        except LostRace:
+            pass
         for key in db.session.scalars(taken, {"keys": ",".join(made)}):
             del made[key]
     raise RuntimeError(f"{most_rounds} rounds of generated codes in a row were taken")

@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields
 
-from voucherpool.input.fields import Email, Flag, Text
+from voucherpool.input.fields import ClientRef, Email, Flag, Text
 from voucherpool.input.schemas import Answer
 from voucherpool.input.times import Timestamp
 
@@ -10,13 +10,14 @@ from voucherpool.input.times import Timestamp
 class ClaimRequest(Schema):
     """The customer and the offer; a repeat with the same `claim_ref` gets the same voucher.
 
-    With `create_customer` an unknown e-mail becomes a customer first.
+    With `create_customer` an unknown e-mail becomes a customer, unless the claim is refused.
     """
 
     email = Email(required=True)
     offer_name = Text(required=True)
     claim_ref = Text()
     create_customer = Flag()
+    client_ref = ClientRef()
 
 
 class Claimed(Answer):

@@ -80,6 +80,20 @@ def claim(email: str, offer_name: str, claim_ref: str | None = None) -> Claimed:
     return Claimed(taken.code, taken.expires_at, offer_name)
 
 
+def check(offer_name: str) -> None:
+    """Raise what a claim would refuse to any customer.
+
+    Raises OfferNotFound, OfferNotActive and PoolEmpty.
+    """
+    offer = read_offer.one_or_none({"offer_name": offer_name})
+    if offer is None:
+        raise OfferNotFound("No offer has this name.")
+    if not offer.is_offered:
+        raise OfferNotActive
+    if not pool.candidates.all({"offer_id": offer.id}):
+        raise PoolEmpty
+
+
 def _claimed_before(offer_id: int, claim_ref: str, customer_id: int) -> Claimed:
     """Return the voucher that a claim_ref took, including the archive."""
     claim = db.session.get_one(Claim, (offer_id, claim_ref))
@@ -106,6 +120,21 @@ read_request = Statement(
     FROM customers LEFT JOIN offers ON offers.name = :offer_name
     WHERE customers.email_key = :email""",
     {"email": "text", "offer_name": "text", "claim_ref": "text"},
+)
+
+
+class OfferState(NamedTuple):
+    """An offer as a customer who is still unknown sees it."""
+
+    id: int
+    is_offered: bool
+
+
+read_offer = Statement(
+    "offer_of_claim",
+    OfferState,
+    f"SELECT id, {rules.offer_is_active} AS is_offered FROM offers WHERE name = :offer_name",
+    {"offer_name": "text"},
 )
 
 claimed_before = including_archive(

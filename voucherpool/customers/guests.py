@@ -1,33 +1,53 @@
-"""Guests: customers whom the first request that names them creates."""
+"""Guests: customers whom the first request that serves them creates."""
 
 from collections.abc import Callable
 from functools import wraps
 from typing import TypeVar
 
 from voucherpool.customers import service
+from voucherpool.database.model import db
 from voucherpool.database.retries import Repeatable
 from voucherpool.database.transactions import transaction
-from voucherpool.errors import OutcomeUnknown
+from voucherpool.errors import CustomerNotFound, OutcomeUnknown
 from voucherpool.http.blueprints import Fields
 
 Result = TypeVar("Result")
+View = Callable[[Fields], Result]
 
 
-def with_guest(view: Callable[[Fields], Result]) -> Callable[[Fields], Result]:
-    """Create the customer first if the body says `create_customer` and the e-mail is unknown.
+def with_guest(
+    look: Callable[[Fields], object] = lambda _: None,
+) -> Callable[[View[Result]], View[Result]]:
+    """Return a decorator for a view that serves unknown customers if the body says so.
 
-    A transaction of its own keeps the lock on the customers short. A refusal afterwards leaves the
-    customer, which does no harm.
+    With `create_customer` the customer is created and the view runs again. Before that, `look`
+    raises what the view would refuse to any new customer, so a wrong code creates nobody.
     """
 
-    @wraps(view)
-    def run(body: Fields) -> Result:
-        if body.pop("create_customer", False) and body["email"] is not None:
+    def decorate(view: View[Result]) -> View[Result]:
+        @wraps(view)
+        def run(body: Fields) -> Result:
+            creates = body.pop("create_customer", False)
             try:
-                with transaction():
-                    service.make_known(body["email"])
-            except OutcomeUnknown as error:
-                raise Repeatable from error
-        return view(body)
+                return view(body)
+            except CustomerNotFound:
+                if not creates:
+                    raise
+            # A view without a transaction may have read through the session.
+            db.session.remove()
+            look(body)
+            _create(body["email"])
+            return view(body)
 
-    return run
+        return run
+
+    return decorate
+
+
+def _create(email: str) -> None:
+    """Create the customer; a transaction of its own keeps the lock on the customers short."""
+    try:
+        with transaction():
+            service.ensure(email)
+    except OutcomeUnknown as error:
+        raise Repeatable from error

@@ -1,14 +1,17 @@
 """Creates, reads, changes and locks customers."""
 
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
-from sqlalchemy import exists, func, null, select, text, update
+from sqlalchemy import bindparam, exists, func, null, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from voucherpool.customers.models import Customer
 from voucherpool.database import cluster, paging
 from voucherpool.database.model import db
 from voucherpool.database.paging import Page, Position
+from voucherpool.database.retries import racing_for
+from voucherpool.database.statements import Statement
 from voucherpool.errors import CustomerExists, CustomerNotFound
 from voucherpool.input.emails import email_key
 
@@ -16,14 +19,6 @@ from voucherpool.input.emails import email_key
 def ensure(email: str, name: str | None = None, language: str | None = None) -> bool:
     """Create the customer if the e-mail is new; return whether it was created."""
     return _insert(email, name=name, language=language) is not None
-
-
-def make_known(email: str) -> None:
-    """Create the customer if the e-mail is new; a known one costs a look and takes no lock."""
-    try:
-        id_of(email)
-    except CustomerNotFound:
-        ensure(email)
 
 
 def create(email: str, name: str | None = None, language: str | None = None) -> Customer:
@@ -64,6 +59,11 @@ def id_of(email: str) -> int:
     return customer_id
 
 
+def is_known(email: str) -> bool:
+    """Tell whether a customer has the e-mail; it needs no transaction."""
+    return known.one_or_none({"email": email_key(email)}) is not None
+
+
 def list_customers(limit: int, email: str | None = None, after: Position | None = None) -> Page:
     """Return up to `limit` customers, or only the one with the e-mail, the oldest first."""
     statement = select(*Customer.__table__.columns).where(Customer.erased_at.is_(None))
@@ -75,7 +75,7 @@ def list_customers(limit: int, email: str | None = None, after: Position | None 
 def change(customer_id: int, email: str | None = None, **changes: str | None) -> Customer:
     """Change a customer's e-mail, name or language and return the customer.
 
-    Raises CustomerNotFound and CustomerExists.
+    Raises CustomerNotFound, CustomerExists and LostRace.
     """
     customer = lock(customer_id)
     values: dict[str, object] = {**changes}
@@ -88,21 +88,24 @@ def change(customer_id: int, email: str | None = None, **changes: str | None) ->
     if not values:
         return customer
     statement = update(Customer).where(Customer.id == customer_id).returning(Customer)
-    return db.session.scalars(statement.values(**values)).one()
+    with racing_for("customers_email_key_key"):
+        return db.session.scalars(statement.values(**values)).one()
 
 
-def pin(email_keys: Collection[str]) -> set[str]:
-    """Return the e-mails that belong to customers, and block their erasure until the commit.
+def pin(email_keys: Collection[str]) -> dict[str, int]:
+    """Return the customers' ids by e-mail, and block their erasure until the commit.
+
+    E-mails that belong to nobody are left out.
 
     The lock is the weakest that an erasure waits for; requests do not wait for each other.
     """
     these = Customer.email_key.in_(email_keys)
-    pinned = select(Customer.email_key).where(these).order_by(Customer.id)
+    pinned = select(Customer.email_key, Customer.id).where(these).order_by(Customer.id)
     if cluster.is_cluster():
         cluster.pin(db.session.scalars(select(Customer.id).where(these).order_by(Customer.id)))
     else:
         pinned = pinned.with_for_update(read=True, key_share=True)
-    return {key for key in db.session.scalars(pinned) if key is not None}
+    return {key: customer_id for key, customer_id in db.session.execute(pinned) if key is not None}
 
 
 def is_erased(customer_id: int) -> bool:
@@ -133,3 +136,14 @@ def _insert(email: str, **more: str | None) -> Customer | None:
         .on_conflict_do_nothing(index_elements=[Customer.email_key])
         .returning(Customer)
     ).one_or_none()
+
+
+class Known(NamedTuple):
+    """A customer whose e-mail is known."""
+
+    id: int
+
+
+known = Statement(
+    "known_customer", Known, select(Customer.id).where(Customer.email_key == bindparam("email"))
+)

@@ -3,12 +3,13 @@
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from psycopg2.errors import DeadlockDetected, SerializationFailure
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from psycopg2.errors import DeadlockDetected, SerializationFailure, UniqueViolation
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from voucherpool.database.model import db
@@ -32,6 +33,21 @@ class LostRace(Exception):
 
 class Repeatable(LostRace):
     """The outcome is unknown, but a retry is safe: it finds what the first attempt wrote."""
+
+
+@contextmanager
+def racing_for(constraint: str) -> Iterator[None]:
+    """Raise LostRace if another request wrote the unique key first; name the key's constraint.
+
+    Any other key that is taken is an error, which a retry would only repeat.
+    """
+    try:
+        yield
+    except IntegrityError as error:
+        # A shard's constraint has a number behind its name.
+        if isinstance(error.orig, UniqueViolation) and constraint in str(error.orig):
+            raise LostRace from error
+        raise
 
 
 def retrying(call: Callable[Arguments, Result]) -> Callable[Arguments, Result]:

@@ -1,17 +1,12 @@
 """Erases customers (GDPR, article 17): removes all that names the person, keeps the ledger."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from voucherpool.customers import service as customers
-from voucherpool.http import idempotency, redaction, throttle
+from voucherpool.http import idempotency, redaction, stored_answers, throttle
 from voucherpool.notifications.mail import service as mail
 from voucherpool.schedules import service as schedules
 from voucherpool.vouchers import holding
-
-Eraser = Callable[[Collection[str]], None]
-
-email_erasers: tuple[Eraser, ...] = (idempotency.erase_emails, throttle.erase_emails)
-"""Each erases e-mails from one table; a new table that stores e-mails needs one here."""
 
 forgetting: tuple[Callable[[int], None], ...] = (schedules.forget, mail.forget)
 """Each removes a customer from one package's tables."""
@@ -26,20 +21,24 @@ def erase(customer_id: int) -> None:
     # answer is either redacted below or finds no such customer.
     emails = customers.lock(customer_id).emails()
     customers.make_anonymous(customer_id)
-    for erase_emails in email_erasers:
-        erase_emails(emails)
+    # A new table that stores e-mails needs a line here.
+    stored_answers.erase(customer_id, emails)
+    throttle.erase_emails(emails)
     for forget in forgetting:
         forget(customer_id)
 
 
-def redacted(body: str) -> str:
+def redacted(body: str) -> idempotency.Redacted:
     """Return the answer with null for people who were erased since it was written.
 
     The others it names cannot be erased until the transaction ends.
     """
     shown = redaction.emails_in(body)
-    erased = shown - customers.pin(shown) if shown else set()
-    return redaction.without(body, erased) if erased else body
+    if not shown:
+        return body, []
+    pinned = customers.pin(shown)
+    erased = shown - pinned.keys()
+    return redaction.without(body, erased) if erased else body, sorted(pinned.values())
 
 
 def end_holds(customer_id: int) -> None:

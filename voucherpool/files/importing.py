@@ -27,6 +27,7 @@ from sqlalchemy.types import TypeEngine
 
 from voucherpool.customers.models import Customer
 from voucherpool.database.model import AnySelect, db
+from voucherpool.database.retries import racing_for
 from voucherpool.database.transactions import after_commit, expect_many_rows, require_future
 from voucherpool.errors import InvalidInput
 from voucherpool.files import parsing, reading
@@ -62,7 +63,9 @@ def load(file: Parsed, offer_id: int, expires_at: datetime | None = None) -> int
         db.session.execute(fill, {**page, "default": expires_at})
     db.session.execute(text("ANALYZE incoming"))
     _refuse(file.refusals)
-    imported: int = db.session.execute(issue, {"offer_id": offer_id}).rowcount  # type: ignore[attr-defined]
+    with racing_for("vouchers_pkey"):
+        issued: Any = db.session.execute(issue, {"offer_id": offer_id})
+    imported: int = issued.rowcount
     counts.count_issued(offer_id, imported)
     after_commit(lambda: metrics.issued.inc(imported))
     return imported

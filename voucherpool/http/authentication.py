@@ -55,7 +55,7 @@ def _check() -> None:
     grant = _grant(app, request)
     if scope not in grant.scopes:
         raise ScopeMissing(f"The API key lacks the scope that this route needs: {scope}.")
-    request.api_key_id = grant.key_id
+    request.api_key_id, request.scope = grant.key_id, scope
 
 
 def _grant(app: Flask, request: Request) -> apikeys.Grant:

@@ -21,11 +21,12 @@ most_bytes = 1024 * 1024
 class Request(flask.Request):
     """A request whose body is checked on every way to read it.
 
-    `api_key_id` is the id of its API key, None before authentication and in open mode. `refusal` is
-    the code of the error that answers it.
+    `api_key_id` is the id of its API key, None before authentication and in open mode. `scope` is
+    the one that its route needs. `refusal` is the code of the error that answers it.
     """
 
     api_key_id: int | None = None
+    scope: str | None = None
     refusal: str | None = None
 
     @cached_property

@@ -84,6 +84,23 @@ class Email(Text):
     expected = "an e-mail address, such as ana@example.org"
 
 
+class ClientRef(Text):
+    """The shop's name for the visitor whom a request serves: 1 to 128 visible ASCII characters."""
+
+    longest = 128
+    form = formats.visible
+    expected = "visible ASCII characters, such as a digest in hexadecimal"
+
+    def __init__(self) -> None:
+        super().__init__()
+        described = (
+            "Your name for the visitor whom you serve: the session, or a digest of the address."
+            " Failed attempts then count for this visitor alone. It is kept as a digest for a"
+            " minute, and used for nothing else."
+        )
+        self.metadata = {**self.metadata, "description": described}
+
+
 class AmountShown(fields.Field[Decimal]):
     """An amount of money or a percentage of an answer, as a JSON number."""
 

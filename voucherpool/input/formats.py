@@ -46,3 +46,4 @@ port = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-
 host = rf"{name}|\[[0-9A-Fa-f:.]{{2,45}}\]"
 http_url = re.compile(rf'^[{blank}]*(https?)://({host})(?::({port}))?([/?][!"$-~]*)?[{blank}]*$')
 language = re.compile("^[a-z]{2}$")
+visible = re.compile(f"^[{blank}]*[!-~]+[{blank}]*$")

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from voucherpool.database import paging
 from voucherpool.database.model import db
 from voucherpool.database.paging import Page, Position
+from voucherpool.database.retries import racing_for
 from voucherpool.errors import (
     InvalidInput,
     OfferDiscountDiffers,
@@ -112,8 +113,8 @@ def list_offers(limit: int, after: Position | None = None) -> Page:
 def change(offer_id: int, **changes: Any) -> Offer:
     """Change terms of an offer and return it; this affects its vouchers, except frozen discounts.
 
-    Raises OfferNotFound, OfferExists, and InvalidInput if the terms contradict each other, or if
-    the offer has another currency.
+    Raises OfferNotFound, OfferExists, LostRace, and InvalidInput if the terms contradict each
+    other, or if the offer has another currency.
     """
     offer = db.session.get(Offer, offer_id, with_for_update=True)
     if offer is None:
@@ -130,7 +131,8 @@ def change(offer_id: int, **changes: Any) -> Offer:
     if db.session.scalar(select(taken)):
         raise OfferExists
     statement = update(Offer).where(Offer.id == offer_id).returning(Offer)
-    return db.session.scalars(statement.values(updated_at=func.now(), **changes)).one()
+    with racing_for("offers_name_key"):
+        return db.session.scalars(statement.values(updated_at=func.now(), **changes)).one()
 
 
 def require_fitting(offer: Offer, discount: Decimal) -> None:

@@ -26,7 +26,7 @@ from voucherpool.database.readiness import Readiness
 from voucherpool.database.retries import is_temporary, report
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.erasure import service as erasure
-from voucherpool.http import idempotency, throttle
+from voucherpool.http import stored_answers, throttle
 from voucherpool.notifications import feed, pools, queues, reminders
 from voucherpool.notifications.mail.sending import Sender
 from voucherpool.notifications.webhooks import backlog
@@ -84,7 +84,7 @@ class Round(Generic[Item]):
 class Every:
     """A piece that does its work in a transaction every so many seconds."""
 
-    def __init__(self, seconds: float, work: Callable[[], None]) -> None:
+    def __init__(self, seconds: float, work: Callable[[], object]) -> None:
         self._seconds, self._work, self._begins_at = seconds, work, 0.0
 
     def __call__(self) -> bool:
@@ -99,7 +99,7 @@ class Every:
 to_forget = Round[Callable[[], int]]()
 to_archive, to_purge = Round[int](), Round[datetime]()
 forgetting = (
-    idempotency.forget_old_keys,
+    stored_answers.forget_old_keys,
     support.forget_old_refused_attempts,
     throttle.forget_old_failed_attempts,
     erasure.end_holds_left,
@@ -169,6 +169,7 @@ def groups(
             "reminders": partial(reminders.remind_some, mail=mail),
             "pools": Every(seconds_between_looks, pools.watch),
             "forgetting": forget_what_is_old,
+            "failed attempts": Every(throttle.window_seconds, throttle.forget_old_failed_attempts),
             "archiving": partial(archive_a_batch, archive_older_than),
             "purging": partial(purge_a_month, purge_older_than),
         },

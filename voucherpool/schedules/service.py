@@ -13,6 +13,7 @@ from voucherpool.customers.models import Customer
 from voucherpool.database import paging
 from voucherpool.database.model import AnyRow, db
 from voucherpool.database.paging import Page, Position
+from voucherpool.database.retries import racing_for
 from voucherpool.errors import ScheduleExists, ScheduleNotFound
 from voucherpool.offers import service as offers
 from voucherpool.offers.models import Offer
@@ -65,7 +66,8 @@ def all_schedules() -> Sequence[Schedule]:
 def change(schedule_id: int, **changes: Any) -> AnyRow:
     """Change a schedule and return it; a new expression, time zone or pause counts from now.
 
-    Raises ScheduleNotFound, OfferNotFound, ScheduleExists, and InvalidInput like create().
+    Raises ScheduleNotFound, OfferNotFound, ScheduleExists, LostRace, and InvalidInput like
+    create().
     """
     columns = select(*Schedule.__table__.columns).where(Schedule.id == schedule_id)
     schedule = db.session.execute(columns.with_for_update()).one_or_none()
@@ -80,7 +82,8 @@ def change(schedule_id: int, **changes: Any) -> AnyRow:
     if any(then[name] != getattr(schedule, name) for name in decide_next):
         changed["next_at"] = _next(then)
     this = update(Schedule).where(Schedule.id == schedule_id)
-    db.session.execute(this.values(updated_at=func.now(), **changed))
+    with racing_for("schedules_name_key"):
+        db.session.execute(this.values(updated_at=func.now(), **changed))
     return read(schedule_id)
 
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from voucherpool.database import cluster
-from voucherpool.database.retries import LostRace
+from voucherpool.database.retries import LostRace, racing_for
 from voucherpool.database.statements import Statement
 from voucherpool.database.transactions import after_commit
 from voucherpool.errors import OrderMismatch, RedemptionReversed
@@ -16,6 +16,7 @@ from voucherpool.vouchers.redeem_sql import Redeemed
 from voucherpool.vouchers.state import VoucherState
 
 
+@racing_for("redemptions_order_ref_code_key_key")
 def redeem(
     code: str,
     email: str,

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from flask import url_for
 
-from voucherpool.customers import service as customers
 from voucherpool.customers.guests import with_guest
+from voucherpool.customers.visitors import visitor
 from voucherpool.database.paging import Page
 from voucherpool.database.transactions import transaction
 from voucherpool.errors import (
@@ -24,10 +24,8 @@ from voucherpool.errors import (
     VoucherNotFound,
     VoucherPoolError,
 )
-from voucherpool.http import throttle
 from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.http.idempotency import write, write_in_one_statement
-from voucherpool.input.emails import email_key
 from voucherpool.vouchers import (
     holding,
     issuing,
@@ -65,33 +63,42 @@ refusals_of_orders: tuple[type[VoucherPoolError], ...] = (
 def watched(action: str) -> Callable[[Callable[[Fields], Result]], Callable[[Fields], Result]]:
     """Return a decorator that records each refusal for support, and counts failed attempts.
 
-    Both happen in a new transaction after the refusal's.
+    Both happen in a new transaction after the refusal's. Visitors without attempts are refused.
     """
 
     def decorate(view: Callable[[Fields], Result]) -> Callable[[Fields], Result]:
         @wraps(view)
         def run(body: Fields) -> Result:
             this = (body["code"], body["email"], body.get("order_ref"))
-            with throttle.guess(body["email"]):
-                try:
-                    return view(body)
-                except (*refusals, *refusals_of_orders) as refusal:
-                    # The answer is the same if the record is lost.
-                    with suppress(OutcomeUnknown), transaction():
-                        support.remember(refusal, action, *this)
-                        if isinstance(refusal, VoucherNotFound):
-                            _count_failed_attempt(body["email"])
-                    raise
+            asking = visitor(body)
+            asking.admit()
+            try:
+                return view(body)
+            except (*refusals, *refusals_of_orders) as refusal:
+                # The answer is the same if the record is lost.
+                with suppress(OutcomeUnknown), transaction():
+                    support.remember(refusal, action, *this)
+                    if isinstance(refusal, VoucherNotFound):
+                        asking.count_failure()
+                raise
 
         return run
 
     return decorate
 
 
-def _count_failed_attempt(email: str | None) -> None:
-    """Count a failed attempt, but not for the e-mail of a customer who has been erased."""
-    is_known = email is not None and customers.pin({email_key(email)})
-    throttle.count_failed_attempt(email if is_known else None)
+def look_for_guest(body: Fields) -> None:
+    """Raise what redeeming would refuse to a customer who is still unknown."""
+    state.check(body["code"], None, **_order(body))
+
+
+def look_for_guests_hold(body: Fields) -> None:
+    """Raise what holding would refuse to a customer who is still unknown."""
+    state.check(body["code"], None, **_order(body), of_order=bool(_order(body)))
+
+
+def _order(body: Fields) -> Fields:
+    return {name: body[name] for name in ("order_amount", "currency") if name in body}
 
 
 @blueprint.post("/generate")
@@ -99,7 +106,7 @@ def _count_failed_attempt(email: str | None) -> None:
     "issue", CustomerNotFound, OfferDiscountDiffers, OfferNotPercentage, VoucherExists
 )
 @blueprint.arguments(schemas.GenerateRequest())
-@with_guest
+@with_guest()
 @write_in_one_statement(unless="code")
 @blueprint.response(201, schemas.Code())
 def generate_voucher(body: Fields) -> dict[str, str]:
@@ -116,7 +123,7 @@ def generate_voucher(body: Fields) -> dict[str, str]:
 @blueprint.guarded("redeem", TooManyFailedAttempts, *refusals, *refusals_of_orders)
 @blueprint.arguments(schemas.RedeemRequest())
 @watched("redeem")
-@with_guest
+@with_guest(look_for_guest)
 @write_in_one_statement()
 @blueprint.response(201, schemas.Redeemed())
 def redeem_voucher(body: Fields) -> redeem_sql.Redeemed:
@@ -143,8 +150,8 @@ def check_voucher(body: Fields) -> dict[str, object]:
 
 @watched("check")
 def _check(body: Fields) -> state.VoucherState:
-    names = ("code", "email", "order_amount", "currency", "create_customer")
-    return state.check(**{name: body[name] for name in names if name in body})
+    creates = body.get("create_customer", False)
+    return state.check(body["code"], body["email"], **_order(body), create_customer=creates)
 
 
 @blueprint.post("/hold")
@@ -153,7 +160,7 @@ def _check(body: Fields) -> state.VoucherState:
 )
 @blueprint.arguments(schemas.HoldRequest())
 @watched("hold")
-@with_guest
+@with_guest(look_for_guests_hold)
 @write_in_one_statement()
 @blueprint.response(201, schemas.Held())
 def hold_voucher(body: Fields) -> holding.Hold:

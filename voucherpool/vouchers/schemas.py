@@ -6,6 +6,7 @@ from voucherpool.input import formats
 from voucherpool.input.fields import (
     Amount,
     AmountShown,
+    ClientRef,
     Count,
     Currency,
     Cursor,
@@ -88,13 +89,14 @@ class CodeRequest(Plain):
 class OrderRequest(CodeRequest):
     """A voucher for a customer's order; `order_amount` is in major units of `currency`: 19.99.
 
-    With `create_customer` an unknown e-mail becomes a customer first.
+    With `create_customer` an unknown e-mail becomes a customer, unless the request is refused.
     """
 
     email = Email(required=True)
     order_amount = Amount()
     currency = Currency()
     create_customer = Flag()
+    client_ref = ClientRef()
 
 
 class RedeemRequest(OrderRequest):

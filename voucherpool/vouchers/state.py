@@ -87,9 +87,11 @@ def check(
     email: str | None,
     order_amount: Decimal | None = None,
     currency: str | None = None,
+    *,
     create_customer: bool = False,
+    of_order: bool = True,
 ) -> VoucherState:
-    """Return the voucher's state if it can be redeemed now; change nothing.
+    """Return the voucher's state if it can be redeemed now, or held if not `of_order`.
 
     Without an `email` the customer is still unknown; so is an unknown e-mail that the redemption
     would make a customer with `create_customer`.
@@ -98,12 +100,12 @@ def check(
     """
     this = request(code, email, None, order_amount, currency)
     try:
-        voucher = read(this)
+        voucher = _of_unknown_customer(this) if email is None else read(this)
     except CustomerNotFound:
-        if email is not None and not create_customer:
+        if not create_customer:
             raise
         voucher = _of_unknown_customer(this)
-    if refused := refusal(voucher):
+    if refused := refusal(voucher, of_order=of_order):
         raise refused
     return voucher
 
