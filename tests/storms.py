@@ -18,6 +18,7 @@ from tests.builders import in_days, moved
 from tests.patience import until
 from tests.server import Server, at_once
 
+stormed = "application_name = 'storm' AND datname = current_database()"
 deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
 
 
@@ -30,8 +31,8 @@ def watched(sql: Callable[..., Any], log: Path) -> Iterator[None]:
     failed = [line for line in lines if line.get("status", 0) >= 500 or line["level"] != "INFO"]
     assert not failed, (len(failed), failed[:5])
     # A connection reports the deadlocks that it met before it is gone.
-    sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'storm'")
-    until(lambda: not sql("SELECT FROM pg_stat_activity WHERE application_name = 'storm'"))
+    sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {stormed}")
+    until(lambda: not sql(f"SELECT FROM pg_stat_activity WHERE {stormed}"))
     assert sql(deadlocks) == before
 
 

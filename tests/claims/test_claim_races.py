@@ -16,6 +16,7 @@ from tests.server import at_once
 from voucherpool import create_app
 from voucherpool.claims import service as claiming
 from voucherpool.config import Config
+from voucherpool.customers import service as customers
 from voucherpool.database import retries
 from voucherpool.database.model import db
 from voucherpool.database.retries import LostRace
@@ -209,6 +210,20 @@ def test_a_twin_takes_over_when_the_first_rolls_back(wide, make, gate, sql):
             raise Unlucky
         assert twin.result().code != first.code  # which was locked when the twin looked
     assert sql("SELECT count(claimed_at) FROM vouchers") == [(1,)]
+
+
+def test_who_is_erased_while_a_claim_waits_is_unknown(wide, client, make, gate, sql):
+    make.customer()
+    make.customer(ben)
+    fill(sql, 2)
+    with ThreadPoolExecutor(1) as pool, wide.app_context():
+        with transaction():
+            claiming.claim(ben, "KOI", "c-1")
+            waiting = pool.submit(client.post, "/vouchers/claim", json=body(claim_ref="c-1"))
+            gate.until_waiting(1)
+            customers.make_anonymous(1)
+        answer = waiting.result()
+    assert (answer.status_code, answer.json["code"]) == (404, "customer_not_found")
 
 
 def claim_by_ref(app):

@@ -74,9 +74,9 @@ def claim(email: str, offer_name: str, claim_ref: str | None = None) -> Claimed:
     taken = take(ids)
     if taken is None:
         # The same claim_ref, or other claims of what there was, may have been faster.
-        is_known = read_request.all(request)[0].is_known
+        now = read_request.one_or_none(request)  # None if the customer was erased meanwhile
         left = pool.candidates.all({"offer_id": asked.offer_id})
-        raise LostRace if is_known or left else PoolEmpty
+        raise LostRace if now is None or now.is_known or left else PoolEmpty
     return Claimed(taken.code, taken.expires_at, offer_name)
 
 
