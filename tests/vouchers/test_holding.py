@@ -153,6 +153,12 @@ def test_what_would_not_redeem_cannot_be_held(client, make):
     )
 
 
+def test_another_customers_voucher_cannot_be_held(client, make, sql):
+    make.customer(ben)
+    assert outcome(client.hold(make.voucher(ana), ben)) == (404, "voucher_not_found")
+    assert sql("SELECT holds FROM vouchers") == [(None,)]
+
+
 def test_an_offer_with_a_minimum_order_can_be_held(client, make, sql):
     code = make.voucher()
     for limit in (None, 1):
