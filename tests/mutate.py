@@ -4,6 +4,7 @@
 in every run one of them must fail. Without a mutant all of them pass as often.
 """
 
+import ast
 import os
 import re
 import shutil
@@ -34,23 +35,52 @@ at_once = 2
 
 @dataclass(frozen=True)
 class Mutant:
-    """A text that stands once in a file, what replaces it, and the tests that must notice."""
+    """A condition, Python or SQL, of a function, a method or a name of a module; what replaces it.
+
+    The condition's words stand there once, with any blanks and line breaks between them. The tests
+    must notice its absence.
+    """
 
     file: str
+    place: str
     old: str
     new: str
     tests: tuple[str, ...]
 
     def __str__(self) -> str:
-        old, new = (re.sub(r"\s+", " ", text).strip() for text in (self.old, self.new))
-        return f"{self.file}: {old} -> {new or 'nothing'}"
+        return f"{self.file} {self.place}: {self.old} -> {self.new or 'nothing'}"
 
     def put_into(self, tree: Path) -> None:
-        """Replace the text in the tree's file; raise ValueError unless it stands there once."""
+        """Break the condition in the tree's file; raise ValueError unless it stands there once."""
         text = (tree / self.file).read_text()
-        if (found := text.count(self.old)) != 1:
-            raise ValueError(f"{self}: the text stands there {found} times instead of once")
-        (tree / self.file).write_text(text.replace(self.old, self.new))
+        lines, place = text.splitlines(keepends=True), lines_of(self.place, text)
+        broken, found = re.subn(spelt_anyhow(self.old), lambda _: self.new, "".join(lines[place]))
+        if found != 1:
+            raise ValueError(f"{self}: it stands there {found} times instead of once")
+        lines[place] = [broken]
+        (tree / self.file).write_text("".join(lines))
+
+
+def lines_of(place: str, text: str) -> slice:
+    """Return the lines of a function with its decorators, of a method, or of a module's name."""
+    node: ast.AST = ast.parse(text)
+    for name in place.split("."):
+        [node] = [child for child in ast.iter_child_nodes(node) if name in names_of(child)]
+    first = min(part.lineno for part in (node, *getattr(node, "decorator_list", ())))
+    return slice(first - 1, node.end_lineno)
+
+
+def names_of(node: ast.AST) -> Collection[str]:
+    """Return the names that a statement defines."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return {node.name}
+    targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+def spelt_anyhow(condition: str) -> str:
+    """Return the pattern of a condition's words, whatever blanks and line breaks are between."""
+    return r"\s*".join(map(re.escape, re.findall(r"\w+|\S", condition)))
 
 
 def listed() -> list[Mutant]:
@@ -58,9 +88,9 @@ def listed() -> list[Mutant]:
     with (checkout / "tests" / "mutants.toml").open("rb") as file:
         groups = tomllib.load(file)["group"]
     return [
-        Mutant(group["file"], old, new, tuple(f"tests/{test}" for test in group["tests"]))
+        Mutant(group["file"], place, old, new, tuple(f"tests/{test}" for test in group["tests"]))
         for group in groups
-        for old, new in group["mutants"]
+        for place, old, new in group["mutants"]
     ]
 
 
@@ -127,7 +157,7 @@ def killed(mutant: Mutant, runs: int) -> bool:
 @click.option("--runs", default=10, help="How often each must be noticed.")
 @click.argument("words", nargs=-1)
 def main(runs: int, words: tuple[str, ...]) -> None:
-    """Run the mutants whose file and texts contain all WORDS."""
+    """Run the mutants whose file, place and condition contain all WORDS."""
     mutants = [mutant for mutant in listed() if all(word in str(mutant) for word in words)]
     begun = time.monotonic()
     with memory("mutants") as home:
