@@ -18,7 +18,7 @@ name a mirror in PIP_INDEX_URL or a folder of packages in PIP_FIND_LINKS." >&2; 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-citus faults fuzz mutants wheel page drawing bench bench-scale bench-bulk bench-plans bench-events bench-citus bench-csv check lock clean
+.PHONY: help run demo test test-citus faults fuzz mutants wheel page drawing bench bench-scale bench-plans bench-citus check lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -51,20 +51,11 @@ bench: .venv/dev.ready ## measure every operation over HTTP against its floors, 
 bench-scale: .venv/dev.ready .venv/bench.ready ## compare 10 000 vouchers with 10 000 000, and draw docs/scale.png
 	@exec $(python) -m bench.scale $(ARGS)
 
-bench-bulk: .venv/dev.ready ## measure bulk generation against a plain COPY
-	@exec $(python) -m bench.bulk
-
-bench-plans: .venv/dev.ready ## compare the first with the last of 100 000 redemptions on a new database
+bench-plans: .venv/dev.ready ## compare the first with the last of 100 000 redemptions and other requests on a new database
 	@exec $(python) -m bench.plans $(ARGS)
-
-bench-events: .venv/dev.ready ## compare redemptions with and without waiting events
-	@exec $(python) -m bench.events $(ARGS)
 
 bench-citus: .venv/dev.ready ## compare a Citus cluster on this host with one PostgreSQL (CITUS_URL=)
 	@CITUS_URL="$(CITUS_URL)" exec $(python) -m bench.cluster $(ARGS)
-
-bench-csv: .venv/dev.ready ## measure the import and the export of 1 000 000 vouchers
-	@exec $(python) -m bench.csv_files
 
 wheel: .venv/dev.ready ## build dist/voucherpool-*.whl, to install for production
 	@rm -rf build dist

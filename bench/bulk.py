@@ -1,4 +1,4 @@
-"""Bulk generation against plain COPY of as many equal rows; `make bench-bulk` runs it.
+"""Bulk generation against plain COPY of as many equal rows.
 
 Both add a million vouchers to a table that has a million, in clones of one database, on a
 PostgreSQL that syncs to disk. They take turns of 100 000, so that other load on the machine slows
@@ -19,11 +19,9 @@ from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import TextIO
 
-import click
 import flask_migrate
 from sqlalchemy.engine import URL
 
-from bench import home
 from bench.home import connection, execute
 from voucherpool import create_app
 from voucherpool.batches import generating, service
@@ -39,7 +37,6 @@ planted_per_chunk = 20
 turn = 100_000
 pattern = "####-####-####"
 expiry = "2099-01-01 00:00:00+00"
-lowest_ratio, most_memory = 0.7, 150
 
 
 @dataclass(frozen=True)
@@ -56,21 +53,6 @@ class Bulk:
     def ratio(self) -> float:
         """Return bulk generation's throughput against COPY's."""
         return self.plain / self.bulk
-
-
-@click.command()
-@click.option("--count", default=1_000_000, show_default=True, help="A multiple of 100 000.")
-def main(count: int) -> None:
-    """Measure, print, and exit with 1 if a goal is missed."""
-    with home.server(max_wal_size="8GB") as (folder, postgres):
-        seen = measure(folder, postgres.url(), count, click.echo)
-    click.echo(f"{count} new codes exactly, {seen.collisions} times one that was taken")
-    plain, bulk = count / seen.plain, count / seen.bulk
-    click.echo(f"throughput of plain COPY {plain:.0f}/s, of bulk {bulk:.0f}/s")
-    click.echo(f"ratio {seen.ratio:.2f} (goal {lowest_ratio})")
-    click.echo(f"memory of the process {seen.megabytes:.0f} MB (goal {most_memory})")
-    if seen.ratio < lowest_ratio or seen.megabytes > most_memory:
-        raise SystemExit(1)
 
 
 def measure(folder: Path, server: URL, count: int, tell: Callable[[str], None]) -> Bulk:
@@ -175,7 +157,3 @@ def _plant(taken: list[bytes]) -> list[int]:
 
     codes.random_characters = characters
     return planted
-
-
-if __name__ == "__main__":
-    main()

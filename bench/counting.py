@@ -10,7 +10,7 @@ from typing import NamedTuple
 import click
 from sqlalchemy.engine import URL
 
-from bench import processes, wire
+from bench import operations, processes, wire
 from bench.load import Loader, Operation
 
 warm_up, requests = 10, 50
@@ -26,9 +26,7 @@ class Count(NamedTuple):
     round_trips: float
 
 
-def count(
-    database: URL, folder: Path, loader: Loader, operations: list[Operation]
-) -> dict[str, Count]:
+def count(database: URL, folder: Path, loader: Loader, asked: list[Operation]) -> dict[str, Count]:
     """Send each operation's requests one after the other; raise ClickException if one fails."""
     socket = f".s.PGSQL.{database.query['port']}"
     tap = database.update_query_dict({"host": str(folder)})
@@ -37,10 +35,11 @@ def count(
         processes.gunicorn(tap, folder / "gunicorn.log", workers=1) as service,
         closing(HTTPConnection("127.0.0.1", service.port, timeout=30)) as client,
     ):
-        return {
-            operation.name: _typical(list(_ask(client, loader, operation, answers)))
-            for operation in operations
-        }
+        counts = {}
+        for operation in asked:
+            with operations.running(operation, database):
+                counts[operation.name] = _typical(list(_ask(client, loader, operation, answers)))
+        return counts
 
 
 def _ask(

@@ -1,6 +1,7 @@
-"""The lower limit of a redemption: bare Flask, psycopg2 and the same prepared statement."""
+"""The lower limit of redeeming and generating: bare Flask, psycopg2 and the same statements."""
 
 import os
+import secrets
 import threading
 from typing import Any
 
@@ -8,6 +9,7 @@ import psycopg2
 from flask import Flask, request
 
 from voucherpool.config import Config
+from voucherpool.vouchers.issuing import issue_one
 from voucherpool.vouchers.redeem_sql import Redeemed
 from voucherpool.vouchers.redeeming import redeem_short
 
@@ -16,15 +18,17 @@ config = Config.from_environment(os.environ)
 address = config.database_url.set(drivername="postgresql").render_as_string(hide_password=False)
 of_thread = threading.local()
 no_order = dict.fromkeys(("order_ref", "order_amount", "order_currency", "order_decimals"))
+no_options = {"max_redemptions": 1, "freeze": False, "notify": False}
 
 
 def cursor() -> Any:
-    """Return the thread's cursor; its connection has prepared the statement."""
+    """Return the thread's cursor; its connection has prepared the statements."""
     if not hasattr(of_thread, "cursor"):
         connection = psycopg2.connect(address, **config.connection_settings())
         connection.autocommit = True
         of_thread.cursor = connection.cursor()
-        of_thread.cursor.execute(redeem_short.preparation)
+        for statement in (redeem_short, issue_one):
+            of_thread.cursor.execute(statement.preparation)
     return of_thread.cursor
 
 
@@ -42,3 +46,16 @@ def redeem() -> tuple[dict[str, Any], int]:
         "discount": float(redeemed.discount),
         "discount_type": redeemed.discount_type,
     }, 201
+
+
+@app.post("/vouchers/generate")
+def generate() -> tuple[dict[str, Any], int]:
+    """Issue a voucher."""
+    body = request.get_json(force=True)
+    code = secrets.token_hex(8).upper()
+    terms = {name: body[name] for name in ("email", "offer_name", "discount")}
+    values = {"code": code, "key": code, "expires_at": body["expiry"], **terms, **no_options}
+    found = cursor()
+    found.execute(issue_one.execution, values)
+    [issued] = found.fetchone()
+    return {"code": issued}, 201

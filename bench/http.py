@@ -6,11 +6,13 @@ that other load on the machine slows all of them; the table shows medians.
 
 import time
 from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from bench import bulk, counting, fill, floors, home, load, machine, operations, processes, table
+from bench import bulk, counting, fill, home, load, machine, operations, processes, table
 from bench.load import Loader, Operation
 from bench.processes import Service
 from bench.table import Run, Runs
@@ -19,6 +21,7 @@ from voucherpool.local.postgres import LocalPostgres
 
 few, many = 10_000, 100_000  # requests; memory must not grow between the two
 settling_seconds = 0.2
+service_app = operations.redeem.app
 
 
 @click.command()
@@ -52,56 +55,50 @@ class Bench:
     def __init__(self, folder: Path, postgres: LocalPostgres, loader: Loader) -> None:
         self._folder, self._loader, self._database = folder, loader, postgres.url()
         self._postgres = int((postgres.data / "postmaster.pid").read_text().split("\n", 1)[0])
-        self._pgbench = floors.prepare(self._database, folder, operations.fresh.count)
         self._operations = operations.all_of(self._database)
         self._served = 0
         self.memory: list[float] = []
 
     def count(self) -> dict[str, counting.Count]:
-        """Return the statements and round trips of each operation."""
+        """Return the statements and round trips of each of the service's operations."""
         _tell("Counting statements and round trips")
-        return counting.count(self._database, self._folder, self._loader, self._operations)
+        asked = [operation for operation in self._operations if operation.app == service_app]
+        return counting.count(self._database, self._folder, self._loader, asked)
 
     def measure(self, rounds: int, seconds: int, watch_memory: bool) -> Runs:
         """Run all in turns; the first turn does not count."""
         log, runs = self._folder / "gunicorn.log", defaultdict(list)
-        with (
-            processes.gunicorn(self._database, log, "bench.bare:app") as bare,
-            processes.gunicorn(self._database, log, "bench.floor:app") as floor,
-            processes.gunicorn(self._database, log) as service,
-        ):
+        with ExitStack() as stack:
+            services = {
+                app: stack.enter_context(processes.gunicorn(self._database, log, app))
+                for app in {operation.app for operation in self._operations}
+            }
             _tell("Warming up")
-            self._round(bare, floor, service, 1)
+            self._round(services, 1)
             home.execute(self._database, "VACUUM ANALYZE")
             if watch_memory:
-                self._note_memory(service, few)
+                self._note_memory(services[service_app], few)
             for number in range(rounds):
                 _tell(f"Round {number + 1} of {rounds}")
-                for name, run in self._round(bare, floor, service, seconds).items():
+                for name, run in self._round(services, seconds).items():
                     runs[name].append(run)
             if watch_memory:
-                self._note_memory(service, many)
+                self._note_memory(services[service_app], many)
         return runs
 
-    def _round(
-        self, bare: Service, floor: Service, service: Service, seconds: int
-    ) -> dict[str, Run]:
-        runs = {
-            operations.bare.name: self._run(bare, operations.bare, seconds),
-            operations.floor.name: self._run(floor, operations.floor, seconds),
-            floors.update: self._update(seconds),
-        }
+    def _round(self, services: Mapping[str, Service], seconds: int) -> dict[str, Run]:
+        runs = {}
         for operation in self._operations:
-            runs[operation.name] = self._run(service, operation, seconds)
-            self._served += runs[operation.name].requests
-        pace = runs[operations.redeem.name].rate
-        runs[floors.paced_update] = self._update(seconds, pace)
+            run = runs[operation.name] = self._run(services[operation.app], operation, seconds)
+            if operation.app == service_app:
+                self._served += run.requests
         return runs
 
     def _run(self, service: Service, operation: Operation, seconds: int) -> Run:
-        app, database = self._cpu(service)
-        seen = self._loader.load(service.port, operation, seconds)
-        app_after, database_after = self._cpu(service)
+        with operations.running(operation, self._database):
+            app, database = self._cpu(service)
+            seen = self._loader.load(service.port, operation, seconds)
+            app_after, database_after = self._cpu(service)
         return Run(
             seen.requests,
             seen.requests / seen.seconds,
@@ -111,17 +108,12 @@ class Bench:
             (database_after - database) / seen.requests,
         )
 
-    def _update(self, seconds: int, pace: float | None = None) -> Run:
-        _, database = self._cpu(None)
-        transactions, rate = floors.pgbench(self._database, self._pgbench, seconds, pace)
-        _, after = self._cpu(None)
-        return Run(transactions, rate, None, None, None, (after - database) / transactions)
-
-    def _cpu(self, service: Service | None) -> tuple[float, float]:
+    def _cpu(self, service: Service) -> tuple[float, float]:
         """Return the microseconds that gunicorn and PostgreSQL have used so far."""
         time.sleep(settling_seconds)  # until parents count the CPU time of ended children
-        app = processes.cpu_seconds(service.process) if service else 0
-        return app * 1e6, processes.cpu_seconds(self._postgres) * 1e6
+        used = (processes.cpu_seconds(process) for process in (service.process, self._postgres))
+        app, database = (seconds * 1e6 for seconds in used)
+        return app, database
 
     def _note_memory(self, service: Service, requests: int) -> None:
         """Note the largest worker's memory after this many requests."""

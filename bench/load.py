@@ -20,7 +20,8 @@ threads = 2
 class Operation:
     """A request that is sent repeatedly, each time with another number of a group.
 
-    `$code` and `$email` in path and body are the number's code and customer.
+    `$code` and `$email` in path and body are the number's code and customer. With `with_webhook` a
+    webhook asks for the events of redemptions. `app` is what gunicorn serves.
     """
 
     name: str
@@ -29,6 +30,8 @@ class Operation:
     group: Group
     method: str = "POST"
     with_key: bool = False
+    with_webhook: bool = False
+    app: str = "wsgi:app"
     connections: int = 16
 
 

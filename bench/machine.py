@@ -4,12 +4,14 @@ import os
 import platform
 import re
 import subprocess
+import time
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 
 from sqlalchemy.engine import URL
 
-from bench import floors, home
+from bench import home
 
 packages = ("flask", "gunicorn", "sqlalchemy", "psycopg2-binary")
 
@@ -24,7 +26,7 @@ def describe(database: URL, folder: Path) -> dict[str, str]:
         "versions": ", ".join(
             [f"Python {platform.python_version()}", *installed, f"PostgreSQL {postgres}", _wrk()]
         ),
-        "fdatasync of 8 kB": f"{floors.fsync_milliseconds(folder):.2f} ms",
+        "fdatasync of 8 kB": f"{fsync_milliseconds(folder):.2f} ms",
         "load before": f"{os.getloadavg()[0]:.2f} processes",
     }
 
@@ -32,6 +34,18 @@ def describe(database: URL, folder: Path) -> dict[str, str]:
 def markdown(about: dict[str, str]) -> str:
     """Return the description as a list."""
     return "\n".join(f"- {name}: {value}" for name, value in about.items())
+
+
+def fsync_milliseconds(folder: Path) -> float:
+    """Return the median time to write 8 kB (PostgreSQL's page) and sync them to disk."""
+    times = []
+    with open(folder / "fsync", "wb") as file:
+        for _ in range(300):
+            os.pwrite(file.fileno(), bytes(8192), 0)
+            begun = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times.append((time.perf_counter() - begun) * 1000)
+    return median(times)
 
 
 def _processor() -> str:

@@ -51,7 +51,7 @@ def _seconds_of_ended_children(process: int) -> float:
     return sum(map(int, after_name[13:15])) / ticks
 
 
-def megabytes(process: int, field: str = "VmRSS") -> float:
-    """Return the memory of a process: resident, or its peak with VmHWM."""
+def megabytes(process: int) -> float:
+    """Return the resident memory of a process."""
     status = Path(f"/proc/{process}/status").read_text()
-    return int(re.findall(rf"{field}:\s+(\d+)", status)[0]) / 1024
+    return int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) / 1024
