@@ -7,16 +7,10 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     CheckConstraint,
-    ColumnElement,
     ForeignKey,
     Identity,
     Index,
-    Integer,
-    and_,
-    case,
-    cast,
     func,
-    or_,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -88,61 +82,6 @@ class Offer(Model):
     pool_is_low: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-    @classmethod
-    def is_active(cls) -> ColumnElement[bool]:
-        """Return the condition that the offer is active now."""
-        return and_(
-            or_(cls.starts_at.is_(None), cls.starts_at <= func.now()),
-            or_(cls.ends_at.is_(None), cls.ends_at > func.now()),
-        )
-
-    @classmethod
-    def takes_order_of(cls, amount: ColumnElement[Decimal | None]) -> ColumnElement[bool]:
-        """Return the condition that an order of this amount is large enough.
-
-        A NULL amount is large enough only if the offer has no minimum.
-        """
-        return or_(
-            cls.min_order_amount.is_(None),
-            and_(amount.is_not(None), amount >= cls.min_order_amount),
-        )
-
-    @classmethod
-    def takes_currency(cls, currency: ColumnElement[str | None]) -> ColumnElement[bool]:
-        """Return the condition that the offer is in this currency; NULL fits, and fits all."""
-        return or_(currency.is_(None), cls.currency.is_(None), cls.currency == currency)
-
-    @classmethod
-    def needs_no_currency(cls) -> ColumnElement[bool]:
-        """Return the condition that an order's amount may come without its currency."""
-        amounts = (cls.min_order_amount, cls.max_discount_amount)
-        names_none = and_(
-            cls.discount_type == "percentage", *(amount.is_(None) for amount in amounts)
-        )
-        return or_(cls.currency_optional, names_none)
-
-    @classmethod
-    def discount_amount(
-        cls,
-        discount: ColumnElement[Decimal],
-        order_amount: ColumnElement[Decimal | None],
-        order_decimals: ColumnElement[int | None],
-    ) -> ColumnElement[Decimal | None]:
-        """Return the amount to take off an order, NULL if the order's amount is NULL.
-
-        It is rounded half up to the minor unit of the order's currency, or without one of the
-        offer's, capped, and never more than the order. `order_decimals` is that minor unit.
-        """
-        of_kind = case(
-            (cls.discount_type == "percentage", order_amount * discount / 100), else_=discount
-        )
-        decimals = cast(func.coalesce(order_decimals, cls.currency_decimals), Integer)
-        # numeric rounds half away from zero, and no amount is negative
-        rounded = func.round(of_kind, decimals)
-        limits = (cls.max_discount_amount, order_amount)
-        capped = func.least(rounded, *(func.trunc(limit, decimals) for limit in limits))
-        return case((order_amount.is_not(None), capped))
 
 
 class OfferCounts(Model):
