@@ -10,6 +10,7 @@ from flask import has_request_context, request
 from sqlalchemy import Engine, event
 
 from voucherpool import create_app
+from voucherpool.database.statements import Statement
 
 app = create_app()
 
@@ -29,3 +30,18 @@ def die_before(connection, cursor, statement, *_):
 def die_after(connection, cursor, statement, *_):
     if "COMMIT" in statement:
         die_if_told("after")
+
+
+execute = Statement._execute
+
+
+def execute_and_die(self, values, before, after):
+    if after == "COMMIT":
+        die_if_told("before")
+    cursor = execute(self, values, before, after)
+    if after == "COMMIT":
+        die_if_told("after")
+    return cursor
+
+
+Statement._execute = execute_and_die
