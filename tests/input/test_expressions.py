@@ -12,6 +12,7 @@ import voucherpool
 from tests.stopwatch import cpu_seconds, is_busy, most_passes, pass_seconds
 from voucherpool.config import checkout
 from voucherpool.database import reachability, statements
+from voucherpool.http import authentication
 from voucherpool.input import formats
 from voucherpool.input.fields import Email
 from voucherpool.observability import logs
@@ -31,6 +32,7 @@ longest = {
     statements.placeholder.pattern: 2**17,  # in a statement
     reachability.may_pass.pattern: 2**17,  # in words of PostgreSQL
     r"(?<!^)(?=[A-Z])": 100,  # in the name of a class
+    authentication.forwarding_headers.pattern: 8190,  # gunicorn's limit of a header
     r"[^a-z]+": 100,  # in HTTP's name of a status
 }
 

@@ -194,16 +194,21 @@ def test_a_connection_that_is_lost_is_no_bug_and_the_outcome_is_recorded_all_the
 
 
 def test_a_lock_that_is_not_got_in_time_is_a_warning(
-    create, receiver, disable, app, deliverer, gate, caplog
+    create, receiver, disable, database_url, gate, caplog
 ):
+    options = f"{database_url.query['options']} -c lock_timeout=500ms"
+    hasty = create_app(config(database_url.update_query_dict({"options": options})))
+    deliverer = Deliverer(hasty.app_context, hasty.config["SECRET_KEYS"], policy)
     create(receiver.url)
     disable()
-    with app.app_context():
+    with hasty.app_context():
         number_events()
         with gate.closed("UPDATE webhooks SET disabled_at = NULL WHERE id = 1"):
             receiver.statuses = [500]
             deliverer.start_due()
             deliverer.wait()
+        deliverer.stop()
+        db.engine.dispose()
     assert "Delivering to webhook 1 failed: the database cannot be used (LockNot" in caplog.text
     assert errors(caplog) == []
 
