@@ -100,6 +100,7 @@ def test_the_wheel_serves_and_redeems_from_an_empty_folder(programs, environment
         for started in (process, worker):
             started.terminate()
         assert [started.wait(most_seconds) for started in (process, worker)] == [0, 0]
+        worker.stderr.close()
     assert list(empty.iterdir()) == []
 
 
