@@ -1,5 +1,6 @@
 """Measures calls by the processor's time, and compares it with that of a plain piece of work."""
 
+import gc
 import re
 import signal
 import time
@@ -17,6 +18,7 @@ def cpu_seconds(call: Callable[[], Any], most: float) -> float:
     def give_up(*_: Any) -> None:
         raise TimeoutError
 
+    gc.disable()  # giving up in the middle of a collection would be an error of its own
     before = signal.signal(signal.SIGVTALRM, give_up)
     began = time.thread_time()
     signal.setitimer(signal.ITIMER_VIRTUAL, most + 0.1)  # it is coarse, and may be early
@@ -27,6 +29,7 @@ def cpu_seconds(call: Callable[[], Any], most: float) -> float:
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
+        gc.enable()
     return time.thread_time() - began
 
 

@@ -66,7 +66,11 @@ def test_it_knows_what_to_do_with_each_refusal(program, anonymous):
     assert refusals - told == mistakes_of_the_shop | repeated
 
 
-pages = ["README.md", "docs/guide.md"]
+pages = [
+    "README.md",
+    # test_start.py compares each answer of the guide, once.
+    pytest.param("docs/guide.md", marks=pytest.mark.fault),
+]
 with_key = """curl() { command curl -H "Authorization: Bearer $VOUCHERPOOL_KEY" "$@"; }"""
 end_of_block = "--- end of block ---"
 
