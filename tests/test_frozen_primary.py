@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from tests.builders import Builders
 from tests.conftest import config, memory
+from tests.patience import patient
 from tests.server import Server, children, run_gunicorn
 from voucherpool import create_app
 from voucherpool.database.model import db
@@ -142,7 +143,7 @@ def test_redemptions_resume_after_a_frozen_primary_was_replaced_and_woke_up(pair
     assert gap < 20, seen
     assert all(seconds < 2 for _, seconds in probes), seen
     assert sum(moment > woken + 1 for moment in moments) > 10, seen
-    app = create_app(config(standby.url()))
+    app = create_app(config(patient(standby.url())))
     with app.app_context():
         with db.engine.connect() as connection:
             kept = set(connection.execute(text("SELECT id::text FROM redemptions")).scalars())
