@@ -31,7 +31,8 @@ senders = 8
 fill = text("""
     INSERT INTO vouchers (code_key, code, offer_id, customer_id, expires_at)
     SELECT code, code, 1, 1, now() + interval '30 days'
-    FROM generate_series(100001, 140000) AS n, CAST(n AS text) AS code""")
+    FROM generate_series(100001, 140000) AS n, CAST(n AS text) AS code;
+    INSERT INTO offer_counts (offer_id, day, slot, issued) VALUES (1, current_date, 0, 40000)""")
 
 
 @pytest.fixture

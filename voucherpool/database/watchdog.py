@@ -42,6 +42,10 @@ class Connection(extensions.connection):
         self._address = address
         watchdog.add(self)
 
+    def host(self) -> tuple[str, str]:
+        """Return the host and the port that the connection leads to."""
+        return self.info.host, str(self.info.port)
+
     def is_served(self) -> bool:
         """Ask PostgreSQL, on a new connection, whether it still works for this one."""
         with suppress(Error), closing(connect(self._address)) as other:
@@ -150,13 +154,28 @@ class Watchdog:
 
     def _close(self, connection: Connection, since: float) -> None:
         with suppress(Error, OSError):  # it is closed already
-            descriptor, host = connection.fileno(), (connection.info.host, connection.info.port)
+            descriptor, host = connection.fileno(), connection.host()
             if connection.waiting_since != since:
                 return  # the answer has come meanwhile
-            with socket.socket(fileno=os.dup(descriptor)) as peer:
-                peer.shutdown(socket.SHUT_RDWR)
-            self.suspect(host[0], str(host[1]))
+            _shut_down(descriptor)
+            self.suspect(*host)
+            self._close_idle(host)
             log.warning("PostgreSQL did not answer for %s seconds.", longest_wait_seconds)
+
+    def _close_idle(self, host: tuple[str, str]) -> None:
+        """Close the idle connections to a host, so that nobody begins to wait for it on one."""
+        with self._lock:
+            connections = list(self._connections)
+        for connection in connections:
+            with suppress(Error, OSError):
+                status = connection.info.transaction_status
+                if status == extensions.TRANSACTION_STATUS_IDLE and connection.host() == host:
+                    _shut_down(connection.fileno())
+
+
+def _shut_down(descriptor: int) -> None:
+    with socket.socket(fileno=os.dup(descriptor)) as peer:
+        peer.shutdown(socket.SHUT_RDWR)
 
 
 watchdog = Watchdog()
