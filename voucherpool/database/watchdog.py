@@ -144,7 +144,9 @@ class Watchdog:
                     continue
                 if connection.may_take_long:
                     connection.asked_at = time.monotonic()
-                    threading.Thread(target=self._ask, args=(connection, since)).start()
+                    threading.Thread(
+                        target=self._ask, args=(connection, since), daemon=True
+                    ).start()
                 else:
                     self._close(connection, since)
 
