@@ -1,4 +1,4 @@
-"""Guests: customers whom the first request that serves them creates."""
+"""Guests: customers created by the first request that serves them."""
 
 from collections.abc import Callable
 from functools import wraps

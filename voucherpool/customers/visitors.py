@@ -1,4 +1,4 @@
-"""Visitors: those who type codes, and to whom their failed attempts count."""
+"""Visitors: the people who type codes. Failed attempts count for them."""
 
 from typing import NamedTuple
 

@@ -27,7 +27,7 @@ Arguments = ParamSpec("Arguments")
 View = Callable[Arguments, Response]
 
 Redacted = tuple[str, list[int]]
-"""An answer without erased people, and the ids of the customers whom it shows."""
+"""An answer without erased people, and the ids of the customers that it shows."""
 
 references = ("order_ref", "claim_ref")
 """These fields identify a write even without an Idempotency-Key."""

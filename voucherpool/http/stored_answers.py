@@ -33,7 +33,7 @@ class IdempotencyKey(Model):
 
     All API keys share the keys, so a retry works after its API key was replaced. But `scope` is
     that of the request's route, so an API key blocks no keys of another scope. `status` is NULL
-    only inside the transaction that does the work. `customer_ids` are the customers whom the answer
+    only inside the transaction that does the work. `customer_ids` are the customers that the answer
     shows, NULL for none: an erasure finds it by them.
     """
 

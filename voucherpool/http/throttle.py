@@ -71,7 +71,7 @@ class Subject(NamedTuple):
 
 
 def of_client_ref(client_ref: str) -> Subject:
-    """Return the subject of a visitor whom the shop names.
+    """Return the subject of a visitor that the shop names.
 
     The API key is the digest's key: the database holds neither, so nobody can guess the visitor
     from what is stored.

@@ -85,7 +85,7 @@ class Email(Text):
 
 
 class ClientRef(Text):
-    """The shop's name for the visitor whom a request serves: 1 to 128 visible ASCII characters."""
+    """The shop's name for the visitor that a request serves: 1 to 128 visible ASCII characters."""
 
     longest = 128
     form = formats.visible
@@ -94,7 +94,7 @@ class ClientRef(Text):
     def __init__(self) -> None:
         super().__init__()
         described = (
-            "Your name for the visitor whom you serve: the session, or a digest of the address."
+            "Your name for the visitor that you serve: the session, or a digest of the address."
             " Failed attempts then count for this visitor alone. It is kept as a digest for a"
             " minute, and used for nothing else."
         )

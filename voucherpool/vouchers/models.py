@@ -50,7 +50,7 @@ class Voucher(Model):
             "issue_number",
             postgresql_where=text("used_at IS NULL"),
         ),
-        # For claims, in their order, without vouchers that every claim would pass. Not by
+        # In the order of claims, without vouchers that every claim would pass. Not by
         # redemption_count: each redemption would then write all indexes of its voucher.
         Index(
             "vouchers_claimable_idx",

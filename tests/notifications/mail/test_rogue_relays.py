@@ -21,7 +21,7 @@ good = {
     "DATA": b"354 go on\r\n",
     "TEXT": b"250 OK\r\n",
 }
-"""What a relay answers to each step of a message, in their order."""
+"""What a relay answers to the steps of a message, first step first."""
 
 faults = {
     **{f"closes at {step}": {step: b""} for step in good},
