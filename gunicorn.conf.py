@@ -51,20 +51,19 @@ def remove_counts(master: int = os.getpid()) -> None:
 
 atexit.register(remove_counts)
 
-from click import ClickException
 from gunicorn import glogging
 from prometheus_client import multiprocess
 
-from voucherpool.config import Config, misspelt
+from voucherpool.config.settings import Config, misspelt
 from voucherpool.database import durability, readiness
-from voucherpool.environment import ConfigurationError
+from voucherpool.errors import CannotStart
 from voucherpool.local.processes import end_with
 from voucherpool.observability import logs, metrics
 
 try:
     settings = Config.from_environment(os.environ)
-except ConfigurationError as error:
-    sys.exit(f"Error: {error.message}")
+except CannotStart as error:
+    sys.exit(f"Error: {error}")
 
 # wsgi.py stands beside this file, in a checkout and where a wheel installs both.
 wsgi_app = "wsgi:app"
@@ -124,9 +123,9 @@ def on_starting(server: Any) -> None:
     for warning in misspelt(os.environ):
         server.log.warning(warning)
     try:
-        durability.insist(settings.for_flask())
-    except ClickException as error:
-        sys.exit(f"Error: {error.message}")
+        durability.require(settings.for_flask())
+    except CannotStart as error:
+        sys.exit(f"Error: {error}")
 
 
 def post_fork(server: Any, worker: Any) -> None:

@@ -25,7 +25,7 @@ from sqlalchemy.engine import URL
 from bench.home import connection, execute
 from voucherpool import create_app
 from voucherpool.batches import generating, service
-from voucherpool.config import Config
+from voucherpool.config.settings import Config
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.offers import service as offers

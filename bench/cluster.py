@@ -20,7 +20,7 @@ from bench.fill import Group
 from bench.load import Loader, Operation
 from tests import cluster
 from voucherpool import create_app
-from voucherpool.config import Config
+from voucherpool.config.settings import Config
 from voucherpool.database.model import db
 from voucherpool.database.transactions import long_transaction
 from voucherpool.operations import distributing
@@ -60,7 +60,7 @@ class Seen(NamedTuple):
 @click.option("--seconds", default=3, show_default=True, help="Seconds of each run.")
 def main(rounds: int, seconds: int) -> None:
     """Compare latencies, and the CPU of coordinator and workers, and print them."""
-    load.insist_on_wrk()
+    load.require_wrk()
     if not cluster.citus_url:
         raise click.UsageError("CITUS_URL names no cluster.")
     with ExitStack() as stack:

@@ -11,10 +11,10 @@ from sqlalchemy.engine import URL
 
 from bench import home
 from voucherpool import create_app
-from voucherpool.config import Config
+from voucherpool.apikeys import service as apikeys
+from voucherpool.config.settings import Config
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
-from voucherpool.http import apikeys
 from voucherpool.vouchers import schemas
 
 # Lua numbers are exact below 2**53, so numbers below 2**24 times the factor are.

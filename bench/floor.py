@@ -8,7 +8,7 @@ from typing import Any
 import psycopg2
 from flask import Flask, request
 
-from voucherpool.config import Config
+from voucherpool.config.settings import Config
 from voucherpool.vouchers.issuing import issue_one
 from voucherpool.vouchers.redeem_sql import Redeemed
 from voucherpool.vouchers.redeeming import redeem_short

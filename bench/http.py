@@ -32,7 +32,7 @@ service_app = operations.redeem.app
 @click.option("--json", "file", default="var/bench.json", show_default=True, type=Path)
 def main(quick: bool, rounds: int, seconds: int, bulk_count: int, file: Path) -> None:
     """Measure the service over HTTP and print the table."""
-    load.insist_on_wrk()
+    load.require_wrk()
     with home.server(**home.steady) as (folder, postgres):
         report = table.Report(machine.describe(postgres.url(), folder))
         _tell("Filling the tables")

@@ -48,7 +48,7 @@ class Measured:
     made: int
 
 
-def insist_on_wrk() -> None:
+def require_wrk() -> None:
     """Raise ClickException if wrk is not installed."""
     if shutil.which("wrk") is None:
         raise click.ClickException("wrk is missing: install it with `apt-get install wrk`.")

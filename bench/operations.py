@@ -8,7 +8,7 @@ from sqlalchemy.engine import URL
 from bench import fill, home
 from bench.fill import Group
 from bench.load import Operation
-from voucherpool.vouchers import event_types
+from voucherpool.events import event_types
 
 fresh = Group("F", 400_000)
 kept = Group("K", 50_000, per_customer=10)

@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL
 from bench import home, processes
 from voucherpool import create_app
 from voucherpool.claims import service as claims
-from voucherpool.config import Config
+from voucherpool.config.settings import Config
 from voucherpool.database.model import db
 from voucherpool.vouchers import holding, listing, redeeming, state
 

@@ -22,7 +22,7 @@ from bench import fill, home, load, machine, processes
 from bench.fill import Group
 from bench.load import Loader, Measured, Operation
 from bench.processes import Service
-from voucherpool.config import checkout
+from voucherpool.config.settings import checkout
 
 connections, seconds = 4, 2
 most = 1000  # requests in a run: the smallest table must have vouchers for all rounds
@@ -55,7 +55,7 @@ class Shop:
 @click.option("--picture", default=checkout / "docs" / "scale.png", show_default=True, type=Path)
 def main(sizes: tuple[int, ...], rounds: int, file: Path, picture: Path) -> None:
     """Measure, print the table, and draw it."""
-    load.insist_on_wrk()
+    load.require_wrk()
     with ExitStack() as stack:
         folder, postgres = stack.enter_context(home.server(**home.steady | {"max_wal_size": "4GB"}))
         about = machine.describe(postgres.url(), folder)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.engine import URL, make_url
 
-from voucherpool.config import driver
+from voucherpool.config.settings import driver
 
 citus_url = os.environ.get("CITUS_URL")
 shards = 4

@@ -25,7 +25,7 @@ from sqlalchemy.engine import URL
 
 from tests.conftest import config, fast, memory
 from voucherpool import create_app
-from voucherpool.config import checkout
+from voucherpool.config.settings import checkout
 from voucherpool.database.model import db
 from voucherpool.local.postgres import LocalPostgres
 

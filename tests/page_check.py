@@ -26,9 +26,9 @@ from tests.conftest import memory
 from tests.patience import most_seconds
 from tests.server import run_gunicorn
 from voucherpool import create_app
-from voucherpool.config import Config, checkout
+from voucherpool.apikeys import service as apikeys
+from voucherpool.config.settings import Config, checkout
 from voucherpool.database.transactions import transaction
-from voucherpool.http import apikeys
 from voucherpool.local.postgres import LocalPostgres
 from voucherpool.operations import seeding
 

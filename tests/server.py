@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL
 
 from tests.builders import ana
 from tests.patience import most_seconds, until
-from voucherpool.config import checkout, durability
+from voucherpool.config.settings import checkout, durability
 
 secret_key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 

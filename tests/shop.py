@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from tests.builders import ana
-from voucherpool.http import apikeys
+from voucherpool.apikeys import service as apikeys
 
 
 class Shop(FlaskClient):

@@ -19,7 +19,7 @@ from tests.tables import columns
 from voucherpool import create_app
 from voucherpool.__main__ import main
 from voucherpool.cli import plain_errors
-from voucherpool.config import Config
+from voucherpool.config.settings import Config
 from voucherpool.database.model import db
 
 

@@ -13,7 +13,7 @@ from tests import fuzz_report
 from tests.builders import ana, ben, in_days
 from tests.claims import pools
 from tests.fuzzing import Client, Findings, explore
-from voucherpool.notifications.mail import links
+from voucherpool.mail import links
 
 signing_key = Fernet.generate_key().decode()
 fuzzed, parts, examples = 20_000, 4, 60

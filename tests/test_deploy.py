@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 from sqlalchemy import text
 
 from voucherpool.__main__ import main
-from voucherpool.config import Config, checkout
+from voucherpool.config.settings import Config, checkout
 from voucherpool.database.model import db
 
 deploy = checkout / "deploy"

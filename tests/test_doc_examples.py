@@ -12,7 +12,7 @@ import pytest
 
 from tests.patience import most_seconds
 from tests.server import any_guesses, run_gunicorn, secret_key
-from voucherpool.config import checkout, durability
+from voucherpool.config.settings import checkout, durability
 from voucherpool.database.transactions import transaction
 from voucherpool.operations import seeding
 

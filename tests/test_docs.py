@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from voucherpool.config import checkout
+from voucherpool.config.settings import checkout
 from voucherpool.vouchers import redeem_sql
 
 pages = [*sorted(checkout.glob("*.md")), *sorted(checkout.glob("docs/*.md"))]

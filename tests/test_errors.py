@@ -6,7 +6,7 @@ import pytest
 
 from tests.builders import ana, in_days
 from voucherpool import create_app, errors
-from voucherpool.config import Config
+from voucherpool.config.settings import Config
 
 
 def all_errors(base=errors.VoucherPoolError):

@@ -18,9 +18,9 @@ from tests.conftest import config, memory
 from tests.patience import patient
 from tests.server import Server, children, run_gunicorn
 from voucherpool import create_app
+from voucherpool.apikeys import service as apikeys
 from voucherpool.database.model import db
 from voucherpool.database.transactions import long_transaction
-from voucherpool.http import apikeys
 from voucherpool.local.postgres import LocalPostgres
 from voucherpool.operations import integrity
 

@@ -2,8 +2,8 @@
 
 import re
 
-from voucherpool.config import checkout
-from voucherpool.http import apikeys
+from voucherpool.apikeys import service as apikeys
+from voucherpool.config.settings import checkout
 
 modules = sorted((checkout / "voucherpool").rglob("*.py"))
 

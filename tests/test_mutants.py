@@ -3,7 +3,7 @@
 import pytest
 
 from tests.mutate import Mutant, listed
-from voucherpool.config import checkout
+from voucherpool.config.settings import checkout
 
 
 @pytest.mark.parametrize("mutant", listed(), ids=str)

@@ -35,7 +35,7 @@ def machines(app):
     machines = [Machine(url) for url in (cluster.coordinator(), *cluster.workers())]
     yield machines
     for machine in machines:
-        machine.insist()
+        machine.require()
 
 
 class Machine:
@@ -60,7 +60,7 @@ class Machine:
             ["/bin/sh", "-c", start, "sh", str(self.url.port)], check=True, timeout=most_seconds
         )
 
-    def insist(self):
+    def require(self):
         """Start the server unless it answers."""
         try:
             cluster.run(self.url, "SELECT 1")
@@ -154,7 +154,7 @@ def test_a_kill_between_two_statements_leaves_key_voucher_ledger_and_event_or_no
             event.remove(Engine, moment, saboteur)
     assert saboteur.left < 0
     assert answer.status_code in (201, 503), answer.json
-    machines[machine].insist()
+    machines[machine].require()
     until(lambda: is_decided(sql))
     first = [*map(int, sql(written)[0])]
     assert first in ([0, 0, 0, 0], [1, 1, 1, 1])

@@ -17,7 +17,7 @@ from tests.builders import in_days
 from tests.conftest import _url
 from tests.patience import most_seconds
 from tests.server import free_port, wait_until_listening
-from voucherpool.config import checkout, durability
+from voucherpool.config.settings import checkout, durability
 
 parts = ("voucherpool", "migrations", "seeds")
 files = ("setup.cfg", "pyproject.toml", "gunicorn.conf.py", "wsgi.py", "README.md", "LICENSE")

@@ -7,24 +7,25 @@ from flask_migrate import Migrate
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import MapAdapter
 
+import voucherpool.apikeys.commands
 import voucherpool.archive.commands
 import voucherpool.batches.commands
 import voucherpool.erasure.commands
 import voucherpool.files.commands
-import voucherpool.http.commands
-import voucherpool.notifications.mail.commands
-import voucherpool.notifications.webhooks.commands
+import voucherpool.mail.commands
 import voucherpool.operations.commands
-import voucherpool.schedules.commands  # noqa: F401 (each adds its commands to voucherpool.cli)
+import voucherpool.schedules.commands
+import voucherpool.webhooks.commands  # noqa: F401 (each adds its commands to voucherpool.cli)
 from voucherpool import cli
 from voucherpool.batches import routes as batches
 from voucherpool.claims import routes as claims
-from voucherpool.config import Config, beside
+from voucherpool.config.settings import Config, beside
 from voucherpool.customers import routes as customers
 from voucherpool.database import connections
 from voucherpool.database.model import db
 from voucherpool.erasure import routes as erasing
 from voucherpool.erasure import service as erasure
+from voucherpool.events import routes as notifications
 from voucherpool.files import routes as files
 from voucherpool.http import (
     authentication,
@@ -38,14 +39,14 @@ from voucherpool.http import (
 )
 from voucherpool.http.documentation import document, page
 from voucherpool.http.exchange import Exchange
-from voucherpool.notifications import routes as notifications
-from voucherpool.notifications.mail import routes as mail
-from voucherpool.notifications.webhooks import routes as webhooks
+from voucherpool.mail import routes as mail
 from voucherpool.offers import routes as offers
 from voucherpool.redemptions import routes as redemptions
 from voucherpool.schedules import routes as schedules
 from voucherpool.statistics import routes as statistics
+from voucherpool.support import routes as support
 from voucherpool.vouchers import routes as vouchers
+from voucherpool.webhooks import routes as webhooks
 
 
 class Application(Flask):
@@ -87,7 +88,7 @@ def create_app(config: Config | None = None) -> Flask:
     page.init_app(app)
     api = document.init_app(app)
     for part in (
-        *(vouchers, redemptions, offers, statistics, customers, batches, files, claims),
+        *(vouchers, support, redemptions, offers, statistics, customers, batches, files, claims),
         *(schedules, notifications, webhooks, mail, erasing, probes, request_metrics),
     ):
         api.register_blueprint(part.blueprint)

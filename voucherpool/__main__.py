@@ -7,7 +7,7 @@ from flask import Flask
 from flask.cli import FlaskGroup
 
 from voucherpool import cli, create_app
-from voucherpool.config import Config, misspelt
+from voucherpool.config.settings import Config, misspelt
 from voucherpool.local import data
 from voucherpool.local.demo import demo
 from voucherpool.local.start import start

@@ -14,7 +14,7 @@ from voucherpool.database import reachability
 from voucherpool.database.readiness import find_obstacle
 from voucherpool.database.retries import LostRace, retrying
 from voucherpool.database.transactions import long_transaction
-from voucherpool.errors import Reasons, VoucherPoolError
+from voucherpool.errors import CannotStart, Reasons, VoucherPoolError
 
 Result = TypeVar("Result")
 
@@ -27,6 +27,8 @@ def plain_errors() -> Iterator[None]:
     except VoucherPoolError as error:
         reasons = " ".join(_reasons(error.errors))
         raise click.ClickException(reasons or error.detail) from error
+    except CannotStart as error:
+        raise click.ClickException(str(error)) from error
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise click.ClickException(f"{where}{error.strerror}.") from error

@@ -10,6 +10,17 @@ Reasons = Mapping[str, "Sequence[str] | Reasons"]
 """The reasons why fields are wrong, by field; for a nested object, by its own fields."""
 
 
+class CannotStart(Exception):
+    """The process must not start; the text says why and what to do."""
+
+
+class ConfigurationError(CannotStart):
+    """An environment variable is missing or has a wrong value."""
+
+    def __init__(self, variable: str, expected: str) -> None:
+        super().__init__(f"{variable} must be {expected}.")
+
+
 class VoucherPoolError(Exception):
     """An error for the caller; `detail` is its text, which the raiser may replace."""
 

@@ -11,8 +11,10 @@ from tests.builders import ana
 from voucherpool.archive import moving, picking
 from voucherpool.claims import service as claiming
 from voucherpool.database.transactions import transaction
+from voucherpool.redemptions import ledger
 from voucherpool.redemptions import service as redemptions
-from voucherpool.vouchers import archived, ledger, state, support
+from voucherpool.support import service as support
+from voucherpool.vouchers import archived, state
 from voucherpool.vouchers.models import Redemption
 
 fill = """

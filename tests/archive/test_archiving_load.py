@@ -22,10 +22,10 @@ from tests.builders import Builders
 from tests.patience import patient, until
 from tests.server import Server, run_gunicorn, start_python
 from voucherpool import create_app
-from voucherpool.config import Config
+from voucherpool.apikeys import service as apikeys
+from voucherpool.config.settings import Config
 from voucherpool.database.model import db
 from voucherpool.database.transactions import long_transaction, transaction
-from voucherpool.http import apikeys
 from voucherpool.local.postgres import LocalPostgres
 from voucherpool.operations import integrity
 

@@ -15,7 +15,7 @@ from tests.patience import most_seconds
 from tests.server import at_once
 from voucherpool import create_app
 from voucherpool.claims import service as claiming
-from voucherpool.config import Config
+from voucherpool.config.settings import Config
 from voucherpool.customers import service as customers
 from voucherpool.database import retries
 from voucherpool.database.model import db

@@ -15,13 +15,13 @@ from tests.builders import ana, end_connections, in_days
 from tests.conftest import config
 from tests.shop import open_shop
 from voucherpool import create_app
-from voucherpool.config import plans_of_many_rows
+from voucherpool.config.settings import plans_of_many_rows
 from voucherpool.database import retries
 from voucherpool.database.model import db
 from voucherpool.database.statements import Statement, give_up_kept_connection
 from voucherpool.database.transactions import long_transaction, transaction
+from voucherpool.support import service as support
 from voucherpool.vouchers import state as voucher_state
-from voucherpool.vouchers import support
 from voucherpool.vouchers.models import Voucher
 
 serialization_failure, read_only = "40001", "25006"

@@ -4,15 +4,15 @@ import os
 import subprocess
 import sys
 
-import click
 import pytest
 
 from tests.patience import most_seconds
 from tests.server import free_port
 from voucherpool import create_app
-from voucherpool.config import Config, checkout
-from voucherpool.config import durability as settings
+from voucherpool.config.settings import Config, checkout
+from voucherpool.config.settings import durability as settings
 from voucherpool.database import durability
+from voucherpool.errors import CannotStart
 
 
 @pytest.fixture
@@ -22,18 +22,20 @@ def lossy(database_url):
 
 
 def test_a_database_that_may_lose_commits_is_refused_by_the_settings_name(lossy):
-    with pytest.raises(click.ClickException, match="synchronous_commit"):
-        durability.insist(Config(lossy).for_flask())
-    with pytest.raises(click.ClickException, match="synchronous_commit"):
-        durability.insist(Config(lossy, tolerate_off=settings - {"synchronous_commit"}).for_flask())
+    with pytest.raises(CannotStart, match="synchronous_commit"):
+        durability.require(Config(lossy).for_flask())
+    with pytest.raises(CannotStart, match="synchronous_commit"):
+        durability.require(
+            Config(lossy, tolerate_off=settings - {"synchronous_commit"}).for_flask()
+        )
 
 
 def test_a_setting_is_tolerated_by_name(lossy):
-    durability.insist(Config(lossy, tolerate_off=settings).for_flask())
+    durability.require(Config(lossy, tolerate_off=settings).for_flask())
 
 
 def test_a_database_that_does_not_answer_is_not_refused(database_url):
-    durability.insist(Config(database_url.set(query={"host": "/nonexistent"})).for_flask())
+    durability.require(Config(database_url.set(query={"host": "/nonexistent"})).for_flask())
 
 
 def test_readyz_says_so_too(lossy):

@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 
-import click
 import flask_migrate
 import pytest
 from sqlalchemy import create_engine, text
@@ -12,9 +11,10 @@ from tests.builders import Builders, ana, in_days
 from tests.conftest import config, memory
 from tests.shop import open_shop
 from voucherpool import create_app
-from voucherpool.config import Config
+from voucherpool.config.settings import Config
 from voucherpool.database import durability
 from voucherpool.database.model import db
+from voucherpool.errors import CannotStart
 from voucherpool.local.postgres import LocalPostgres
 
 
@@ -44,11 +44,11 @@ def ascii_url(database_url):
 def test_a_database_without_utf8_is_not_upgraded_not_served_from_and_not_ready(ascii_url):
     app = create_app(config(ascii_url))
     told = r"The database's encoding is SQL_ASCII, not UTF8: .* --encoding=UTF8"
-    with app.app_context(), pytest.raises(click.ClickException, match=told):
+    with app.app_context(), pytest.raises(CannotStart, match=told):
         flask_migrate.upgrade()
     assert run(ascii_url, "SELECT to_regclass('vouchers')") == [(None,)]
-    with pytest.raises(click.ClickException, match=told):
-        durability.insist(app.config)
+    with pytest.raises(CannotStart, match=told):
+        durability.require(app.config)
     answer = app.test_client().get("/readyz")
     assert answer.status_code == 503
     assert "SQL_ASCII" in answer.json["reason"]

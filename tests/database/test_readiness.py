@@ -18,9 +18,9 @@ from tests.patience import most_seconds, until
 from tests.server import Server, patient_app, run_gunicorn, start_python
 from tests.shop import open_shop
 from voucherpool import create_app
+from voucherpool.apikeys import service as apikeys
 from voucherpool.database import readiness, revisions
 from voucherpool.database.model import db
-from voucherpool.http import apikeys
 
 pytestmark = pytest.mark.one_machine("is about databases of its own")
 

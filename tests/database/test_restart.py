@@ -14,11 +14,11 @@ from tests.conftest import memory
 from tests.patience import until
 from tests.server import Server, run_gunicorn
 from voucherpool import create_app
-from voucherpool.config import Config
+from voucherpool.apikeys import service as apikeys
+from voucherpool.config.settings import Config
 from voucherpool.database.model import db
 from voucherpool.database.readiness import seconds_remembered
 from voucherpool.database.transactions import transaction
-from voucherpool.http import apikeys
 from voucherpool.local.postgres import LocalPostgres
 
 pytestmark = pytest.mark.one_machine("starts and kills a PostgreSQL of its own")

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from tests.conftest import config
 from tests.emptying import drop_schema
 from voucherpool.__main__ import main
-from voucherpool.config import durability
+from voucherpool.config.settings import durability
 from voucherpool.database import revisions
 from voucherpool.database.model import db
 from voucherpool.database.readiness import find_obstacle

@@ -9,14 +9,15 @@ from bench.wire import tapped
 from tests.builders import ana
 from tests.conftest import config
 from voucherpool import create_app
+from voucherpool.apikeys import failed_attempts
+from voucherpool.apikeys import service as apikeys
 from voucherpool.database import statements
 from voucherpool.database.model import db
-from voucherpool.http import apikeys, throttle
 
 memories = (
     (apikeys, "remembered_seconds"),
     (statements, "kept_seconds"),
-    (throttle, "renewed_after_seconds"),
+    (failed_attempts, "renewed_after_seconds"),
 )
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from tests.conftest import config, memory
 from tests.patience import most_seconds, until
 from voucherpool import create_app
-from voucherpool.config import checkout
+from voucherpool.config.settings import checkout
 from voucherpool.database.model import db
 from voucherpool.local.postgres import LocalPostgres
 

@@ -11,13 +11,14 @@ from tests.builders import ana, ben, in_days
 from tests.patience import most_seconds
 from tests.server import at_once
 from tests.shop import outcome
+from voucherpool.apikeys import failed_attempts
 from voucherpool.customers import service as customers
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.erasure import service as erasure
-from voucherpool.http import stored_answers, throttle
+from voucherpool.http import stored_answers
 from voucherpool.operations import integrity
-from voucherpool.vouchers import support
+from voucherpool.vouchers import refusals
 
 given = "Ana.Ünal@Example.org"
 name = "Ana Ünal-Öz"
@@ -397,7 +398,7 @@ def test_a_failed_attempt_under_way_leaves_no_digest_of_the_e_mail(
 
         return run
 
-    monkeypatch.setattr(support, "remember", after_erasure(support.remember))
+    monkeypatch.setattr(refusals, "record", after_erasure(refusals.record))
     monkeypatch.setattr(customers, "pin", after_erasure(customers.pin))
     post(client, f"/vouchers/{route}", {"code": "0000-0000-0000", "email": ana})
     assert traces(dump(), ana) == []
@@ -407,16 +408,16 @@ def test_an_erasure_waits_for_the_failed_attempt_that_is_being_counted(
     client, make, erase, dump, gate, monkeypatch
 ):
     make.customer()
-    count = throttle.count
+    count = failed_attempts.count
 
-    def count_and_erase(subject):
+    def count_and_erase(*arguments):
         threads.append(Thread(target=erase))
         threads[0].start()
         gate.until_waiting(1)
-        return count(subject)
+        return count(*arguments)
 
     threads = []
-    monkeypatch.setattr(throttle, "count", count_and_erase)
+    monkeypatch.setattr(failed_attempts, "count", count_and_erase)
     post(client, "/vouchers/check", {"code": "0000-0000-0000", "email": ana})
     threads[0].join(most_seconds)
     assert traces(dump(), ana) == []

@@ -8,10 +8,10 @@ import pytest
 from tests.builders import ana
 from tests.patience import until
 from voucherpool import create_app
-from voucherpool.config import Config
+from voucherpool.apikeys import service as apikeys
+from voucherpool.config.settings import Config
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
-from voucherpool.http import apikeys
 
 path = f"/vouchers?email={ana}"
 

@@ -8,9 +8,9 @@ import pytest
 
 from tests.conftest import config
 from voucherpool import create_app
-from voucherpool.config import checkout
+from voucherpool.apikeys import service as apikeys
+from voucherpool.config.settings import checkout
 from voucherpool.database.transactions import transaction
-from voucherpool.http import apikeys
 from voucherpool.operations import seeding
 
 only_later = {"reverseRedemption", "showUnsubscribe", "unsubscribe"}

@@ -6,7 +6,7 @@ import pytest
 
 from tests.builders import ana, in_days
 from tests.shop import open_shop
-from voucherpool.http import apikeys
+from voucherpool.apikeys import service as apikeys
 
 path = "/vouchers/validate"
 

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.patience import most_seconds
-from voucherpool.http import apikeys
+from voucherpool.apikeys import service as apikeys
 
 operation_ids = Path(__file__).with_name("operation_ids.txt")
 documentation = {"/", "/openapi.json", "/docs", "/docs/assets/{name}"}

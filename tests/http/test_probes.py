@@ -15,7 +15,7 @@ from tests.patience import until
 from tests.server import at_once
 from tests.shop import open_shop
 from voucherpool import create_app
-from voucherpool.config import Config
+from voucherpool.config.settings import Config
 from voucherpool.database import readiness
 from voucherpool.database.model import db
 from voucherpool.local.postgres import LocalPostgres

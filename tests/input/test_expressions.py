@@ -10,7 +10,7 @@ import pytest
 
 import voucherpool
 from tests.stopwatch import cpu_seconds, is_busy, most_passes, pass_seconds
-from voucherpool.config import checkout
+from voucherpool.config.settings import checkout
 from voucherpool.database import reachability, statements
 from voucherpool.http import authentication
 from voucherpool.input import formats

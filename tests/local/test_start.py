@@ -21,7 +21,7 @@ from tests.patience import most_seconds, until
 from tests.server import children, free_port
 from tests.test_gunicorn import lives
 from voucherpool.__main__ import main
-from voucherpool.config import checkout
+from voucherpool.config.settings import checkout
 from voucherpool.local.postgres import LocalPostgres
 
 

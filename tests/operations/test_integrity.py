@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from tests.archive.test_archiving import moves
 from tests.builders import ana, ben
-from tests.notifications.mail import test_recipients as addresses
+from tests.mail import test_recipients as addresses
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.input.fields import Email

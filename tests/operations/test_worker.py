@@ -14,9 +14,9 @@ from tests.server import free_port
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.errors import OutcomeUnknown
-from voucherpool.notifications.webhooks.addresses import Policy
-from voucherpool.notifications.webhooks.delivering import Deliverer
 from voucherpool.operations import worker as background
+from voucherpool.webhooks.addresses import Policy
+from voucherpool.webhooks.delivering import Deliverer
 
 
 @pytest.fixture

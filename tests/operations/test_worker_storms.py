@@ -9,8 +9,8 @@ from threading import Thread
 import pytest
 
 from tests.builders import in_days, others
-from tests.notifications.webhooks.receiving import receiving
 from tests.patience import most_seconds, until
+from tests.webhooks.receiving import receiving
 
 on_loopback = "127.0.0.0/8"
 

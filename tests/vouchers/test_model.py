@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 
 from tests.builders import ana, ben, end_holds, in_days
-from voucherpool.config import checkout
+from voucherpool.config.settings import checkout
 from voucherpool.operations import integrity
 
 people = st.sampled_from([ana, ben])

@@ -6,9 +6,9 @@ from functools import partial
 
 import click
 
-from voucherpool import environment
 from voucherpool.archive import moving, partitions, picking
 from voucherpool.cli import counted, in_long_transaction, vouchers
+from voucherpool.config import environment
 from voucherpool.database.transactions import transaction
 
 

@@ -34,9 +34,10 @@ from voucherpool.batches.service import page_size
 from voucherpool.database.model import db
 from voucherpool.database.retries import LostRace, is_temporary, racing_for
 from voucherpool.database.transactions import after_commit
+from voucherpool.events import event_types, subscribers
 from voucherpool.observability import metrics
 from voucherpool.offers import counts
-from voucherpool.vouchers import archived, codes, event_types, events
+from voucherpool.vouchers import archived, codes, events
 from voucherpool.vouchers.models import Voucher
 
 log = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ def _fail(batch: Batch, reason: str) -> None:
 
 def _record_end(batch: Batch, state: str) -> None:
     ended = {"id": batch.id, "offer_id": batch.offer_id, "requested": batch.requested}
-    events.record_fact(event_types.batch_finished, {"batch": {**ended, "state": state}})
+    subscribers.record_fact(event_types.batch_finished, {"batch": {**ended, "state": state}})
     after_commit(metrics.batches.labels(state).inc)
 
 

@@ -15,8 +15,8 @@ from voucherpool.claims.models import Claim
 from voucherpool.claims.pool import Taken
 from voucherpool.database.model import db
 from voucherpool.database.statements import Statement
+from voucherpool.events import event_types
 from voucherpool.offers import counts
-from voucherpool.vouchers import event_types
 from voucherpool.vouchers.models import Voucher
 from voucherpool.vouchers.on_cluster import record_event
 

@@ -4,8 +4,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from voucherpool.database.statements import Statement
+from voucherpool.events import event_types, subscribers
 from voucherpool.offers import counts
-from voucherpool.vouchers import event_types, events, rules
+from voucherpool.vouchers import events, rules
 from voucherpool.vouchers.models import open_holds
 
 
@@ -63,7 +64,7 @@ take_first = Statement(
             jsonb_build_object('voucher', {events.voucher_data})
         FROM taken AS vouchers, offers
         WHERE offers.id = vouchers.offer_id
-            AND {events.has_subscribers(f"'{event_types.claimed}'")}
+            AND {subscribers.has_subscribers(f"'{event_types.claimed}'")}
     ),
     counted AS ({counts.add_to_counts("claimed", f"SELECT offer_id, {counts.today}, 1 FROM taken")}
     )

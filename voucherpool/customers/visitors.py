@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from voucherpool.apikeys.failed_attempts import Subject
 from voucherpool.customers import service
 from voucherpool.errors import TooManyFailedAttempts
 from voucherpool.http import throttle
@@ -38,7 +39,7 @@ class Visitor(NamedTuple):
         """Count a failed attempt, in the open transaction."""
         throttle.count(self._subject())
 
-    def _subject(self) -> throttle.Subject:
+    def _subject(self) -> Subject:
         if self.client_ref is not None:
             return throttle.of_client_ref(self.client_ref)
         # Locked, so that an erasure meanwhile also finds what is counted here.

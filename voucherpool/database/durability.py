@@ -3,20 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-import click
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
-from voucherpool.config import durability
+from voucherpool.config.settings import durability
 from voucherpool.database import reachability
+from voucherpool.errors import CannotStart
 
 switched_off = text(
     "SELECT name FROM pg_settings WHERE setting = 'off' AND name = ANY(:names) ORDER BY name"
 )
 
 
-def insist(config: Mapping[str, Any]) -> None:
-    """Raise ClickException if PostgreSQL may lose data or can never be reached with this `config`.
+def require(config: Mapping[str, Any]) -> None:
+    """Raise CannotStart if PostgreSQL may lose data or can never be reached with this `config`.
 
     Pass if it only does not answer now; /readyz looks again.
     """
@@ -28,7 +28,7 @@ def insist(config: Mapping[str, Any]) -> None:
             return
         reason = f"DATABASE_URL cannot be used: {reachability.cause(error)}"
     if reason:
-        raise click.ClickException(reason)
+        raise CannotStart(reason)
 
 
 def problem(connection: Connection, tolerated: frozenset[str]) -> str | None:

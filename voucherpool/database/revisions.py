@@ -6,7 +6,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from voucherpool.config import beside
+from voucherpool.config.settings import beside
 from voucherpool.database.model import db
 
 columns = text("""

@@ -12,7 +12,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INER
 from sqlalchemy import DateTime, func, literal, select, text
 from sqlalchemy.exc import DBAPIError
 
-from voucherpool.config import plans_of_many_rows
+from voucherpool.config.settings import plans_of_many_rows
 from voucherpool.database.model import db
 from voucherpool.errors import InvalidInput, OutcomeUnknown
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
+from voucherpool.apikeys import failed_attempts
 from voucherpool.customers import service as customers
-from voucherpool.http import idempotency, redaction, stored_answers, throttle
-from voucherpool.notifications.mail import service as mail
+from voucherpool.http import idempotency, redaction, stored_answers
+from voucherpool.mail import service as mail
 from voucherpool.schedules import service as schedules
 from voucherpool.vouchers import holding
 
@@ -23,7 +24,7 @@ def erase(customer_id: int) -> None:
     customers.make_anonymous(customer_id)
     # A new table that stores e-mails needs a line here.
     stored_answers.erase(customer_id, emails)
-    throttle.erase_emails(emails)
+    failed_attempts.erase_emails(emails)
     for forget in forgetting:
         forget(customer_id)
 

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from flask import Flask, current_app
 
+from voucherpool.apikeys import service as apikeys
 from voucherpool.errors import ApiKeyInvalid, ApiKeyRequired, ScopeMissing
-from voucherpool.http import apikeys
 from voucherpool.http.bodies import Request, current_request
 
 View = TypeVar("View", bound=Callable[..., object])

@@ -51,7 +51,7 @@ class Body:
         self._announced = announced
         self._most = most
         self._received = 0
-        self._insist_on_size(announced or 0)
+        self._require_size(announced or 0)
 
     def read(self, size: int = -1) -> bytes:
         """Return up to `size` bytes, by default all that are left; none at the end.
@@ -66,7 +66,7 @@ class Body:
         except (ParseException, OSError) as error:
             raise self._malformed() from error
         self._received += len(content)
-        self._insist_on_size(self._received)
+        self._require_size(self._received)
         if not content and self._received < (self._announced or 0):
             raise self._malformed()
         return content
@@ -75,7 +75,7 @@ class Body:
         while self._received != self._announced and (chunk := self.read(chunk_bytes)):
             yield chunk
 
-    def _insist_on_size(self, size: int) -> None:
+    def _require_size(self, size: int) -> None:
         if size > self._most:
             raise BodyTooLarge(f"The body may have at most {self._most // 2**20} MiB.")
 

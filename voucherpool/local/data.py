@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from cryptography.fernet import Fernet
 
-from voucherpool.config import checkout
+from voucherpool.config.settings import checkout
 from voucherpool.local.postgres import LocalPostgres
 
 directory = Path(checkout if (checkout / "migrations").exists() else "", "var").absolute()

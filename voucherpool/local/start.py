@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import flask_migrate
 
-from voucherpool.config import Config, beside
+from voucherpool.config.settings import Config, beside
 from voucherpool.database.transactions import transaction
 from voucherpool.local import data
 from voucherpool.local.postgres import LocalPostgres, LocalPostgresError

@@ -14,15 +14,15 @@ from flask import current_app
 from prometheus_client import start_http_server
 
 from voucherpool.cli import Group, counted, in_long_transaction, root
-from voucherpool.config import beside
+from voucherpool.config.settings import beside
 from voucherpool.database import durability, reachability, readiness, revisions, server_log
 from voucherpool.database.transactions import long_transaction, transaction
-from voucherpool.notifications.mail.sending import Sender
-from voucherpool.notifications.webhooks.addresses import Policy
-from voucherpool.notifications.webhooks.delivering import Deliverer
+from voucherpool.mail.sending import Sender
 from voucherpool.observability import logs
 from voucherpool.operations import distributing, integrity, seeding
 from voucherpool.operations import worker as background
+from voucherpool.webhooks.addresses import Policy
+from voucherpool.webhooks.delivering import Deliverer
 
 
 @root.command()
@@ -171,7 +171,7 @@ def worker() -> None:
     Any number of workers may run.
     """
     config, context = current_app.config, current_app.app_context
-    durability.insist(config)
+    durability.require(config)
     if address := config["WORKER_METRICS"]:
         _show_metrics(*address)
     deliverer, groups = _groups()

@@ -19,20 +19,24 @@ from typing import Generic, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
+from voucherpool.apikeys import failed_attempts
 from voucherpool.archive import moving, partitions, picking
 from voucherpool.batches import generating
+from voucherpool.claims import low_pools as pools
 from voucherpool.database.model import db
 from voucherpool.database.readiness import Readiness
 from voucherpool.database.retries import is_temporary, report
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.erasure import service as erasure
-from voucherpool.http import stored_answers, throttle
-from voucherpool.notifications import feed, pools, queues, reminders
-from voucherpool.notifications.mail.sending import Sender
-from voucherpool.notifications.webhooks import backlog
-from voucherpool.notifications.webhooks.delivering import Deliverer
+from voucherpool.events import numbering
+from voucherpool.http import stored_answers
+from voucherpool.mail import reminders
+from voucherpool.mail.sending import Sender
+from voucherpool.operations import queues
 from voucherpool.schedules import running
-from voucherpool.vouchers import support
+from voucherpool.vouchers import refusals
+from voucherpool.webhooks import backlog
+from voucherpool.webhooks.delivering import Deliverer
 
 log = logging.getLogger(__name__)
 
@@ -100,10 +104,11 @@ to_forget = Round[Callable[[], int]]()
 to_archive, to_purge = Round[int](), Round[datetime]()
 forgetting = (
     stored_answers.forget_old_keys,
-    support.forget_old_refused_attempts,
-    throttle.forget_old_failed_attempts,
+    refusals.forget_old_refused_attempts,
+    failed_attempts.forget_old_failed_attempts,
     erasure.end_holds_left,
-    feed.forget_old_events,
+    numbering.forget_old_events,
+    reminders.forget_old_reminders,
 )
 """Each deletes one kind of old rows and returns how many."""
 
@@ -147,10 +152,10 @@ def purge_a_month(older_than: timedelta | None) -> bool:
 def number_events(*, mail: bool = False) -> bool:
     """Number some committed events for their readers, and with `mail` make customers' e-mails."""
     with transaction():
-        numbered = feed.number(mail=mail)
+        numbered = numbering.number(mail=mail)
     if numbered:
         with transaction():
-            feed.forget(numbered)
+            numbering.forget(numbered)
     return bool(numbered)
 
 
@@ -169,7 +174,9 @@ def groups(
             "reminders": partial(reminders.remind_some, mail=mail),
             "pools": Every(seconds_between_looks, pools.watch),
             "forgetting": forget_what_is_old,
-            "failed attempts": Every(throttle.window_seconds, throttle.forget_old_failed_attempts),
+            "failed attempts": Every(
+                failed_attempts.window_seconds, failed_attempts.forget_old_failed_attempts
+            ),
             "archiving": partial(archive_a_batch, archive_older_than),
             "purging": partial(purge_a_month, purge_older_than),
         },

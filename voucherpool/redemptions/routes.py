@@ -8,8 +8,7 @@ from voucherpool.errors import CustomerNotFound, RedemptionNotFound, VoucherArch
 from voucherpool.http.blueprints import Blueprint, Fields
 from voucherpool.http.idempotency import write
 from voucherpool.redemptions import schemas, service
-from voucherpool.vouchers.ledger import Entry
-from voucherpool.vouchers.schemas import Redemption
+from voucherpool.redemptions.ledger import Entry
 
 blueprint = Blueprint(
     "redemptions",
@@ -32,7 +31,7 @@ def list_redemptions(query: Fields) -> Page:
 @blueprint.guarded("redeem", RedemptionNotFound, VoucherArchived)
 @blueprint.arguments(schemas.Nothing(), required=False)
 @write
-@blueprint.response(200, Redemption())
+@blueprint.response(200, schemas.Redemption())
 def reverse_redemption(body: Fields, redemption_id: uuid.UUID) -> Entry:
     """Give back a redemption; a repeat changes nothing."""
     return service.reverse(redemption_id)

@@ -2,10 +2,26 @@
 
 from marshmallow import Schema, fields
 
-from voucherpool.input.fields import Cursor, Email, Text
+from voucherpool.input.fields import AmountShown, Cursor, Email, Text
 from voucherpool.input.schemas import Answer, PageRequest, page_of
 from voucherpool.input.times import Timestamp
-from voucherpool.vouchers.schemas import Redemption
+
+
+class Redemption(Answer):
+    """A row of the ledger."""
+
+    id = fields.UUID()
+    code = fields.String()
+    email = fields.String(allow_none=True)
+    offer_name = fields.String()
+    order_ref = fields.String(allow_none=True)
+    order_amount = AmountShown(allow_none=True)
+    discount = AmountShown()
+    discount_type = fields.String()
+    currency = fields.String(allow_none=True)
+    discount_amount = AmountShown(allow_none=True)
+    redeemed_at = Timestamp()
+    reversed_at = Timestamp(allow_none=True)
 
 
 class Nothing(Schema):

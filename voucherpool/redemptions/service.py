@@ -14,8 +14,9 @@ from voucherpool.database.paging import Page, Position
 from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
 from voucherpool.errors import InvalidInput, RedemptionNotFound, VoucherArchived
-from voucherpool.vouchers import event_types, events
-from voucherpool.vouchers.ledger import Entry, redemptions
+from voucherpool.events import event_types, subscribers
+from voucherpool.redemptions.ledger import Entry, redemptions
+from voucherpool.vouchers import events
 from voucherpool.vouchers.models import Redemption, Voucher
 
 
@@ -130,7 +131,7 @@ give_back = Statement(
         )
     FROM voucher AS vouchers, reversed AS redemptions, offers
     WHERE offers.id = vouchers.offer_id
-        AND {events.has_subscribers(f"'{event_types.reversed_}'")}""",
+        AND {subscribers.has_subscribers(f"'{event_types.reversed_}'")}""",
     {"key": "text", "id": "uuid"},
 )
 """Marks a redemption as reversed and gives its use back, once."""

@@ -1,39 +1,10 @@
 """Records what happened, in the transaction that causes it, if somebody subscribed to it."""
 
-import json
-import uuid
-from collections.abc import Collection, Mapping
-from datetime import datetime
+from collections.abc import Collection
 
-from sqlalchemy import Index, func, text
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Mapped, mapped_column
-
-from voucherpool.database.model import Model
 from voucherpool.database.statements import Statement
-from voucherpool.vouchers import event_types
-
-no_code = ""
-"""The code of events that are about no single voucher."""
-
-
-class Event(Model):
-    """An event of a voucher, until the worker has numbered it.
-
-    `data` is the voucher's state at that moment, with ids and no e-mail. An `announced`
-    event also causes an e-mail to the customer.
-    """
-
-    __tablename__ = "events"
-    __table_args__ = (Index("events_created_at_idx", "created_at"),)
-
-    code_key: Mapped[str] = mapped_column(primary_key=True)
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
-    type: Mapped[str]
-    customer_id: Mapped[int | None]
-    announced: Mapped[bool] = mapped_column(server_default=text("false"))
-    data: Mapped[dict[str, object]] = mapped_column(JSONB)
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+from voucherpool.events import event_types
+from voucherpool.events.subscribers import has_subscribers
 
 
 def record(type_: str, code_key: str, *, announced: bool = False) -> None:
@@ -52,18 +23,6 @@ def record_announced(code_keys: Collection[str]) -> None:
 def record_expiring(code_keys: Collection[str], days_before: int) -> None:
     """Record that vouchers expire in so many days, if somebody subscribed to that."""
     record_reminders.run({"keys": ",".join(code_keys), "days": days_before})
-
-
-def record_fact(type_: str, data: Mapping[str, object]) -> None:
-    """Record an event about no single voucher, if somebody subscribed to its type."""
-    record_one_fact.run({"type": type_, "data": json.dumps(data)})
-
-
-def has_subscribers(type_: str) -> str:
-    """Return the SQL condition that a webhook asks for events of the type, an SQL expression."""
-    return f"""EXISTS (
-            SELECT 1 FROM webhooks WHERE disabled_at IS NULL AND {type_} = ANY(event_types)
-        )"""
 
 
 def _utc(moment: str) -> str:
@@ -146,14 +105,4 @@ record_reminders = Statement(
     FROM vouchers JOIN offers ON offers.id = vouchers.offer_id
     WHERE {_is_listed} AND {has_subscribers(f"'{event_types.expiring}'")}""",
     {"keys": "text", "days": "bigint"},
-)
-
-# Later than the events of the same transaction.
-record_one_fact = Statement(
-    "record_fact",
-    tuple,
-    f"""
-    INSERT INTO events (code_key, type, data, created_at)
-    SELECT '{no_code}', :type, :data, clock_timestamp() WHERE {has_subscribers(":type")}""",
-    {"type": "text", "data": "jsonb"},
 )

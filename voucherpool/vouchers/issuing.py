@@ -10,11 +10,12 @@ from voucherpool.database import cluster
 from voucherpool.database.statements import Statement
 from voucherpool.database.transactions import after_commit, require_future
 from voucherpool.errors import VoucherExists
+from voucherpool.events import event_types, subscribers
 from voucherpool.input.emails import email_key
 from voucherpool.observability import metrics
 from voucherpool.offers import counts
 from voucherpool.offers import service as offers
-from voucherpool.vouchers import archived, codes, event_types, events, on_cluster
+from voucherpool.vouchers import archived, codes, events, on_cluster
 
 attempts = 5  # a collision of 60-bit codes is rare: five in a row mean a broken generator
 
@@ -129,7 +130,7 @@ issue_one = Statement(
         SELECT vouchers.code_key, '{event_types.issued}', vouchers.customer_id, :notify,
             jsonb_build_object('voucher', {events.voucher_data})
         FROM issued AS vouchers, offer AS offers
-        WHERE :notify OR {events.has_subscribers(f"'{event_types.issued}'")}
+        WHERE :notify OR {subscribers.has_subscribers(f"'{event_types.issued}'")}
     ),
     counted AS ({counts.add_to_counts("issued", f"SELECT offer_id, {counts.today}, 1 FROM issued")}
     )

@@ -15,9 +15,10 @@ from voucherpool.customers import service as customers
 from voucherpool.database.model import db
 from voucherpool.database.statements import Statement
 from voucherpool.database.transactions import require_future
+from voucherpool.events import event_types, subscribers
 from voucherpool.offers import counts
 from voucherpool.offers import service as offers
-from voucherpool.vouchers import event_types, events, limits, redeem_sql
+from voucherpool.vouchers import events, limits, redeem_sql
 from voucherpool.vouchers.models import Voucher
 from voucherpool.vouchers.redeem_sql import Redeemed
 
@@ -135,14 +136,14 @@ def _record_redemption(code_key: str, redemption_id: str) -> None:
 
 
 def _has_subscribers(type_: str) -> bool:
-    found = subscribers.one_or_none({"type": type_})
+    found = find_subscribers.one_or_none({"type": type_})
     return found is not None and found.exist
 
 
-subscribers = Statement(
+find_subscribers = Statement(
     "subscribers",
     Subscribers,
-    f"SELECT {events.has_subscribers(':type')} AS exist",
+    f"SELECT {subscribers.has_subscribers(':type')} AS exist",
     {"type": "text"},
 )
 

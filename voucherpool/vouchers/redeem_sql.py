@@ -4,7 +4,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from voucherpool.vouchers import event_types, events, limits, rules
+from voucherpool.events import event_types, subscribers
+from voucherpool.vouchers import events, limits, rules
 
 
 class Redeemed(NamedTuple):
@@ -82,7 +83,7 @@ redeem = f"""
             )
         FROM taken AS vouchers, entry AS redemptions, offers
         WHERE offers.id = vouchers.offer_id
-            AND {events.has_subscribers(f"'{event_types.redeemed}'")}
+            AND {subscribers.has_subscribers(f"'{event_types.redeemed}'")}
     )
     SELECT id::text, redeemed_at, discount, discount_type, currency, discount_amount FROM entry"""
 

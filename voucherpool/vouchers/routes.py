@@ -19,7 +19,6 @@ from voucherpool.errors import (
     OutcomeUnknown,
     RedemptionReversed,
     TooManyFailedAttempts,
-    VoucherArchived,
     VoucherExists,
     VoucherNotFound,
     VoucherPoolError,
@@ -32,10 +31,10 @@ from voucherpool.vouchers import (
     listing,
     redeem_sql,
     redeeming,
+    refusals,
     rules,
     schemas,
     state,
-    support,
 )
 
 Result = TypeVar("Result")
@@ -52,8 +51,7 @@ next_page = {
     "schema": {"type": "string", "pattern": '^<.+>; rel="next"$'},
 }
 
-refusals = rules.refusals
-refusals_of_orders: tuple[type[VoucherPoolError], ...] = (
+order_refusals: tuple[type[VoucherPoolError], ...] = (
     *rules.order_refusals,
     OrderMismatch,
     RedemptionReversed,
@@ -74,10 +72,10 @@ def watched(action: str) -> Callable[[Callable[[Fields], Result]], Callable[[Fie
             asking.admit()
             try:
                 return view(body)
-            except (*refusals, *refusals_of_orders) as refusal:
+            except (*rules.refusals, *order_refusals) as refusal:
                 # The answer is the same if the record is lost.
                 with suppress(OutcomeUnknown), transaction():
-                    support.remember(refusal, action, *this)
+                    refusals.record(refusal, action, *this)
                     if isinstance(refusal, VoucherNotFound):
                         asking.count_failure()
                 raise
@@ -120,7 +118,7 @@ def generate_voucher(body: Fields) -> dict[str, str]:
 
 @blueprint.post("/validate", endpoint="validate_voucher")
 @blueprint.post("/redeem")
-@blueprint.guarded("redeem", TooManyFailedAttempts, *refusals, *refusals_of_orders)
+@blueprint.guarded("redeem", TooManyFailedAttempts, *rules.refusals, *order_refusals)
 @blueprint.arguments(schemas.RedeemRequest())
 @watched("redeem")
 @with_guest(look_for_guest)
@@ -144,7 +142,7 @@ def check_voucher(body: Fields) -> dict[str, object]:
     """Check whether a voucher can be redeemed now, without using it."""
     try:
         return {"redeemable": True, **_check(body)._asdict()}
-    except (*refusals, *refusals_of_orders) as refusal:
+    except (*rules.refusals, *order_refusals) as refusal:
         return {"redeemable": False, "reason": refusal.code()}
 
 
@@ -156,7 +154,7 @@ def _check(body: Fields) -> state.VoucherState:
 
 @blueprint.post("/hold")
 @blueprint.guarded(
-    "redeem", TooManyFailedAttempts, holding.TooManyHolds, *refusals, *rules.order_refusals
+    "redeem", TooManyFailedAttempts, holding.TooManyHolds, *rules.refusals, *rules.order_refusals
 )
 @blueprint.arguments(schemas.HoldRequest())
 @watched("hold")
@@ -194,32 +192,3 @@ def _link_to_next(query: Fields, page: Page) -> dict[str, str]:
         return {}
     parameters = schemas.ListRequest().dump(query | {"cursor": page.next})
     return {"Link": f'<{url_for("vouchers.list_vouchers", **parameters)}>; rel="next"'}
-
-
-@blueprint.post("/lookup")
-@blueprint.guarded("admin", VoucherNotFound)
-@blueprint.arguments(schemas.CodeRequest())
-@blueprint.response(200, schemas.VoucherRecord())
-def lookup_voucher(body: Fields) -> support.Record:
-    """Look up a voucher's record, for support."""
-    return support.lookup(**body)
-
-
-@blueprint.post("/disable")
-@blueprint.guarded("admin", VoucherNotFound, VoucherArchived)
-@blueprint.arguments(schemas.CodeRequest())
-@write
-@blueprint.response(200, schemas.VoucherRecord())
-def disable_voucher(body: Fields) -> support.Record:
-    """Disable a voucher until it is enabled."""
-    return support.disable(**body)
-
-
-@blueprint.post("/enable")
-@blueprint.guarded("admin", VoucherNotFound, VoucherArchived)
-@blueprint.arguments(schemas.CodeRequest())
-@write
-@blueprint.response(200, schemas.VoucherRecord())
-def enable_voucher(body: Fields) -> support.Record:
-    """Enable a disabled voucher."""
-    return support.enable(**body)

@@ -9,7 +9,8 @@ import flask_smorest
 from flask import Flask, Response, json, request
 from werkzeug.routing import BaseConverter
 
-from voucherpool.http import apikeys, problems
+from voucherpool.apikeys import service as apikeys
+from voucherpool.http import problems
 from voucherpool.http.authentication import public, requires
 from voucherpool.http.documentation import examples
 from voucherpool.input import formats

@@ -1,0 +1,1 @@
+"""Events: what happened, in the order of its numbers, and who is told."""

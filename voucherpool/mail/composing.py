@@ -1,0 +1,161 @@
+"""Composes e-mails, and the page that ends them, from templates in several languages."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from email.headerregistry import UniqueAddressHeader
+from email.message import EmailMessage
+from email.policy import SMTP
+from functools import cache, partial
+from pathlib import Path
+from typing import NamedTuple
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date
+from babel.numbers import format_currency, format_percent
+from jinja2 import (
+    BaseLoader,
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    PackageLoader,
+    StrictUndefined,
+    select_autoescape,
+)
+
+from voucherpool.config.mail import Mail, Texts
+from voucherpool.input import formats
+from voucherpool.mail import links
+
+most_shown = 50
+encoding = "quoted-printable"
+# Headers as long as RFC 5322 allows (2.1.1): folding would break a link.
+policy = SMTP.clone(max_line_length=998)
+
+
+class Announced(NamedTuple):
+    """A voucher that an e-mail names; `starts_at` is set while its offer has not begun."""
+
+    code: str
+    offer_name: str
+    discount: Decimal
+    discount_type: str
+    currency: str | None
+    starts_at: datetime | None
+    expires_at: datetime
+
+
+class Letter(NamedTuple):
+    """What an e-mail says and to whom; `id` names it in its Message-ID.
+
+    `kind` is `issued` or `expiring`. `language` is the customer's, None for the shop's. It is
+    about `total` vouchers, and shows those in `vouchers`. `dated` is the moment of its Date.
+    """
+
+    id: uuid.UUID
+    kind: str
+    customer_id: int
+    email: str
+    language: str | None
+    vouchers: Sequence[Announced]
+    total: int
+    dated: datetime
+
+
+class NotAddressable(Exception):
+    """The customer's e-mail would be refused today, or a To header with it names others."""
+
+
+def compose(letter: Letter, mail: Mail, keys: Sequence[str]) -> EmailMessage:
+    """Return the e-mail. Raises NotAddressable unless its To names exactly the customer."""
+    templates = environment(mail.texts.templates)
+    language = _language(letter.language, mail.texts)
+    url = links.unsubscribe_url(mail.public_url, keys, letter.customer_id)
+    words = {
+        "kind": letter.kind,
+        "language": language,
+        "count": letter.total,
+        "more": letter.total - len(letter.vouchers),
+        "vouchers": [_shown(voucher, language) for voucher in letter.vouchers],
+        "unsubscribe_url": url,
+    }
+    subject = templates.get_template(f"{language}.jinja").make_module(words).subject()  # type: ignore[attr-defined]
+    message = EmailMessage(policy)
+    message["From"] = mail.sender
+    message["To"] = _to(letter)
+    message["Subject"] = str(subject).strip()
+    message["Date"] = letter.dated.astimezone(UTC)
+    message["Message-ID"] = f"<{letter.id}@{mail.sender.domain}>"
+    message["Auto-Submitted"] = "auto-generated"
+    message["List-Unsubscribe"] = f"<{url}>"
+    message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    message["MIME-Version"] = "1.0"
+    message.make_alternative()
+    for name, subtype in (("mail.txt", "plain"), ("mail.html", "html")):
+        part = EmailMessage(SMTP)  # lines of the body stay short (RFC 2045, 6.7)
+        part.set_content(templates.get_template(name).render(words), subtype, cte=encoding)
+        message.attach(part)
+    return message
+
+
+def _to(letter: Letter) -> UniqueAddressHeader:
+    """Return the To header. Raises NotAddressable."""
+    if not formats.mailbox.fullmatch(letter.email):
+        raise NotAddressable
+    # Python decodes an address that is set as a header, and sends what it has decoded.
+    header: UniqueAddressHeader = policy.header_factory("To", letter.email)
+    if [address.addr_spec for address in header.addresses] != [letter.email]:
+        raise NotAddressable
+    return header
+
+
+def unsubscribe_page(language: str | None, texts: Texts, *, is_done: bool) -> str:
+    """Return the HTML of the page with the button, or of the one after it was pressed."""
+    words = {"language": _language(language, texts), "is_done": is_done}
+    return environment(texts.templates).get_template("unsubscribe.html").render(words)
+
+
+@cache
+def environment(templates: Path | None) -> Environment:
+    """Return the templates: the files of the shop's folder replace ours of the same name."""
+    ours = PackageLoader(__name__)
+    loaders: list[BaseLoader] = [] if templates is None else [FileSystemLoader(templates)]
+    return Environment(
+        loader=ChoiceLoader([*loaders, ours]),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _language(wanted: str | None, texts: Texts) -> str:
+    """Return the wanted language if it has a template, or else the shop's."""
+    known = environment(texts.templates).list_templates(extensions=["jinja"])
+    return wanted if wanted and f"{wanted}.jinja" in known else texts.language
+
+
+def _shown(voucher: Announced, language: str) -> dict[str, str | None]:
+    """Return a voucher in the language's form of numbers and days; days are those in UTC."""
+    locale = _locale(language)
+    if voucher.discount_type == "percentage":
+        share = voucher.discount / 100
+        discount = format_percent(share, locale=locale, decimal_quantization=False)
+    else:
+        discount = format_currency(voucher.discount, voucher.currency or "", locale=locale)
+    day = partial(format_date, format="long", locale=locale)
+    return {
+        "code": voucher.code,
+        "offer_name": voucher.offer_name,
+        "discount": discount,
+        "starts_on": day(voucher.starts_at) if voucher.starts_at else None,
+        "expires_on": day(voucher.expires_at),
+    }
+
+
+def _locale(language: str) -> Locale:
+    try:
+        return Locale(language)
+    except UnknownLocaleError:
+        return Locale("en")

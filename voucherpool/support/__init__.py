@@ -1,0 +1,1 @@
+"""What support staff do with a voucher: look it up, disable it, enable it."""

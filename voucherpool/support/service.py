@@ -1,0 +1,125 @@
+"""Support: a voucher's whole record, disabling, enabling, and refused attempts."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import (
+    bindparam,
+    func,
+    literal_column,
+    select,
+    text,
+)
+
+from voucherpool.customers.models import Customer
+from voucherpool.database.model import db
+from voucherpool.errors import VoucherArchived, VoucherNotFound
+from voucherpool.events import event_types
+from voucherpool.offers.models import Offer
+from voucherpool.redemptions import ledger
+from voucherpool.vouchers import codes, events, rules
+from voucherpool.vouchers.archived import including_archive
+from voucherpool.vouchers.models import Redemption, RefusedAttempt, Voucher, open_holds
+
+Record = Mapping[str, object]
+
+
+history_shown = 100
+"""The number of a voucher's newest redemptions shown."""
+
+
+def lookup(code: str) -> Record:
+    """Return a voucher with its holds, redemptions and refused attempts.
+
+    Raises VoucherNotFound.
+    """
+    key = {"key": codes.normal_form(code)}
+    voucher = db.session.execute(record, key).mappings().one_or_none()
+    if voucher is None:
+        raise VoucherNotFound("No voucher has this code.")
+    return {
+        **voucher,
+        "holds": db.session.execute(_holds, key).all(),
+        "redemptions": db.session.execute(shown_redemptions, key).all(),
+        "refused_attempts": db.session.execute(_attempts, key).all(),
+    }
+
+
+def disable(code: str) -> Record:
+    """Disable a voucher until it is enabled; return its record.
+
+    Raises VoucherNotFound and VoucherArchived.
+    """
+    voucher = _locked(code)
+    if voucher.disabled_at is None:
+        voucher.disabled_at = func.now()
+        events.record(event_types.disabled, voucher.code_key)
+    return lookup(code)
+
+
+def enable(code: str) -> Record:
+    """Enable a disabled voucher; return its record.
+
+    Raises VoucherNotFound and VoucherArchived.
+    """
+    _locked(code).disabled_at = None
+    return lookup(code)
+
+
+def _locked(code: str) -> Voucher:
+    voucher = db.session.get(Voucher, codes.normal_form(code), with_for_update=True)
+    if voucher is None:
+        lookup(code)
+        raise VoucherArchived
+    return voucher
+
+
+record = including_archive(
+    select(
+        Voucher.code,
+        Customer.email,
+        Offer.name.label("offer_name"),
+        rules.current_discount.label("discount"),
+        Offer.discount_type,
+        Offer.currency,
+        Voucher.frozen_discount.is_not(None).label("frozen"),
+        Voucher.expires_at,
+        Voucher.max_redemptions,
+        Voucher.redemption_count,
+        Voucher.used_at,
+        Voucher.disabled_at,
+        Voucher.created_at,
+        Voucher.claimed_at,
+        literal_column("vouchers.archived_at", Voucher.created_at.type).label("archived_at"),
+    )
+    .join(Offer, Offer.id == Voucher.offer_id)
+    .outerjoin(Customer, Customer.id == Voucher.customer_id)
+    .where(Voucher.code_key == bindparam("key"))
+)
+
+_holds = text(f"""
+    SELECT hold_id, email, to_timestamp(until) AS held_until
+    FROM vouchers, LATERAL (
+        SELECT id, (terms->>'customer')::bigint, (terms->>'until')::numeric FROM {open_holds}
+    ) AS held (hold_id, customer_id, until)
+    JOIN customers ON customers.id = held.customer_id
+    WHERE code_key = :key
+    ORDER BY until""")
+
+shown_redemptions = (
+    ledger.redemptions.where(Redemption.code_key == bindparam("key"))
+    .order_by(Redemption.redeemed_at.desc())
+    .limit(history_shown)
+)
+
+_attempts = (
+    select(
+        Customer.email,
+        RefusedAttempt.reason,
+        RefusedAttempt.action,
+        RefusedAttempt.order_ref,
+        RefusedAttempt.attempted_at,
+    )
+    .outerjoin(Customer, Customer.id == RefusedAttempt.customer_id)
+    .where(RefusedAttempt.code_key == bindparam("key"))
+    .order_by(RefusedAttempt.attempted_at.desc())
+)

@@ -1,0 +1,115 @@
+"""`voucherpool webhooks`."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from flask import current_app
+from sqlalchemy import func, select
+
+from voucherpool.cli import Group, counted, in_long_transaction, print_table, root
+from voucherpool.database.model import db
+from voucherpool.database.transactions import transaction
+from voucherpool.events.numbering import Numbered
+from voucherpool.input.times import rfc3339_utc
+from voucherpool.webhooks import delivering, schemas, service, signing
+from voucherpool.webhooks.addresses import Policy
+
+shown_at_once = 100
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Say in one line that no key reads a secret."""
+    try:
+        yield
+    except signing.SecretUnreadable as error:
+        raise click.ClickException("No key of VOUCHERPOOL_SECRET_KEY reads the secret.") from error
+
+
+@root.group(cls=Group)
+def webhooks() -> None:
+    """List and test webhooks, and retry their deliveries."""
+
+
+@webhooks.command(name="list")
+def list_all() -> None:
+    """List the webhooks: id, address, event types and state."""
+    print_table(
+        ("ID", "URL", "EVENT TYPES", "STATE"),
+        (
+            (
+                webhook.id,
+                webhook.url,
+                ",".join(webhook.event_types),
+                f"disabled: {webhook.disabled_reason}" if webhook.disabled_at else "enabled",
+            )
+            for webhook in service.everyone()
+        ),
+    )
+
+
+@webhooks.command()
+@click.argument("webhook_id", type=int)
+def test(webhook_id: int) -> None:
+    """Send a test event now, and print the result.
+
+    Its type is webhook.test. It has no number and is in no list of deliveries. The exit code is 1
+    if it was not delivered.
+    """
+    webhook = service.find(webhook_id)
+    keys, policy = current_app.config["SECRET_KEYS"], Policy(current_app.config["WEBHOOKS_ALLOW"])
+    data: dict[str, object] = {"webhook": {"id": webhook_id}}
+    now = db.session.execute(select(func.now())).scalar_one()
+    event = Numbered(0, uuid.uuid4(), "webhook.test", now, data)
+    with readable():
+        secret = signing.decrypt(keys, webhook.secret)
+    outcome = delivering.send(policy, webhook.url, [secret], event, now)
+    if outcome.error is not None:
+        status = f" (status {outcome.status})" if outcome.status else ""
+        raise click.ClickException(f"It failed: {outcome.error}{status}.")
+    click.echo(f"Delivered: status {outcome.status}.")
+
+
+@webhooks.command()
+def encrypt() -> None:
+    """Encrypt all secrets with the first secret key.
+
+    Then the other keys can leave VOUCHERPOOL_SECRET_KEY.
+    """
+    with readable(), transaction():
+        number = service.encrypt_again(current_app.config["SECRET_KEYS"])
+    click.echo(f"Encrypted the secrets of {counted(number, 'webhook')}.")
+
+
+@webhooks.command()
+@click.argument("webhook_id", type=int)
+@click.option("--state", type=click.Choice(schemas.states), help="Only those in this state.")
+def deliveries(webhook_id: int, state: str | None) -> None:
+    """List the newest 100 deliveries of a webhook."""
+    rows: Sequence[Any] = service.list_deliveries(webhook_id, shown_at_once, state).items
+    print_table(
+        ("EVENT", "TYPE", "STATE", "ATTEMPTS", "LAST ATTEMPT", "RESULT"),
+        (
+            (
+                row.number,
+                row.type,
+                row.state,
+                row.attempts,
+                rfc3339_utc(row.attempted_at) if row.attempted_at else "none",
+                " ".join(str(part) for part in (row.status, row.error) if part is not None),
+            )
+            for row in rows
+        ),
+    )
+
+
+@webhooks.command()
+@click.argument("webhook_id", type=int)
+@click.argument("numbers", type=int, nargs=-1)
+def retry(webhook_id: int, numbers: tuple[int, ...]) -> None:
+    """Send events again: all parked ones, or NUMBERS."""
+    queued = in_long_transaction(lambda: service.retry(webhook_id, numbers))
+    click.echo(f"Queued {queued} {'delivery' if queued == 1 else 'deliveries'}.")
