@@ -11,14 +11,14 @@ modules = sorted((checkout / "voucherpool").rglob("*.py"))
 def test_every_route_names_its_scope(app):
     for rule in app.url_map.iter_rules():
         view = app.view_functions[rule.endpoint]
-        assert getattr(view, "required_scope", None) in (*apikeys.scopes, "public"), rule
+        assert getattr(view, "scope", None) in (*apikeys.scopes, "public"), rule
 
 
 def test_only_probes_documentation_and_the_link_in_e_mails_are_public(app):
     public = {
         rule.rule
         for rule in app.url_map.iter_rules()
-        if app.view_functions[rule.endpoint].required_scope == "public"
+        if app.view_functions[rule.endpoint].scope == "public"
     }
     documentation = {"/", "/openapi.json", "/docs", "/docs/assets/<string:name>"}
     assert public == {"/livez", "/readyz", "/unsubscribe/<string:token>", *documentation}

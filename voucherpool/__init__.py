@@ -86,12 +86,12 @@ def create_app(config: Config | None = None) -> Flask:
     transfers.init_app(app)
     probes.init_app(app)
     page.init_app(app)
-    api = document.init_app(app)
+    document.init_app(app)
     for part in (
         *(vouchers, support, redemptions, offers, statistics, customers, batches, files, claims),
         *(schedules, notifications, webhooks, mail, erasing, probes, request_metrics),
     ):
-        api.register_blueprint(part.blueprint)
+        app.register_blueprint(part.blueprint)
     problems.init_app(app)
     cli.init_app(app)
     return app

@@ -28,7 +28,7 @@ def test_the_document_names_every_route_its_scope_and_its_errors(app, anonymous)
         for method, operation in operations.items()
     }
     served = {
-        (method, path): app.view_functions[rule.endpoint].required_scope
+        (method, path): app.view_functions[rule.endpoint].scope
         for rule in app.url_map.iter_rules()
         if (path := re.sub("<[a-z]+:([a-z_]+)>", r"{\1}", rule.rule)) not in documentation
         for method in rule.methods - {"HEAD", "OPTIONS"}

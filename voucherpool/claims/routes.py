@@ -1,13 +1,10 @@
 """The claims' route."""
 
-from collections.abc import Callable
-from contextlib import suppress
-from functools import wraps
-
-from flask import Response
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from voucherpool.claims import schemas, service
-from voucherpool.customers.guests import with_guest
+from voucherpool.customers import guests
 from voucherpool.customers.visitors import visitor
 from voucherpool.database.transactions import transaction
 from voucherpool.errors import (
@@ -21,8 +18,7 @@ from voucherpool.errors import (
     TooManyFailedAttempts,
     VoucherNotFound,
 )
-from voucherpool.http.blueprints import Blueprint, Fields
-from voucherpool.http.idempotency import write
+from voucherpool.http.routes import Blueprint, Fields
 
 blueprint = Blueprint(
     "claims",
@@ -32,43 +28,50 @@ blueprint = Blueprint(
 )
 
 
-def counted(view: Callable[[Fields], Response]) -> Callable[[Fields], Response]:
-    """Count an unknown offer as a failed attempt; refuse visitors without attempts.
+@contextmanager
+def counted(fields: Fields) -> Iterator[Fields]:
+    """Admit the visitor, and count an unknown offer as a failed attempt.
 
     A visitor may type an offer's name as they type a code.
     """
+    asking = visitor(fields)
+    asking.admit()
+    try:
+        yield fields
+    except OfferNotFound:
+        # The answer is the same if the count is lost.
+        with suppress(OutcomeUnknown), transaction():
+            asking.count_failure()
+        raise
 
-    @wraps(view)
-    def run(body: Fields) -> Response:
-        asking = visitor(body)
-        asking.admit()
+
+@contextmanager
+def attempt(fields: Fields) -> Iterator[Fields]:
+    """Count a failure; create an unknown customer if the request says so and the offer is right."""
+    creates = fields.pop("create_customer", False)
+    with counted(fields):
         try:
-            return view(body)
-        except OfferNotFound:
-            with suppress(OutcomeUnknown), transaction():
-                asking.count_failure()
+            yield fields
+        except CustomerNotFound:
+            if creates:
+                service.check(fields["offer_name"])
+                guests.create(fields["email"])
             raise
 
-    return run
 
-
-def look_for_guest(body: Fields) -> None:
-    """Raise what a claim would refuse to a customer who is still unknown."""
-    service.check(body["offer_name"])
-
-
-@blueprint.post("/claim")
-@blueprint.guarded(
-    "issue",
-    TooManyFailedAttempts,
-    *(CustomerNotFound, OfferNotFound, VoucherNotFound),
-    *(OfferNotActive, CustomerLimitReached, PoolEmpty, ClaimMismatch),
+@blueprint.post(
+    "/claim",
+    scope="issue",
+    body=schemas.ClaimRequest(),
+    answer=(201, schemas.Claimed()),
+    refuses=(
+        TooManyFailedAttempts,
+        *(CustomerNotFound, OfferNotFound, VoucherNotFound),
+        *(OfferNotActive, CustomerLimitReached, PoolEmpty, ClaimMismatch),
+    ),
+    writes=True,
+    around=attempt,
 )
-@blueprint.arguments(schemas.ClaimRequest())
-@counted
-@with_guest(look_for_guest)
-@write
-@blueprint.response(201, schemas.Claimed())
 def claim_voucher(body: Fields) -> service.Claimed:
     """Claim the voucher of an offer's pool that expires first, for a customer."""
     return service.claim(**body)

@@ -6,7 +6,7 @@ from voucherpool.apikeys.failed_attempts import Subject
 from voucherpool.customers import service
 from voucherpool.errors import TooManyFailedAttempts
 from voucherpool.http import throttle
-from voucherpool.http.blueprints import Fields
+from voucherpool.http.routes import Fields
 from voucherpool.input.emails import email_key
 
 

@@ -1,15 +1,14 @@
 """The route of events."""
 
 from voucherpool.events import numbering, schemas
-from voucherpool.http.blueprints import Blueprint, Fields
+from voucherpool.http.routes import Blueprint, Fields
 
 blueprint = Blueprint("events", __name__, description="Events, in order.")
 
 
-@blueprint.get("/events")
-@blueprint.guarded("admin")
-@blueprint.arguments(schemas.EventsRequest(), location="query")
-@blueprint.response(200, schemas.Events())
+@blueprint.get(
+    "/events", scope="admin", query=schemas.EventsRequest(), answer=(200, schemas.Events())
+)
 def list_events(query: Fields) -> numbering.Events:
     """List events; new ones always come after those already listed.
 

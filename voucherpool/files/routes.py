@@ -1,10 +1,9 @@
 """The files' routes."""
 
 import os
-from collections.abc import Callable
-from contextlib import ExitStack
-from functools import partial, wraps
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from tempfile import TemporaryFile
 
 from flask import Response
@@ -13,68 +12,76 @@ from voucherpool.database.model import AnySelect
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.errors import BatchNotFound, OfferNotFound
 from voucherpool.files import exporting, importing, layout, schemas
-from voucherpool.files.parsing import Parsed, parsed
-from voucherpool.http.blueprints import Blueprint, Fields
-from voucherpool.http.idempotency import write
-from voucherpool.http.transfers import TooManyTransfers, few_at_once
-from voucherpool.http.uploads import uploaded
+from voucherpool.files.parsing import parsed
+from voucherpool.http.routes import Blueprint, Fields
+from voucherpool.http.transfers import TooManyTransfers
 
 blueprint = Blueprint("files", __name__, description="Vouchers as CSV files: import and export.")
 
 chunk_bytes = 64 * 1024
 csv = {"type": "string", "description": f"Its columns: {', '.join(layout.columns)}."}
-disposition = {"Content-Disposition": {"schema": {"type": "string"}}}
+exported: Fields = {
+    "responses": {
+        "200": {
+            "description": "OK",
+            "headers": {"Content-Disposition": {"schema": {"type": "string"}}},
+            "content": {layout.media_type: {"schema": csv}},
+        }
+    }
+}
 example = "code,email,expires_at\r\nSUMMER-26,,2099-12-31T23:59:59Z\r\n"
 body = {"required": True, "content": {layout.media_type: {"schema": csv, "example": example}}}
 
 
-def parsed_first(
-    view: Callable[[Fields, int, Parsed], Response],
-) -> Callable[[Fields, int, Path], Response]:
+@contextmanager
+def parsed_first(fields: Fields, offer_id: int) -> Iterator[Fields]:
     """Parse the uploaded file before the view, whose transaction would wait for it."""
-
-    @wraps(view)
-    def run(query: Fields, offer_id: int, path: Path) -> Response:
-        with transaction():
-            readers = importing.readers(offer_id, query.pop("timezone"))
-        with parsed(path, readers) as file:
-            return view(query, offer_id, file)
-
-    return run
+    with transaction():
+        readers = importing.readers(offer_id, fields.pop("timezone"))
+    with parsed(fields.pop("path"), readers) as file:
+        yield fields | {"file": file}
 
 
-@blueprint.get("/offers/<id:offer_id>/codes")
-@few_at_once
-@blueprint.guarded("issue", OfferNotFound, TooManyTransfers)
-@blueprint.response(200, csv, content_type=layout.media_type, headers=disposition)
+@blueprint.get(
+    "/offers/<id:offer_id>/codes",
+    scope="issue",
+    sends_file=True,
+    refuses=(OfferNotFound, TooManyTransfers),
+    documented=exported,
+)
 def export_offer(offer_id: int) -> Response:
     """Export the vouchers of an offer as a file, in the order of issue."""
     with long_transaction():
         return _attachment(exporting.of_offer(offer_id), f"offer-{offer_id}.csv")
 
 
-@blueprint.get("/batches/<id:batch_id>/codes")
-@few_at_once
-@blueprint.guarded("issue", BatchNotFound, TooManyTransfers)
-@blueprint.response(200, csv, content_type=layout.media_type, headers=disposition)
+@blueprint.get(
+    "/batches/<id:batch_id>/codes",
+    scope="issue",
+    sends_file=True,
+    refuses=(BatchNotFound, TooManyTransfers),
+    documented=exported,
+)
 def export_batch(batch_id: int) -> Response:
     """Export the vouchers of a batch as a file, in the order of issue."""
     with long_transaction():
         return _attachment(exporting.of_batch(batch_id), f"batch-{batch_id}.csv")
 
 
-@blueprint.post("/offers/<id:offer_id>/imports")
-@few_at_once
-@uploaded(layout.media_type)
-@blueprint.guarded("issue", OfferNotFound, TooManyTransfers)
-@blueprint.doc(requestBody=body)
-@blueprint.arguments(schemas.ImportRequest(), location="query")
-@parsed_first
-@write
-@blueprint.response(201, schemas.Imported())
-def import_vouchers(query: Fields, offer_id: int, file: Parsed) -> dict[str, int]:
+@blueprint.post(
+    "/offers/<id:offer_id>/imports",
+    scope="issue",
+    query=schemas.ImportRequest(),
+    receives=layout.media_type,
+    answer=(201, schemas.Imported()),
+    refuses=(OfferNotFound, TooManyTransfers),
+    writes=True,
+    around=parsed_first,
+    documented={"requestBody": body},
+)
+def import_vouchers(query: Fields, offer_id: int) -> dict[str, int]:
     """Issue the vouchers of a file, all of them or none; `expiry` is for lines without one."""
-    return {"imported": importing.load(file, offer_id, **query)}
+    return {"imported": importing.load(offer_id=offer_id, **query)}
 
 
 def _attachment(chosen: AnySelect, name: str) -> Response:

@@ -10,10 +10,10 @@ from flask import Flask, current_app
 from voucherpool.apikeys import service as apikeys
 from voucherpool.errors import ApiKeyInvalid, ApiKeyRequired, ScopeMissing
 from voucherpool.http.bodies import Request, current_request
+from voucherpool.http.routes import public
 
 View = TypeVar("View", bound=Callable[..., object])
 
-public = "public"
 forwarding_headers = re.compile(
     r"Forwarded|Via|CDN-Loop|X-Forwarded.*|X-Original-.*|X-Envoy-.*|CF-.*|Fastly-.*|Tailscale-.*"
     r"|X-Real-Ip|X-Client-Ip|X-Cluster-Client-Ip|True-Client-Ip|X-Amzn-Trace-Id",
@@ -23,14 +23,10 @@ forwarding_headers = re.compile(
 local_hosts = ("127.0.0.1", "localhost", "[::1]")
 
 
-def requires(scope: str) -> Callable[[View], View]:
-    """Mark a view with the scope that its callers need, or as `public`."""
-
-    def mark(view: View) -> View:
-        view.required_scope = scope  # type: ignore[attr-defined]
-        return view
-
-    return mark
+def open_to_all(view: View) -> View:
+    """Mark a page that needs no API key; a Route says so by its scope."""
+    view.scope = public  # type: ignore[attr-defined]
+    return view
 
 
 def init_app(app: Flask) -> None:
@@ -49,7 +45,7 @@ def _check() -> None:
     view = app.view_functions.get(request.endpoint or "")
     if view is None:
         return  # Flask answers 404 or 405
-    scope = getattr(view, "required_scope", None)
+    scope = getattr(view, "scope", None)
     if scope == public:
         return
     grant = _grant(app, request)

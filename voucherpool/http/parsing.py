@@ -1,5 +1,7 @@
 """Reads a request's body or query into a schema; raises only our own errors."""
 
+from typing import Any
+
 import marshmallow
 
 from voucherpool.errors import InvalidInput, UnsupportedMediaType
@@ -7,7 +9,7 @@ from voucherpool.http.bodies import Request, current_request
 from voucherpool.input import formats, strict_json
 
 
-def load(schema: marshmallow.Schema, location: str) -> object:
+def load(schema: marshmallow.Schema, location: str) -> dict[str, Any]:
     """Return what the schema reads from the request's body (`json`) or its query.
 
     Raises InvalidInput, MalformedJson, MalformedBody, BodyTooLarge and UnsupportedMediaType.
@@ -15,7 +17,8 @@ def load(schema: marshmallow.Schema, location: str) -> object:
     request = current_request()
     value = _query(request) if location == "query" else _body(request)
     try:
-        return schema.load(value)  # type: ignore[arg-type]
+        loaded: dict[str, Any] = schema.load(value)  # type: ignore[arg-type]
+        return loaded
     except marshmallow.ValidationError as error:
         reasons = {_name(field): found for field, found in error.messages_dict.items()}
         if location == "query":

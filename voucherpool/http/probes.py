@@ -4,7 +4,7 @@ from flask import Flask, current_app
 from marshmallow import Schema, fields, validate
 
 from voucherpool.database.readiness import Readiness
-from voucherpool.http.blueprints import Blueprint
+from voucherpool.http.routes import Blueprint, public
 
 blueprint = Blueprint(
     "health", __name__, description="Probes: does the process run, and can it serve?"
@@ -24,18 +24,25 @@ class Ready(Schema):
     reason = fields.String()
 
 
-@blueprint.get("/livez")
-@blueprint.public()
-@blueprint.response(200, Alive())
+@blueprint.get("/livez", scope=public, answer=(200, Alive()))
 def livez() -> dict[str, str]:
     """Check that the process runs, without asking the database."""
     return {"status": "alive"}
 
 
-@blueprint.get("/readyz")
-@blueprint.public()
-@blueprint.alt_response(503, schema=Ready())
-@blueprint.response(200, Ready())
+@blueprint.get(
+    "/readyz",
+    scope=public,
+    answer=(200, Ready()),
+    documented={
+        "responses": {
+            "503": {
+                "description": "Service Unavailable",
+                "content": {"application/json": {"schema": Ready()}},
+            }
+        }
+    },
+)
 def readyz() -> tuple[dict[str, str], int]:
     """Check that the database takes writes, keeps them, and has this code's revision."""
     readiness: Readiness = current_app.extensions["readiness"]

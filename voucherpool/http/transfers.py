@@ -3,9 +3,8 @@
 A file takes its thread for seconds of computing, or for as long as its client is slow.
 """
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from functools import wraps
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
 from threading import BoundedSemaphore
 from weakref import finalize
@@ -13,8 +12,6 @@ from weakref import finalize
 from flask import Flask, Response, current_app
 
 from voucherpool.errors import VoucherPoolError
-
-View = Callable[..., Response]
 
 
 class TooManyTransfers(VoucherPoolError, status=HTTPStatus.SERVICE_UNAVAILABLE):
@@ -27,24 +24,19 @@ def init_app(app: Flask) -> None:
     app.extensions["transfers"] = BoundedSemaphore(max(1, app.config["THREADS"] // 4))
 
 
-def few_at_once(view: View) -> View:
-    """Run the view only while few others of this process do. Raises TooManyTransfers.
+@contextmanager
+def place() -> Iterator[ExitStack]:
+    """Take one of the few places; what is given leaves it. Raises TooManyTransfers."""
+    places: BoundedSemaphore = current_app.extensions["transfers"]
+    if not places.acquire(blocking=False):
+        raise TooManyTransfers
+    with ExitStack() as leaving:
+        leaving.callback(places.release)
+        yield leaving
 
-    The view counts until it has its answer, or if it streams one, until that is sent or its client
-    has gone. Put it above @uploaded, so that receiving a file counts too.
-    """
 
-    @wraps(view)
-    def run(*args: object, **kwargs: object) -> Response:
-        places: BoundedSemaphore = current_app.extensions["transfers"]
-        if not places.acquire(blocking=False):
-            raise TooManyTransfers
-        with ExitStack() as leaving:
-            leaving.callback(places.release)
-            response = view(*args, **kwargs)
-            if response.is_streamed:
-                # Once: by the server's close(), or with a response that never gets to the server.
-                response.call_on_close(finalize(response, leaving.pop_all().close))
-            return response
-
-    return run
+def leave_when_sent(response: Response, leaving: ExitStack) -> None:
+    """Keep the place until an answer that streams is sent, or its client has gone."""
+    if response.is_streamed:
+        # Once: by the server's close(), or with a response that never gets to the server.
+        response.call_on_close(finalize(response, leaving.pop_all().close))

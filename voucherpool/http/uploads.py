@@ -1,45 +1,36 @@
 """Receives a request's body as a file on disk, not in memory."""
 
 import hashlib
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
 
-from flask import Response, g, request
+from flask import g, request
 
 from voucherpool.errors import UnsupportedMediaType
-
-View = Callable[..., Response]
 
 most_mebibytes = 256
 chunk_bytes = 64 * 1024
 
 
-def uploaded(media_type: str) -> Callable[[View], View]:
-    """Pass the view the `path` of a file with the body, deleted when the view returns.
+@contextmanager
+def received(media_type: str) -> Iterator[Path]:
+    """Give the path of a file with the request's body, and delete it at the end.
 
-    Put it above @guarded, so that a retry finds the file again. Idempotency uses the file's digest.
+    Its digest stands for the body under an Idempotency-Key.
 
     Raises UnsupportedMediaType, BodyTooLarge and MalformedBody.
     """
-
-    def decorate(view: View) -> View:
-        @wraps(view)
-        def run(*args: object, **kwargs: object) -> Response:
-            charset = request.mimetype_params.get("charset", "utf-8").lower()
-            if request.mimetype != media_type or charset != "utf-8" or request.content_encoding:
-                raise UnsupportedMediaType(
-                    f"Send the file as {media_type} in UTF-8, without a Content-Encoding."
-                )
-            with NamedTemporaryFile() as file:
-                g.upload_digest = _receive(file)
-                return view(*args, path=Path(file.name), **kwargs)
-
-        return run
-
-    return decorate
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if request.mimetype != media_type or charset != "utf-8" or request.content_encoding:
+        raise UnsupportedMediaType(
+            f"Send the file as {media_type} in UTF-8, without a Content-Encoding."
+        )
+    with NamedTemporaryFile() as file:
+        g.upload_digest = _receive(file)
+        yield Path(file.name)
 
 
 def _receive(file: IO[bytes]) -> str:

@@ -6,8 +6,7 @@ from flask import Response, current_app
 
 from voucherpool.database.transactions import transaction
 from voucherpool.errors import CustomerNotFound, DatabaseUnavailable, LinkNotFound
-from voucherpool.http.blueprints import Blueprint
-from voucherpool.http.idempotency import write
+from voucherpool.http.routes import Blueprint, public
 from voucherpool.mail import composing, links, schemas, service
 
 blueprint = Blueprint("mail", __name__, description="Unsubscribing customers from e-mails.")
@@ -19,17 +18,23 @@ policy_of_page = (
 )
 
 
-@blueprint.get("/unsubscribe/<string:token>")
-@blueprint.public(LinkNotFound, DatabaseUnavailable)
-@blueprint.doc(responses=page)
+@blueprint.get(
+    "/unsubscribe/<string:token>",
+    scope=public,
+    refuses=(LinkNotFound, DatabaseUnavailable),
+    documented={"responses": page},
+)
 def show_unsubscribe(token: str) -> Response:
     """Show the page with the button to unsubscribe."""
     return _page(_customer_of(token), is_done=False)
 
 
-@blueprint.post("/unsubscribe/<string:token>")
-@blueprint.public(LinkNotFound, DatabaseUnavailable)
-@blueprint.doc(responses=page)
+@blueprint.post(
+    "/unsubscribe/<string:token>",
+    scope=public,
+    refuses=(LinkNotFound, DatabaseUnavailable),
+    documented={"responses": page},
+)
 def unsubscribe(token: str) -> Response:
     """End e-mails to the customer of the signed link (RFC 8058); needs no key."""
     customer_id = _customer_of(token)
@@ -48,28 +53,37 @@ def _page(customer_id: int, *, is_done: bool) -> Response:
     return Response(html, headers={"Content-Security-Policy": policy_of_page}, mimetype="text/html")
 
 
-@blueprint.get("/customers/<id:customer_id>/opt-out")
-@blueprint.guarded("admin", CustomerNotFound)
-@blueprint.response(200, schemas.OptOut())
+@blueprint.get(
+    "/customers/<id:customer_id>/opt-out",
+    scope="admin",
+    answer=(200, schemas.OptOut()),
+    refuses=(CustomerNotFound,),
+)
 def read_opt_out(customer_id: int) -> dict[str, datetime | None]:
     """Read whether a customer has opted out of e-mails."""
     return {"opted_out_at": service.opted_out_at(customer_id)}
 
 
-@blueprint.put("/customers/<id:customer_id>/opt-out")
-@blueprint.guarded("admin", CustomerNotFound)
-@write
-@blueprint.response(200, schemas.OptOut())
+@blueprint.put(
+    "/customers/<id:customer_id>/opt-out",
+    scope="admin",
+    answer=(200, schemas.OptOut()),
+    refuses=(CustomerNotFound,),
+    writes=True,
+)
 def opt_out(customer_id: int) -> dict[str, datetime | None]:
     """Opt a customer out of e-mails."""
     service.opt_out(customer_id)
     return {"opted_out_at": service.opted_out_at(customer_id)}
 
 
-@blueprint.delete("/customers/<id:customer_id>/opt-out")
-@blueprint.guarded("admin", CustomerNotFound)
-@write
-@blueprint.response(200, schemas.OptOut())
+@blueprint.delete(
+    "/customers/<id:customer_id>/opt-out",
+    scope="admin",
+    answer=(200, schemas.OptOut()),
+    refuses=(CustomerNotFound,),
+    writes=True,
+)
 def opt_in(customer_id: int) -> dict[str, datetime | None]:
     """Send a customer e-mails again."""
     service.opt_in(customer_id)

@@ -2,8 +2,7 @@
 
 from voucherpool.database.paging import Page
 from voucherpool.errors import OfferExists, OfferNotFound
-from voucherpool.http.blueprints import Blueprint, Fields
-from voucherpool.http.idempotency import write
+from voucherpool.http.routes import Blueprint, Fields
 from voucherpool.input.schemas import PageRequest
 from voucherpool.offers import schemas, service
 from voucherpool.offers.models import Offer
@@ -16,38 +15,42 @@ blueprint = Blueprint(
 )
 
 
-@blueprint.post("")
-@blueprint.guarded("issue", OfferExists)
-@blueprint.arguments(schemas.NewOffer())
-@write
-@blueprint.response(201, schemas.Offer())
+@blueprint.post(
+    "",
+    scope="issue",
+    body=schemas.NewOffer(),
+    answer=(201, schemas.Offer()),
+    refuses=(OfferExists,),
+    writes=True,
+)
 def create_offer(body: Fields) -> Offer:
     """Create an offer."""
     return service.create(**body)
 
 
-@blueprint.get("")
-@blueprint.guarded("read")
-@blueprint.arguments(PageRequest(), location="query")
-@blueprint.response(200, schemas.offers_page)
+@blueprint.get("", scope="read", query=PageRequest(), answer=(200, schemas.offers_page))
 def list_offers(query: Fields) -> Page:
     """List the offers, the oldest first."""
     return service.list_offers(query["limit"], query.get("cursor"))
 
 
-@blueprint.get("/<id:offer_id>")
-@blueprint.guarded("read", OfferNotFound)
-@blueprint.response(200, schemas.Offer())
+@blueprint.get(
+    "/<id:offer_id>", scope="read", answer=(200, schemas.Offer()), refuses=(OfferNotFound,)
+)
 def read_offer(offer_id: int) -> Offer:
     """Read an offer."""
     return service.read(offer_id)
 
 
-@blueprint.patch("/<id:offer_id>")
-@blueprint.guarded("issue", OfferNotFound, OfferExists)
-@blueprint.arguments(schemas.OfferChanges(), required=False)
-@write
-@blueprint.response(200, schemas.Offer())
+@blueprint.patch(
+    "/<id:offer_id>",
+    scope="issue",
+    body=schemas.OfferChanges(),
+    body_is_optional=True,
+    answer=(200, schemas.Offer()),
+    refuses=(OfferNotFound, OfferExists),
+    writes=True,
+)
 def change_offer(body: Fields, offer_id: int) -> Offer:
     """Change terms of an offer; this affects its vouchers, except frozen discounts."""
     return service.change(offer_id, **body)

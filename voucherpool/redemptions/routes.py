@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from voucherpool.database.paging import Page
 from voucherpool.errors import CustomerNotFound, RedemptionNotFound, VoucherArchived
-from voucherpool.http.blueprints import Blueprint, Fields
-from voucherpool.http.idempotency import write
+from voucherpool.http.routes import Blueprint, Fields
 from voucherpool.redemptions import schemas, service
 from voucherpool.redemptions.ledger import Entry
 
@@ -18,30 +17,40 @@ blueprint = Blueprint(
 )
 
 
-@blueprint.get("")
-@blueprint.guarded("read", CustomerNotFound)
-@blueprint.arguments(schemas.RedemptionsRequest(), location="query")
-@blueprint.response(200, schemas.redemptions_page)
+@blueprint.get(
+    "",
+    scope="read",
+    query=schemas.RedemptionsRequest(),
+    answer=(200, schemas.redemptions_page),
+    refuses=(CustomerNotFound,),
+)
 def list_redemptions(query: Fields) -> Page:
     """List the redemptions of an order, of a customer, or of both, the oldest first."""
     return service.list_redemptions(after=query.pop("cursor", None), **query)
 
 
-@blueprint.post("/<uuid:redemption_id>/reverse")
-@blueprint.guarded("redeem", RedemptionNotFound, VoucherArchived)
-@blueprint.arguments(schemas.Nothing(), required=False)
-@write
-@blueprint.response(200, schemas.Redemption())
+@blueprint.post(
+    "/<uuid:redemption_id>/reverse",
+    scope="redeem",
+    body=schemas.Nothing(),
+    body_is_optional=True,
+    answer=(200, schemas.Redemption()),
+    refuses=(RedemptionNotFound, VoucherArchived),
+    writes=True,
+)
 def reverse_redemption(body: Fields, redemption_id: uuid.UUID) -> Entry:
     """Give back a redemption; a repeat changes nothing."""
     return service.reverse(redemption_id)
 
 
-@blueprint.post("/reverse")
-@blueprint.guarded("redeem", RedemptionNotFound, VoucherArchived)
-@blueprint.arguments(schemas.OrderRequest())
-@write
-@blueprint.response(200, schemas.OrderRedemptions())
+@blueprint.post(
+    "/reverse",
+    scope="redeem",
+    body=schemas.OrderRequest(),
+    answer=(200, schemas.OrderRedemptions()),
+    refuses=(RedemptionNotFound, VoucherArchived),
+    writes=True,
+)
 def reverse_order(body: Fields) -> dict[str, Sequence[Entry]]:
     """Give back all redemptions of an order."""
     return {"items": service.reverse_order(**body)}

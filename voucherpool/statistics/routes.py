@@ -1,16 +1,19 @@
 """The statistics' route."""
 
 from voucherpool.errors import OfferNotFound
-from voucherpool.http.blueprints import Blueprint, Fields
+from voucherpool.http.routes import Blueprint, Fields
 from voucherpool.statistics import schemas, service
 
 blueprint = Blueprint("statistics", __name__, description="Counts and sums of an offer.")
 
 
-@blueprint.get("/offers/<id:offer_id>/stats")
-@blueprint.guarded("read", OfferNotFound)
-@blueprint.arguments(schemas.StatisticsRequest(), location="query")
-@blueprint.response(200, schemas.Statistics())
+@blueprint.get(
+    "/offers/<id:offer_id>/stats",
+    scope="read",
+    query=schemas.StatisticsRequest(),
+    answer=(200, schemas.Statistics()),
+    refuses=(OfferNotFound,),
+)
 def read_statistics(query: Fields, offer_id: int) -> service.Statistics:
     """Count an offer's vouchers and redemptions, in total and by day, the newest day first."""
     return service.read(offer_id, **query)

@@ -1,8 +1,7 @@
 """The routes for support staff."""
 
 from voucherpool.errors import VoucherArchived, VoucherNotFound
-from voucherpool.http.blueprints import Blueprint, Fields
-from voucherpool.http.idempotency import write
+from voucherpool.http.routes import Blueprint, Fields
 from voucherpool.support import schemas, service
 from voucherpool.vouchers.schemas import CodeRequest
 
@@ -14,30 +13,39 @@ blueprint = Blueprint(
 )
 
 
-@blueprint.post("/lookup")
-@blueprint.guarded("admin", VoucherNotFound)
-@blueprint.arguments(CodeRequest())
-@blueprint.response(200, schemas.VoucherRecord())
+@blueprint.post(
+    "/lookup",
+    scope="admin",
+    body=CodeRequest(),
+    answer=(200, schemas.VoucherRecord()),
+    refuses=(VoucherNotFound,),
+)
 def lookup_voucher(body: Fields) -> service.Record:
     """Look up a voucher's record, for service."""
     return service.lookup(**body)
 
 
-@blueprint.post("/disable")
-@blueprint.guarded("admin", VoucherNotFound, VoucherArchived)
-@blueprint.arguments(CodeRequest())
-@write
-@blueprint.response(200, schemas.VoucherRecord())
+@blueprint.post(
+    "/disable",
+    scope="admin",
+    body=CodeRequest(),
+    answer=(200, schemas.VoucherRecord()),
+    refuses=(VoucherNotFound, VoucherArchived),
+    writes=True,
+)
 def disable_voucher(body: Fields) -> service.Record:
     """Disable a voucher until it is enabled."""
     return service.disable(**body)
 
 
-@blueprint.post("/enable")
-@blueprint.guarded("admin", VoucherNotFound, VoucherArchived)
-@blueprint.arguments(CodeRequest())
-@write
-@blueprint.response(200, schemas.VoucherRecord())
+@blueprint.post(
+    "/enable",
+    scope="admin",
+    body=CodeRequest(),
+    answer=(200, schemas.VoucherRecord()),
+    refuses=(VoucherNotFound, VoucherArchived),
+    writes=True,
+)
 def enable_voucher(body: Fields) -> service.Record:
     """Enable a disabled voucher."""
     return service.enable(**body)

@@ -1,21 +1,16 @@
 """The webhooks' routes."""
 
-from collections.abc import Callable, Mapping
-from functools import wraps
-from typing import Concatenate, ParamSpec
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
-from flask import Response, current_app
+from flask import current_app
 
 from voucherpool.database.paging import Page
 from voucherpool.errors import SecretKeyNotConfigured, WebhookDisabled, WebhookNotFound
-from voucherpool.http.blueprints import Blueprint, Fields
-from voucherpool.http.idempotency import write
+from voucherpool.http.routes import Blueprint, Fields
 from voucherpool.input.schemas import PageRequest
 from voucherpool.webhooks import schemas, service
 from voucherpool.webhooks.addresses import Policy
-
-Arguments = ParamSpec("Arguments")
-View = Callable[Concatenate[Fields, Arguments], Response]
 
 blueprint = Blueprint(
     "webhooks",
@@ -25,24 +20,23 @@ blueprint = Blueprint(
 )
 
 
-def checked(view: View[Arguments]) -> View[Arguments]:
-    """Resolve and check the body's URL before the view opens its transaction."""
-
-    @wraps(view)
-    def run(body: Fields, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Response:
-        if "url" in body:
-            Policy(current_app.config["WEBHOOKS_ALLOW"]).require(body["url"])
-        return view(body, *args, **kwargs)
-
-    return run
+@contextmanager
+def checked(fields: Fields, webhook_id: int = 0) -> Iterator[Fields]:
+    """Resolve and check the body's URL before the transaction, which would wait for it."""
+    if "url" in fields:
+        Policy(current_app.config["WEBHOOKS_ALLOW"]).require(fields["url"])
+    yield fields
 
 
-@blueprint.post("")
-@blueprint.guarded("admin", SecretKeyNotConfigured, service.TooManyWebhooks)
-@blueprint.arguments(schemas.NewWebhook())
-@checked
-@write
-@blueprint.response(201, schemas.WebhookWithSecret())
+@blueprint.post(
+    "",
+    scope="admin",
+    body=schemas.NewWebhook(),
+    answer=(201, schemas.WebhookWithSecret()),
+    refuses=(SecretKeyNotConfigured, service.TooManyWebhooks),
+    writes=True,
+    around=checked,
+)
 def create_webhook(body: Fields) -> Mapping[str, object]:
     """Create a webhook; only this answer shows its secret.
 
@@ -52,30 +46,34 @@ def create_webhook(body: Fields) -> Mapping[str, object]:
     return service.create(**body, keys=current_app.config["SECRET_KEYS"])
 
 
-@blueprint.get("")
-@blueprint.guarded("admin")
-@blueprint.arguments(PageRequest(), location="query")
-@blueprint.response(200, schemas.webhooks_page)
+@blueprint.get("", scope="admin", query=PageRequest(), answer=(200, schemas.webhooks_page))
 def list_webhooks(query: Fields) -> Page:
     """List the webhooks, the oldest first."""
     return service.list_webhooks(query["limit"], query.get("cursor"))
 
 
-@blueprint.post("/<id:webhook_id>/rotate-secret")
-@blueprint.guarded("admin", WebhookNotFound, SecretKeyNotConfigured)
-@blueprint.arguments(schemas.Rotation(), required=False)
-@write
-@blueprint.response(200, schemas.WebhookWithSecret())
+@blueprint.post(
+    "/<id:webhook_id>/rotate-secret",
+    scope="admin",
+    body=schemas.Rotation(),
+    body_is_optional=True,
+    answer=(200, schemas.WebhookWithSecret()),
+    refuses=(WebhookNotFound, SecretKeyNotConfigured),
+    writes=True,
+)
 def rotate_webhook_secret(body: Fields, webhook_id: int) -> Mapping[str, object]:
     """Give a webhook a new secret; the previous one signs too for a while."""
     return service.rotate_secret(webhook_id, **body, keys=current_app.config["SECRET_KEYS"])
 
 
-@blueprint.post("/<id:webhook_id>/replay")
-@blueprint.guarded("admin", WebhookNotFound, WebhookDisabled)
-@blueprint.arguments(schemas.Replay())
-@write
-@blueprint.response(202, schemas.Queued())
+@blueprint.post(
+    "/<id:webhook_id>/replay",
+    scope="admin",
+    body=schemas.Replay(),
+    answer=(202, schemas.Queued()),
+    refuses=(WebhookNotFound, WebhookDisabled),
+    writes=True,
+)
 def replay_events(body: Fields, webhook_id: int) -> Fields:
     """Queue the events of a webhook's types again, from a moment on; delivered ones too.
 
@@ -84,10 +82,13 @@ def replay_events(body: Fields, webhook_id: int) -> Fields:
     return {"queued": service.replay(webhook_id, body["since"])}
 
 
-@blueprint.get("/<id:webhook_id>/deliveries")
-@blueprint.guarded("admin", WebhookNotFound)
-@blueprint.arguments(schemas.DeliveriesRequest(), location="query")
-@blueprint.response(200, schemas.deliveries_page)
+@blueprint.get(
+    "/<id:webhook_id>/deliveries",
+    scope="admin",
+    query=schemas.DeliveriesRequest(),
+    answer=(200, schemas.deliveries_page),
+    refuses=(WebhookNotFound,),
+)
 def list_deliveries(query: Fields, webhook_id: int) -> Page:
     """List the deliveries of a webhook, the newest event first."""
     return service.list_deliveries(
@@ -95,20 +96,24 @@ def list_deliveries(query: Fields, webhook_id: int) -> Page:
     )
 
 
-@blueprint.get("/<id:webhook_id>")
-@blueprint.guarded("admin", WebhookNotFound)
-@blueprint.response(200, schemas.Webhook())
+@blueprint.get(
+    "/<id:webhook_id>", scope="admin", answer=(200, schemas.Webhook()), refuses=(WebhookNotFound,)
+)
 def read_webhook(webhook_id: int) -> service.Shown:
     """Read a webhook."""
     return service.read(webhook_id)
 
 
-@blueprint.patch("/<id:webhook_id>")
-@blueprint.guarded("admin", WebhookNotFound)
-@blueprint.arguments(schemas.WebhookChanges(), required=False)
-@checked
-@write
-@blueprint.response(200, schemas.Webhook())
+@blueprint.patch(
+    "/<id:webhook_id>",
+    scope="admin",
+    body=schemas.WebhookChanges(),
+    body_is_optional=True,
+    answer=(200, schemas.Webhook()),
+    refuses=(WebhookNotFound,),
+    writes=True,
+    around=checked,
+)
 def change_webhook(body: Fields, webhook_id: int) -> service.Shown:
     """Change a webhook's address or types, or disable or enable it.
 
@@ -118,10 +123,9 @@ def change_webhook(body: Fields, webhook_id: int) -> service.Shown:
     return service.change(webhook_id, **body)
 
 
-@blueprint.delete("/<id:webhook_id>")
-@blueprint.guarded("admin", WebhookNotFound)
-@write
-@blueprint.response(204)
+@blueprint.delete(
+    "/<id:webhook_id>", scope="admin", answer=(204, None), refuses=(WebhookNotFound,), writes=True
+)
 def delete_webhook(webhook_id: int) -> None:
     """Delete a webhook; its deliveries are deleted in the background."""
     service.remove(webhook_id)

@@ -1,18 +1,20 @@
 """The OpenAPI 3.1 document at /openapi.json."""
 
 import hashlib
-from functools import cached_property
+from functools import cache
 from importlib.metadata import metadata
 from typing import Any
 
-import flask_smorest
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Flask, Response, json, request
-from werkzeug.routing import BaseConverter
+from werkzeug.routing import BaseConverter, Rule
 
 from voucherpool.apikeys import service as apikeys
 from voucherpool.http import problems
-from voucherpool.http.authentication import public, requires
-from voucherpool.http.documentation import examples
+from voucherpool.http.authentication import open_to_all
+from voucherpool.http.documentation import examples, operations
+from voucherpool.http.routes import Blueprint, Route
 from voucherpool.input import formats
 from voucherpool.input.fields import Amount, AmountShown, Cursor
 
@@ -38,66 +40,63 @@ class IdConverter(BaseConverter):
         return int(value)
 
 
-class Api(flask_smorest.Api):
-    """The OpenAPI document; voucherpool.http.problems answers the errors."""
+def init_app(app: Flask) -> None:
+    """Serve the document of the app's routes."""
+    app.url_map.converters["id"] = IdConverter
 
-    ERROR_SCHEMA = problems.Problem
-    DEFAULT_ERROR_RESPONSE_NAME = None
+    @cache
+    def document() -> bytes:
+        illustrated = examples.illustrated(document_of(app))
+        return json.dumps(illustrated, separators=(",", ":"), sort_keys=False).encode()
 
-    def _register_error_handlers(self) -> None:
-        """Register none: flask-smorest's own have another shape."""
-
-    def _register_pagination_header(self) -> None:
-        """Register none: lists answer a cursor instead."""
-
-    @requires(public)
-    def _openapi_json(self) -> Response:
+    @app.get("/openapi.json")
+    @open_to_all
+    def openapi() -> Response:
         """Serve the OpenAPI document with an ETag; caches must revalidate it."""
-        response = Response(self._document, mimetype="application/json")
+        response = Response(document(), mimetype="application/json")
         response.cache_control.no_cache = True
-        response.set_etag(self._etag)
+        response.set_etag(hashlib.sha256(document()).hexdigest())
         response.make_conditional(request)
         return response
 
-    @cached_property
-    def _document(self) -> bytes:
-        document = examples.illustrated(self.spec.to_dict())
-        return json.dumps(document, separators=(",", ":"), sort_keys=False).encode()
 
-    @cached_property
-    def _etag(self) -> str:
-        return hashlib.sha256(self._document).hexdigest()
-
-
-def init_app(app: Flask) -> Api:
-    """Serve the document."""
+def document_of(app: Flask) -> dict[str, Any]:
+    """Return the OpenAPI document of an application's routes."""
     package = metadata("voucherpool")
-    api_key = {"type": "http", "scheme": "bearer", "description": _scopes()}
-    app.config.update(
-        API_TITLE="voucherpool",
-        API_VERSION=package["Version"],
-        OPENAPI_VERSION="3.1.0",
-        OPENAPI_URL_PREFIX="/",
-        API_SPEC_OPTIONS={
-            "info": {
-                "description": description,
-                "contact": {"name": "The operators of this service"},
-                "license": {"name": package["License"], "identifier": package["License"]},
-            },
-            "servers": [{"url": "/", "description": "This service"}],
-            "components": {"securitySchemes": {"apiKey": api_key}},
+    schemas: Any = MarshmallowPlugin()
+    spec = APISpec(
+        title="voucherpool",
+        version=package["Version"],
+        openapi_version="3.1.0",
+        plugins=[schemas],
+        info={
+            "description": description,
+            "contact": {"name": "The operators of this service"},
+            "license": {"name": package["License"], "identifier": package["License"]},
         },
+        servers=[{"url": "/", "description": "This service"}],
     )
-    app.url_map.converters["id"] = IdConverter
-    api = Api(app)
-    api.register_field(Amount, "number", None)
-    api.register_field(AmountShown, "number", None)
-    api.register_field(Cursor, "string", None)
-    api.ma_plugin.converter.add_attribute_function(_number_or_text)
-    api.register_converter(
-        IdConverter, lambda converter: {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
-    )
-    return api
+    for field, type_ in ((Amount, "number"), (AmountShown, "number"), (Cursor, "string")):
+        schemas.map_to_openapi_type(field, type_, None)
+    schemas.converter.add_attribute_function(_number_or_text)
+    api_key = {"type": "http", "scheme": "bearer", "description": _scopes()}
+    spec.components.security_scheme("apiKey", api_key)
+    spec.components.schema("Problem", schema=problems.Problem)
+    for rule in app.url_map.iter_rules():
+        route = app.view_functions[rule.endpoint]
+        if isinstance(route, Route):
+            _add(spec, rule, route)
+    for blueprint in app.blueprints.values():
+        if isinstance(blueprint, Blueprint):
+            spec.tag({"name": blueprint.name, "description": blueprint.description})
+    return spec.to_dict()
+
+
+def _add(spec: APISpec, rule: Rule, route: Route) -> None:
+    """Add an operation to the document."""
+    [method] = (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    operation = operations.operation_of(rule, route)
+    spec.path(operations.path_of(rule), operations={method.lower(): operation})
 
 
 def _number_or_text(_: object, field: object, ret: dict[str, Any], **__: object) -> dict[str, Any]:

@@ -11,11 +11,9 @@ written = json.loads(Path(__file__).with_name("examples.json").read_text())
 def illustrated(document: dict[str, Any]) -> dict[str, Any]:
     """Add the examples to an OpenAPI document, and return it."""
     for path in document["paths"].values():
-        of_path = path.pop("parameters", [])
         for operation in path.values():
             # An operation's own copies, because each has its own example.
-            own = [*of_path, *operation.get("parameters", [])]
-            operation["parameters"] = [dict(parameter) for parameter in own]
+            operation["parameters"] = [dict(one) for one in operation["parameters"]]
             _illustrate(operation, written.get(operation["operationId"], {}))
     return document
 

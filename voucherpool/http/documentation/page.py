@@ -5,7 +5,7 @@ from pathlib import Path
 
 from flask import Flask, Response, send_from_directory, url_for
 
-from voucherpool.http.authentication import public, requires
+from voucherpool.http.authentication import open_to_all
 
 own_files = Path(__file__).with_name("page")
 own_names = {file.name for file in own_files.iterdir()}
@@ -21,19 +21,19 @@ def init_app(app: Flask) -> None:
     swagger_ui = _swagger_ui()
 
     @app.get("/")
-    @requires(public)
+    @open_to_all
     def home() -> Response:
         """Lead to the page."""
         return Response(status=302, headers={"Location": url_for("docs")})
 
     @app.get("/docs")
-    @requires(public)
+    @open_to_all
     def docs() -> Response:
         """Serve the page."""
         return Response(page, headers={"Content-Security-Policy": policy}, mimetype="text/html")
 
     @app.get("/docs/assets/<string:name>")
-    @requires(public)
+    @open_to_all
     def docs_asset(name: str) -> Response:
         """Serve a file of Swagger UI, or one of the page's own."""
         folder = own_files if name in own_names else swagger_ui

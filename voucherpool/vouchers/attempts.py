@@ -1,0 +1,96 @@
+"""Attempts to issue, check, hold or redeem: who may make one, and what stays of a refused one.
+
+Each is a context manager around a request's transaction, so that a refusal is recorded, a failed
+attempt counted, and a guest created after the transaction was rolled back.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from voucherpool.customers import guests
+from voucherpool.customers.visitors import visitor
+from voucherpool.database.transactions import transaction
+from voucherpool.errors import (
+    CustomerNotFound,
+    OrderMismatch,
+    OutcomeUnknown,
+    RedemptionReversed,
+    VoucherNotFound,
+    VoucherPoolError,
+)
+from voucherpool.http.routes import Fields
+from voucherpool.vouchers import refusals, rules, state
+
+order_refusals: tuple[type[VoucherPoolError], ...] = (
+    *rules.order_refusals,
+    OrderMismatch,
+    RedemptionReversed,
+)
+
+
+@contextmanager
+def recorded(action: str, fields: Fields) -> Iterator[Fields]:
+    """Admit the visitor; record a refusal for support, and count a wrong code as a failed attempt.
+
+    Gives the fields without those of the visitor. Raises TooManyFailedAttempts.
+    """
+    asking = visitor(fields)
+    asking.admit()
+    try:
+        yield fields
+    except (*rules.refusals, *order_refusals) as refusal:
+        this = (fields["code"], fields["email"], fields.get("order_ref"))
+        # The answer is the same if the record is lost.
+        with suppress(OutcomeUnknown), transaction():
+            refusals.record(refusal, action, *this)
+            if isinstance(refusal, VoucherNotFound):
+                asking.count_failure()
+        raise
+
+
+@contextmanager
+def to_issue(fields: Fields) -> Iterator[Fields]:
+    """Create an unknown customer if the request says so."""
+    creates = fields.pop("create_customer", False)
+    try:
+        yield fields
+    except CustomerNotFound:
+        if creates:
+            guests.create(fields["email"])
+        raise
+
+
+@contextmanager
+def to_redeem(fields: Fields) -> Iterator[Fields]:
+    """Record a refusal; create an unknown customer if the request says so and the code is right."""
+    # The customer's open hold is found without its id.
+    fields.pop("hold_id", None)
+    creates = fields.pop("create_customer", False)
+    with recorded("redeem", fields):
+        try:
+            yield fields
+        except CustomerNotFound:
+            if creates:
+                state.check(fields["code"], None, **order_of(fields))
+                guests.create(fields["email"])
+            raise
+
+
+@contextmanager
+def to_hold(fields: Fields) -> Iterator[Fields]:
+    """Record a refusal; create an unknown customer if the request says so and the code is right."""
+    creates = fields.pop("create_customer", False)
+    with recorded("hold", fields):
+        try:
+            yield fields
+        except CustomerNotFound:
+            if creates:
+                order = order_of(fields)
+                state.check(fields["code"], None, **order, of_order=bool(order))
+                guests.create(fields["email"])
+            raise
+
+
+def order_of(fields: Fields) -> Fields:
+    """Return the fields of an order's amount."""
+    return {name: fields[name] for name in ("order_amount", "currency") if name in fields}
