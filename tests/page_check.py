@@ -174,7 +174,7 @@ def service() -> Iterator[tuple[int, str]]:
         with app.app_context():
             flask_migrate.upgrade()
             with transaction():
-                seeding.plant(checkout / "seeds")
+                seeding.load(checkout / "seeds")
                 key = apikeys.create("page", apikeys.scopes)
         allowed = {"VOUCHERPOOL_WEBHOOKS_ALLOW": "127.0.0.0/8"}
         with run_gunicorn(postgres.url(), **allowed) as port:

@@ -137,7 +137,7 @@ def production():
     return yaml.safe_load((deploy / compose).read_text())
 
 
-def test_the_production_set_plants_no_seeds_and_keeps_secrets_in_files():
+def test_the_production_set_loads_no_seeds_and_keeps_secrets_in_files():
     file = production()
     assert "seed" not in json.dumps(file["services"])
     for name, secret in file["secrets"].items():

@@ -33,7 +33,7 @@ def test_it_issues_checks_redeems_and_tells_the_customer_of_a_refusal(program, a
     if interpreter is None or (program.suffix == ".sh" and shutil.which("curl") is None):
         pytest.skip("what runs it is not installed")
     with app.app_context(), transaction():
-        seeding.plant(checkout / "seeds")
+        seeding.load(checkout / "seeds")
     finished = subprocess.run(
         [interpreter, program],
         env={
@@ -92,7 +92,7 @@ def shape(value):
 def paste(app, database_url, key, voucherpool, tmp_path):
     """Return a function that runs calls in a shell, with a service and a worker on the seeds."""
     with app.app_context(), transaction():
-        seeding.plant(checkout / "seeds")
+        seeding.load(checkout / "seeds")
     allowed = {"VOUCHERPOOL_WEBHOOKS_ALLOW": "127.0.0.0/8"}
     voucherpool("worker", **allowed)
     (tmp_path / "var").mkdir()

@@ -327,8 +327,8 @@ def test_an_age_that_makes_no_sense_is_refused_with_what_it_should_be(app, age):
 @pytest.fixture
 def rounds(monkeypatch):
     """Let the worker begin its rounds again."""
-    monkeypatch.setattr(worker, "to_archive", worker.Round())
-    monkeypatch.setattr(worker, "to_purge", worker.Round())
+    monkeypatch.setattr(worker, "to_archive", worker.DailyWalk())
+    monkeypatch.setattr(worker, "to_purge", worker.DailyWalk())
 
 
 def test_a_batch_of_more_than_a_transaction_takes_is_archived_in_several(

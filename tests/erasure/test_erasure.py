@@ -399,7 +399,9 @@ def test_a_failed_attempt_under_way_leaves_no_digest_of_the_e_mail(
         return run
 
     monkeypatch.setattr(refusals, "record", after_erasure(refusals.record))
-    monkeypatch.setattr(customers, "pin", after_erasure(customers.pin))
+    monkeypatch.setattr(
+        customers, "lock_against_erasure", after_erasure(customers.lock_against_erasure)
+    )
     post(client, f"/vouchers/{route}", {"code": "0000-0000-0000", "email": ana})
     assert traces(dump(), ana) == []
 

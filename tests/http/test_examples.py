@@ -23,7 +23,7 @@ def seeded(database_url):
     loopback = (ip_network("127.0.0.0/8"),)
     app = create_app(replace(config(database_url), webhooks_allow=loopback))
     with app.app_context(), transaction():
-        seeding.plant(checkout / "seeds")
+        seeding.load(checkout / "seeds")
         key = apikeys.create("examples", apikeys.scopes)
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"

@@ -124,7 +124,7 @@ def test_counts_of_failed_attempts_are_forgotten_each_minute(app, sql):
     "lost", [OperationalError("", {}, Exception()), OutcomeUnknown()], ids=repr
 )
 def test_what_a_lost_database_kept_from_being_done_is_done_again(app, lost):
-    round_ = background.Round()
+    round_ = background.DailyWalk()
 
     def lose(item):
         raise lost

@@ -52,7 +52,7 @@ def _archive_batch(older_than: timedelta, first: int) -> int:
     """Archive a batch in as many transactions as it takes; return the number of vouchers."""
     moved = 0
     while True:
-        with moving.gently():
+        with moving.resting():
             now = in_long_transaction(partial(moving.archive, older_than, first))
         moved += now
         if now < picking.vouchers_at_once:

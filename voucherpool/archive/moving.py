@@ -28,8 +28,8 @@ def blocks() -> range:
 
 
 @contextmanager
-def gently() -> Iterator[None]:
-    """Rest twice as long as the block worked, to leave most of the time to the shop."""
+def resting() -> Iterator[None]:
+    """Rest afterwards twice as long as the block worked, to leave most of the time to the shop."""
     begun = time.monotonic()
     yield
     time.sleep(2 * (time.monotonic() - begun))

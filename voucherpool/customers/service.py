@@ -92,7 +92,7 @@ def change(customer_id: int, email: str | None = None, **changes: str | None) ->
         return db.session.scalars(statement.values(**values)).one()
 
 
-def pin(email_keys: Collection[str]) -> dict[str, int]:
+def lock_against_erasure(email_keys: Collection[str]) -> dict[str, int]:
     """Return the customers' ids by e-mail, and block their erasure until the commit.
 
     E-mails that belong to nobody are left out.
@@ -100,12 +100,14 @@ def pin(email_keys: Collection[str]) -> dict[str, int]:
     The lock is the weakest that an erasure waits for; requests do not wait for each other.
     """
     these = Customer.email_key.in_(email_keys)
-    pinned = select(Customer.email_key, Customer.id).where(these).order_by(Customer.id)
+    locked = select(Customer.email_key, Customer.id).where(these).order_by(Customer.id)
     if cluster.is_cluster():
-        cluster.pin(db.session.scalars(select(Customer.id).where(these).order_by(Customer.id)))
+        cluster.lock_against_erasure(
+            db.session.scalars(select(Customer.id).where(these).order_by(Customer.id))
+        )
     else:
-        pinned = pinned.with_for_update(read=True, key_share=True)
-    return {key: customer_id for key, customer_id in db.session.execute(pinned) if key is not None}
+        locked = locked.with_for_update(read=True, key_share=True)
+    return {key: customer_id for key, customer_id in db.session.execute(locked) if key is not None}
 
 
 def is_erased(customer_id: int) -> bool:
@@ -121,12 +123,12 @@ def erased_lately() -> Sequence[int]:
 
 
 def make_anonymous(customer_id: int) -> None:
-    """Remove e-mails, name and language from a customer, and wait for those who pinned it."""
+    """Remove e-mails, name and language from a customer, and wait for those who locked it."""
     nothing = dict.fromkeys(("email", "email_key", "name", "language"), null())
     statement = update(Customer).where(Customer.id == customer_id)
     db.session.execute(statement.values(erased_at=func.now(), former_emails=[], **nothing))
     if cluster.is_cluster():
-        cluster.wait_for_pins(customer_id)
+        cluster.wait_for_locks(customer_id)
 
 
 def _insert(email: str, **more: str | None) -> Customer | None:

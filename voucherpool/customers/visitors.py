@@ -43,7 +43,7 @@ class Visitor(NamedTuple):
         if self.client_ref is not None:
             return throttle.of_client_ref(self.client_ref)
         # Locked, so that an erasure meanwhile also finds what is counted here.
-        if self.email is not None and service.pin({email_key(self.email)}):
+        if self.email is not None and service.lock_against_erasure({email_key(self.email)}):
             return throttle.of_customer(self.email)
         return throttle.of_api_key()
 

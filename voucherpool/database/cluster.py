@@ -65,18 +65,18 @@ def is_machine_lost(error: BaseException) -> bool:
     return lost or cause.startswith(machine_lost)
 
 
-def pin(customer_ids: Iterable[int]) -> None:
-    """Let who erases the customers wait for the commit, see wait_for_pins().
+def lock_against_erasure(customer_ids: Iterable[int]) -> None:
+    """Let who erases the customers wait for the commit, see wait_for_locks().
 
     The lock of a copied row would lock its table on all machines.
     """
     for customer_id in list(customer_ids):
-        db.session.execute(_pin, {"pin": customer_id})
+        db.session.execute(_lock, {"id": customer_id})
 
 
-def wait_for_pins(customer_id: int) -> None:
-    """Wait until all have committed that called pin() for the customer."""
-    db.session.execute(_lock_pins, {"pin": customer_id})
+def wait_for_locks(customer_id: int) -> None:
+    """Wait until all have committed that called lock_against_erasure() for the customer."""
+    db.session.execute(_wait, {"id": customer_id})
 
 
 def _recognize_error(context: ExceptionContext) -> IntegrityError | None:
@@ -90,6 +90,6 @@ def _recognize_error(context: ExceptionContext) -> IntegrityError | None:
     return None
 
 
-_pin_number = "hashtextextended(format('pin:%s', CAST(:pin AS bigint)), 0)"
-_pin = text(f"SELECT pg_advisory_xact_lock_shared({_pin_number})")
-_lock_pins = text(f"SELECT pg_advisory_xact_lock({_pin_number})")
+_number = "hashtextextended(format('erasure:%s', CAST(:id AS bigint)), 0)"
+_lock = text(f"SELECT pg_advisory_xact_lock_shared({_number})")
+_wait = text(f"SELECT pg_advisory_xact_lock({_number})")

@@ -37,9 +37,9 @@ def redacted(body: str) -> idempotency.Redacted:
     shown = redaction.emails_in(body)
     if not shown:
         return body, []
-    pinned = customers.pin(shown)
-    erased = shown - pinned.keys()
-    return redaction.without(body, erased) if erased else body, sorted(pinned.values())
+    locked = customers.lock_against_erasure(shown)
+    erased = shown - locked.keys()
+    return redaction.without(body, erased) if erased else body, sorted(locked.values())
 
 
 def end_holds(customer_id: int) -> None:

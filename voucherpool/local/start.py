@@ -146,7 +146,7 @@ def _prepare(config: Config) -> None:
     with create_app(config).app_context():
         flask_migrate.upgrade()
         with transaction():
-            seeding.plant(beside("seeds"))
+            seeding.load(beside("seeds"))
 
 
 greeting = """

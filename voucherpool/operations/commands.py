@@ -38,7 +38,7 @@ def seed(directory: Path) -> None:
     Those that exist stay as they are.
     """
     with transaction():
-        added = seeding.plant(directory)
+        added = seeding.load(directory)
     customers, offers = counted(added.customers, "customer"), counted(added.offers, "offer")
     click.echo(f"Added {customers} and {offers}.")
 
@@ -192,12 +192,12 @@ def outbox() -> None:
 def deliver() -> None:
     """Send the events and e-mails that are due, and end."""
     deliverer, groups = _groups()
-    pieces = [*groups["notifications"].values(), *groups.get("mail", {}).values()]
-    while any([piece() for piece in pieces]):  # noqa: C419 (each gets its turn)
+    tasks = [*groups["notifications"].values(), *groups.get("mail", {}).values()]
+    while any([task() for task in tasks]):  # noqa: C419 (each gets its turn)
         deliverer.wait()
 
 
-def _groups() -> tuple[Deliverer, Mapping[str, background.Pieces]]:
+def _groups() -> tuple[Deliverer, Mapping[str, background.Tasks]]:
     """Return the worker's groups of work, and what among them delivers to webhooks."""
     config = current_app.config
     keys, policy = config["SECRET_KEYS"], Policy(config["WEBHOOKS_ALLOW"])

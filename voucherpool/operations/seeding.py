@@ -20,20 +20,20 @@ class Added(NamedTuple):
     offers: int
 
 
-def plant(directory: Path) -> Added:
+def load(directory: Path) -> Added:
     """Add the customers of customers.json and the offers of offers.json that do not exist.
 
     Raises InvalidInput, MalformedJson and OSError.
     """
-    people = _load(NewCustomer(many=True), directory / "customers.json")
-    specials = _load(OfferSeed(many=True), directory / "offers.json")
+    people = _read(NewCustomer(many=True), directory / "customers.json")
+    specials = _read(OfferSeed(many=True), directory / "offers.json")
     return Added(
         sum(customers.ensure(**person) for person in people),
         sum(offers.ensure(**special) for special in specials),
     )
 
 
-def _load(schema: Schema, file: Path) -> list[dict[str, Any]]:
+def _read(schema: Schema, file: Path) -> list[dict[str, Any]]:
     try:
         seeds: list[dict[str, Any]] = schema.load(strict_json.parse(file.read_bytes()))
     except ValidationError as error:

@@ -1,7 +1,7 @@
 """All background work, in one process; any number of them may run.
 
-A piece is a function that does a little of one kind of work in its own transaction and returns
-whether there was work. A kill at any instant does no harm. Each group of pieces has a thread, so
+A task is a function that does a little of one kind of work in its own transaction and returns
+whether there was work. A kill at any instant does no harm. Each group of tasks has a thread, so
 that a large batch holds up no notification, and a slow mail server nothing else.
 """
 
@@ -46,7 +46,7 @@ seconds_between_looks = 5.0
 
 Item = TypeVar("Item")
 Handler = Callable[[int, FrameType | None], object] | signal.Handlers
-Pieces = Mapping[str, Callable[[], bool]]
+Tasks = Mapping[str, Callable[[], bool]]
 Wait = Callable[[], bool]
 """Waits until the database is ready; returns whether it was not, which the log then says."""
 Context = Callable[[], AbstractContextManager[object]]
@@ -59,7 +59,7 @@ def add_chunk_to_batch() -> bool:
         return generating.advance()
 
 
-class Round(Generic[Item]):
+class DailyWalk(Generic[Item]):
     """A walk over all items of one kind, once a day in each process."""
 
     def __init__(self) -> None:
@@ -85,8 +85,8 @@ class Round(Generic[Item]):
             raise
 
 
-class Every:
-    """A piece that does its work in a transaction every so many seconds."""
+class Periodic:
+    """A task that does its work in a transaction every so many seconds."""
 
     def __init__(self, seconds: float, work: Callable[[], object]) -> None:
         self._seconds, self._work, self._begins_at = seconds, work, 0.0
@@ -100,8 +100,8 @@ class Every:
         return False
 
 
-to_forget = Round[Callable[[], int]]()
-to_archive, to_purge = Round[int](), Round[datetime]()
+to_forget = DailyWalk[Callable[[], int]]()
+to_archive, to_purge = DailyWalk[int](), DailyWalk[datetime]()
 forgetting = (
     stored_answers.forget_old_keys,
     refusals.forget_old_refused_attempts,
@@ -132,7 +132,7 @@ def archive_a_batch(older_than: timedelta | None) -> bool:
             return False
         is_full = True
         while is_full:
-            with moving.gently(), long_transaction():
+            with moving.resting(), long_transaction():
                 is_full = moving.archive(older_than, first) >= picking.vouchers_at_once
     return True
 
@@ -164,17 +164,17 @@ def groups(
     sender: Sender | None,
     archive_older_than: timedelta | None,
     purge_older_than: timedelta | None,
-) -> Mapping[str, Pieces]:
-    """Return all pieces of work by group and name; without a `sender` no e-mails are made."""
+) -> Mapping[str, Tasks]:
+    """Return all tasks of work by group and name; without a `sender` no e-mails are made."""
     mail = sender is not None
     return {
         "background": {
             "batches": add_chunk_to_batch,
             "schedules": running.run_due,
             "reminders": partial(reminders.remind_some, mail=mail),
-            "pools": Every(seconds_between_looks, pools.watch),
+            "pools": Periodic(seconds_between_looks, pools.watch),
             "forgetting": forget_what_is_old,
-            "failed attempts": Every(
+            "failed attempts": Periodic(
                 failed_attempts.window_seconds, failed_attempts.forget_old_failed_attempts
             ),
             "archiving": partial(archive_a_batch, archive_older_than),
@@ -186,21 +186,21 @@ def groups(
             "deleting": backlog.delete_some,
             "replays": backlog.replay_some,
             "webhooks": deliverer.start_due,
-            "queues": Every(seconds_between_looks, queues.measure),
+            "queues": Periodic(seconds_between_looks, queues.measure),
         },
         **({} if sender is None else {"mail": {"mail": sender.send_some}}),
     }
 
 
-def run(groups: Mapping[str, Pieces], context: Context, readiness: Readiness) -> None:
-    """Do the pieces until SIGTERM or SIGINT; finish those that have begun."""
+def run(groups: Mapping[str, Tasks], context: Context, readiness: Readiness) -> None:
+    """Do the tasks until SIGTERM or SIGINT; finish those that have begun."""
     stopping = Event()
     wait = partial(readiness.wait, stopping)
     on_stop_signals(lambda *_: stopping.set())
     log.info("The worker begins.")
     threads = [
-        Thread(target=keep_doing, args=(pieces, context, wait, stopping), name=name)
-        for name, pieces in groups.items()
+        Thread(target=keep_doing, args=(tasks, context, wait, stopping), name=name)
+        for name, tasks in groups.items()
     ]
     for thread in threads:
         thread.start()
@@ -209,21 +209,21 @@ def run(groups: Mapping[str, Pieces], context: Context, readiness: Readiness) ->
     log.info("The worker ends.")
 
 
-def keep_doing(pieces: Pieces, context: Context, wait: Wait, stopping: Event) -> None:
-    """Do the pieces in turn until told to stop."""
+def keep_doing(tasks: Tasks, context: Context, wait: Wait, stopping: Event) -> None:
+    """Do the tasks in turn until told to stop."""
     with context():
         wait()
         while not stopping.is_set():
-            # Every piece gets its turn, so much work of one kind does not hold up the others.
-            did_something = [attempt(name, piece, wait) for name, piece in pieces.items()]
+            # Every task gets its turn, so much work of one kind does not hold up the others.
+            did_something = [attempt(name, task, wait) for name, task in tasks.items()]
             if not any(did_something):
                 stopping.wait(idle_seconds)
 
 
-def attempt(name: str, piece: Callable[[], bool], wait: Wait) -> bool:
-    """Do a piece and tell whether there was work; an error is logged, and the others go on."""
+def attempt(name: str, task: Callable[[], bool], wait: Wait) -> bool:
+    """Do a task and tell whether there was work; an error is logged, and the others go on."""
     try:
-        return piece()
+        return task()
     except Exception as error:  # noqa: BLE001 (reported)
         is_of_the_database = is_temporary(error) or isinstance(error, DBAPIError)
         if not (is_of_the_database and wait()):
