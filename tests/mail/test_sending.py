@@ -13,8 +13,9 @@ from voucherpool.batches import generating
 from voucherpool.config.mail import Relay, Texts
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
+from voucherpool.events import backoff
 from voucherpool.mail import queue, sending
-from voucherpool.mail.sending import Sender, delays
+from voucherpool.mail.sending import Sender
 from voucherpool.operations import worker as background
 
 
@@ -204,8 +205,8 @@ def test_what_is_refused_for_now_is_sent_later_under_the_same_message_id(
     assert states() == [("waiting", 1)]
     waits = "extract(epoch FROM due_at - :begun), extract(epoch FROM due_at - now())"
     [(least, most)] = sql(f"SELECT {waits} FROM messages", begun=begun)
-    assert least > 0.7 * delays[0]
-    assert most < 1.3 * delays[0]
+    assert least > 0.7 * backoff.pauses[0]
+    assert most < 1.3 * backoff.pauses[0]
     sql("UPDATE messages SET due_at = now() + interval '1 hour'")  # however long this test takes
     setattr(inbox, refused, lambda _: accepted)
     work()
@@ -221,10 +222,10 @@ def test_after_the_last_attempt_a_message_is_parked_with_a_warning(
 ):
     inbox.answer_recipient = lambda _: "451 later"
     issue()
-    for _ in range(len(delays) + 3):
+    for _ in range(len(backoff.pauses) + 3):
         work_again()
-    assert states() == [("parked", len(delays) + 1)]
-    assert 4.5 < sum(delays) / 86400 < 5.5
+    assert states() == [("parked", len(backoff.pauses) + 1)]
+    assert 4.5 < sum(backoff.pauses) / 86400 < 5.5
     assert set(levels(caplog)) == {"WARNING"}
 
 

@@ -6,8 +6,9 @@ import pytest
 
 from tests.patience import until
 from tests.webhooks.receiving import receiving
+from voucherpool.events import backoff
 from voucherpool.operations.worker import number_events
-from voucherpool.webhooks import backlog, deliveries, sending
+from voucherpool.webhooks import backlog, sending
 from voucherpool.webhooks.addresses import Policy
 from voucherpool.webhooks.delivering import Deliverer
 
@@ -61,7 +62,7 @@ def disable(client, make):
 @pytest.fixture
 def deliverer(app, monkeypatch):
     """Return what delivers, and after a failure pauses longer than any test takes."""
-    monkeypatch.setattr(deliveries, "pauses", tuple(1000 * pause for pause in deliveries.pauses))
+    monkeypatch.setattr(backoff, "pauses", tuple(1000 * pause for pause in backoff.pauses))
     deliverer = Deliverer(app.app_context, app.config["SECRET_KEYS"], policy)
     yield deliverer
     deliverer.stop()

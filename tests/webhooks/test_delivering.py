@@ -13,6 +13,7 @@ from tests.patience import most_seconds, until
 from tests.webhooks.conftest import loopback, policy
 from voucherpool import create_app
 from voucherpool.database.model import db
+from voucherpool.events import backoff
 from voucherpool.operations.worker import number_events
 from voucherpool.webhooks import deliveries
 from voucherpool.webhooks.addresses import Policy
@@ -95,7 +96,7 @@ def test_a_failed_delivery_waits_and_is_sent_again_under_the_same_id(
             "SELECT extract(epoch FROM due_at - attempted_at), failing_since IS NOT NULL"
             " FROM deliveries, webhooks"
         )
-        assert 0.7 < waits / deliveries.pauses[attempts - 1] < 2
+        assert 0.7 < waits / backoff.pauses[attempts - 1] < 2
         assert fails
         due_now()
     deliver()
@@ -111,11 +112,11 @@ def test_after_the_last_attempt_a_delivery_is_parked_and_can_be_sent_again(
     receiver.statuses = [500, 200]
     disable()
     deliver()
-    sql("UPDATE deliveries SET attempts = :most", most=len(deliveries.pauses))
+    sql("UPDATE deliveries SET attempts = :most", most=len(backoff.pauses))
     receiver.statuses = [500, 200]
     due_now()
     deliver()
-    assert states() == [("parked", len(deliveries.pauses) + 1, 500, "rejected")]
+    assert states() == [("parked", len(backoff.pauses) + 1, 500, "rejected")]
     assert app.test_cli_runner().invoke(args=["webhooks", "retry", "1"]).exit_code == 0
     deliver()
     assert states() == [("delivered", 1, 200, None)]
@@ -155,13 +156,13 @@ def test_a_bug_in_sending_is_a_failure_like_any_other_and_one_error_in_the_log(
         "SELECT extract(epoch FROM due_at - attempted_at), failing_since IS NOT NULL"
         " FROM deliveries, webhooks"
     )
-    assert 0.7 < waits / deliveries.pauses[0] < 2
+    assert 0.7 < waits / backoff.pauses[0] < 2
     assert fails
     assert errors(caplog) == ["Sending event 1 to webhook 1 failed."]
-    sql("UPDATE deliveries SET attempts = :most", most=len(deliveries.pauses))
+    sql("UPDATE deliveries SET attempts = :most", most=len(backoff.pauses))
     due_now()
     deliver()
-    assert states() == [("parked", len(deliveries.pauses) + 1, None, "internal_error")]
+    assert states() == [("parked", len(backoff.pauses) + 1, None, "internal_error")]
     assert len(errors(caplog)) == 2
     deliverer._policy = policy
     disable()

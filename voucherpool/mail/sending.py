@@ -5,7 +5,6 @@ Message-ID is the same then.
 """
 
 import logging
-import random
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,6 +16,7 @@ from voucherpool.database.model import db
 from voucherpool.database.retries import Repeatable, retrying
 from voucherpool.database.transactions import transaction
 from voucherpool.errors import OutcomeUnknown
+from voucherpool.events import backoff
 from voucherpool.mail import composing, queue
 from voucherpool.mail.composing import NotAddressable
 from voucherpool.mail.connection import Connection, NotReady, Refused
@@ -25,18 +25,7 @@ from voucherpool.observability import metrics
 
 log = logging.getLogger(__name__)
 
-minute, hour = 60.0, 3600.0
-delays = (
-    minute / 2,
-    2 * minute,
-    10 * minute,
-    hour,
-    3 * hour,
-    6 * hour,
-    12 * hour,
-    *4 * (24 * hour,),
-)
-"""Seconds between the attempts, 5 days in all; after the last a message is parked."""
+minute = 60.0
 first_pause_seconds, longest_pause_seconds = 1.0, 60.0
 
 
@@ -143,10 +132,10 @@ def _finish(message: Leased, state: str, reason: str = "") -> None:
 
 def _retry(message: Leased, reason: str) -> None:
     """Let a message wait for its next attempt, or park it after the last one."""
-    if message.attempts > len(delays):
+    seconds = backoff.pause_after(message.attempts)
+    if seconds is None:
         _finish(message, "parked", reason)
         return
-    seconds = delays[message.attempts - 1] * random.uniform(0.8, 1.2)  # noqa: S311
     _record(partial(queue.postpone, message, seconds))
     metrics.messages.labels("retried").inc()
     log.warning("Message %s waits for another attempt: %s", message.id, reason)

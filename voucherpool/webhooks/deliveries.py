@@ -1,7 +1,6 @@
 """Deliveries: takes those that are due, and records what became of them."""
 
 import logging
-import random
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -12,7 +11,7 @@ from sqlalchemy import and_, bindparam, case, delete, func, null, select, text, 
 from voucherpool.customers.models import Customer
 from voucherpool.database.model import db
 from voucherpool.database.transactions import after_commit
-from voucherpool.events import event_types, numbering, subscribers
+from voucherpool.events import backoff, event_types, numbering, subscribers
 from voucherpool.events.models import Delivery, NumberedEvent, Webhook
 from voucherpool.observability import metrics
 from voucherpool.webhooks.models import Replay
@@ -22,9 +21,6 @@ log = logging.getLogger(__name__)
 
 lease = timedelta(seconds=30)
 """How long a taken delivery is nobody else's: longer than sending may take."""
-hour = 60 * 60
-pauses = (5, 30, 2 * 60, 10 * 60, hour, 3 * hour, 6 * hour, *(12 * hour for _ in range(10)))
-"""Seconds after each failed attempt, about 5 days in all; after the last one it is parked."""
 failing_for = timedelta(days=5)
 """After so long without a success an endpoint is switched off."""
 
@@ -88,10 +84,10 @@ def record(taken: Taken, outcome: Outcome) -> None:
         _finish(taken, "delivered", outcome)
         return
     is_over = _note_failure(taken.webhook_id)
-    if taken.attempts > len(pauses):
+    seconds = backoff.pause_after(taken.attempts)
+    if seconds is None:
         _finish(taken, "parked", outcome)
     else:
-        seconds = pauses[taken.attempts - 1] * random.uniform(0.8, 1.2)  # noqa: S311
         due_at = func.now() + timedelta(seconds=seconds)
         _change(taken, status=outcome.status, error=outcome.error, due_at=due_at)
         _count(taken, "failed")
