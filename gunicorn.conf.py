@@ -57,8 +57,8 @@ from prometheus_client import multiprocess
 from voucherpool.config.settings import Config, misspelt
 from voucherpool.database import durability, readiness
 from voucherpool.errors import CannotStart
-from voucherpool.local.processes import end_with
 from voucherpool.observability import logs, metrics
+from voucherpool.operations.processes import end_with
 
 try:
     settings = Config.from_environment(os.environ)

@@ -16,7 +16,7 @@ import click
 
 from voucherpool.local.processes import is_serving, python
 from voucherpool.local.start import host
-from voucherpool.operations.worker import on_stop_signals
+from voucherpool.operations.processes import on_stop_signals
 
 slowest_start_seconds = 180
 seconds_between_looks = 0.2

@@ -1,6 +1,5 @@
 """Processes that end with the one that started them."""
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -11,23 +10,9 @@ from contextlib import closing, contextmanager, suppress
 from functools import partial
 from http.client import HTTPConnection
 
-from voucherpool.operations.worker import on_stop_signals
+from voucherpool.operations.processes import end_with, on_stop_signals
 
 slowest_stop_seconds = 10
-
-pr_set_pdeathsig = 1  # of linux/prctl.h
-
-
-def end_with(parent: int, signum: int) -> None:
-    """Let Linux send this process a signal when its parent ends (prctl(2)).
-
-    Other systems lack this. A change of user cancels it.
-    """
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signum)
-    if os.getppid() != parent:  # the parent ended before prctl()
-        os.kill(os.getpid(), signum)
 
 
 @contextmanager

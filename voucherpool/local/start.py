@@ -20,7 +20,7 @@ from voucherpool.local.postgres import LocalPostgres, LocalPostgresError
 from voucherpool.local.processes import is_serving, python
 from voucherpool.operations import seeding
 from voucherpool.operations.commands import gunicorn
-from voucherpool.operations.worker import on_stop_signals
+from voucherpool.operations.processes import on_stop_signals
 
 host = "127.0.0.1"
 slowest_start_seconds = 90

@@ -6,7 +6,6 @@ that a large batch holds up no notification, and a slow mail server nothing else
 """
 
 import logging
-import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -14,7 +13,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
 from threading import Event, Thread
-from types import FrameType
 from typing import Generic, TypeVar
 
 from sqlalchemy.exc import DBAPIError
@@ -32,7 +30,7 @@ from voucherpool.events import numbering
 from voucherpool.http import stored_answers
 from voucherpool.mail import reminders
 from voucherpool.mail.sending import Sender
-from voucherpool.operations import queues
+from voucherpool.operations import processes, queues
 from voucherpool.schedules import running
 from voucherpool.vouchers import refusals
 from voucherpool.webhooks import backlog
@@ -45,7 +43,6 @@ seconds_between_rounds = 24 * 60 * 60.0
 seconds_between_looks = 5.0
 
 Item = TypeVar("Item")
-Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 Tasks = Mapping[str, Callable[[], bool]]
 Wait = Callable[[], bool]
 """Waits until the database is ready; returns whether it was not, which the log then says."""
@@ -196,7 +193,7 @@ def run(groups: Mapping[str, Tasks], context: Context, readiness: Readiness) -> 
     """Do the tasks until SIGTERM or SIGINT; finish those that have begun."""
     stopping = Event()
     wait = partial(readiness.wait, stopping)
-    on_stop_signals(lambda *_: stopping.set())
+    processes.on_stop_signals(lambda *_: stopping.set())
     log.info("The worker begins.")
     threads = [
         Thread(target=keep_doing, args=(tasks, context, wait, stopping), name=name)
@@ -231,9 +228,3 @@ def attempt(name: str, task: Callable[[], bool], wait: Wait) -> bool:
     finally:
         db.session.remove()
     return False
-
-
-def on_stop_signals(action: Handler) -> None:
-    """Let SIGINT and SIGTERM do this."""
-    signal.signal(signal.SIGINT, action)
-    signal.signal(signal.SIGTERM, action)
