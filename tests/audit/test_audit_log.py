@@ -119,9 +119,8 @@ def test_what_is_not_administrative_leaves_no_entry(client, make, things, entrie
 
 
 def test_an_entry_says_what_was_before_and_what_is_after(client, things, entries):
-    client.patch(
-        "/offers/1", json={"discount": 99, "name": "KOI", "ends_at": "2030-01-01T00:00:00Z"}
-    )
+    end = {"ends_at": "2030-01-01T00:00:00Z"}
+    client.patch("/offers/1", json={"discount": 99, "name": "KOI", **end})
     client.patch("/customers/1", json={"email": "Ana2@example.org"})
     client.post("/offers", json={"name": "SPRING", "discount": 20.5})
     assert entries() == [

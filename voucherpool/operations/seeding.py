@@ -26,15 +26,9 @@ def load(directory: Path) -> Added:
 
     Raises InvalidInput, MalformedJson and OSError.
     """
-<<<<<<< HEAD
     people = _read(NewCustomer(many=True), directory / "customers.json")
     specials = _read(OfferSeed(many=True), directory / "offers.json")
-    return Added(
-=======
-    people = _load(NewCustomer(many=True), directory / "customers.json")
-    specials = _load(OfferSeed(many=True), directory / "offers.json")
     added = Added(
->>>>>>> 559cc3cd (Record who did what, so that a shop can account for each administrative write)
         sum(customers.ensure(**person) for person in people),
         sum(offers.ensure(**special) for special in specials),
     )
