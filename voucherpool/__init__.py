@@ -28,6 +28,7 @@ from voucherpool.erasure import service as erasure
 from voucherpool.events import routes as notifications
 from voucherpool.files import routes as files
 from voucherpool.http import (
+    audit_log,
     authentication,
     bodies,
     idempotency,
@@ -89,7 +90,7 @@ def create_app(config: Config | None = None) -> Flask:
     document.init_app(app)
     for part in (
         *(vouchers, support, redemptions, offers, statistics, customers, batches, files, claims),
-        *(schedules, notifications, webhooks, mail, erasing, probes, request_metrics),
+        *(schedules, notifications, webhooks, mail, erasing, audit_log, probes, request_metrics),
     ):
         app.register_blueprint(part.blueprint)
     problems.init_app(app)

@@ -1,5 +1,7 @@
-"""Shared by all commands: plain errors, one transaction, and the groups."""
+"""Shared by all commands: plain errors, who acts, one transaction, and the groups."""
 
+import os
+import pwd
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -10,6 +12,7 @@ from flask.cli import AppGroup
 from psycopg2.errors import InsufficientPrivilege, UndefinedColumn, UndefinedTable
 from sqlalchemy.exc import DBAPIError
 
+from voucherpool.audit import actor
 from voucherpool.database import reachability
 from voucherpool.database.readiness import find_obstacle
 from voucherpool.database.retries import LostRace, retrying
@@ -84,12 +87,20 @@ def in_long_transaction(work: Callable[[], Result]) -> Result:
 
 
 class Command(click.Command):
-    """A command with plain errors."""
+    """A command with plain errors, in which the user of the system acts."""
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command."""
-        with plain_errors():
+        with plain_errors(), actor.acting(actor.Actor(name=f"cli:{_system_user()}")):
             return super().invoke(ctx)
+
+
+def _system_user() -> str:
+    """Return the name of the user of this process, or the number of one without a name."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 class Group(AppGroup):

@@ -252,6 +252,30 @@ schema = r"""
         CONSTRAINT api_keys_digest_key UNIQUE (digest)
     );
 
+    CREATE TABLE audit_log (
+        id BIGINT GENERATED ALWAYS AS IDENTITY,
+        created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+        api_key_id BIGINT,
+        api_key TEXT,
+        actor TEXT,
+        request_id TEXT,
+        action TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        subject_id TEXT NOT NULL,
+        before JSONB,
+        after JSONB,
+        reason TEXT,
+        CONSTRAINT audit_log_pkey PRIMARY KEY (id),
+        CONSTRAINT audit_log_actor_check CHECK (actor <> ''),
+        CONSTRAINT audit_log_reason_check CHECK (reason <> '')
+    );
+
+    CREATE INDEX audit_log_created_at_id_idx ON audit_log (created_at, id);
+    CREATE INDEX audit_log_subject_idx ON audit_log (subject, subject_id, created_at, id);
+    CREATE INDEX audit_log_action_idx ON audit_log (action, created_at, id);
+    CREATE INDEX audit_log_actor_idx ON audit_log (actor, created_at, id);
+    CREATE INDEX audit_log_api_key_id_idx ON audit_log (api_key_id, created_at, id);
+
     CREATE TABLE offer_counts (
         offer_id BIGINT NOT NULL,
         day DATE NOT NULL,

@@ -13,6 +13,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from voucherpool.apikeys.models import ApiKey
+from voucherpool.audit import service as audit
 from voucherpool.database.model import db
 from voucherpool.database.retries import retrying
 from voucherpool.errors import ApiKeyExists, ApiKeyNotFound
@@ -45,8 +46,10 @@ def create(name: str, granted: Iterable[str]) -> str:
         .on_conflict_do_nothing(index_elements=[ApiKey.name])
         .returning(ApiKey.id)
     )
-    if made.scalar() is None:
+    key_id = made.scalar()
+    if key_id is None:
         raise ApiKeyExists
+    audit.record("api_key.created", key_id, after={"name": name, "scopes": sorted(set(granted))})
     return key
 
 
@@ -58,8 +61,10 @@ def revoke(name: str) -> None:
         .values(revoked_at=func.now())
         .returning(ApiKey.id)
     )
-    if revoked.scalar() is None:
+    key_id = revoked.scalar()
+    if key_id is None:
         raise ApiKeyNotFound
+    audit.record("api_key.revoked", key_id, before={"name": name})
 
 
 def everyone() -> Sequence[ApiKey]:
@@ -68,9 +73,10 @@ def everyone() -> Sequence[ApiKey]:
 
 
 class Grant(NamedTuple):
-    """The scopes of a request and the id of its API key, None in open mode."""
+    """The scopes of a request, and the id and the name of its API key, None in open mode."""
 
     key_id: int | None
+    name: str | None
     scopes: Sequence[str]
 
 
@@ -106,14 +112,14 @@ def find(key: str, digest: bytes) -> Grant | None:
         return None  # misspelt: save the query
     active = (ApiKey.digest == digest, ApiKey.revoked_at.is_(None))
     found = db.session.execute(
-        select(ApiKey.id, ApiKey.scopes, _is_stale.label("stale")).where(*active)
+        select(ApiKey.id, ApiKey.name, ApiKey.scopes, _is_stale.label("stale")).where(*active)
     ).one_or_none()
     if found is None:
         return None
     if found.stale:
         this = (ApiKey.id == found.id, _is_stale)
         db.session.execute(update(ApiKey).where(*this).values(last_used_at=func.now()))
-    return Grant(found.id, found.scopes)
+    return Grant(found.id, found.name, found.scopes)
 
 
 _is_stale = func.coalesce(ApiKey.last_used_at < func.now() - text("interval '1 minute'"), True)

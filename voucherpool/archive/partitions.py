@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Table, func, select, text
 
+from voucherpool.audit import service as audit
 from voucherpool.database.model import db
 from voucherpool.vouchers.archived import archived_redemptions, archived_vouchers
 
@@ -38,6 +39,7 @@ def purge(month: datetime) -> int:
         return 0  # another purge dropped them
     count: int = db.session.scalar(text(f"SELECT count(*) FROM {vouchers}"))
     db.session.execute(text(f"DROP TABLE {vouchers}, {redemptions}"))
+    audit.record("archive.purged", f"{month:%Y-%m}", before={"vouchers": count})
     return count
 
 

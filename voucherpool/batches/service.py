@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
+from voucherpool.audit import service as audit
 from voucherpool.batches.models import Batch, BatchCustomers
 from voucherpool.batches.schemas import most_vouchers, pool
 from voucherpool.customers.models import Customer
@@ -89,6 +90,8 @@ def create(
         frozen_discount=discount if freeze_discount else None,
         notify=notify,
     )
+    terms = {"offer_id": offer_id, "expires_at": expires_at, "max_redemptions": max_redemptions}
+    audit.record("batch.created", batch.id, after={**terms, "requested": batch.requested})
     # Last, so that requests wait for each other only until the commit.
     db.session.execute(lock_unfinished)
     if db.session.execute(count_unfinished).scalar_one() > most_unfinished:
@@ -146,7 +149,9 @@ def resume(batch_id: int) -> Progress:
     """Restart a batch if it has failed, and return it. Raises BatchNotFound."""
     this_failed = (Batch.id == batch_id, Batch.state == "failed")
     again = {"state": "running", "error": None, "finished_at": None}
-    db.session.execute(update(Batch.__table__).where(*this_failed).values(**again))
+    failed = update(Batch.__table__).where(*this_failed).values(**again).returning(Batch.id)
+    if db.session.scalar(failed) is not None:
+        audit.record("batch.resumed", batch_id)
     return read(batch_id)
 
 

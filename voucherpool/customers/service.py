@@ -6,6 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, exists, func, null, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
+from voucherpool.audit import service as audit
 from voucherpool.customers.models import Customer
 from voucherpool.database import cluster, paging
 from voucherpool.database.model import db
@@ -26,6 +27,8 @@ def create(email: str, name: str | None = None, language: str | None = None) -> 
     customer = _insert(email, name=name, language=language)
     if customer is None:
         raise CustomerExists
+    given = {"email": customer.email, "name": name, "language": language}
+    audit.record("customer.created", customer.id, after=given)
     return customer
 
 
@@ -87,6 +90,9 @@ def change(customer_id: int, email: str | None = None, **changes: str | None) ->
             raise CustomerExists
     if not values:
         return customer
+    given = {**changes, **({} if email is None else {"email": email})}
+    before = {name: getattr(customer, name) for name in given}
+    audit.record("customer.changed", customer_id, before, given)
     statement = update(Customer).where(Customer.id == customer_id).returning(Customer)
     with racing_for("customers_email_key_key"):
         return db.session.scalars(statement.values(**values)).one()

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 
 from voucherpool.apikeys import failed_attempts
+from voucherpool.audit import service as audit
 from voucherpool.customers import service as customers
 from voucherpool.http import idempotency, redaction, stored_answers
 from voucherpool.mail import service as mail
 from voucherpool.schedules import service as schedules
 from voucherpool.vouchers import holding
 
-forgetting: tuple[Callable[[int], None], ...] = (schedules.forget, mail.forget)
+forgetting: tuple[Callable[[int], None], ...] = (schedules.forget, mail.forget, audit.forget)
 """Each removes a customer from one package's tables."""
 
 
@@ -27,6 +28,7 @@ def erase(customer_id: int) -> None:
     failed_attempts.erase_emails(emails)
     for forget in forgetting:
         forget(customer_id)
+    audit.record("customer.erased", customer_id)
 
 
 def redacted(body: str) -> idempotency.Redacted:

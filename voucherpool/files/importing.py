@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import TypeEngine
 
+from voucherpool.audit import service as audit
 from voucherpool.customers.models import Customer
 from voucherpool.database.model import AnySelect, db
 from voucherpool.database.retries import racing_for
@@ -66,6 +67,7 @@ def load(file: Parsed, offer_id: int, expires_at: datetime | None = None) -> int
     with racing_for("vouchers_pkey"):
         issued: Any = db.session.execute(issue, {"offer_id": offer_id})
     imported: int = issued.rowcount
+    audit.record("offer.vouchers_imported", offer_id, after={"imported": imported})
     counts.count_issued(offer_id, imported)
     after_commit(lambda: metrics.issued.inc(imported))
     return imported

@@ -8,7 +8,8 @@ from typing import TypeVar
 from flask import Flask, current_app
 
 from voucherpool.apikeys import service as apikeys
-from voucherpool.errors import ApiKeyInvalid, ApiKeyRequired, ScopeMissing
+from voucherpool.audit import actor
+from voucherpool.errors import ApiKeyInvalid, ApiKeyRequired, InvalidInput, ScopeMissing
 from voucherpool.http.bodies import Request, current_request
 from voucherpool.http.routes import public
 
@@ -20,6 +21,7 @@ forwarding_headers = re.compile(
     re.IGNORECASE,
 )
 """The headers that proxies and tunnels add, by the names that they are known for."""
+acceptable_actor = re.compile("[!-~](?:[ -~]{0,253}[!-~])?")
 local_hosts = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -52,13 +54,22 @@ def _check() -> None:
     if scope not in grant.scopes:
         raise ScopeMissing(f"The API key lacks the scope that this route needs: {scope}.")
     request.api_key_id, request.scope = grant.key_id, scope
+    actor.name(actor.Actor(grant.key_id, grant.name, _named_actor(request)))
+
+
+def _named_actor(request: Request) -> str | None:
+    """Return the person for whom the shop sends the request, if it names one."""
+    given: str | None = request.environ.get("HTTP_VOUCHERPOOL_ACTOR")
+    if given is None or acceptable_actor.fullmatch(given):
+        return given
+    raise InvalidInput({"Voucherpool-Actor": ["Must be 1 to 255 printable ASCII characters."]})
 
 
 def _grant(app: Flask, request: Request) -> apikeys.Grant:
     header = request.environ.get("HTTP_AUTHORIZATION")
     if header is None:
         if app.config["OPEN_MODE"] and _is_local(request):
-            return apikeys.Grant(None, tuple(apikeys.scopes))
+            return apikeys.Grant(None, None, tuple(apikeys.scopes))
         raise ApiKeyRequired
     scheme, _, key = header.partition(" ")
     memory: apikeys.KnownKeys = app.extensions["apikeys"]

@@ -11,6 +11,7 @@ from random import getrandbits
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from voucherpool.audit import actor
 from voucherpool.http import headers
 from voucherpool.http.bodies import Request
 from voucherpool.observability import logs, metrics
@@ -46,6 +47,7 @@ class Exchange:
             metrics.in_progress.dec()
             # gunicorn may log the thread's next request before it has an id.
             logs.request_id.set(None)
+            actor.name(actor.nobody)
 
     def _note(self, request: Request, status: int, seconds: float) -> None:
         """Count a request that is answered, and log it."""

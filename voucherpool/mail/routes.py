@@ -73,8 +73,7 @@ def read_opt_out(customer_id: int) -> dict[str, datetime | None]:
 )
 def opt_out(customer_id: int) -> dict[str, datetime | None]:
     """Opt a customer out of e-mails."""
-    service.opt_out(customer_id)
-    return {"opted_out_at": service.opted_out_at(customer_id)}
+    return {"opted_out_at": service.change_opt_out(customer_id, opted_out=True)}
 
 
 @blueprint.delete(
@@ -86,5 +85,4 @@ def opt_out(customer_id: int) -> dict[str, datetime | None]:
 )
 def opt_in(customer_id: int) -> dict[str, datetime | None]:
     """Send a customer e-mails again."""
-    service.opt_in(customer_id)
-    return {"opted_out_at": service.opted_out_at(customer_id)}
+    return {"opted_out_at": service.change_opt_out(customer_id, opted_out=False)}

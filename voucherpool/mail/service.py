@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
+from voucherpool.audit import service as audit
 from voucherpool.customers import service as customers
 from voucherpool.customers.models import Customer
 from voucherpool.database.model import db
@@ -29,6 +30,19 @@ def opt_out(customer_id: int) -> None:
 def opt_in(customer_id: int) -> None:
     """Let the customer get e-mails again."""
     db.session.execute(delete(OptOut).where(OptOut.customer_id == customer_id))
+
+
+def change_opt_out(customer_id: int, *, opted_out: bool) -> datetime | None:
+    """Opt the customer out of e-mails or in again for the shop; return since when they are out.
+
+    Raises CustomerNotFound.
+    """
+    before = opted_out_at(customer_id)
+    change = opt_out if opted_out else opt_in
+    change(customer_id)
+    if (before is not None) != opted_out:
+        audit.record("customer.opted_out" if opted_out else "customer.opted_in", customer_id)
+    return opted_out_at(customer_id)
 
 
 def opted_out_at(customer_id: int) -> datetime | None:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import and_, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from voucherpool.audit import service as audit
 from voucherpool.database import paging
 from voucherpool.database.model import db
 from voucherpool.database.paging import Page, Position
@@ -86,6 +87,7 @@ def create(**terms: Any) -> Offer:
     ).one_or_none()
     if created is None:
         raise OfferExists
+    audit.record("offer.created", created.id, after=terms)
     return created
 
 
@@ -121,6 +123,8 @@ def change(offer_id: int, **changes: Any) -> Offer:
         raise OfferNotFound
     terms = {name: getattr(offer, name) for name in term_names}
     _check(terms | changes)
+    before = {name: getattr(offer, name) for name in changes}
+    audit.record("offer.changed", offer_id, before, changes)
     if currency := changes.get("currency"):
         if offer.currency not in (None, currency):
             raise InvalidInput(

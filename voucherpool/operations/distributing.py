@@ -36,7 +36,7 @@ spread = {
 managed = (
     *("batches", "batch_customers", "schedules", "schedule_runs"),
     *("webhooks", "replays", "numbered_events", "deliveries", "messages"),
-    *("reminder_progress", "opt_outs"),
+    *("reminder_progress", "opt_outs", "audit_log"),
 )
 """On the coordinator, and known to Citus: what commits with vouchers of another machine commits as
 one (https://docs.citusdata.com/en/stable/develop/api_udf.html)."""

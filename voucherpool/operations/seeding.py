@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from marshmallow import Schema, ValidationError
 
+from voucherpool.audit import service as audit
 from voucherpool.customers import service as customers
 from voucherpool.customers.schemas import NewCustomer
 from voucherpool.errors import InvalidInput, MalformedJson
@@ -27,10 +28,13 @@ def load(directory: Path) -> Added:
     """
     people = _read(NewCustomer(many=True), directory / "customers.json")
     specials = _read(OfferSeed(many=True), directory / "offers.json")
-    return Added(
+    added = Added(
         sum(customers.ensure(**person) for person in people),
         sum(offers.ensure(**special) for special in specials),
     )
+    if any(added):
+        audit.record("seeds.planted", directory, after=added._asdict())
+    return added
 
 
 def _read(schema: Schema, file: Path) -> list[dict[str, Any]]:

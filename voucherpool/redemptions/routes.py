@@ -32,7 +32,7 @@ def list_redemptions(query: Fields) -> Page:
 @blueprint.post(
     "/<uuid:redemption_id>/reverse",
     scope="redeem",
-    body=schemas.Nothing(),
+    body=schemas.Reversal(),
     body_is_optional=True,
     answer=(200, schemas.Redemption()),
     refuses=(RedemptionNotFound, VoucherArchived),
@@ -40,7 +40,7 @@ def list_redemptions(query: Fields) -> Page:
 )
 def reverse_redemption(body: Fields, redemption_id: uuid.UUID) -> Entry:
     """Give back a redemption; a repeat changes nothing."""
-    return service.reverse(redemption_id)
+    return service.reverse(redemption_id, **body)
 
 
 @blueprint.post(

@@ -2,6 +2,7 @@
 
 from marshmallow import Schema, fields
 
+from voucherpool.audit.schemas import Reason
 from voucherpool.input.fields import AmountShown, Cursor, Email, Text
 from voucherpool.input.schemas import Answer, PageRequest, page_of
 from voucherpool.input.times import Timestamp
@@ -24,8 +25,10 @@ class Redemption(Answer):
     reversed_at = Timestamp(allow_none=True)
 
 
-class Nothing(Schema):
-    """An empty body."""
+class Reversal(Schema):
+    """Why a redemption is given back; all of it may be left out."""
+
+    reason = Reason()
 
 
 class RedemptionsRequest(PageRequest):
@@ -40,6 +43,7 @@ class OrderRequest(Schema):
     """An order whose redemptions to give back."""
 
     order_ref = Text(required=True)
+    reason = Reason()
 
 
 class OrderRedemptions(Answer):

@@ -1,11 +1,12 @@
 """Lists redemptions, and gives them back."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Text, Uuid, bindparam, or_, select
 
+from voucherpool.audit import service as audit
 from voucherpool.customers import service as customers
 from voucherpool.customers.models import Customer
 from voucherpool.database import paging
@@ -40,35 +41,41 @@ def list_redemptions(
     return paging.fetch(statement, (Redemption.redeemed_at, Redemption.id), limit, after)
 
 
-def reverse(redemption_id: uuid.UUID) -> Entry:
+def reverse(redemption_id: uuid.UUID, reason: str | None = None) -> Entry:
     """Give a redemption back and return it; a repeat changes nothing.
 
     Raises RedemptionNotFound, VoucherArchived and LostRace.
     """
-    return _reverse({"this": redemption_id, "order": None})[0]
+    if _give_all_back(given := {"this": redemption_id, "order": None}):
+        audit.record("redemption.reversed", redemption_id, reason=reason)
+    return _found(given)[0]
 
 
-def reverse_order(order_ref: str) -> Sequence[Entry]:
+def reverse_order(order_ref: str, reason: str | None = None) -> Sequence[Entry]:
     """Give all redemptions of an order back and return them.
 
     Raises RedemptionNotFound if there is none, VoucherArchived if a live one is archived (none is
     given back then), and LostRace.
     """
-    return _reverse({"this": None, "order": order_ref})
-
-
-def _reverse(given: dict[str, object]) -> Sequence[Entry]:
-    found = _found(given)
-    if not found:
-        raise RedemptionNotFound
-    # Sorted, because two requests that lock the same vouchers in different orders can deadlock.
-    for redemption in sorted(found, key=lambda redemption: redemption.code_key):
-        if redemption.reversed_at is None:
-            _give_back(redemption)
+    if live := _give_all_back(given := {"this": None, "order": order_ref}):
+        ids = {"redemptions": [redemption.id for redemption in live]}
+        audit.record("order.reversed", order_ref, after=ids, reason=reason)
     return _found(given)
 
 
-def _found(given: dict[str, object]) -> Sequence[Entry]:
+def _give_all_back(given: Mapping[str, object]) -> Sequence[Entry]:
+    """Give those of the redemptions back that are live, and return these."""
+    found = _found(given)
+    if not found:
+        raise RedemptionNotFound
+    live = [redemption for redemption in found if redemption.reversed_at is None]
+    # Sorted, because two requests that lock the same vouchers in different orders can deadlock.
+    for redemption in sorted(live, key=lambda redemption: redemption.code_key):
+        _give_back(redemption)
+    return live
+
+
+def _found(given: Mapping[str, object]) -> Sequence[Entry]:
     return [Entry(*row) for row in db.session.execute(given_redemptions, given)]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import delete, exists, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from voucherpool.audit import service as audit
 from voucherpool.batches import service as batches
 from voucherpool.customers.models import Customer
 from voucherpool.database import paging
@@ -42,6 +43,7 @@ def create(**terms: Any) -> AnyRow:
     )
     if created is None:
         raise ScheduleExists
+    audit.record("schedule.created", created, after=columns)
     return read(created)
 
 
@@ -81,6 +83,8 @@ def change(schedule_id: int, **changes: Any) -> AnyRow:
         raise ScheduleExists
     if any(then[name] != getattr(schedule, name) for name in decide_next):
         changed["next_at"] = _next(then)
+    before = {name: getattr(schedule, name) for name in changed}
+    audit.record("schedule.changed", schedule_id, before, changed)
     this = update(Schedule).where(Schedule.id == schedule_id)
     with racing_for("schedules_name_key"):
         db.session.execute(this.values(updated_at=func.now(), **changed))
@@ -89,9 +93,11 @@ def change(schedule_id: int, **changes: Any) -> AnyRow:
 
 def remove(schedule_id: int) -> None:
     """Delete a schedule and its runs; their batches stay. Raises ScheduleNotFound."""
-    this = delete(Schedule).where(Schedule.id == schedule_id).returning(Schedule.id)
-    if db.session.scalar(this) is None:
+    this = delete(Schedule).where(Schedule.id == schedule_id)
+    deleted = db.session.execute(this.returning(*Schedule.__table__.columns)).one_or_none()
+    if deleted is None:
         raise ScheduleNotFound
+    audit.record("schedule.deleted", schedule_id, before=deleted._asdict())
 
 
 def list_runs(schedule_id: int, limit: int, after: Position | None = None) -> Page:

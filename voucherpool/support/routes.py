@@ -28,7 +28,7 @@ def lookup_voucher(body: Fields) -> service.Record:
 @blueprint.post(
     "/disable",
     scope="admin",
-    body=CodeRequest(),
+    body=schemas.SwitchRequest(),
     answer=(200, schemas.VoucherRecord()),
     refuses=(VoucherNotFound, VoucherArchived),
     writes=True,
@@ -41,7 +41,7 @@ def disable_voucher(body: Fields) -> service.Record:
 @blueprint.post(
     "/enable",
     scope="admin",
-    body=CodeRequest(),
+    body=schemas.SwitchRequest(),
     answer=(200, schemas.VoucherRecord()),
     refuses=(VoucherNotFound, VoucherArchived),
     writes=True,

@@ -2,10 +2,12 @@
 
 from marshmallow import fields
 
+from voucherpool.audit.schemas import Reason
 from voucherpool.input.fields import AmountShown
 from voucherpool.input.schemas import Answer
 from voucherpool.input.times import Timestamp
 from voucherpool.redemptions.schemas import Redemption
+from voucherpool.vouchers.schemas import CodeRequest
 
 
 class VoucherHold(Answer):
@@ -24,6 +26,12 @@ class Attempt(Answer):
     email = fields.String(allow_none=True)
     reason = fields.String()
     attempted_at = Timestamp()
+
+
+class SwitchRequest(CodeRequest):
+    """A voucher to disable or to enable, and why."""
+
+    reason = Reason()
 
 
 class VoucherRecord(Answer):

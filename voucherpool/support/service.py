@@ -10,6 +10,7 @@ from sqlalchemy import (
     text,
 )
 
+from voucherpool.audit import service as audit
 from voucherpool.customers.models import Customer
 from voucherpool.database.model import db
 from voucherpool.errors import VoucherArchived, VoucherNotFound
@@ -44,7 +45,7 @@ def lookup(code: str) -> Record:
     }
 
 
-def disable(code: str) -> Record:
+def disable(code: str, reason: str | None = None) -> Record:
     """Disable a voucher until it is enabled; return its record.
 
     Raises VoucherNotFound and VoucherArchived.
@@ -53,15 +54,19 @@ def disable(code: str) -> Record:
     if voucher.disabled_at is None:
         voucher.disabled_at = func.now()
         events.record(event_types.disabled, voucher.code_key)
+        audit.record("voucher.disabled", voucher.code_key, reason=reason)
     return lookup(code)
 
 
-def enable(code: str) -> Record:
+def enable(code: str, reason: str | None = None) -> Record:
     """Enable a disabled voucher; return its record.
 
     Raises VoucherNotFound and VoucherArchived.
     """
-    _locked(code).disabled_at = None
+    voucher = _locked(code)
+    if voucher.disabled_at is not None:
+        voucher.disabled_at = None
+        audit.record("voucher.enabled", voucher.code_key, reason=reason)
     return lookup(code)
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import func, insert, null, select, text, update
 
+from voucherpool.audit import service as audit
 from voucherpool.database import paging
 from voucherpool.database.model import db
 from voucherpool.database.paging import Page, Position
@@ -56,7 +57,9 @@ def create(url: str, event_types: Sequence[str], keys: Sequence[str]) -> Mapping
     secret = signing.new_secret()
     values = {"url": url, "event_types": event_types, "secret": signing.encrypt(keys, secret)}
     new = insert(Webhook).values(**values, active_from=func.statement_timestamp()).returning(*shown)
-    return {**db.session.execute(new).one()._mapping, "secret": secret}
+    made = db.session.execute(new).one()
+    audit.record("webhook.created", made.id, after={"url": url, "event_types": event_types})
+    return {**made._mapping, "secret": secret}
 
 
 def read(webhook_id: int) -> Shown:
@@ -105,6 +108,7 @@ def change(
     `active_from` moves where it now gets events that it did not get before.
     """
     before = find(webhook_id, lock=True)
+    _record_change(before, {"url": url, "event_types": event_types, "disabled": disabled})
     values: dict[str, object] = {}
     if url is not None and url != before.url:
         values |= {"url": url, "failing_since": null()}
@@ -126,7 +130,9 @@ def remove(webhook_id: int) -> None:
         "disabled_at": func.least(Webhook.disabled_at, func.now()),  # which ignores NULL
         "disabled_reason": func.coalesce(Webhook.disabled_reason, deliveries.requested),
     }
-    _update(webhook_id, {"deleted_at": func.now(), "parks_through": null(), **off})
+    gone = _update(webhook_id, {"deleted_at": func.now(), "parks_through": null(), **off})
+    terms = {"url": gone.url, "event_types": gone.event_types}
+    audit.record("webhook.deleted", webhook_id, before=terms)
 
 
 def rotate_secret(
@@ -142,6 +148,7 @@ def rotate_secret(
     if previous_valid_for_seconds:
         until = func.now() + timedelta(seconds=previous_valid_for_seconds)
         values |= {"previous_secret": Webhook.secret, "previous_until": until}
+    audit.record("webhook.secret_rotated", webhook_id)
     return {**_update(webhook_id, values)._asdict(), "secret": secret}
 
 
@@ -155,6 +162,7 @@ def encrypt_again(keys: Sequence[str]) -> int:
         webhook.secret = signing.encrypt_again(keys, webhook.secret)
         if webhook.previous_secret is not None:
             webhook.previous_secret = signing.encrypt_again(keys, webhook.previous_secret)
+        audit.record("webhook.secret_encrypted", webhook.id)
     return len(webhooks)
 
 
@@ -166,6 +174,7 @@ def replay(webhook_id: int, since: datetime) -> int:
     webhook = find(webhook_id, share=True)
     if webhook.disabled_at is not None:
         raise WebhookDisabled
+    audit.record("webhook.events_replayed", webhook_id, after={"since": since})
     return backlog.begin_replay(webhook, since)
 
 
@@ -184,7 +193,10 @@ def retry(webhook_id: int, numbers: Collection[int]) -> int:
     chosen = Delivery.event_number.in_(numbers) if numbers else Delivery.state == "parked"
     this = update(Delivery).where(Delivery.webhook_id == webhook_id, chosen)
     result: Any = db.session.execute(this.values(**backlog.again))
-    return int(result.rowcount)
+    queued = int(result.rowcount)
+    if queued:
+        audit.record("webhook.deliveries_retried", webhook_id, after={"queued": queued})
+    return queued
 
 
 def list_deliveries(
@@ -205,6 +217,14 @@ logged = select(
     *(Delivery.state, Delivery.attempts, Delivery.due_at, Delivery.attempted_at),
     *(Delivery.status, Delivery.error, Delivery.finished_at),
 ).outerjoin(NumberedEvent, NumberedEvent.number == Delivery.event_number)
+
+
+def _record_change(webhook: Webhook, given: Mapping[str, object]) -> None:
+    """Record a change by what the request gives; None is left out."""
+    known = {"url": webhook.url, "event_types": webhook.event_types}
+    before = {**known, "disabled": webhook.disabled_at is not None}
+    after = {name: value for name, value in given.items() if value is not None}
+    audit.record("webhook.changed", webhook.id, {name: before[name] for name in after}, after)
 
 
 def _update(webhook_id: int, values: Mapping[str, object]) -> Shown:

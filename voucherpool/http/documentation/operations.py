@@ -10,6 +10,7 @@ from werkzeug.routing import Rule
 
 from voucherpool import errors
 from voucherpool.http import problems
+from voucherpool.http.authentication import acceptable_actor
 from voucherpool.http.idempotency import acceptable
 from voucherpool.http.routes import Route, public
 
@@ -33,6 +34,13 @@ idempotency_key = {
     "name": "Idempotency-Key",
     "description": "A repeat with the same key changes nothing and gets the first answer.",
     "schema": {"type": "string", "pattern": f"^(?:{acceptable.pattern})$"},
+}
+
+actor = {
+    "in": "header",
+    "name": "Voucherpool-Actor",
+    "description": "The person for whom you send this, by a name of yours, for the audit log.",
+    "schema": {"type": "string", "pattern": f"^(?:{acceptable_actor.pattern})$"},
 }
 
 location = {"Location": {"schema": {"type": "string"}, "description": "The batch's address."}}
@@ -82,6 +90,7 @@ def _parameters(rule: Rule, route: Route) -> Iterator[Documented]:
         yield {"in": "query", "schema": route.query}
     if route.writes and route.scope != public:
         yield idempotency_key
+        yield actor
 
 
 def _responses(route: Route) -> Documented:

@@ -1,0 +1,62 @@
+"""The requests and answers about the audit log."""
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from voucherpool.audit.actions import actions, subjects
+from voucherpool.input.fields import Cursor, Digits, Text
+from voucherpool.input.schemas import Answer, PageRequest, page_of
+from voucherpool.input.times import Timestamp
+
+
+class Reason(Text):
+    """Why somebody does what they do, in a line; without personal data."""
+
+    longest = 500
+
+
+class Filters(Schema):
+    """The entries to show: those from `from` on and before `to`, and with these values."""
+
+    action = fields.String(validate=validate.OneOf(actions))
+    subject = fields.String(validate=validate.OneOf(subjects))
+    subject_id = Text()
+    actor = Text()
+    api_key_id = Digits()
+    since = Timestamp(data_key="from")
+    until = Timestamp(data_key="to")
+
+    @validates_schema(skip_on_field_errors=True)
+    def an_id_needs_a_subject(self, data: dict[str, object], **_: object) -> None:
+        """Refuse the id of nothing, and a code, which would end up in the logs of proxies."""
+        if "subject_id" in data and data.get("subject") in (None, "voucher"):
+            reason = "Name its subject, unless that is a voucher: look its code up instead."
+            raise ValidationError(reason, "subject_id")
+
+
+class EntriesRequest(PageRequest, Filters):
+    """The entries to list, and the page."""
+
+    cursor = Cursor(Timestamp(), Digits())
+
+
+class AuditEntry(Answer):
+    """An administrative write; `before` and `after` hold the fields that changed.
+
+    `before` is null for what is new, `after` for what is gone.
+    """
+
+    id = fields.Integer()
+    created_at = Timestamp()
+    api_key_id = fields.Integer(allow_none=True)
+    api_key = fields.String(allow_none=True)
+    actor = fields.String(allow_none=True)
+    request_id = fields.String(allow_none=True)
+    action = fields.String()
+    subject = fields.String()
+    subject_id = fields.String()
+    before = fields.Dict(allow_none=True)
+    after = fields.Dict(allow_none=True)
+    reason = fields.String(allow_none=True)
+
+
+entries_page = page_of(AuditEntry, "AuditEntries", Timestamp(), Digits())
