@@ -1,7 +1,7 @@
 """POST /vouchers/lookup, /disable and /enable."""
 
 from tests.builders import ana, ben
-from voucherpool.support import service as support
+from voucherpool.vouchers import refusals
 
 
 def record(client, code, route="lookup"):
@@ -81,7 +81,7 @@ def test_it_shows_refused_attempts_with_their_true_reasons_the_newest_first(clie
 def test_the_20_newest_refused_attempts_are_kept(client, make, sql):
     make.customer(ben)
     code, other = make.voucher(days=-1), make.voucher(days=-1)
-    assert support.attempts_kept == 20
+    assert refusals.attempts_kept == 20
     for _ in range(3):
         client.redeem(code, ben)
     for each in (other, *[code] * 19, other, code):
