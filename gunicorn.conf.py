@@ -55,10 +55,11 @@ from gunicorn import glogging
 from prometheus_client import multiprocess
 
 from voucherpool.config.settings import Config, misspelt
-from voucherpool.database import durability, readiness
 from voucherpool.errors import CannotStart
 from voucherpool.observability import logs, metrics
 from voucherpool.operations.processes import end_with
+from voucherpool.readiness import durability
+from voucherpool.readiness import obstacles as readiness
 
 try:
     settings = Config.from_environment(os.environ)

@@ -7,7 +7,7 @@ from click import ClickException
 from flask import current_app
 from sqlalchemy import Connection, NullPool, create_engine, text
 
-from voucherpool.database import durability
+from voucherpool.readiness import durability
 
 migrate = current_app.extensions["migrate"]
 migrator_lock = 706202611  # any number that no other program on this database uses

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from sqlalchemy.engine import URL
 
-from voucherpool.database import readiness, retries, watchdog
+from voucherpool.database import retries, watchdog
+from voucherpool.readiness import obstacles as readiness
 
 most_seconds = 120
 

@@ -13,11 +13,11 @@ from psycopg2.errors import InsufficientPrivilege, UndefinedColumn, UndefinedTab
 from sqlalchemy.exc import DBAPIError
 
 from voucherpool.audit import actor
-from voucherpool.database import reachability
-from voucherpool.database.readiness import find_obstacle
 from voucherpool.database.retries import LostRace, retrying
 from voucherpool.database.transactions import long_transaction
 from voucherpool.errors import CannotStart, Reasons, VoucherPoolError
+from voucherpool.readiness import reachability
+from voucherpool.readiness.obstacles import find_obstacle
 
 Result = TypeVar("Result")
 

@@ -12,10 +12,10 @@ from tests.conftest import config, memory
 from tests.shop import open_shop
 from voucherpool import create_app
 from voucherpool.config.settings import Config
-from voucherpool.database import durability
 from voucherpool.database.model import db
 from voucherpool.errors import CannotStart
 from voucherpool.local.postgres import LocalPostgres
+from voucherpool.readiness import durability
 
 
 def run(url, statement):

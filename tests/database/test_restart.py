@@ -17,9 +17,9 @@ from voucherpool import create_app
 from voucherpool.apikeys import service as apikeys
 from voucherpool.config.settings import Config
 from voucherpool.database.model import db
-from voucherpool.database.readiness import seconds_remembered
 from voucherpool.database.transactions import transaction
 from voucherpool.local.postgres import LocalPostgres
+from voucherpool.readiness.obstacles import seconds_remembered
 
 pytestmark = pytest.mark.one_machine("starts and kills a PostgreSQL of its own")
 

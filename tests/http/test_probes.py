@@ -16,9 +16,9 @@ from tests.server import at_once
 from tests.shop import open_shop
 from voucherpool import create_app
 from voucherpool.config.settings import Config
-from voucherpool.database import readiness
 from voucherpool.database.model import db
 from voucherpool.local.postgres import LocalPostgres
+from voucherpool.readiness import obstacles as readiness
 
 
 def test_livez_asks_nothing_of_the_database(database_url):

@@ -11,11 +11,12 @@ import pytest
 import voucherpool
 from tests.stopwatch import cpu_seconds, is_busy, most_passes, pass_seconds
 from voucherpool.config.settings import checkout
-from voucherpool.database import reachability, statements
+from voucherpool.database import statements
 from voucherpool.http import authentication
 from voucherpool.input import formats
 from voucherpool.input.fields import Email
 from voucherpool.observability import logs
+from voucherpool.readiness import reachability
 from voucherpool.vouchers.schemas import VanityCode
 
 methods = {"fullmatch", "match", "search", "sub", "findall", "finditer", "split"}

@@ -3,8 +3,8 @@
 from flask import Flask, current_app
 from marshmallow import Schema, fields, validate
 
-from voucherpool.database.readiness import Readiness
 from voucherpool.http.routes import Blueprint, public
+from voucherpool.readiness.obstacles import Readiness
 
 blueprint = Blueprint(
     "health", __name__, description="Probes: does the process run, and can it serve?"

@@ -13,10 +13,10 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from voucherpool.database.readiness import Readiness
 from voucherpool.errors import DatabaseUnavailable, VoucherPoolError
 from voucherpool.http.bodies import current_request
 from voucherpool.observability import logs, metrics
+from voucherpool.readiness.obstacles import Readiness
 
 log = logging.getLogger(__name__)
 

@@ -15,12 +15,13 @@ from prometheus_client import start_http_server
 
 from voucherpool.cli import Group, counted, in_long_transaction, root
 from voucherpool.config.settings import beside
-from voucherpool.database import durability, reachability, readiness, revisions, server_log
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.mail.sending import Sender
 from voucherpool.observability import logs
 from voucherpool.operations import distributing, integrity, seeding
 from voucherpool.operations import worker as background
+from voucherpool.readiness import durability, reachability, revisions, server_log
+from voucherpool.readiness import obstacles as readiness
 from voucherpool.webhooks.addresses import Policy
 from voucherpool.webhooks.delivering import Deliverer
 

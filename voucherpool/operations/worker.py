@@ -22,7 +22,6 @@ from voucherpool.archive import moving, partitions, picking
 from voucherpool.batches import generating
 from voucherpool.claims import low_pools as pools
 from voucherpool.database.model import db
-from voucherpool.database.readiness import Readiness
 from voucherpool.database.retries import is_temporary, report
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.erasure import service as erasure
@@ -31,6 +30,7 @@ from voucherpool.http import stored_answers
 from voucherpool.mail import reminders
 from voucherpool.mail.sending import Sender
 from voucherpool.operations import processes, queues
+from voucherpool.readiness.obstacles import Readiness
 from voucherpool.schedules import running
 from voucherpool.vouchers import refusals
 from voucherpool.webhooks import backlog

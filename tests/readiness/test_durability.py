@@ -11,8 +11,8 @@ from tests.server import free_port
 from voucherpool import create_app
 from voucherpool.config.settings import Config, checkout
 from voucherpool.config.settings import durability as settings
-from voucherpool.database import durability
 from voucherpool.errors import CannotStart
+from voucherpool.readiness import durability
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from psycopg2.errors import DiskFull
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from voucherpool.database import durability, reachability, revisions
+from voucherpool.readiness import durability, reachability, revisions
 
 log = logging.getLogger(__name__)
 

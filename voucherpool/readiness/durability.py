@@ -7,8 +7,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from voucherpool.config.settings import durability
-from voucherpool.database import reachability
 from voucherpool.errors import CannotStart
+from voucherpool.readiness import reachability
 
 switched_off = text(
     "SELECT name FROM pg_settings WHERE setting = 'off' AND name = ANY(:names) ORDER BY name"

@@ -19,12 +19,13 @@ from tests.server import Server, patient_app, run_gunicorn, start_python
 from tests.shop import open_shop
 from voucherpool import create_app
 from voucherpool.apikeys import service as apikeys
-from voucherpool.database import readiness, revisions
 from voucherpool.database.model import db
+from voucherpool.readiness import obstacles as readiness
+from voucherpool.readiness import revisions
 
 pytestmark = pytest.mark.one_machine("is about databases of its own")
 
-logger = "voucherpool.database.readiness"
+logger = "voucherpool.readiness.obstacles"
 well_formed_key = f"vp_{'a' * 40}{apikeys._checksum('a' * 40)}"
 
 

@@ -10,9 +10,9 @@ from tests.conftest import config
 from tests.emptying import drop_schema
 from voucherpool.__main__ import main
 from voucherpool.config.settings import durability
-from voucherpool.database import revisions
 from voucherpool.database.model import db
-from voucherpool.database.readiness import find_obstacle
+from voucherpool.readiness import revisions
+from voucherpool.readiness.obstacles import find_obstacle
 
 password = "pass"
 pytestmark = pytest.mark.one_machine("is about the schema before any distribution")

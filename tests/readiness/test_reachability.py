@@ -13,10 +13,10 @@ from tests.server import free_port
 from voucherpool import create_app
 from voucherpool.__main__ import main
 from voucherpool.config.settings import Config, ConfigurationError, checkout
-from voucherpool.database import durability
 from voucherpool.database.model import db
-from voucherpool.database.readiness import find_obstacle
 from voucherpool.errors import CannotStart
+from voucherpool.readiness import durability
+from voucherpool.readiness.obstacles import find_obstacle
 
 pieces = ("s3cret", "h1dden", "f00", "b4r")
 
