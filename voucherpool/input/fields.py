@@ -16,8 +16,9 @@ Value = TypeVar("Value")
 has_characters = "Must have {min} to {max} characters."
 largest_amount = 10**12
 largest_page = 500
-exactly, as_a_double = Context(prec=1000), Context(prec=15)
-"""A double keeps 15 significant digits of a decimal (DBL_DIG, C11 5.2.4.2.2)."""
+exactly = Context(prec=1000)
+residue = Decimal("0.000001")
+"""What computing with doubles leaves of an amount is smaller."""
 currency_decimals = {
     currency.code: currency.exponent
     for currency in iso4217.Currency
@@ -111,7 +112,7 @@ class AmountShown(fields.Field[Decimal]):
 class Amount(StopsAtFirst[Decimal], AmountShown):
     """An amount of money, 0 or more, as a JSON number or a decimal string; kept as a decimal.
 
-    A number may have the rounding error of a double beyond its last decimal.
+    It may have the rounding error of a double beyond its last decimal.
     """
 
     most = largest_amount
@@ -220,9 +221,7 @@ def with_decimals(number: Decimal, most: int) -> Decimal:
     Raises ValidationError if it has more than `most` decimals.
     """
     rounded = number.quantize(Decimal(1).scaleb(-most), context=exactly)
-    if number == rounded:
-        return number
-    if as_a_double.plus(number) != rounded:
+    if abs(number - rounded) >= residue:
         raise ValidationError(f"Must have at most {most} decimals.")
     return rounded
 
