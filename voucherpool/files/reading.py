@@ -77,7 +77,7 @@ class _Lines:
         self.first, self._left = self._number + 1, longest_row
 
     def spans_lines(self) -> bool:
-        """Tell whether the row goes on in a later line, which none needs: only a quote does that."""
+        """Tell whether a quote makes the row go on in a later line, which no row needs."""
         return self._number > self.first
 
     def __iter__(self) -> Iterator[str]:

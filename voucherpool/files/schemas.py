@@ -5,12 +5,12 @@ from typing import Any
 
 from marshmallow import fields
 
-from voucherpool.input.schemas import Answer
+from voucherpool.input.schemas import Answer, Query
 from voucherpool.input.times import Expiry, ShopTimezone, days_of, timezones
 from voucherpool.vouchers.schemas import Expiring
 
 
-class ImportRequest(Expiring):
+class ImportRequest(Expiring, Query):
     """The expiry of vouchers whose line has none, and the time zone of days in the file."""
 
     expires_at = Expiry()

@@ -33,7 +33,6 @@ day = re.compile(f"^{full_date}$")
 local_time = rf"{full_date}[Tt]{clock}:[0-5][0-9](?:\.[0-9]{{1,9}})?"
 rfc3339 = re.compile(rf"^{local_time}(?:[Zz]|[+-]{clock})$")
 day_or_rfc3339 = re.compile(rf"^(?:{full_date}|{local_time}(?:[Zz]|[+-]{clock}))$")
-rfc3339_without_sign = re.compile(rf"^{local_time} {clock}$")
 decimal = re.compile(r"^[0-9]{1,13}(?:\.[0-9]{1,25})?$")
 base64url = re.compile("^[0-9A-Za-z_-]{1,200}$")
 issuable_code = re.compile(f"^[{blank}]*[ -]*(?:[0-9A-Za-z][ -]*){{4,64}}[{blank}]*$")
