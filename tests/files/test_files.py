@@ -166,7 +166,11 @@ def test_an_unknown_time_zone_is_named(errors):
         (b"code\rSUMMER-1\r", 1, "LF or CRLF"),
         (b"code,email\nSUMMER-1,nobody@example.org\n", 2, "email: No customer"),
         (b"code,email\nSUMMER-1,nobody\n", 2, "email: Must be an e-mail"),
-        (b"code,expires_at\nSUMMER-1,tomorrow\n", 2, "expires_at: Must be a day, such as 2030-12-31, or"),
+        (
+            b"code,expires_at\nSUMMER-1,tomorrow\n",
+            2,
+            "expires_at: Must be a day, such as 2030-12-31, or",
+        ),
         (b"code,expires_at\nSUMMER-1,01/02/2099\n", 2, "May mean 2099-01-02 or 2099-02-01: write"),
         (b"code,expires_at\nSUMMER-1,2099-12-31 12:00\n", 2, "expires_at: Must be a day"),
         (b"code,disabled_at\nSUMMER-1,2099-06-01T00:00:00Z\n", 2, "Must not be in the future."),

@@ -40,7 +40,9 @@ def test_a_digit_beyond_the_noise_is_refused(amount, further):
             Amount().deserialize(amount + digits)
 
 
-@pytest.mark.parametrize("number", [9.990000000000009, 0.009999999999990905, -5.551115123125783e-17])
+@pytest.mark.parametrize(
+    "number", [9.990000000000009, 0.009999999999990905, -5.551115123125783e-17]
+)
 def test_a_difference_of_doubles_is_the_difference_of_the_prices(number):
     assert read(number) == round(Decimal(number), 2)
 
@@ -62,7 +64,9 @@ def test_the_noise_of_a_percentage_is_no_third_decimal():
         Percentage().deserialize(Decimal("33.333333333333336"))
 
 
-@pytest.mark.parametrize("text", ["19.99", "0", "0.5", "007.10", "999999999999.9999", "1000000000000", "29.900000"])
+@pytest.mark.parametrize(
+    "text", ["19.99", "0", "0.5", "007.10", "999999999999.9999", "1000000000000", "29.900000"]
+)
 def test_a_decimal_string_is_the_amount_that_the_number_is(text):
     assert Amount().deserialize(text) == Decimal(text) == Amount().deserialize(Decimal(text))
 

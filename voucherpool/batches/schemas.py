@@ -2,11 +2,11 @@
 
 from typing import Any, Unpack
 
-from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
+from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
 from voucherpool.input import formats
 from voucherpool.input.fields import Count, Email, Flag, Options, Text
-from voucherpool.input.schemas import Answer, page_of
+from voucherpool.input.schemas import Answer, Request, page_of
 from voucherpool.input.times import Expiry, Timestamp
 from voucherpool.vouchers import codes
 from voucherpool.vouchers.schemas import Expiring, most_redemptions
@@ -33,7 +33,7 @@ class Pattern(Text):
     expected = "ASCII letters, digits, spaces and dashes, with # 10 to 32 times"
 
 
-class Codes(Schema):
+class Codes(Request):
     """The form of a batch's codes: a length and a prefix, or a pattern."""
 
     length = Count(least=10, most=32)

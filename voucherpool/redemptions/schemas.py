@@ -1,10 +1,10 @@
 """The redemptions' requests and answers."""
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 
 from voucherpool.audit.schemas import Reason
 from voucherpool.input.fields import AmountShown, Cursor, Email, Text
-from voucherpool.input.schemas import Answer, PageRequest, page_of
+from voucherpool.input.schemas import Answer, PageRequest, Request, page_of
 from voucherpool.input.times import Timestamp
 
 
@@ -25,7 +25,7 @@ class Redemption(Answer):
     reversed_at = Timestamp(allow_none=True)
 
 
-class Reversal(Schema):
+class Reversal(Request):
     """Why a redemption is given back; all of it may be left out."""
 
     reason = Reason()
@@ -39,7 +39,7 @@ class RedemptionsRequest(PageRequest):
     cursor = Cursor(Timestamp(), fields.UUID())
 
 
-class OrderRequest(Schema):
+class OrderRequest(Request):
     """An order whose redemptions to give back."""
 
     order_ref = Text(required=True)

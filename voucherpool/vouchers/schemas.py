@@ -1,6 +1,6 @@
 """The vouchers' requests and answers."""
 
-from marshmallow import Schema, ValidationError, fields, pre_load
+from marshmallow import ValidationError, fields, pre_load
 
 from voucherpool.input import formats
 from voucherpool.input.fields import (
@@ -16,7 +16,7 @@ from voucherpool.input.fields import (
     Percentage,
     Text,
 )
-from voucherpool.input.schemas import Answer, PageRequest, Plain, Sparse
+from voucherpool.input.schemas import Answer, PageRequest, Plain, Request, Sparse
 from voucherpool.input.times import Expiry, Timestamp
 from voucherpool.vouchers import codes
 
@@ -37,14 +37,17 @@ class VanityCode(AnyCode):
     expected = "4 to 64 ASCII letters and digits; spaces and dashes may stand between"
 
 
-class Expiring(Schema):
+class Expiring(Request):
     """A request with a moment of expiry; `expires_at` is another name of `expiry`."""
 
     @pre_load
     def either_name(self, data: object, **_: object) -> object:
-        """Read `expires_at` as `expiry`."""
+        """Read `expires_at` as `expiry`; a null beside it is absent."""
         if not isinstance(data, dict) or "expires_at" not in data:
             return data
+        if "expiry" in data and None in (data["expiry"], data["expires_at"]):
+            given = data["expiry"] or data["expires_at"]
+            return {name: data[name] for name in data if name != "expires_at"} | {"expiry": given}
         if "expiry" in data:
             raise ValidationError("Must not be given beside expiry, its other name.", "expires_at")
         return {"expiry" if name == "expires_at" else name: data[name] for name in data}
@@ -124,7 +127,7 @@ class HoldRequest(OrderRequest):
     ttl_seconds = Count(most=longest_hold_seconds, load_default=900)
 
 
-class ReleaseRequest(Schema):
+class ReleaseRequest(Request):
     """A hold to end."""
 
     hold_id = fields.UUID(required=True)
