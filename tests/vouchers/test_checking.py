@@ -151,7 +151,7 @@ def test_ones_own_hold_does_not_stand_in_the_way(client, make):
 
 def test_a_wrong_order_amount_is_422_and_named(client, make, sql):
     body = {"code": make.voucher(), "email": ana}
-    for amount in (True, "5O", -0.01, 1.00001, 10**12 + 1, 10**30, None, [], {}):
+    for amount in (True, "5O", -0.01, 1.00001, 10**12 + 1, 10**30, [], {}):
         for route in ("check", "validate"):
             answer = client.post(f"/vouchers/{route}", json=body | {"order_amount": amount})
             assert (answer.status_code, answer.json["code"]) == (422, "validation_failed"), amount

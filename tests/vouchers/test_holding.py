@@ -33,7 +33,7 @@ def test_a_hold_lasts_900_seconds_unless_told_otherwise(client, make, sql):
 
 def test_a_ttl_of_no_time_or_more_than_a_day_is_422(client, make):
     code = make.voucher()
-    for ttl in (0, -1, 86401, 10**30, 1.5, "60", True, None):
+    for ttl in (0, -1, 86401, 10**30, 1.5, "60", True):
         answer = client.hold(code, ttl_seconds=ttl)
         assert (answer.status_code, list(answer.json["errors"])) == (422, ["ttl_seconds"])
 

@@ -2,7 +2,7 @@
 
 from marshmallow import fields
 
-from voucherpool.input.fields import ClientRef, Email, Flag, Text
+from voucherpool.input.fields import ClientRef, Email, Flag, Name
 from voucherpool.input.schemas import Answer, Request
 from voucherpool.input.times import Timestamp
 
@@ -14,8 +14,8 @@ class ClaimRequest(Request):
     """
 
     email = Email(required=True)
-    offer_name = Text(required=True)
-    claim_ref = Text()
+    offer_name = Name(required=True)
+    claim_ref = Name()
     create_customer = Flag()
     client_ref = ClientRef()
 

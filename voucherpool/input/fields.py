@@ -8,7 +8,7 @@ from typing import Any, TypedDict, TypeVar, Unpack
 import iso4217
 from marshmallow import ValidationError, fields, validate
 
-from voucherpool.input import formats
+from voucherpool.input import emails, formats, names
 
 Field = fields.Field[Any]
 Value = TypeVar("Value")
@@ -60,17 +60,38 @@ class Text(StopsAtFirst[str], fields.String):
         """Return the text without the blanks around it."""
         # marshmallow's way calls eight functions, to tell what is wrong with a text.
         if isinstance(value, str) and 0 < len(value) <= self.longest and self.form.match(value):
-            self.check_meaning(value)
-            return value.strip()
+            text = self.stored(value)
+            self.check_meaning(text)
+            return text
         text = super().deserialize(value, *args, **kwargs)
-        return text.strip() if isinstance(text, str) else text
+        return self.stored(text) if isinstance(text, str) else text
+
+    def stored(self, text: str) -> str:
+        """Return the text in the form in which it is kept."""
+        return text.strip()
 
     def check_meaning(self, text: str) -> None:
         """Raise ValidationError for a text that is wrong despite its form."""
 
     def _validate(self, value: str) -> None:
         super()._validate(value)
-        self.check_meaning(value)
+        self.check_meaning(self.stored(value))
+
+
+class Name(Text):
+    """A name or a reference by which something is found, in its normal form."""
+
+    form = formats.name
+    expected = "one line of text without invisible characters, which some emoji hold"
+
+    def stored(self, text: str) -> str:
+        """Return the normal form of the name."""
+        return names.normal_form(text)
+
+    def check_meaning(self, text: str) -> None:
+        """Raise ValidationError if the normal form is too long: NFC makes three letters of some."""
+        if len(text) > self.longest:
+            raise ValidationError(f"Must have 1 to {self.longest} characters.")
 
 
 class Email(Text):
@@ -83,6 +104,11 @@ class Email(Text):
     longest = 254
     form = formats.mailbox
     expected = "an e-mail address, such as ana@example.org"
+
+    def check_meaning(self, text: str) -> None:
+        """Raise ValidationError if no mail server would take the local part."""
+        if len(text.rpartition("@")[0].encode()) > emails.longest_local:
+            raise ValidationError(f"Must have at most {emails.longest_local} bytes before the @.")
 
 
 class ClientRef(Text):
@@ -223,7 +249,7 @@ def with_decimals(number: Decimal, most: int) -> Decimal:
     rounded = number.quantize(Decimal(1).scaleb(-most), context=exactly)
     if abs(number - rounded) >= residue:
         raise ValidationError(f"Must have at most {most} decimals.")
-    return rounded
+    return number if number == rounded else rounded
 
 
 def json_number(number: Decimal) -> float | int:

@@ -8,8 +8,8 @@ from voucherpool.input.fields import (
     Count,
     Currency,
     Flag,
+    Name,
     Percentage,
-    Text,
 )
 from voucherpool.input.schemas import Answer, Request, page_of
 from voucherpool.input.times import End, Moment, Timestamp
@@ -38,7 +38,7 @@ def _insist_on_different(numbers: list[int]) -> None:
 class OfferSeed(Request):
     """An offer in a seed file."""
 
-    name = Text(required=True)
+    name = Name(required=True)
     discount = Percentage(required=True)
 
 
@@ -50,7 +50,7 @@ class OfferChanges(Request):
     does not change the discount.
     """
 
-    name = Text()
+    name = Name()
     discount = Amount(above_zero=True)
     discount_locked = Flag()
     currency = Currency()
@@ -67,7 +67,7 @@ class OfferChanges(Request):
 class NewOffer(OfferChanges):
     """An offer to create; its discount_type can never change."""
 
-    name = Text(required=True)
+    name = Name(required=True)
     discount = Amount(above_zero=True, required=True)
     discount_type = fields.String(
         validate=validate.OneOf(discount_types), load_default="percentage"

@@ -3,7 +3,7 @@
 from marshmallow import fields
 
 from voucherpool.audit.schemas import Reason
-from voucherpool.input.fields import AmountShown, Cursor, Email, Text
+from voucherpool.input.fields import AmountShown, Cursor, Email, Name
 from voucherpool.input.schemas import Answer, PageRequest, Request, page_of
 from voucherpool.input.times import Timestamp
 
@@ -35,14 +35,14 @@ class RedemptionsRequest(PageRequest):
     """The redemptions to list, and the page."""
 
     email = Email()
-    order_ref = Text()
+    order_ref = Name()
     cursor = Cursor(Timestamp(), fields.UUID())
 
 
 class OrderRequest(Request):
     """An order whose redemptions to give back."""
 
-    order_ref = Text(required=True)
+    order_ref = Name(required=True)
     reason = Reason()
 
 

@@ -13,6 +13,7 @@ from voucherpool.input.fields import (
     Count,
     Cursor,
     Flag,
+    Name,
     Options,
     StopsAtFirst,
     Text,
@@ -80,8 +81,8 @@ class ScheduleChanges(Request):
     A changed expression, time zone or pause counts from now.
     """
 
-    name = Text()
-    offer_name = Text()
+    name = Name()
+    offer_name = Name()
     cron = Cron()
     timezone = Timezone()
     audience = Audience(most=most_emails)
@@ -102,8 +103,8 @@ class NewSchedule(ScheduleChanges):
     occurrence is caught up if it is younger than `catch_up`.
     """
 
-    name = Text(required=True)
-    offer_name = Text(required=True)
+    name = Name(required=True)
+    offer_name = Name(required=True)
     cron = Cron(required=True)
     timezone = Timezone(required=True)
     audience = Audience(most=most_emails, required=True)

@@ -13,6 +13,7 @@ from voucherpool.input.fields import (
     Digits,
     Email,
     Flag,
+    Name,
     Percentage,
     Text,
 )
@@ -30,9 +31,18 @@ class AnyCode(Text):
     longest = codes.longest_spelling
 
 
-class VanityCode(AnyCode):
+class CodeText(Text):
+    """A text of which codes are made."""
+
+    def stored(self, text: str) -> str:
+        """Return the spelling in which it is kept."""
+        return codes.spelling(text)
+
+
+class VanityCode(CodeText):
     """A code that the issuer chose: 4 to 64 letters and digits; spaces and dashes do not count."""
 
+    longest = codes.longest_spelling
     form = formats.issuable_code
     expected = "4 to 64 ASCII letters and digits; spaces and dashes may stand between"
 
@@ -67,7 +77,7 @@ class GenerateRequest(Expiring):
     """
 
     email = Email(required=True, allow_none=True)
-    offer_name = Text(required=True)
+    offer_name = Name(required=True)
     discount = Percentage()
     expires_at = Expiry(required=True)
     code = VanityCode()
@@ -108,7 +118,7 @@ class RedeemRequest(OrderRequest):
     `hold_id` is optional: the customer's open hold is used without it.
     """
 
-    order_ref = Text()
+    order_ref = Name()
     hold_id = fields.UUID()
 
 

@@ -4,7 +4,7 @@ import hashlib
 from functools import cache
 from importlib.metadata import metadata
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
@@ -125,7 +125,7 @@ def _null_if_absent(
     if not (is_in_body and null_is_absent(field)):
         return {}
     more = {name: [*ret[name], null] for name, null in nulls.items() if name in ret}
-    return more | converter.field2nullable(SimpleNamespace(allow_none=True), ret=ret)
+    return more | converter.field2nullable(cast(Field, SimpleNamespace(allow_none=True)), ret=ret)
 
 
 def _scopes() -> str:
