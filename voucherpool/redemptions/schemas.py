@@ -4,8 +4,9 @@ from marshmallow import fields
 
 from voucherpool.audit.schemas import Reason
 from voucherpool.input.fields import AmountShown, Cursor, Email, Name
-from voucherpool.input.schemas import Answer, PageRequest, Request, page_of
+from voucherpool.input.schemas import Answer, PageRequest, Request
 from voucherpool.input.times import Timestamp
+from voucherpool.statistics.schemas import Sum
 
 
 class Redemption(Answer):
@@ -52,4 +53,12 @@ class OrderRedemptions(Answer):
     items = fields.List(fields.Nested(Redemption))
 
 
-redemptions_page = page_of(Redemption, "Redemptions", Timestamp(), fields.UUID())
+class Redemptions(Answer):
+    """A page of redemptions; with an order_ref, what its vouchers took off in all.
+
+    Redemptions that were given back do not count in `discounted`.
+    """
+
+    items = fields.List(fields.Nested(Redemption))
+    next = Cursor(Timestamp(), fields.UUID(), allow_none=True)
+    discounted = fields.List(fields.Nested(Sum), allow_none=True)

@@ -99,14 +99,26 @@ class CodeRequest(Plain):
     code = AnyCode(required=True)
 
 
+class OrderAmount(Amount):
+    """What is left to pay of an order when its voucher is redeemed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        described = (
+            "What is left to pay when this voucher is redeemed, in major units: 19.99 `currency`."
+            " For a second voucher of the order, send the amount without what the first took off."
+        )
+        self.metadata = {**self.metadata, "description": described}
+
+
 class OrderRequest(CodeRequest):
-    """A voucher for a customer's order; `order_amount` is in major units of `currency`: 19.99.
+    """A voucher for a customer's order.
 
     With `create_customer` an unknown e-mail becomes a customer, unless the request is refused.
     """
 
     email = Email(required=True)
-    order_amount = Amount()
+    order_amount = OrderAmount()
     currency = Currency()
     create_customer = Flag()
     client_ref = ClientRef()
