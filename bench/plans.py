@@ -20,7 +20,7 @@ from voucherpool import create_app
 from voucherpool.claims import service as claims
 from voucherpool.config.settings import Config
 from voucherpool.database.model import db
-from voucherpool.vouchers import holding, listing, redeeming, state
+from voucherpool.vouchers import checking, holding, listing, redeeming
 
 most_ratio = 1.2
 settling_seconds = 0.2
@@ -81,7 +81,7 @@ requests: dict[str, Callable[[Turn], object]] = {
         "M1M1TED", turn.email, turn.order
     ),
     "list": lambda turn: listing.list_redeemable(turn.email, 100),
-    "check": lambda turn: state.check(turn.code("K"), turn.email),
+    "check": lambda turn: checking.check(turn.code("K"), turn.email),
     "hold": lambda turn: holding.hold(turn.code("K"), turn.email, 900),
     "claim": lambda turn: claims.claim(turn.email, f"pool {turn.begin}"),
 }

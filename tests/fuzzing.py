@@ -16,6 +16,9 @@ from schemathesis.engine import events, from_schema
 refusals_by_state = {"order_below_minimum", "idempotency_key_reused"}
 reasons_by_state = {
     "Must be in the future.",  # by the clock
+    "Must be a date and time that exist.",  # 30 February has the form of a day
+    "Must be from 2000-01-01 to 2199-12-31 in UTC.",  # and not by the offset of the moment
+    "Must not be before from.",
     # A schema gives numbers limits, but not the same amount as a text.
     "Must be greater than or equal to 0 and less than or equal to 1000000000000.",
     "Must be greater than or equal to 0.0001 and less than or equal to 1000000000000.",

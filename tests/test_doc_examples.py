@@ -45,9 +45,10 @@ def test_it_issues_checks_redeems_and_tells_the_customer_of_a_refusal(program, a
         text=True,
     )
     assert finished.returncode == 0, finished.stderr
-    checked, redeemed, told = finished.stdout.splitlines()
+    checked, redeemed, second, told = finished.stdout.splitlines()
     assert re.fullmatch(r"[0-9A-Z-]{14} takes 13.24 off\.", checked)
     assert re.fullmatch(r"Redeemed: 13.24 off, redemption [0-9a-f-]{36}\.", redeemed)
+    assert re.fullmatch(r"Redeemed: 10.31 off, redemption [0-9a-f-]{36}\.", second)
     assert told == "This voucher has been used."
 
 

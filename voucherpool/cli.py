@@ -4,18 +4,20 @@ import os
 import pwd
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 from flask import Flask, current_app, has_app_context
 from flask.cli import AppGroup
+from marshmallow import Schema, ValidationError
 from psycopg2.errors import InsufficientPrivilege, UndefinedColumn, UndefinedTable
 from sqlalchemy.exc import DBAPIError
 
 from voucherpool.audit import actor
 from voucherpool.database.retries import LostRace, retrying
 from voucherpool.database.transactions import long_transaction
-from voucherpool.errors import CannotStart, Reasons, VoucherPoolError
+from voucherpool.errors import CannotStart, InvalidInput, Reasons, VoucherPoolError
+from voucherpool.input.times import days_of
 from voucherpool.readiness import reachability
 from voucherpool.readiness.obstacles import find_obstacle
 
@@ -51,6 +53,16 @@ def _reasons(errors: Reasons | None) -> Iterator[str]:
             yield from _reasons({f"{field}.{name}": reasons[name] for name in reasons})
         else:
             yield from (f"{field}: {reason}" for reason in reasons)
+
+
+def loaded(schema: Schema, options: Mapping[str, object]) -> Any:
+    """Return what a schema reads from a command's options. Raises InvalidInput."""
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        with days_of(current_app.config["TIMEZONE"]):
+            return schema.load(given)
+    except ValidationError as error:
+        raise InvalidInput(error.messages_dict) from error
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Iterable[object]]) -> None:

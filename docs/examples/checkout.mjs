@@ -1,4 +1,4 @@
-// A checkout in Node 18 or newer: issue a voucher, check it, redeem it. Needs nothing but Node.
+// A checkout in Node 18 or newer: issue two vouchers, check one, redeem both. Needs nothing but Node.
 //
 //     VOUCHERPOOL_URL=https://vouchers.example.com VOUCHERPOOL_KEY=vp_… node checkout.mjs
 
@@ -65,6 +65,7 @@ const email = "customer1@gmail.com"; // one of the seeds
 const expiry = "2099-12-31T23:59:59+01:00";
 const terms = { email, offer_name: "KOI", discount: 22.1, expiry };
 const { code } = await call("/vouchers/generate", terms, randomUUID());
+const { code: second } = await call("/vouchers/generate", terms, randomUUID());
 
 // Amounts are in major units: 59.9 is 59 euros and 90 cents.
 const order = { code, email, order_amount: 59.9, currency: "EUR" };
@@ -78,7 +79,13 @@ console.log(`${code} takes ${checked.discount_amount} off.`);
 
 // One order, one key: whatever is repeated, the voucher is redeemed once.
 order.order_ref = randomUUID();
-const redeemed = await call("/vouchers/redeem", order, order.order_ref);
+let redeemed = await call("/vouchers/redeem", order, order.order_ref);
+console.log(`Redeemed: ${redeemed.discount_amount} off, redemption ${redeemed.redemption_id}.`);
+
+// A second voucher of the order: the amount is what is left to pay.
+order.code = second;
+order.order_amount = Number((order.order_amount - redeemed.discount_amount).toFixed(2));
+redeemed = await call("/vouchers/redeem", order, `${order.order_ref}-2`);
 console.log(`Redeemed: ${redeemed.discount_amount} off, redemption ${redeemed.redemption_id}.`);
 
 try {

@@ -1,4 +1,4 @@
-"""A checkout in Python: issue a voucher, check it, redeem it. Needs nothing but Python.
+"""A checkout in Python: issue two vouchers, check one, redeem both. Needs nothing but Python.
 
 VOUCHERPOOL_URL=https://vouchers.example.com VOUCHERPOOL_KEY=vp_… python3 checkout.py
 """
@@ -66,11 +66,14 @@ def call(path: str, body: dict, *, idempotency_key: str | None = None) -> dict:
 
 
 def main() -> None:
-    """Issue a voucher, and take it at a checkout."""
+    """Issue two vouchers, and take them at a checkout."""
     email = "customer1@gmail.com"  # one of the seeds
     expiry = "2099-12-31T23:59:59+01:00"
     terms = {"email": email, "offer_name": "KOI", "discount": 22.1, "expiry": expiry}
-    code = call("/vouchers/generate", terms, idempotency_key=str(uuid.uuid4()))["code"]
+    code, second = (
+        call("/vouchers/generate", terms, idempotency_key=str(uuid.uuid4()))["code"]
+        for _ in range(2)
+    )
 
     # Amounts are in major units: 59.9 is 59 euros and 90 cents.
     order = {"code": code, "email": email, "order_amount": 59.9, "currency": "EUR"}
@@ -85,6 +88,12 @@ def main() -> None:
     # One order, one key: whatever is repeated, the voucher is redeemed once.
     order["order_ref"] = str(uuid.uuid4())
     redeemed = call("/vouchers/redeem", order, idempotency_key=order["order_ref"])
+    print(f"Redeemed: {redeemed['discount_amount']} off, redemption {redeemed['redemption_id']}.")
+
+    # A second voucher of the order: the amount is what is left to pay.
+    left = round(order["order_amount"] - redeemed["discount_amount"], 2)
+    order |= {"code": second, "order_amount": left}
+    redeemed = call("/vouchers/redeem", order, idempotency_key=f"{order['order_ref']}-2")
     print(f"Redeemed: {redeemed['discount_amount']} off, redemption {redeemed['redemption_id']}.")
 
     try:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A checkout with curl: issue a voucher, check it, redeem it.
+# A checkout with curl: issue two vouchers, check one, redeem both.
 #
 #     VOUCHERPOOL_URL=https://vouchers.example.com VOUCHERPOOL_KEY=vp_… sh checkout.sh
 
@@ -24,27 +24,39 @@ new_id() { od -An -N16 -tx1 /dev/urandom | tr -d ' \n'; }
 
 email=customer1@gmail.com # one of the seeds
 expiry=2099-12-31T23:59:59+01:00
-code=$(call /vouchers/generate "{\"email\":\"$email\",\"offer_name\":\"KOI\",\"discount\":22.1,
-    \"expiry\":\"$expiry\"}" "$(new_id)" | field code)
+issue() {
+    call /vouchers/generate "{\"email\":\"$email\",\"offer_name\":\"KOI\",\"discount\":22.1,
+        \"expiry\":\"$expiry\"}" "$(new_id)" | field code
+}
+code=$(issue) second=$(issue)
 if [ -z "$code" ]; then
     echo "No voucher was issued: is the service running at $url?" >&2
     exit 1
 fi
 
 # Amounts are in major units: 59.9 is 59 euros and 90 cents.
-order="\"code\":\"$code\",\"email\":\"$email\",\"order_amount\":59.9,\"currency\":\"EUR\""
+customer="\"email\":\"$email\",\"currency\":\"EUR\""
 
 # Who typed the code: their wrong codes count for them alone (docs/operations.md, "Guessing").
 address=203.0.113.7
-order="$order,\"client_ref\":\"$(printf %s "$address" | sha256sum | cut -d ' ' -f 1)\""
+customer="$customer,\"client_ref\":\"$(printf %s "$address" | sha256sum | cut -d ' ' -f 1)\""
+order="$customer,\"code\":\"$code\",\"order_amount\":59.9"
 
 echo "$code takes $(call /vouchers/check "{$order}" | field discount_amount) off."
 
 # One order, one key: whatever is repeated, the voucher is redeemed once.
 order_ref=$(new_id)
-redeemed=$(call /vouchers/redeem "{$order,\"order_ref\":\"$order_ref\"}" "$order_ref")
-echo "Redeemed: $(echo "$redeemed" | field discount_amount) off," \
-    "redemption $(echo "$redeemed" | field redemption_id)."
+redeem() { # the key of the request
+    redeemed=$(call /vouchers/redeem "{$order,\"order_ref\":\"$order_ref\"}" "$1")
+    off=$(echo "$redeemed" | field discount_amount)
+    echo "Redeemed: $off off, redemption $(echo "$redeemed" | field redemption_id)."
+}
+redeem "$order_ref"
+
+# A second voucher of the order: the amount is what is left to pay.
+left=$(echo "59.9 $off" | awk '{ printf "%.2f", $1 - $2 }')
+order="$customer,\"code\":\"$second\",\"order_amount\":$left"
+redeem "$order_ref-2"
 
 if refusal=$(call /vouchers/redeem "{$order,\"order_ref\":\"$(new_id)\"}" 2>/dev/null); then
     echo "Redeemed twice?"

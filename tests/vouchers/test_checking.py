@@ -5,10 +5,10 @@ from contextlib import nullcontext
 import pytest
 from sqlalchemy import text
 
-from tests.builders import ana, ben
+from tests.builders import ana, ben, moved
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
-from voucherpool.vouchers import rules, state
+from voucherpool.vouchers import checking, rules
 
 refusal_of = {refusal.code(): refusal for refusal in rules.refusals}
 
@@ -118,7 +118,7 @@ def test_what_ends_now_is_over_and_what_begins_now_has_begun(app, make, change, 
         db.session.execute(text(f"UPDATE {change}"))
         refused = nullcontext() if reason is None else pytest.raises(refusal_of[reason])
         with refused:
-            state.check(code, ana)
+            checking.check(code, ana)
 
 
 def test_another_customers_voucher_answers_exactly_like_an_unknown_code(client, make):
@@ -151,7 +151,7 @@ def test_ones_own_hold_does_not_stand_in_the_way(client, make):
 
 def test_a_wrong_order_amount_is_422_and_named(client, make, sql):
     body = {"code": make.voucher(), "email": ana}
-    for amount in (True, "5O", -0.01, 1.00001, 10**12 + 1, 10**30, None, [], {}):
+    for amount in (True, "5O", -0.01, 1.00001, 10**12 + 1, 10**30, [], {}):
         for route in ("check", "validate"):
             answer = client.post(f"/vouchers/{route}", json=body | {"order_amount": amount})
             assert (answer.status_code, answer.json["code"]) == (422, "validation_failed"), amount
@@ -166,3 +166,46 @@ def test_an_order_amount_with_an_extreme_exponent_is_never_a_500(client, make, a
         for route in ("check", "validate"):
             answer = client.post(f"/vouchers/{route}", data=body.replace("X", amount))
             assert answer.status_code < 500, amount
+
+
+orders = [
+    {},
+    {"order_ref": "other"},
+    {"order_amount": 8},
+    {"currency": "USD"},
+    {"email": ben},
+    {"email": "new@example.org", "create_customer": True},
+]
+
+
+@pytest.mark.parametrize("uses", [1, 3])
+@pytest.mark.parametrize("changed", orders, ids=str)
+@pytest.mark.parametrize("later", ["", "UPDATE offers SET discount = 50", "reverse", "archive"])
+def test_a_check_of_an_order_answers_what_redeeming_would(
+    app, client, make, sql, uses, changed, later
+):
+    make.customer(ben)
+    code = make.voucher(customer_id=None, discount="22.1", max_redemptions=uses)
+    order = {"code": code, "email": ana, "order_ref": "order-1", "order_amount": 7}
+    order |= {"currency": "EUR"}
+    client.post("/vouchers/redeem", json=order)
+    if later == "reverse":
+        client.post("/redemptions/reverse", json={"order_ref": "order-1"})
+    elif later == "archive":
+        sql(f"UPDATE vouchers SET expires_at = {moved('expires_at', -400)}")
+        app.test_cli_runner().invoke(args=["vouchers", "archive", "--older-than", "90d"])
+    elif later:
+        sql(later)
+    checked = client.post("/vouchers/check", json=order | changed).json
+    known = sql("SELECT count(*) FROM customers")
+    redeemed = client.post("/vouchers/redeem", json=order | changed)
+    assert checked["redeemable"] == (redeemed.status_code == 201), redeemed.json
+    if checked["redeemable"]:
+        shared = checked.keys() & redeemed.json.keys()
+        assert {name: checked[name] for name in shared} == {
+            name: redeemed.json[name] for name in shared
+        }
+        assert shared == {"discount", "discount_type", "currency", "discount_amount"}
+    else:
+        assert checked["reason"] == redeemed.json["code"]
+        assert sql("SELECT count(*) FROM customers") == known

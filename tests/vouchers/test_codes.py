@@ -1,7 +1,11 @@
 """Codes."""
 
+import unicodedata
 from collections import Counter
 
+import pytest
+
+from tests.builders import in_days
 from voucherpool.vouchers import codes
 
 
@@ -26,5 +30,50 @@ def test_the_normal_form_of_a_normal_form_is_itself():
     assert codes.normal_form(key) == key
 
 
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "SAVE－1234",
+        "SAVEー1234",
+        "ｓａｖｅ　１２３４",
+        "SAVE\u2012\u200b1234",
+        "S\u00adAVE\u202f1\ufe0f234\u2060",
+        "save~1234".replace("~", "\u301c"),
+    ],
+)
+def test_every_spelling_that_a_keyboard_or_an_e_mail_gives_is_the_same_code(client, spelling):
+    terms = {"email": None, "offer_name": "KOI", "discount": 5, "expiry": in_days(1)}
+    issued = client.post("/vouchers/generate", json=terms | {"code": spelling})
+    assert codes.normal_form(issued.json["code"]) == "SAVE1234"
+    assert issued.json["code"].isascii()
+    assert client.check("SAVE-1234", None).json["redeemable"]
+    assert client.check(spelling, None).json["redeemable"]
+    text = f"code,expiry\n{spelling},2099-12-31\n"
+    again = client.post("/offers/1/imports", data=text, content_type="text/csv")
+    assert "A voucher with this code exists." in again.text
+
+
+def test_a_batch_takes_its_prefix_and_pattern_in_any_spelling(client):
+    client.post("/offers", json={"name": "KOI", "discount": 5})
+    for code in ({"prefix": "ＳＡＶＥー"}, {"pattern": "save－＃＃＃＃＃＃＃＃＃＃"}):
+        batch = {"count": 1, "expiry": in_days(1), "code": code}
+        assert client.post("/offers/1/batches", json=batch).status_code == 202
+
+
 def test_letters_beyond_ascii_stay_what_they_are():
-    assert codes.normal_form("ıſ\uff11") == "ıſ\uff11"
+    assert codes.normal_form("ıéж") == "ıéж"
+
+
+def test_every_dash_and_blank_of_unicode_is_dropped():
+    letters = list(map(chr, range(0x110000)))
+    dropped = {it for it in letters if not codes.normal_form(it)}
+    for category in ("Pd", "Zs", "Cf"):
+        missing = {it for it in letters if unicodedata.category(it) == category} - dropped
+        assert not {it for it in missing if it not in odd_format_characters}, category
+
+
+odd_format_characters = {
+    *map(chr, [*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD]),
+    *map(chr, [*range(0x13430, 0x13456), 0x10EAD]),
+}
+"""Of Arabic, Syriac, Kaithi, Yezidi and hieroglyphs: no pattern of JavaScript can name the last."""

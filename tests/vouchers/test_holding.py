@@ -3,6 +3,8 @@
 import uuid
 from datetime import datetime, timedelta
 
+import pytest
+
 from tests.builders import ana, ben, end_holds
 from tests.patience import until
 from tests.shop import outcome
@@ -33,7 +35,7 @@ def test_a_hold_lasts_900_seconds_unless_told_otherwise(client, make, sql):
 
 def test_a_ttl_of_no_time_or_more_than_a_day_is_422(client, make):
     code = make.voucher()
-    for ttl in (0, -1, 86401, 10**30, 1.5, "60", True, None):
+    for ttl in (0, -1, 86401, 10**30, 1.5, "60", True):
         answer = client.hold(code, ttl_seconds=ttl)
         assert (answer.status_code, list(answer.json["errors"])) == (422, ["ttl_seconds"])
 
@@ -208,3 +210,47 @@ def test_holds_that_are_over_make_room(client, make, sql):
     end_holds(sql)
     assert client.hold(code, ana).status_code == 201
     assert sql("SELECT count(*) FROM vouchers, jsonb_each(holds)") == [(1,)]
+
+
+past = "clock_timestamp()"
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [
+        f"UPDATE vouchers SET expires_at = {past}",
+        f"UPDATE offers SET ends_at = {past}",
+        f"UPDATE offers SET ends_at = {past}, max_redemptions_per_customer = 1",
+    ],
+)
+def test_a_hold_made_in_time_is_honoured_until_it_ends(client, make, sql, audit, ended):
+    make.customer(ben)
+    code = unbound(make, max_redemptions=2)
+    client.hold(code)
+    sql(ended)
+    assert client.check(code).json["redeemable"]
+    refused = outcome(client.redeem(code, ben))
+    assert refused[1] in ("voucher_expired", "offer_not_active")
+    assert client.check(code, ben).json == {"redeemable": False, "reason": refused[1]}
+    # Neither a longer hold nor a second use was promised.
+    assert outcome(client.hold(code)) == refused
+    assert outcome(client.redeem(code)) == (201, None)
+    assert outcome(client.redeem(code)) == refused
+    audit()
+
+
+def test_a_hold_that_is_over_does_not_outlive_the_voucher(client, make, sql):
+    code = unbound(make)
+    client.hold(code)
+    sql(f"UPDATE vouchers SET expires_at = {past}")
+    end_holds(sql)
+    assert client.check(code).json["reason"] == "voucher_expired"
+    assert outcome(client.redeem(code)) == (410, "voucher_expired")
+
+
+def test_disabling_wins_over_a_hold(client, make):
+    code = unbound(make)
+    client.hold(code)
+    client.post("/vouchers/disable", json={"code": code})
+    assert outcome(client.redeem(code)) == (409, "voucher_disabled")
+    assert client.check(code).json["reason"] == "voucher_disabled"

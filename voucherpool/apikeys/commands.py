@@ -6,7 +6,7 @@ from marshmallow import ValidationError
 from voucherpool.apikeys import service as apikeys
 from voucherpool.cli import Group, print_table, root
 from voucherpool.database.transactions import transaction
-from voucherpool.input.fields import Text
+from voucherpool.input.fields import Name
 from voucherpool.input.times import rfc3339_utc
 
 
@@ -18,7 +18,7 @@ def api_keys() -> None:
 def _line(_: click.Context, __: click.Parameter, name: str) -> str:
     """Return a name that fits on one line of the list."""
     try:
-        return str(Text().deserialize(name))
+        return str(Name().deserialize(name))
     except ValidationError as error:
         raise click.BadParameter(" ".join(error.messages)) from error
 

@@ -7,20 +7,18 @@ from functools import partial
 from typing import Any
 
 import click
-from marshmallow import ValidationError
 
 from voucherpool.batches import generating, service
 from voucherpool.batches.schemas import NewBatch, all_customers, pool
-from voucherpool.cli import counted, in_long_transaction, vouchers
+from voucherpool.cli import counted, in_long_transaction, loaded, vouchers
 from voucherpool.database.transactions import long_transaction
-from voucherpool.errors import InvalidInput
 from voucherpool.offers import service as offers
 
 
 @vouchers.command()
 @click.argument("offer_name", required=False)
 @click.option("--count", type=int, help="How many; for customers, how many each (default 1).")
-@click.option("--expiry", help="Such as 2030-12-31T23:59:59+01:00.")
+@click.option("--expiry", help="A day, such as 2030-12-31, or 2030-12-31T23:59:59+01:00.")
 @click.option("--length", type=int, help="Random characters of a code, 10 to 32 (default 12).")
 @click.option("--prefix", help="The beginning of each code.")
 @click.option("--pattern", help="Such as KOI-####-####-##, instead of length and prefix.")
@@ -56,10 +54,7 @@ def issue(
 def _new_batch(terms: Mapping[str, object]) -> Any:
     code = {name: terms[name] for name in ("length", "prefix", "pattern") if name in terms}
     rest = {name: value for name, value in terms.items() if name not in code}
-    try:
-        return NewBatch().load({**rest, "code": code})
-    except ValidationError as error:
-        raise InvalidInput(error.messages_dict) from error
+    return loaded(NewBatch(), {**rest, "code": code})
 
 
 def _finish(batch: service.Progress) -> None:

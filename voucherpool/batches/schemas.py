@@ -2,14 +2,14 @@
 
 from typing import Any, Unpack
 
-from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
+from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
 from voucherpool.input import formats
-from voucherpool.input.fields import Count, Email, Flag, Options, Text
-from voucherpool.input.schemas import Answer, page_of
+from voucherpool.input.fields import Count, Email, Flag, Options
+from voucherpool.input.schemas import Answer, Request, page_of
 from voucherpool.input.times import Expiry, Timestamp
 from voucherpool.vouchers import codes
-from voucherpool.vouchers.schemas import Expiring, most_redemptions
+from voucherpool.vouchers.schemas import CodeText, Expiring, most_redemptions
 
 most_vouchers = 5_000_000
 most_named = 100  # wrong e-mails named in an error
@@ -17,7 +17,7 @@ pool, all_customers = "pool", "all_customers"
 email = Email()
 
 
-class Prefix(Text):
+class Prefix(CodeText):
     """The beginning of each code of a batch."""
 
     longest = 32
@@ -25,7 +25,7 @@ class Prefix(Text):
     expected = "ASCII letters and digits; spaces and dashes may join"
 
 
-class Pattern(Text):
+class Pattern(CodeText):
     """The pattern of a batch's codes: each # is a random character, for at least 50 bits."""
 
     longest = 64
@@ -33,7 +33,7 @@ class Pattern(Text):
     expected = "ASCII letters, digits, spaces and dashes, with # 10 to 32 times"
 
 
-class Codes(Schema):
+class Codes(Request):
     """The form of a batch's codes: a length and a prefix, or a pattern."""
 
     length = Count(least=10, most=32)

@@ -1,21 +1,21 @@
 """The request and the answer of claiming."""
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 
-from voucherpool.input.fields import ClientRef, Email, Flag, Text
-from voucherpool.input.schemas import Answer
+from voucherpool.input.fields import ClientRef, Email, Flag, Name
+from voucherpool.input.schemas import Answer, Request
 from voucherpool.input.times import Timestamp
 
 
-class ClaimRequest(Schema):
+class ClaimRequest(Request):
     """The customer and the offer; a repeat with the same `claim_ref` gets the same voucher.
 
     With `create_customer` an unknown e-mail becomes a customer, unless the claim is refused.
     """
 
     email = Email(required=True)
-    offer_name = Text(required=True)
-    claim_ref = Text()
+    offer_name = Name(required=True)
+    claim_ref = Name()
     create_customer = Flag()
     client_ref = ClientRef()
 

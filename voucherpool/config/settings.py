@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError
 from voucherpool.config import mail as mails
 from voucherpool.config.environment import Asked, Environment, Network
 from voucherpool.errors import ConfigurationError
+from voucherpool.input.times import timezones
 
 checkout = Path(__file__).resolve().parents[2]
 """The folder of the package; in a checkout, it also has what `beside` finds."""
@@ -59,8 +60,8 @@ class Config:
     `worker_metrics` is the host and port where it shows its metrics.
     `secret_keys` are Fernet keys: the first encrypts, all decrypt. `webhooks_allow` are networks
     that webhooks may lead to although they are not public. `texts` are those of e-mails and of the
-    page that ends them; `mail` is None where no e-mails are sent. The log is `json`, or for people
-    on a `console`.
+    page that ends them; `mail` is None where no e-mails are sent. Days are days in the `timezone`
+    of the shop. The log is `json`, or for people on a `console`.
     """
 
     database_url: URL
@@ -80,6 +81,7 @@ class Config:
     webhooks_allow: tuple[Network, ...] = ()
     texts: mails.Texts = mails.own_texts
     mail: mails.Mail | None = None
+    timezone: str = "UTC"
     log: str = "json"
 
     @classmethod
@@ -110,6 +112,7 @@ class Config:
             webhooks_allow=read.networks("VOUCHERPOOL_WEBHOOKS_ALLOW"),
             texts=mails.texts(environ),
             mail=mails.settings(environ, read.number("VOUCHERPOOL_MAIL_RATE", 600)),
+            timezone=_timezone(environ),
             log=read.one_of("VOUCHERPOOL_LOG", ("json", "console")),
         )
 
@@ -147,6 +150,7 @@ class Config:
             "WEBHOOKS_ALLOW": self.webhooks_allow,
             "TEXTS": self.texts,
             "MAIL": self.mail,
+            "TIMEZONE": self.timezone,
             "LOG": self.log,
         }
 
@@ -188,6 +192,14 @@ def misspelt(environ: Mapping[str, str]) -> Sequence[str]:
         for name in sorted(wrong)
         for nearest in get_close_matches(name.removeprefix(prefix), settings, n=1, cutoff=0)
     ]
+
+
+def _timezone(environ: Mapping[str, str]) -> str:
+    name = environ.get("VOUCHERPOOL_TIMEZONE", "").strip() or Config.timezone
+    if name not in timezones():
+        expected = f"a time zone of IANA, such as Europe/Berlin, not {name!r}"
+        raise ConfigurationError("VOUCHERPOOL_TIMEZONE", expected)
+    return name
 
 
 def _database_url(environ: Mapping[str, str]) -> URL:

@@ -1,10 +1,10 @@
 """The customers' requests and answers."""
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 
 from voucherpool.input import formats
 from voucherpool.input.fields import Email, Text
-from voucherpool.input.schemas import Answer, PageRequest, page_of
+from voucherpool.input.schemas import Answer, PageRequest, Request, page_of
 from voucherpool.input.times import Timestamp
 
 
@@ -16,7 +16,7 @@ class Language(Text):
     expected = "two lower-case letters of ISO 639-1, such as de"
 
 
-class NewCustomer(Schema):
+class NewCustomer(Request):
     """A customer to create, or one in a seed file."""
 
     email = Email(required=True)
@@ -24,7 +24,7 @@ class NewCustomer(Schema):
     language = Language(load_default=None, allow_none=True)
 
 
-class CustomerChanges(Schema):
+class CustomerChanges(Request):
     """Changes of a customer."""
 
     email = Email()

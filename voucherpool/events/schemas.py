@@ -1,14 +1,14 @@
 """The requests and answers about events."""
 
-from marshmallow import Schema, fields, validate
+from marshmallow import fields, validate
 
 from voucherpool.events.event_types import all_types
 from voucherpool.input.fields import Digits, largest_page
-from voucherpool.input.schemas import Answer
+from voucherpool.input.schemas import Answer, Query
 from voucherpool.input.times import Timestamp
 
 
-class EventsRequest(Schema):
+class EventsRequest(Query):
     """The events to return: those after a number."""
 
     after = Digits(validate=validate.Range(0, 10**18 - 1), load_default=0)

@@ -4,16 +4,14 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
 
 import click
-from marshmallow import ValidationError
 
-from voucherpool.cli import counted, vouchers
+from voucherpool.cli import counted, loaded, vouchers
 from voucherpool.database.model import AnySelect
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.errors import InvalidInput
@@ -65,11 +63,11 @@ def _chosen(offer_name: str | None, batch_id: int | None) -> AnySelect:
 @vouchers.command(name="import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--offer", "offer_name", required=True, help="The offer of the vouchers.")
-@click.option("--expiry", help="For lines without one: such as 2030-12-31T23:59:59+01:00.")
-@click.option("--timezone", help="Where a day ends in the file: such as Europe/Berlin.")
+@click.option("--expiry", help="For lines without one: a day, such as 2030-12-31, or a moment.")
+@click.option("--timezone", help="Of the days, such as Europe/Berlin; the shop's without it.")
 def import_(file: Path, offer_name: str, **options: str | None) -> None:
     """Issue the vouchers of a CSV file: all or none."""
-    terms = _terms(options)
+    terms = loaded(ImportRequest(), options)
     with transaction():
         offer_id = offers.id_of(offer_name)
         readers = importing.readers(offer_id, terms.pop("timezone"))
@@ -92,10 +90,3 @@ def _one_reason_a_line() -> Iterator[None]:
             for reason in reasons:
                 click.echo(f"{where}: {reason}", err=True)
         raise click.ClickException("Nothing was imported.") from error
-
-
-def _terms(options: Mapping[str, str | None]) -> Any:
-    try:
-        return ImportRequest().load({name: text for name, text in options.items() if text})
-    except ValidationError as error:
-        raise InvalidInput(error.messages_dict) from error

@@ -31,9 +31,10 @@ from voucherpool.database.model import AnySelect, db
 from voucherpool.database.retries import racing_for
 from voucherpool.database.transactions import after_commit, expect_many_rows, require_future
 from voucherpool.errors import InvalidInput
-from voucherpool.files import parsing, reading
+from voucherpool.files import cells, parsing, reading
+from voucherpool.files.cells import Readers
 from voucherpool.files.parsing import Parsed
-from voucherpool.files.reading import Readers, Refusals
+from voucherpool.files.reading import Refusals
 from voucherpool.observability import metrics
 from voucherpool.offers import counts
 from voucherpool.offers import service as offers
@@ -48,7 +49,7 @@ def readers(offer_id: int, timezone: str) -> Readers:
     """
     offer = offers.read(offer_id)
     is_amount = offer.discount_type == "fixed_amount"
-    return reading.readers(offer.currency_decimals if is_amount else None, timezone)
+    return cells.readers(offer.currency_decimals if is_amount else None, timezone)
 
 
 def load(file: Parsed, offer_id: int, expires_at: datetime | None = None) -> int:
@@ -157,6 +158,7 @@ def _wrong_statement() -> Executable:
         _where(nobody, "email: No customer has this e-mail."),
         _where(row.expires_at.is_(None), "expires_at: Must be given, here or for all lines."),
         _where(row.expires_at <= func.now(), "expires_at: Must be in the future."),
+        _where(row.disabled_at > func.now(), "disabled_at: Must not be in the future."),
     )
     line, reason = reasons.subquery().c
     return (

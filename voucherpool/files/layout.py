@@ -10,6 +10,7 @@ columns = (
     *("code", "email", "expires_at", "max_redemptions"),
     *("frozen_discount", "disabled_at", "redemption_count"),
 )
+other_names = {"expiry": "expires_at"}
 
 # A spreadsheet runs a cell that begins like this as a formula, unless an apostrophe precedes it
 # (https://owasp.org/www-community/attacks/CSV_Injection). A text that already begins with

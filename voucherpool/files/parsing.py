@@ -9,8 +9,9 @@ from tempfile import TemporaryFile
 from typing import IO, NamedTuple
 
 from voucherpool.files import reading
+from voucherpool.files.cells import Readers
 from voucherpool.files.layout import Row
-from voucherpool.files.reading import Readers, Refusals
+from voucherpool.files.reading import Refusals
 from voucherpool.input.emails import email_key
 from voucherpool.vouchers import codes
 

@@ -3,29 +3,31 @@
 import codecs
 import csv
 import re
-from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
-from decimal import Decimal
-from functools import lru_cache
-from itertools import chain
-from typing import IO, Any
+from collections.abc import Iterator, Mapping
+from itertools import chain, zip_longest
+from typing import IO
 
 from marshmallow import ValidationError
 
 from voucherpool.files import layout
+from voucherpool.files.cells import Readers
 from voucherpool.files.layout import Row
-from voucherpool.input import formats
-from voucherpool.input.fields import Amount, Count, Email, Field, Percentage, with_decimals
-from voucherpool.input.times import Day, Timestamp, end_of_day
-from voucherpool.vouchers.schemas import VanityCode, most_redemptions
 
 longest_row = 10_000  # bytes
 most_named = 100
 most_wrong = most_empty = 10_000
 """Stop reading after this many wrong or empty lines: a file of nothing else only costs time."""
 
-Reader = Callable[[str], Any]
-Readers = Mapping[str, Reader]
+separators = (";", "\t", ",")
+named_separator = re.compile(r'^"?sep=([;,\t])"?$')
+"""A line of Excel's own before all others."""
+unclosed = "Must end in its line: a quote opens here and is not closed."
+causes = {
+    "unexpected end of data": unclosed,
+    "expected after": "Must have a quote inside of a cell twice.",
+    "new-line character": "Must end with LF or CRLF, not with CR alone.",
+}
+"""What is wrong with a row, by what Python's reader says of it."""
 
 
 class Unreadable(Exception):
@@ -71,7 +73,12 @@ class _Lines:
         self.begin_row()
 
     def begin_row(self) -> None:
-        self._first, self._left = self._number + 1, longest_row
+        """Begin a row in the next line, which is then the `first`."""
+        self.first, self._left = self._number + 1, longest_row
+
+    def spans_lines(self) -> bool:
+        """Tell whether a quote makes the row go on in a later line, which no row needs."""
+        return self._number > self.first
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -83,13 +90,14 @@ class _Lines:
         self._number += 1
         self._left -= len(line)
         if self._left < 0:
-            raise Unreadable(self._first, f"Must have at most {longest_row} bytes.")
+            too_long = f"Must have at most {longest_row} bytes."
+            raise Unreadable(self.first, unclosed if self.spans_lines() else too_long)
         if self._number == 1:
             line = line.removeprefix(codecs.BOM_UTF8)
         try:
             return line.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise Unreadable(self._number, "Must be UTF-8.") from error
+            raise Unreadable(self._number, "Must be UTF-8: save the file so.") from error
 
 
 def rows(file: IO[bytes], readers: Readers, refusals: Refusals) -> Iterator[Row]:
@@ -111,39 +119,56 @@ def rows(file: IO[bytes], readers: Readers, refusals: Refusals) -> Iterator[Row]
 
 
 def _records(file: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
-    """Yield the first line and the cells of each row; skip some empty lines.
-
-    Semicolons separate the cells if they separate the names of the columns.
-    """
+    """Yield the first line and the trimmed cells of each row; skip some rows without content."""
     lines = _Lines(file)
-    first_line = next(lines, "")
-    separator = ";" if ";" in first_line else ","
-    reader = csv.reader(chain([first_line], lines), delimiter=separator, strict=True)
-    empty = 0
+    names, separator = _first_with_content(lines)
+    first, empty = lines.first, 0
+    reader = csv.reader(chain([names], lines), delimiter=separator, strict=True)
     while empty <= most_empty:
-        lines.begin_row()
-        first = reader.line_num + 1
         try:
-            cells = next(reader)
+            cells = [cell.strip() for cell in next(reader)]
         except StopIteration:
             return
         except csv.Error as error:
-            raise Unreadable(first, f"Must be CSV: {error}.") from error
-        if cells:
+            raise Unreadable(first, unclosed if lines.spans_lines() else _cause(error)) from error
+        if lines.spans_lines():
+            raise Unreadable(first, unclosed)
+        if any(cells):
             yield first, cells
         else:
             empty += 1
-    raise Unreadable(first, f"Must not be empty: {most_empty} lines before it are.")
+        lines.begin_row()
+        first = lines.first
+    raise Unreadable(first - 1, f"Must not be empty: {most_empty} lines before it are.")
+
+
+def _first_with_content(lines: _Lines) -> tuple[str, str]:
+    """Return the first line that has content, and the separator of its cells."""
+    named = None
+    for line in lines:
+        if match := named_separator.fullmatch(line.strip(" \r\n")):
+            named = match[1]
+        elif line.strip(' \t\r\n",;') or lines.first > most_empty:
+            return line, named or next((it for it in separators if it in line), separators[-1])
+        lines.begin_row()
+    return "", separators[-1]
+
+
+def _cause(error: csv.Error) -> str:
+    known = (cause for words, cause in causes.items() if words in str(error))
+    return next(known, "Must be CSV (RFC 4180).")
 
 
 def _header(line: int, cells: list[str]) -> list[str]:
-    names = [cell.strip().lower() for cell in cells]
-    for name in names:
+    """Return the names of the columns; those without a name are empty."""
+    names = [layout.other_names.get(cell.lower(), cell.lower()) for cell in cells]
+    given = [name for name in names if name]
+    for name in given:
         if name not in layout.columns:
             known = ", ".join(layout.columns)
             raise Unreadable(line, f"Unknown column {name[:40]!r}: must be one of {known}.")
-    if len(set(names)) < len(names):
-        raise Unreadable(line, "Must name each column once.")
+    if len(set(given)) < len(given):
+        raise Unreadable(line, "Must name each column once; expiry is expires_at.")
     if "code" not in names:
         raise Unreadable(line, "Must name the columns, including code.")
     return names
@@ -151,60 +176,18 @@ def _header(line: int, cells: list[str]) -> list[str]:
 
 def _row(line: int, names: list[str], cells: list[str], readers: Readers) -> Row:
     """Return a row's values; raise ValidationError with all reasons."""
-    if len(cells) != len(names):
-        raise ValidationError(f"Must have {len(names)} cells like line 1, not {len(cells)}.")
     values, reasons = {}, []
-    for name, cell in zip(names, cells, strict=True):
-        if cell:
+    for name, cell in zip_longest(names, cells, fillvalue=""):
+        if name and cell:
             try:
                 values[name] = readers[name](layout.text_of(cell))
             except ValidationError as error:
                 reasons += [f"{name}: {reason}" for reason in error.messages]
+        elif cell:
+            reasons.append("Must have no content in a column without a name.")
         elif name == "code":
             reasons.append("code: Must not be empty.")
     if reasons:
         raise ValidationError(reasons)
     values.pop("redemption_count", None)
     return Row(line, **values)
-
-
-def readers(currency_decimals: int | None, timezone: str) -> Readers:
-    """Return the reader of each column's cells, as strict as the routes.
-
-    A frozen discount is a percentage, or an amount if `currency_decimals` is given. A voucher that
-    expires on a day is valid until the day ends in the `timezone`.
-    """
-    is_amount = currency_decimals is not None
-    discount = _number(Amount(above_zero=True) if is_amount else Percentage())
-    most = currency_decimals if currency_decimals is not None else 2
-    return {
-        "code": VanityCode().deserialize,
-        "email": Email().deserialize,
-        # Most rows have the same value.
-        "expires_at": lru_cache(lambda cell: _moment(cell, timezone)),
-        "max_redemptions": lru_cache(_number(Count(most=most_redemptions))),
-        "frozen_discount": lru_cache(lambda cell: with_decimals(discount(cell), most)),
-        "disabled_at": lru_cache(Timestamp().deserialize),
-        "redemption_count": _no_redemptions,
-    }
-
-
-def _moment(cell: str, timezone: str) -> datetime:
-    if formats.day.fullmatch(cell):
-        return end_of_day(Day().deserialize(cell), timezone)
-    moment: datetime = Timestamp().deserialize(cell)
-    return moment
-
-
-def _number(field: Field) -> Reader:
-    def read(cell: str) -> object:
-        if not re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,9})?", cell):
-            raise ValidationError("Must be a number.")
-        return field.deserialize(Decimal(cell))
-
-    return read
-
-
-def _no_redemptions(cell: str) -> None:
-    if cell != "0":
-        raise ValidationError("Must be 0: a file cannot contain redemptions.")

@@ -3,10 +3,13 @@
 from typing import Any
 
 import marshmallow
+from flask import current_app
 
 from voucherpool.errors import InvalidInput, UnsupportedMediaType
+from voucherpool.http import queries
 from voucherpool.http.bodies import Request, current_request
-from voucherpool.input import formats, strict_json
+from voucherpool.input import strict_json
+from voucherpool.input.times import days_of
 
 
 def load(schema: marshmallow.Schema, location: str) -> dict[str, Any]:
@@ -15,17 +18,16 @@ def load(schema: marshmallow.Schema, location: str) -> dict[str, Any]:
     Raises InvalidInput, MalformedJson, MalformedBody, BodyTooLarge and UnsupportedMediaType.
     """
     request = current_request()
-    value = _query(request) if location == "query" else _body(request)
+    query = queries.parameters(request.query_string.decode()) if location == "query" else {}
+    # A list without a query may have a JSON body.
+    value: Any = query or _body(request)
     try:
-        loaded: dict[str, Any] = schema.load(value)  # type: ignore[arg-type]
-        return loaded
+        with days_of(current_app.config["TIMEZONE"]):
+            loaded: dict[str, Any] = schema.load(value)
+            return loaded
     except marshmallow.ValidationError as error:
         reasons = {_name(field): found for field, found in error.messages_dict.items()}
-        if location == "query":
-            for name in reasons:
-                if " " in request.args.get(name, "").strip():
-                    reasons[name] = [*reasons[name], "In a query, write + as %2B."]
-        raise InvalidInput(reasons) from error
+        raise InvalidInput(queries.with_hints(reasons, query)) from error
 
 
 def _body(request: Request) -> object:
@@ -38,21 +40,6 @@ def _body(request: Request) -> object:
         raise UnsupportedMediaType
     content = request.get_data()
     return strict_json.parse(content) if content else {}
-
-
-def _query(request: Request) -> object:
-    """Return the query's parameters, or without a query those of a JSON body."""
-    if not request.args:
-        return _body(request)
-    parameters = request.args.to_dict(flat=False)
-    if repeated := {name: values for name, values in parameters.items() if len(values) > 1}:
-        raise InvalidInput({name: ["Must not be given more than once."] for name in repeated})
-    return {name: _with_sign(value) for name, value in request.args.items()}
-
-
-def _with_sign(value: str) -> str:
-    """Return a time with the + of its offset, which queries read as a blank (URL Standard, 5.1)."""
-    return value.replace(" ", "+") if formats.rfc3339_without_sign.fullmatch(value) else value
 
 
 def _name(field: str) -> str:

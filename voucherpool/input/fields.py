@@ -8,7 +8,7 @@ from typing import Any, TypedDict, TypeVar, Unpack
 import iso4217
 from marshmallow import ValidationError, fields, validate
 
-from voucherpool.input import formats
+from voucherpool.input import emails, formats, names
 
 Field = fields.Field[Any]
 Value = TypeVar("Value")
@@ -16,8 +16,9 @@ Value = TypeVar("Value")
 has_characters = "Must have {min} to {max} characters."
 largest_amount = 10**12
 largest_page = 500
-exactly, as_a_double = Context(prec=1000), Context(prec=15)
-"""A double keeps 15 significant digits of a decimal (DBL_DIG, C11 5.2.4.2.2)."""
+exactly = Context(prec=1000)
+residue = Decimal("0.000001")
+"""What computing with doubles leaves of an amount is smaller."""
 currency_decimals = {
     currency.code: currency.exponent
     for currency in iso4217.Currency
@@ -59,17 +60,38 @@ class Text(StopsAtFirst[str], fields.String):
         """Return the text without the blanks around it."""
         # marshmallow's way calls eight functions, to tell what is wrong with a text.
         if isinstance(value, str) and 0 < len(value) <= self.longest and self.form.match(value):
-            self.check_meaning(value)
-            return value.strip()
+            text = self.stored(value)
+            self.check_meaning(text)
+            return text
         text = super().deserialize(value, *args, **kwargs)
-        return text.strip() if isinstance(text, str) else text
+        return self.stored(text) if isinstance(text, str) else text
+
+    def stored(self, text: str) -> str:
+        """Return the text in the form in which it is kept."""
+        return text.strip()
 
     def check_meaning(self, text: str) -> None:
         """Raise ValidationError for a text that is wrong despite its form."""
 
     def _validate(self, value: str) -> None:
         super()._validate(value)
-        self.check_meaning(value)
+        self.check_meaning(self.stored(value))
+
+
+class Name(Text):
+    """A name or a reference by which something is found, in its normal form."""
+
+    form = formats.name
+    expected = "one line of text without invisible characters, which some emoji hold"
+
+    def stored(self, text: str) -> str:
+        """Return the normal form of the name."""
+        return names.normal_form(text)
+
+    def check_meaning(self, text: str) -> None:
+        """Raise ValidationError if the normal form is too long: NFC makes three letters of some."""
+        if len(text) > self.longest:
+            raise ValidationError(f"Must have 1 to {self.longest} characters.")
 
 
 class Email(Text):
@@ -82,6 +104,11 @@ class Email(Text):
     longest = 254
     form = formats.mailbox
     expected = "an e-mail address, such as ana@example.org"
+
+    def check_meaning(self, text: str) -> None:
+        """Raise ValidationError if no mail server would take the local part."""
+        if len(text.rpartition("@")[0].encode()) > emails.longest_local:
+            raise ValidationError(f"Must have at most {emails.longest_local} bytes before the @.")
 
 
 class ClientRef(Text):
@@ -111,7 +138,7 @@ class AmountShown(fields.Field[Decimal]):
 class Amount(StopsAtFirst[Decimal], AmountShown):
     """An amount of money, 0 or more, as a JSON number or a decimal string; kept as a decimal.
 
-    A number may have the rounding error of a double beyond its last decimal.
+    It may have the rounding error of a double beyond its last decimal.
     """
 
     most = largest_amount
@@ -220,11 +247,9 @@ def with_decimals(number: Decimal, most: int) -> Decimal:
     Raises ValidationError if it has more than `most` decimals.
     """
     rounded = number.quantize(Decimal(1).scaleb(-most), context=exactly)
-    if number == rounded:
-        return number
-    if as_a_double.plus(number) != rounded:
+    if abs(number - rounded) >= residue:
         raise ValidationError(f"Must have at most {most} decimals.")
-    return rounded
+    return number if number == rounded else rounded
 
 
 def json_number(number: Decimal) -> float | int:

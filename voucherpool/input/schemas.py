@@ -3,13 +3,38 @@
 from functools import partial
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, missing, validate
+from marshmallow import Schema, ValidationError, fields, missing, pre_load, validate
 
 from voucherpool.input.fields import Cursor, Digits, Field, largest_page
 
 
-class Plain(Schema):
-    """A request without hooks, whose fields have one name each. Valid ones are read a short way.
+def null_is_absent(field: Field) -> bool:
+    """Tell whether a request's null means no more than leaving the field out."""
+    return not (field.required or field.allow_none)
+
+
+class Request(Schema):
+    """A request, in which null is absent wherever a field is optional.
+
+    Programs in Java, C# and Go write null for what is absent.
+    """
+
+    @pre_load
+    def without_nulls(self, data: Any, **_: object) -> Any:
+        """Leave the fields out that are null, unless null has a meaning."""
+        if not isinstance(data, dict) or None not in data.values():
+            return data
+        fields_ = self.load_fields.items()
+        absent = {field.data_key or name for name, field in fields_ if null_is_absent(field)}
+        return {name: it for name, it in data.items() if it is not None or name not in absent}
+
+
+class Query(Request):
+    """The parameters of a query, in which there is no null; a JSON body may stand for it."""
+
+
+class Plain(Request):
+    """A request whose fields have one name each. Valid ones without null are read a short way.
 
     marshmallow would also call each absent field, and prepare to collect errors.
     """
@@ -60,7 +85,7 @@ class Sparse(Schema):
         }
 
 
-class PageRequest(Schema):
+class PageRequest(Query):
     """The page of a list to return; a list that is not ordered by id has its own cursor."""
 
     limit = Digits(validate=validate.Range(1, largest_page), load_default=100)

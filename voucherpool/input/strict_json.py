@@ -1,5 +1,6 @@
 """Accepts only JSON that all parsers read the same way (I-JSON, RFC 7493) and PostgreSQL stores."""
 
+import codecs
 import json
 import re
 from collections.abc import Callable
@@ -28,7 +29,8 @@ def parse(body: bytes) -> Any:
     if sum(map(body.count, (b",", b"[", b"{"))) > most_values:
         raise MalformedJson(f"The body holds more than {most_values} values.")
     try:
-        value = _decoder.decode(body.decode("utf-8"))
+        # RFC 8259, 8.1, lets a reader ignore a byte order mark.
+        value = _decoder.decode(body.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
     except UnicodeDecodeError as error:
         raise MalformedJson(f"The body is not UTF-8 at byte {error.start}.") from error
     except json.JSONDecodeError as error:

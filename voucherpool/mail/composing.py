@@ -23,9 +23,11 @@ from jinja2 import (
     StrictUndefined,
     select_autoescape,
 )
+from marshmallow import ValidationError
 
 from voucherpool.config.mail import Mail, Texts
-from voucherpool.input import formats
+from voucherpool.input.emails import deliverable
+from voucherpool.input.fields import Email
 from voucherpool.mail import links
 
 most_shown = 50
@@ -101,11 +103,15 @@ def compose(letter: Letter, mail: Mail, keys: Sequence[str]) -> EmailMessage:
 
 def _to(letter: Letter) -> UniqueAddressHeader:
     """Return the To header. Raises NotAddressable."""
-    if not formats.mailbox.fullmatch(letter.email):
-        raise NotAddressable
+    try:
+        accepted = Email().deserialize(letter.email)
+    except ValidationError as error:
+        raise NotAddressable from error
     # Python decodes an address that is set as a header, and sends what it has decoded.
-    header: UniqueAddressHeader = policy.header_factory("To", letter.email)
-    if [address.addr_spec for address in header.addresses] != [letter.email]:
+    address = deliverable(letter.email)
+    header: UniqueAddressHeader = policy.header_factory("To", address)
+    named = [each.addr_spec for each in header.addresses]
+    if (accepted, named) != (letter.email, [address]):
         raise NotAddressable
     return header
 

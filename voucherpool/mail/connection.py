@@ -13,6 +13,7 @@ from smtplib import (
 )
 
 from voucherpool.config.mail import Relay
+from voucherpool.input.emails import deliverable
 
 timeout_seconds = 20
 """Of each step of SMTP."""
@@ -42,11 +43,11 @@ class Connection:
 
     def send(self, message: EmailMessage, recipient: str) -> None:
         """Send a message to one mailbox, whatever its headers say. Raises NotReady and Refused."""
-        smtp = self._ready()
+        smtp, address = self._ready(), deliverable(recipient)
         try:
-            smtp.send_message(message, to_addrs=[recipient])
+            smtp.send_message(message, to_addrs=[address])
         except SMTPRecipientsRefused as error:
-            code, _ = error.recipients[recipient]
+            code, _ = error.recipients[address]
             raise _refused("recipient", code) from None
         except SMTPDataError as error:
             raise _refused("text", error.smtp_code) from None

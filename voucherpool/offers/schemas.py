@@ -1,6 +1,6 @@
 """The offers' requests and answers."""
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import ValidationError, fields, validate
 
 from voucherpool.input.fields import (
     Amount,
@@ -8,11 +8,11 @@ from voucherpool.input.fields import (
     Count,
     Currency,
     Flag,
+    Name,
     Percentage,
-    Text,
 )
-from voucherpool.input.schemas import Answer, page_of
-from voucherpool.input.times import Timestamp
+from voucherpool.input.schemas import Answer, Request, page_of
+from voucherpool.input.times import End, Moment, Timestamp
 
 discount_types = ("percentage", "fixed_amount")
 most_reminder_days = 10
@@ -35,14 +35,14 @@ def _insist_on_different(numbers: list[int]) -> None:
         raise ValidationError("Must be different numbers.")
 
 
-class OfferSeed(Schema):
+class OfferSeed(Request):
     """An offer in a seed file."""
 
-    name = Text(required=True)
+    name = Name(required=True)
     discount = Percentage(required=True)
 
 
-class OfferChanges(Schema):
+class OfferChanges(Request):
     """Terms of an offer to change; null removes a limit.
 
     An offer without a currency can get one, which never changes again. With `currency_optional`,
@@ -50,15 +50,15 @@ class OfferChanges(Schema):
     does not change the discount.
     """
 
-    name = Text()
+    name = Name()
     discount = Amount(above_zero=True)
     discount_locked = Flag()
     currency = Currency()
     currency_optional = Flag()
     min_order_amount = Amount(above_zero=True, allow_none=True)
     max_discount_amount = Amount(above_zero=True, allow_none=True)
-    starts_at = Timestamp(allow_none=True)
-    ends_at = Timestamp(allow_none=True)
+    starts_at = Moment(allow_none=True)
+    ends_at = End(allow_none=True)
     max_redemptions_per_customer = Count(most=1_000_000_000, allow_none=True)
     pool_low_at = Count(most=1_000_000, allow_none=True)
     reminder_days = ReminderDays()
@@ -67,7 +67,7 @@ class OfferChanges(Schema):
 class NewOffer(OfferChanges):
     """An offer to create; its discount_type can never change."""
 
-    name = Text(required=True)
+    name = Name(required=True)
     discount = Amount(above_zero=True, required=True)
     discount_type = fields.String(
         validate=validate.OneOf(discount_types), load_default="percentage"

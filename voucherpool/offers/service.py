@@ -20,6 +20,7 @@ from voucherpool.errors import (
     OfferNotPercentage,
     VoucherPoolError,
 )
+from voucherpool.input import names
 from voucherpool.input.fields import currency_decimals
 from voucherpool.offers.models import Offer
 
@@ -101,7 +102,7 @@ def read(offer_id: int) -> Offer:
 
 def id_of(name: str) -> int:
     """Return the id of the offer with the name. Raises OfferNotFound."""
-    offer_id = db.session.scalar(select(Offer.id).where(Offer.name == name))
+    offer_id = db.session.scalar(select(Offer.id).where(Offer.name == names.normal_form(name)))
     if offer_id is None:
         raise OfferNotFound("No offer has this name.")
     return offer_id

@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Sequence
 
-from voucherpool.database.paging import Page
 from voucherpool.errors import CustomerNotFound, RedemptionNotFound, VoucherArchived
 from voucherpool.http.routes import Blueprint, Fields
 from voucherpool.redemptions import schemas, service
@@ -21,12 +20,16 @@ blueprint = Blueprint(
     "",
     scope="read",
     query=schemas.RedemptionsRequest(),
-    answer=(200, schemas.redemptions_page),
+    answer=(200, schemas.Redemptions()),
     refuses=(CustomerNotFound,),
 )
-def list_redemptions(query: Fields) -> Page:
-    """List the redemptions of an order, of a customer, or of both, the oldest first."""
-    return service.list_redemptions(after=query.pop("cursor", None), **query)
+def list_redemptions(query: Fields) -> dict[str, object]:
+    """List the redemptions of an order, of a customer, or of both, the oldest first.
+
+    With an order_ref it also tells how much the order's vouchers took off in all.
+    """
+    page = service.list_redemptions(after=query.pop("cursor", None), **query)
+    return {**page._asdict(), "discounted": service.discounted(query.get("order_ref"))}
 
 
 @blueprint.post(

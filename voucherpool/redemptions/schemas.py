@@ -1,11 +1,12 @@
 """The redemptions' requests and answers."""
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 
 from voucherpool.audit.schemas import Reason
-from voucherpool.input.fields import AmountShown, Cursor, Email, Text
-from voucherpool.input.schemas import Answer, PageRequest, page_of
+from voucherpool.input.fields import AmountShown, Cursor, Email, Name
+from voucherpool.input.schemas import Answer, PageRequest, Request
 from voucherpool.input.times import Timestamp
+from voucherpool.statistics.schemas import Sum
 
 
 class Redemption(Answer):
@@ -25,7 +26,7 @@ class Redemption(Answer):
     reversed_at = Timestamp(allow_none=True)
 
 
-class Reversal(Schema):
+class Reversal(Request):
     """Why a redemption is given back; all of it may be left out."""
 
     reason = Reason()
@@ -35,14 +36,14 @@ class RedemptionsRequest(PageRequest):
     """The redemptions to list, and the page."""
 
     email = Email()
-    order_ref = Text()
+    order_ref = Name()
     cursor = Cursor(Timestamp(), fields.UUID())
 
 
-class OrderRequest(Schema):
+class OrderRequest(Request):
     """An order whose redemptions to give back."""
 
-    order_ref = Text(required=True)
+    order_ref = Name(required=True)
     reason = Reason()
 
 
@@ -52,4 +53,12 @@ class OrderRedemptions(Answer):
     items = fields.List(fields.Nested(Redemption))
 
 
-redemptions_page = page_of(Redemption, "Redemptions", Timestamp(), fields.UUID())
+class Redemptions(Answer):
+    """A page of redemptions; with an order_ref, what its vouchers took off in all.
+
+    Redemptions that were given back do not count in `discounted`.
+    """
+
+    items = fields.List(fields.Nested(Redemption))
+    next = Cursor(Timestamp(), fields.UUID(), allow_none=True)
+    discounted = fields.List(fields.Nested(Sum), allow_none=True)

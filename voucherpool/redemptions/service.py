@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import NamedTuple
 
 from sqlalchemy import Text, Uuid, bindparam, or_, select
@@ -18,6 +19,7 @@ from voucherpool.errors import InvalidInput, RedemptionNotFound, VoucherArchived
 from voucherpool.events import event_types, subscribers
 from voucherpool.redemptions.ledger import Entry, redemptions
 from voucherpool.vouchers import events
+from voucherpool.vouchers.archived import with_archive
 from voucherpool.vouchers.models import Redemption, Voucher
 
 
@@ -39,6 +41,18 @@ def list_redemptions(
     if order_ref is not None:
         statement = statement.where(Redemption.order_ref == order_ref)
     return paging.fetch(statement, (Redemption.redeemed_at, Redemption.id), limit, after)
+
+
+class Discounted(NamedTuple):
+    """What the vouchers of an order took off in all, in a currency."""
+
+    currency: str
+    amount: Decimal
+
+
+def discounted(order_ref: str | None) -> Sequence[Discounted] | None:
+    """Return how much an order's vouchers took off, without what was given back."""
+    return None if order_ref is None else sums.all({"order_ref": order_ref})
 
 
 def reverse(redemption_id: uuid.UUID, reason: str | None = None) -> Entry:
@@ -90,6 +104,17 @@ def _give_back(redemption: Entry) -> None:
         raise LostRace  # it was archived meanwhile, perhaps given back before
     give_back.run(this)
 
+
+sums = Statement(
+    "discounted_of_order",
+    Discounted,
+    f"""{with_archive}
+    SELECT currency, sum(discount_amount) AS amount
+    FROM redemptions
+    WHERE order_ref = :order_ref AND reversed_at IS NULL AND discount_amount IS NOT NULL
+    GROUP BY currency ORDER BY currency""",
+    {"order_ref": "text"},
+)
 
 _given = or_(
     Redemption.id == bindparam("this", type_=Uuid),

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any, Unpack
 
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from voucherpool.batches.schemas import Audience, all_customers, most_vouchers, pool
 from voucherpool.input import formats
@@ -13,12 +13,13 @@ from voucherpool.input.fields import (
     Count,
     Cursor,
     Flag,
+    Name,
     Options,
     StopsAtFirst,
     Text,
 )
-from voucherpool.input.schemas import Answer, PageRequest, page_of
-from voucherpool.input.times import Timestamp, Timezone
+from voucherpool.input.schemas import Answer, PageRequest, Request, page_of
+from voucherpool.input.times import Moment, Timestamp, Timezone
 from voucherpool.schedules import occurrences
 
 most_emails = 1000
@@ -74,14 +75,14 @@ class ShownAudience(fields.Field[str | list[str]]):
         return obj.emails if value == customers else value
 
 
-class ScheduleChanges(Schema):
+class ScheduleChanges(Request):
     """Changes of a schedule; a null discount means the offer's current one.
 
     A changed expression, time zone or pause counts from now.
     """
 
-    name = Text()
-    offer_name = Text()
+    name = Name()
+    offer_name = Name()
     cron = Cron()
     timezone = Timezone()
     audience = Audience(most=most_emails)
@@ -102,8 +103,8 @@ class NewSchedule(ScheduleChanges):
     occurrence is caught up if it is younger than `catch_up`.
     """
 
-    name = Text(required=True)
-    offer_name = Text(required=True)
+    name = Name(required=True)
+    offer_name = Name(required=True)
     cron = Cron(required=True)
     timezone = Timezone(required=True)
     audience = Audience(most=most_emails, required=True)
@@ -155,12 +156,12 @@ class RunsRequest(PageRequest):
     cursor = Cursor(Timestamp())
 
 
-class PreviewRequest(Schema):
+class PreviewRequest(Request):
     """An expression to try; `after` is now if it is left out."""
 
     cron = Cron(required=True)
     timezone = Timezone(required=True)
-    after = Timestamp()
+    after = Moment()
 
 
 class Preview(Answer):

@@ -1,17 +1,25 @@
 """The request and the answer of statistics."""
 
-from marshmallow import Schema, fields
+from datetime import date
+
+from marshmallow import ValidationError, fields, validates_schema
 
 from voucherpool.input.fields import AmountShown
-from voucherpool.input.schemas import Answer
+from voucherpool.input.schemas import Answer, Query
 from voucherpool.input.times import Day
 
 
-class StatisticsRequest(Schema):
+class StatisticsRequest(Query):
     """The first and last day in UTC to show; by default the last 90 days."""
 
     since = Day(data_key="from")
     until = Day(data_key="to")
+
+    @validates_schema(skip_on_field_errors=True)
+    def first_day_comes_first(self, data: dict[str, date], **_: object) -> None:
+        """Refuse a last day before the first one."""
+        if "since" in data and "until" in data and data["since"] > data["until"]:
+            raise ValidationError("Must not be before from.", "to")
 
 
 class Counts(Answer):

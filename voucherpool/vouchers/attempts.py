@@ -19,13 +19,16 @@ from voucherpool.errors import (
     VoucherPoolError,
 )
 from voucherpool.http.routes import Fields
-from voucherpool.vouchers import refusals, rules, state
+from voucherpool.vouchers import checking, refusals, rules
 
 order_refusals: tuple[type[VoucherPoolError], ...] = (
     *rules.order_refusals,
     OrderMismatch,
     RedemptionReversed,
 )
+
+
+order_fields = ("order_amount", "currency")
 
 
 @contextmanager
@@ -71,7 +74,7 @@ def to_redeem(fields: Fields) -> Iterator[Fields]:
             yield fields
         except CustomerNotFound:
             if creates:
-                state.check(fields["code"], None, **order_of(fields))
+                checking.check(**fields, create_customer=True)
                 guests.create(fields["email"])
             raise
 
@@ -85,12 +88,7 @@ def to_hold(fields: Fields) -> Iterator[Fields]:
             yield fields
         except CustomerNotFound:
             if creates:
-                order = order_of(fields)
-                state.check(fields["code"], None, **order, of_order=bool(order))
+                order = {name: fields[name] for name in order_fields if name in fields}
+                checking.check_hold_for_guest(fields["code"], **order)
                 guests.create(fields["email"])
             raise
-
-
-def order_of(fields: Fields) -> Fields:
-    """Return the fields of an order's amount."""
-    return {name: fields[name] for name in ("order_amount", "currency") if name in fields}

@@ -5,7 +5,10 @@ The alphabet is Crockford's base 32 (https://www.crockford.com/base32.html): no 
 
 import re
 import secrets
+import unicodedata
 from struct import Struct
+
+from voucherpool.input import formats
 
 alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 length = 12  # 60 bits: with a million live codes, 10 guesses a second hit once in 3 700 years
@@ -13,8 +16,8 @@ group = 4
 longest_spelling = 100
 
 _by_byte = bytes(ord(alphabet[byte % 32]) for byte in range(256))
-_ignored = " -\u00a0\u00ad\u2010\u2011\u2012\u2013\u2014\u2212"  # as copied out of an e-mail
-_normal = str.maketrans("abcdefghijklmnopqrstuvwxyzILO", "ABCDEFGH1JK1MN0PQRSTUVWXYZ110", _ignored)
+_normal = str.maketrans("abcdefghijklmnopqrstuvwxyzILO", "ABCDEFGH1JK1MN0PQRSTUVWXYZ110", " -")
+_dash, _invisible = re.compile(f"[{formats.dash}]"), re.compile(f"[{formats.invisible}]")
 
 
 def generate() -> str:
@@ -45,10 +48,21 @@ def in_groups(characters: str) -> str:
     return "-".join(characters[at : at + group] for at in range(0, len(characters), group))
 
 
+def spelling(code: str) -> str:
+    """Return the spelling in which a code is kept: wide letters as plain ones, each dash as -.
+
+    That is Unicode's NFKC, each blank as a space, and without invisible characters.
+    """
+    if code.isascii():
+        return code.strip()
+    visible = _invisible.sub("", unicodedata.normalize("NFKC", code))
+    return "".join(" " if it.isspace() else it for it in _dash.sub("-", visible)).strip()
+
+
 def normal_form(code: str) -> str:
     """Return the form in which codes are unique.
 
-    Upper case, without spaces and dashes, O as 0, I and L as 1. Only ASCII letters change, so a
-    text with other letters equals no code.
+    Upper case, without blanks, dashes and invisible characters, O as 0, I and L as 1. A text that
+    has other letters then equals no code.
     """
-    return code.translate(_normal)
+    return spelling(code).translate(_normal)

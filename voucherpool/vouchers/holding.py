@@ -13,7 +13,7 @@ from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
 from voucherpool.errors import VoucherHeld
 from voucherpool.vouchers import rules, state
-from voucherpool.vouchers.models import Voucher, open_holds
+from voucherpool.vouchers.models import Voucher
 
 most_holds = 1000
 """Each hold and redemption reads all holds of its voucher, which are in one row."""
@@ -55,7 +55,7 @@ def hold(
     held = hold_one.one_or_none(wanted | {"is_within_limit": False})
     if held is None:
         of_order = order_amount is not None or currency is not None
-        if refused := state.refusal(state.read(request), of_order=of_order):
+        if refused := state.refusal_of_hold(state.read(request), of_order=of_order):
             raise refused
         held = hold_one.one_or_none(wanted | {"is_within_limit": True})
     if held is None:
@@ -78,8 +78,6 @@ def release_all(customer_id: int) -> None:
         db.session.execute(_release_those_of, {**theirs, "key": key})
 
 
-_own = f"{open_holds} AND (terms->>'customer')::bigint = customers.id"
-
 _has_room = f"""(vouchers.holds IS NULL OR (
             SELECT count(*) FROM {rules.holds_of_others}
         ) < {most_holds})"""
@@ -96,7 +94,7 @@ hold_one = Statement(
             SELECT id,
                 jsonb_build_object('customer', customers.id, 'until', greatest(until, wanted))
             FROM (SELECT extract(epoch FROM now()) + :ttl) AS this (wanted), (
-                SELECT id, (terms->>'until')::numeric FROM {_own}
+                SELECT id, (terms->>'until')::numeric FROM {rules.own_hold}
                 UNION ALL SELECT :new_id, 0 ORDER BY 2 DESC LIMIT 1
             ) AS own (id, until)
         ) AS held
@@ -111,8 +109,8 @@ hold_one = Statement(
         AND (offers.max_redemptions_per_customer IS NULL OR :is_within_limit)
         AND ({rules.no_order} OR {rules.met(rules.of_order)})
     RETURNING
-        (SELECT id FROM {_own}) AS hold_id,
-        (SELECT to_timestamp((terms->>'until')::numeric) FROM {_own}) AS held_until""",
+        (SELECT id FROM {rules.own_hold}) AS hold_id,
+        (SELECT to_timestamp((terms->>'until')::numeric) FROM {rules.own_hold}) AS held_until""",
     {
         "key": "text",
         "email": "text",

@@ -29,7 +29,7 @@ take = f"""
         AND customers.email_key = :email
         AND offers.id = vouchers.offer_id
         AND {rules.usable}
-        AND {rules.met(rules.of_voucher, rules.of_order)}
+        AND {{rules}}
         AND {{more}}
         -- An order redeems a voucher once; no reference in the ledger is empty.
         AND NOT EXISTS (
@@ -49,6 +49,7 @@ when two requests race for the last use, the later one finds no row."""
 
 short_form = take.format(
     holds_left="",
+    rules=rules.met(rules.of_voucher, rules.of_order),
     more="vouchers.holds IS NULL AND offers.max_redemptions_per_customer IS NULL",
 )
 """For a voucher without holds, of an offer without a limit: nearly every redemption."""
@@ -56,8 +57,8 @@ short_form = take.format(
 counting_form = take.format(
     holds_left=f""",
         holds = (SELECT jsonb_object_agg(id, terms) FROM {rules.holds_of_others})""",
-    more=f"""{rules.met(rules.of_holds)}
-        AND ({limits.is_within})""",
+    rules=rules.met(rules.of_redemption, rules.of_holds, rules.of_order),
+    more=f"({limits.is_within})",
 )
 """For all others: also counts holds and the customer's redemptions of the offer. Holds that have
 ended go, and the customer's own hold becomes the use."""

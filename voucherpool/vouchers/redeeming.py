@@ -1,17 +1,13 @@
 """Redeems vouchers: one statement takes a use, and writes the redemption and its event."""
 
-from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
 
 from voucherpool.database import cluster
 from voucherpool.database.retries import LostRace, racing_for
 from voucherpool.database.statements import Statement
 from voucherpool.database.transactions import after_commit
-from voucherpool.errors import OrderMismatch, RedemptionReversed
 from voucherpool.observability import metrics
-from voucherpool.vouchers import limits, on_cluster, redeem_sql, state
-from voucherpool.vouchers.archived import with_archive
+from voucherpool.vouchers import earlier, limits, on_cluster, redeem_sql, state
 from voucherpool.vouchers.redeem_sql import Redeemed
 from voucherpool.vouchers.state import VoucherState
 
@@ -37,7 +33,7 @@ def redeem(
     if redeemed is None:
         voucher = state.read(request)
         if voucher.earlier_id is not None:
-            return _repeated(request, voucher, currency)
+            return earlier.repeated(request, voucher.customer_id, currency)
         if voucher.refusal or voucher.order_refusal:
             raise state.refusal(voucher) or LostRace
         redeemed = _redeem_counting(request, voucher)
@@ -60,23 +56,6 @@ def _redeem_counting(request: dict[str, object], voucher: VoucherState) -> Redee
     return redeemed
 
 
-def _repeated(request: dict[str, object], voucher: VoucherState, currency: str | None) -> Redeemed:
-    """Return the order's redemption if customer, amount and any currency given are the same."""
-    earlier = earlier_redemption.one_or_none(
-        {"key": request["key"], "order_ref": request["order_ref"]}
-    )
-    if earlier is None:
-        raise LostRace  # it was archived or purged meanwhile
-    named = (voucher.customer_id, request["order_amount"])
-    if named != (earlier.customer_id, earlier.order_amount):
-        raise OrderMismatch
-    if currency not in (None, earlier.currency):
-        raise OrderMismatch
-    if earlier.reversed_at is not None:
-        raise RedemptionReversed
-    return Redeemed(**{name: getattr(earlier, name) for name in Redeemed._fields})
-
-
 redeem_short = Statement(
     "redeem",
     Redeemed,
@@ -88,29 +67,4 @@ redeem_counting = Statement(
     Redeemed,
     redeem_sql.redeem.format(take=redeem_sql.counting_form),
     redeem_sql.types | limits.types,
-)
-
-
-class Earlier(NamedTuple):
-    """The redemption of an order, and what a repeat must name alike."""
-
-    id: str
-    redeemed_at: datetime
-    discount: Decimal
-    discount_type: str
-    currency: str | None
-    discount_amount: Decimal | None
-    customer_id: int
-    order_amount: Decimal | None
-    reversed_at: datetime | None
-
-
-earlier_redemption = Statement(
-    "earlier_redemption",
-    Earlier,
-    f"""{with_archive}
-    SELECT id::text, redeemed_at, discount, discount_type, currency, discount_amount, customer_id,
-        order_amount, reversed_at
-    FROM redemptions WHERE code_key = :key AND order_ref = :order_ref""",
-    {"key": "text", "order_ref": "text"},
 )

@@ -15,6 +15,7 @@ from voucherpool.errors import (
 from voucherpool.http.routes import Blueprint, Fields
 from voucherpool.vouchers import (
     attempts,
+    checking,
     holding,
     issuing,
     listing,
@@ -22,7 +23,6 @@ from voucherpool.vouchers import (
     redeeming,
     rules,
     schemas,
-    state,
 )
 
 blueprint = Blueprint(
@@ -95,12 +95,8 @@ def check_voucher(body: Fields) -> dict[str, object]:
     """Check whether a voucher can be redeemed now, without using it."""
     try:
         with attempts.recorded("check", body):
-            found = state.check(
-                body["code"],
-                body["email"],
-                **attempts.order_of(body),
-                create_customer=body.get("create_customer", False),
-            )
+            body.pop("hold_id", None)
+            found = checking.check(**body)
     except (*rules.refusals, *attempts.order_refusals) as refusal:
         return {"redeemable": False, "reason": refusal.code()}
     return {"redeemable": True, **found._asdict()}

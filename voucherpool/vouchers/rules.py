@@ -36,6 +36,11 @@ offer_is_active = """(offers.starts_at IS NULL OR offers.starts_at <= now())
 holds_of_others = f"{open_holds} AND (terms->>'customer')::bigint IS DISTINCT FROM customers.id"
 """FROM and WHERE that select the open holds of other customers; without a customer, all of them."""
 
+own_hold = f"{open_holds} AND (terms->>'customer')::bigint = customers.id"
+"""FROM and WHERE that select the customer's own open hold."""
+
+_is_held = f"EXISTS (SELECT FROM {own_hold})"
+
 # Not by used_at: on a new table PostgreSQL might then read the index of all unused vouchers.
 _has_uses_left = "vouchers.redemption_count < vouchers.max_redemptions"
 
@@ -46,6 +51,15 @@ of_voucher: Rules = {
     VoucherDisabled: "vouchers.disabled_at IS NULL",
     OfferNotActive: offer_is_active,
 }
+
+of_redemption: Rules = of_voucher | {
+    VoucherExpired: f"{of_voucher[VoucherExpired]} OR {_is_held}",
+    OfferNotActive: f"{offer_is_active} OR {_is_held}",
+}
+"""The same for who holds the voucher: until the hold ends, no expiry and no end of the offer count.
+
+The customer has seen the lower price, and perhaps paid it.
+"""
 
 of_holds: Rules = {
     VoucherHeld: f"""vouchers.holds IS NULL OR vouchers.redemption_count + (

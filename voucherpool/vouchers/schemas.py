@@ -1,6 +1,6 @@
 """The vouchers' requests and answers."""
 
-from marshmallow import Schema, ValidationError, fields, pre_load
+from marshmallow import ValidationError, fields, pre_load
 
 from voucherpool.input import formats
 from voucherpool.input.fields import (
@@ -13,10 +13,11 @@ from voucherpool.input.fields import (
     Digits,
     Email,
     Flag,
+    Name,
     Percentage,
     Text,
 )
-from voucherpool.input.schemas import Answer, PageRequest, Plain, Sparse
+from voucherpool.input.schemas import Answer, PageRequest, Plain, Request, Sparse
 from voucherpool.input.times import Expiry, Timestamp
 from voucherpool.vouchers import codes
 
@@ -30,21 +31,33 @@ class AnyCode(Text):
     longest = codes.longest_spelling
 
 
-class VanityCode(AnyCode):
+class CodeText(Text):
+    """A text of which codes are made."""
+
+    def stored(self, text: str) -> str:
+        """Return the spelling in which it is kept."""
+        return codes.spelling(text)
+
+
+class VanityCode(CodeText):
     """A code that the issuer chose: 4 to 64 letters and digits; spaces and dashes do not count."""
 
+    longest = codes.longest_spelling
     form = formats.issuable_code
     expected = "4 to 64 ASCII letters and digits; spaces and dashes may stand between"
 
 
-class Expiring(Schema):
+class Expiring(Request):
     """A request with a moment of expiry; `expires_at` is another name of `expiry`."""
 
     @pre_load
     def either_name(self, data: object, **_: object) -> object:
-        """Read `expires_at` as `expiry`."""
+        """Read `expires_at` as `expiry`; a null beside it is absent."""
         if not isinstance(data, dict) or "expires_at" not in data:
             return data
+        if "expiry" in data and None in (data["expiry"], data["expires_at"]):
+            given = data["expiry"] or data["expires_at"]
+            return {name: data[name] for name in data if name != "expires_at"} | {"expiry": given}
         if "expiry" in data:
             raise ValidationError("Must not be given beside expiry, its other name.", "expires_at")
         return {"expiry" if name == "expires_at" else name: data[name] for name in data}
@@ -64,7 +77,7 @@ class GenerateRequest(Expiring):
     """
 
     email = Email(required=True, allow_none=True)
-    offer_name = Text(required=True)
+    offer_name = Name(required=True)
     discount = Percentage()
     expires_at = Expiry(required=True)
     code = VanityCode()
@@ -86,14 +99,26 @@ class CodeRequest(Plain):
     code = AnyCode(required=True)
 
 
+class OrderAmount(Amount):
+    """What is left to pay of an order when its voucher is redeemed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        described = (
+            "What is left to pay when this voucher is redeemed, in major units: 19.99 `currency`."
+            " For a second voucher of the order, send the amount without what the first took off."
+        )
+        self.metadata = {**self.metadata, "description": described}
+
+
 class OrderRequest(CodeRequest):
-    """A voucher for a customer's order; `order_amount` is in major units of `currency`: 19.99.
+    """A voucher for a customer's order.
 
     With `create_customer` an unknown e-mail becomes a customer, unless the request is refused.
     """
 
     email = Email(required=True)
-    order_amount = Amount()
+    order_amount = OrderAmount()
     currency = Currency()
     create_customer = Flag()
     client_ref = ClientRef()
@@ -105,7 +130,7 @@ class RedeemRequest(OrderRequest):
     `hold_id` is optional: the customer's open hold is used without it.
     """
 
-    order_ref = Text()
+    order_ref = Name()
     hold_id = fields.UUID()
 
 
@@ -124,7 +149,7 @@ class HoldRequest(OrderRequest):
     ttl_seconds = Count(most=longest_hold_seconds, load_default=900)
 
 
-class ReleaseRequest(Schema):
+class ReleaseRequest(Request):
     """A hold to end."""
 
     hold_id = fields.UUID(required=True)

@@ -19,8 +19,9 @@ from voucherpool.vouchers.archived import with_archive
 class VoucherState(NamedTuple):
     """A voucher as a customer sees it now.
 
-    `customer_id` is None for a customer who is still unknown. `refusal` and `order_refusal` are
-    the codes of the first rules that the voucher and the order break, None if they break none.
+    `customer_id` is None for a customer who is still unknown. `refusal`, `hold_refusal`
+    and `order_refusal` are the codes of the first rules that a redemption, a hold and the order
+    break, None if they break none.
     `earlier_id` is the redemption of the same order.
     """
 
@@ -35,6 +36,7 @@ class VoucherState(NamedTuple):
     currency: str | None
     discount_amount: Decimal | None
     refusal: str | None
+    hold_refusal: str | None
     order_refusal: str | None
     earlier_id: str | None
 
@@ -71,46 +73,31 @@ def read(request: dict[str, object]) -> VoucherState:
     return voucher
 
 
-def refusal(voucher: VoucherState, *, of_order: bool = True) -> VoucherPoolError | None:
-    """Return the error that redeeming would raise now; without `of_order`, the one of holding."""
-    if voucher.refusal:
-        return rules.by_code[voucher.refusal]()
+def refusal(voucher: VoucherState) -> VoucherPoolError | None:
+    """Return the error that redeeming would raise now."""
+    return _first(voucher.refusal, voucher) or _of_order(voucher)
+
+
+def refusal_of_hold(voucher: VoucherState, *, of_order: bool) -> VoucherPoolError | None:
+    """Return the error that holding would raise now, for the order too if `of_order`."""
+    refused = _first(voucher.hold_refusal, voucher)
+    return refused or (_of_order(voucher) if of_order else None)
+
+
+def _first(code: str | None, voucher: VoucherState) -> VoucherPoolError | None:
+    if code:
+        return rules.by_code[code]()
     if limits.reached(voucher.offer_id, voucher.customer_id, voucher.customer_limit):
         return CustomerLimitReached()
-    if of_order and voucher.order_refusal:
-        return rules.by_code[voucher.order_refusal]()
     return None
 
 
-def check(
-    code: str,
-    email: str | None,
-    order_amount: Decimal | None = None,
-    currency: str | None = None,
-    *,
-    create_customer: bool = False,
-    of_order: bool = True,
-) -> VoucherState:
-    """Return the voucher's state if it can be redeemed now, or held if not `of_order`.
-
-    Without an `email` the customer is still unknown; so is an unknown e-mail that the redemption
-    would make a customer with `create_customer`.
-
-    Raises rules.refusals and rules.order_refusals.
-    """
-    this = request(code, email, None, order_amount, currency)
-    try:
-        voucher = _of_unknown_customer(this) if email is None else read(this)
-    except CustomerNotFound:
-        if not create_customer:
-            raise
-        voucher = _of_unknown_customer(this)
-    if refused := refusal(voucher, of_order=of_order):
-        raise refused
-    return voucher
+def _of_order(voucher: VoucherState) -> VoucherPoolError | None:
+    return rules.by_code[voucher.order_refusal]() if voucher.order_refusal else None
 
 
-def _of_unknown_customer(request: dict[str, object]) -> VoucherState:
+def read_for_unknown_customer(request: dict[str, object]) -> VoucherState:
+    """Return the voucher's state for a customer who is still unknown. Raises VoucherNotFound."""
     this = {name: value for name, value in request.items() if name != "email"}
     for statement in (of_unknown_customer, of_unknown_customer_including_archive):
         if voucher := statement.one_or_none(this):
@@ -129,7 +116,8 @@ _columns = f"""
         offers.discount_type,
         {rules.currency} AS currency,
         {rules.discount_amount} AS discount_amount,
-        {rules.first_refusal(rules.of_voucher | rules.of_holds)} AS refusal,
+        {rules.first_refusal(rules.of_redemption | rules.of_holds)} AS refusal,
+        {rules.first_refusal(rules.of_voucher | rules.of_holds)} AS hold_refusal,
         {rules.first_refusal(rules.of_order)} AS order_refusal,
         earlier.id::text AS earlier_id"""
 

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Unpack
 
-from marshmallow import Schema, fields, validate
+from marshmallow import fields, validate
 
 from voucherpool.events.event_types import all_types
 from voucherpool.input import formats
 from voucherpool.input.fields import Count, Digits, Flag, Options, Text
-from voucherpool.input.schemas import Answer, PageRequest, page_of
-from voucherpool.input.times import Timestamp
+from voucherpool.input.schemas import Answer, PageRequest, Request, page_of
+from voucherpool.input.times import Moment, Timestamp
 
 states = ("waiting", "delivered", "parked", "cancelled")
 day = 24 * 60 * 60
@@ -36,14 +36,14 @@ class EventTypes(fields.List[str]):
         return list(dict.fromkeys(super()._deserialize(value, attr, data, **more)))
 
 
-class NewWebhook(Schema):
+class NewWebhook(Request):
     """A webhook to create."""
 
     url = Url(required=True)
     event_types = EventTypes(required=True)
 
 
-class WebhookChanges(Schema):
+class WebhookChanges(Request):
     """Changes of a webhook."""
 
     url = Url()
@@ -77,16 +77,16 @@ class WebhookWithSecret(Webhook):
     )
 
 
-class Rotation(Schema):
+class Rotation(Request):
     """How long the previous secret signs too."""
 
     previous_valid_for_seconds = Count(least=0, most=30 * day, load_default=day)
 
 
-class Replay(Schema):
+class Replay(Request):
     """The moment from which on events are queued again."""
 
-    since = Timestamp(required=True)
+    since = Moment(required=True)
 
 
 class Queued(Answer):

@@ -3,10 +3,12 @@
 import hashlib
 from functools import cache
 from importlib.metadata import metadata
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.field_converter import FieldConverterMixin
 from flask import Flask, Response, json, request
 from werkzeug.routing import BaseConverter, Rule
 
@@ -16,7 +18,9 @@ from voucherpool.http.authentication import open_to_all
 from voucherpool.http.documentation import examples, operations
 from voucherpool.http.routes import Blueprint, Route
 from voucherpool.input import formats
-from voucherpool.input.fields import Amount, AmountShown, Cursor
+from voucherpool.input.fields import Amount, AmountShown, Cursor, Field
+from voucherpool.input.schemas import Query, Request, null_is_absent
+from voucherpool.input.times import Moment
 
 description = """\
 Issues, hands out, checks and redeems discount vouchers.
@@ -27,6 +31,11 @@ To begin, issue a voucher with `POST /vouchers/generate`, and redeem it with
 Amounts are in major units: 19.99 is nineteen euros and 99 cents. Times are RFC 3339 with an offset.
 Errors are problem+json (RFC 9457); their `code` never changes. Fields, codes and routes are added,
 never renamed or removed. A repeat of a POST with the same `Idempotency-Key` changes nothing."""
+
+
+types = {Amount: "number", AmountShown: "number", Cursor: "string", Moment: "string"}
+nulls: dict[str, object] = {"enum": None, "oneOf": {"type": "null"}}
+"""What lets null into the lists of a field's schema."""
 
 
 class IdConverter(BaseConverter):
@@ -76,9 +85,10 @@ def document_of(app: Flask) -> dict[str, Any]:
         },
         servers=[{"url": "/", "description": "This service"}],
     )
-    for field, type_ in ((Amount, "number"), (AmountShown, "number"), (Cursor, "string")):
+    for field, type_ in types.items():
         schemas.map_to_openapi_type(field, type_, None)
-    schemas.converter.add_attribute_function(_number_or_text)
+    for more in (_number_or_text, _null_if_absent):
+        schemas.converter.add_attribute_function(more)
     api_key = {"type": "http", "scheme": "bearer", "description": _scopes()}
     spec.components.security_scheme("apiKey", api_key)
     spec.components.schema("Problem", schema=problems.Problem)
@@ -105,6 +115,17 @@ def _number_or_text(_: object, field: object, ret: dict[str, Any], **__: object)
         return {}
     null = ["null"] if "null" in ret["type"] else []
     return {"type": ["number", "string", *null], "pattern": formats.decimal.pattern}
+
+
+def _null_if_absent(
+    converter: FieldConverterMixin, field: Field, ret: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what apispec does not know of an optional field of a body: that it may be null."""
+    is_in_body = isinstance(field.parent, Request) and not isinstance(field.parent, Query)
+    if not (is_in_body and null_is_absent(field)):
+        return {}
+    more = {name: [*ret[name], null] for name, null in nulls.items() if name in ret}
+    return more | converter.field2nullable(cast(Field, SimpleNamespace(allow_none=True)), ret=ret)
 
 
 def _scopes() -> str:
