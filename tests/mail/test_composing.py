@@ -1,13 +1,16 @@
 """The texts of e-mails, in several languages and from the shop's own templates."""
 
+import re
 import uuid
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
 
 from tests.mail.conftest import keys, mail_to
 from voucherpool.config.mail import languages
+from voucherpool.input.fields import currency_decimals
+from voucherpool.input.times import End
 from voucherpool.mail.composing import Announced, Letter, compose, environment
 
 percentage = Announced(
@@ -58,6 +61,43 @@ def test_numbers_and_days_have_the_form_of_the_language(composed, kind, language
     assert f'<html lang="{language}">' in text_of(message, "html")
 
 
+@pytest.mark.parametrize(
+    ("timezone", "begin", "end"),
+    [
+        ("UTC", "from December 1", "through December 31, 2030"),
+        ("Europe/Berlin", "from December 2", "through January 1, 2031"),
+        ("America/New_York", "from December 1", "through December 31, 2030"),
+    ],
+)
+def test_a_voucher_is_announced_with_the_days_on_which_it_works_in_the_shop(
+    composed, timezone, begin, end
+):
+    window = {"starts_at": datetime(2030, 12, 1, 23, 30, tzinfo=UTC)}
+    window["expires_at"] = datetime(2031, 1, 1, tzinfo=UTC)
+    told = text_of(composed(letter(vouchers=(percentage._replace(**window),)), timezone=timezone))
+    assert f"Valid {begin}, 2030" in told
+    assert f"Valid {end}" in told
+
+
+def test_the_last_day_is_the_one_that_an_import_gave(composed):
+    end = End.of(date(2030, 12, 31), "Europe/Berlin")
+    told = letter(vouchers=(amount._replace(expires_at=end),), language="de")
+    assert "Gültig bis einschließlich 31. Dezember 2030" in text_of(
+        composed(told, timezone="Europe/Berlin")
+    )
+
+
+@pytest.mark.parametrize("currency", sorted(currency_decimals))
+def test_an_amount_has_the_decimals_of_its_currency(composed, currency):
+    """CLDR rounds 99.50 LAK to 100."""
+    decimals = currency_decimals[currency]
+    value = Decimal("99.5") if decimals else Decimal(99)
+    of_currency = amount._replace(discount=value, currency=currency)
+    told = text_of(composed(letter(vouchers=(of_currency,))))
+    [number] = re.findall(r"(?<![0-9])99(?:\.[0-9]+)?(?![0-9.])", told)
+    assert number == f"{value:.{decimals}f}"
+
+
 def test_every_language_has_its_own_words_for_one_and_for_many(composed):
     subjects = [
         composed(letter(kind, language, (percentage,), total))["Subject"]
@@ -103,7 +143,7 @@ def test_preview_prints_a_sample(app, mail, kind):
     result = app.test_cli_runner().invoke(args=["mail", "preview", kind, "--language", "de"])
     assert result.exit_code == 0
     assert "Subject: 2 " in result.output
-    assert "Läuft ab am" in result.output
+    assert "Gültig bis einschließlich" in result.output
     assert "<!doctype html>" in result.output
 
 

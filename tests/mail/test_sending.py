@@ -164,7 +164,7 @@ def test_a_voucher_of_an_offer_that_has_not_begun_is_announced_with_its_first_da
     sql("UPDATE offers SET starts_at = timestamptz '2099-01-02 23:00:00-05'")
     work()
     [message] = inbox.messages
-    assert "Valid from January 3, 2099 (UTC)" in text_of(message)
+    assert "Valid from January 3, 2099\r\n" in text_of(message)
 
 
 def levels(caplog):

@@ -1,11 +1,13 @@
 """The requests and answers about the audit log."""
 
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from voucherpool.audit.actions import actions, subjects
 from voucherpool.input.fields import Cursor, Digits, Text
-from voucherpool.input.schemas import Answer, PageRequest, page_of
-from voucherpool.input.times import Timestamp
+from voucherpool.input.schemas import Answer, PageRequest, Query, page_of
+from voucherpool.input.times import End, Moment, Timestamp
 
 
 class Reason(Text):
@@ -14,7 +16,7 @@ class Reason(Text):
     longest = 500
 
 
-class Filters(Schema):
+class Filters(Query):
     """The entries to show: those from `from` on and before `to`, and with these values."""
 
     action = fields.String(validate=validate.OneOf(actions))
@@ -22,8 +24,8 @@ class Filters(Schema):
     subject_id = Text()
     actor = Text()
     api_key_id = Digits()
-    since = Timestamp(data_key="from")
-    until = Timestamp(data_key="to")
+    since = Moment("from")
+    until = End("to")
 
     @validates_schema(skip_on_field_errors=True)
     def an_id_needs_a_subject(self, data: dict[str, object], **_: object) -> None:
@@ -31,6 +33,12 @@ class Filters(Schema):
         if "subject_id" in data and data.get("subject") in (None, "voucher"):
             reason = "Name its subject, unless that is a voucher: look its code up instead."
             raise ValidationError(reason, "subject_id")
+
+    @validates_schema(skip_on_field_errors=True)
+    def from_comes_first(self, data: dict[str, Any], **_: object) -> None:
+        """Refuse an end before the beginning."""
+        if "since" in data and "until" in data and data["since"] > data["until"]:
+            raise ValidationError("Must not be before from.", "to")
 
 
 class EntriesRequest(PageRequest, Filters):

@@ -6,6 +6,7 @@ from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from voucherpool.errors import ConfigurationError
+from voucherpool.input.times import timezones
 
 Network = IPv4Network | IPv6Network
 
@@ -73,6 +74,14 @@ class Environment:
             expected = "keys that `voucherpool secret-key` prints, separated by commas"
             raise ConfigurationError("VOUCHERPOOL_SECRET_KEY", expected)
         return keys
+
+    def timezone(self) -> str:
+        """Return the IANA time zone of VOUCHERPOOL_TIMEZONE."""
+        name = self._values.get("VOUCHERPOOL_TIMEZONE", "").strip() or "UTC"
+        if name not in timezones():
+            expected = f"a time zone of IANA, such as Europe/Berlin, not {name!r}"
+            raise ConfigurationError("VOUCHERPOOL_TIMEZONE", expected)
+        return name
 
     def networks(self, variable: str) -> tuple[Network, ...]:
         """Return the networks that a variable lists."""

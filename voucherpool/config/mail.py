@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from voucherpool.config.environment import Environment
 from voucherpool.errors import ConfigurationError
 from voucherpool.input import formats
 
@@ -40,10 +41,11 @@ class Relay(NamedTuple):
 
 
 class Texts(NamedTuple):
-    """The shop's language (ISO 639-1), and the folder whose templates replace ours."""
+    """The shop's language (ISO 639-1), the folder whose templates replace ours, and its days."""
 
     language: str = languages[0]
     templates: Path | None = None
+    timezone: str = "UTC"
 
 
 own_texts = Texts()
@@ -70,7 +72,7 @@ def texts(environ: Mapping[str, str]) -> Texts:
     if language not in languages and not (formats.language.fullmatch(language) and own):
         known = f"one of {', '.join(languages)}, or xx with a file xx.jinja in your templates"
         raise ConfigurationError("VOUCHERPOOL_LANGUAGE", known)
-    return Texts(language, templates)
+    return Texts(language, templates, Environment(environ).timezone())
 
 
 def settings(environ: Mapping[str, str], per_minute: int) -> Mail | None:

@@ -16,7 +16,6 @@ from sqlalchemy.exc import ArgumentError
 from voucherpool.config import mail as mails
 from voucherpool.config.environment import Asked, Environment, Network
 from voucherpool.errors import ConfigurationError
-from voucherpool.input.times import timezones
 
 checkout = Path(__file__).resolve().parents[2]
 """The folder of the package; in a checkout, it also has what `beside` finds."""
@@ -112,7 +111,7 @@ class Config:
             webhooks_allow=read.networks("VOUCHERPOOL_WEBHOOKS_ALLOW"),
             texts=mails.texts(environ),
             mail=mails.settings(environ, read.number("VOUCHERPOOL_MAIL_RATE", 600)),
-            timezone=_timezone(environ),
+            timezone=read.timezone(),
             log=read.one_of("VOUCHERPOOL_LOG", ("json", "console")),
         )
 
@@ -192,14 +191,6 @@ def misspelt(environ: Mapping[str, str]) -> Sequence[str]:
         for name in sorted(wrong)
         for nearest in get_close_matches(name.removeprefix(prefix), settings, n=1, cutoff=0)
     ]
-
-
-def _timezone(environ: Mapping[str, str]) -> str:
-    name = environ.get("VOUCHERPOOL_TIMEZONE", "").strip() or Config.timezone
-    if name not in timezones():
-        expected = f"a time zone of IANA, such as Europe/Berlin, not {name!r}"
-        raise ConfigurationError("VOUCHERPOOL_TIMEZONE", expected)
-    return name
 
 
 def _database_url(environ: Mapping[str, str]) -> URL:

@@ -10,10 +10,11 @@ from email.policy import SMTP
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
-from babel.numbers import format_currency, format_percent
+from babel.numbers import format_percent, parse_pattern
 from jinja2 import (
     BaseLoader,
     ChoiceLoader,
@@ -27,7 +28,8 @@ from marshmallow import ValidationError
 
 from voucherpool.config.mail import Mail, Texts
 from voucherpool.input.emails import deliverable
-from voucherpool.input.fields import Email
+from voucherpool.input.fields import Email, currency_decimals
+from voucherpool.input.times import last_day
 from voucherpool.mail import links
 
 most_shown = 50
@@ -79,7 +81,7 @@ def compose(letter: Letter, mail: Mail, keys: Sequence[str]) -> EmailMessage:
         "language": language,
         "count": letter.total,
         "more": letter.total - len(letter.vouchers),
-        "vouchers": [_shown(voucher, language) for voucher in letter.vouchers],
+        "vouchers": [_shown(voucher, language, mail.texts.timezone) for voucher in letter.vouchers],
         "unsubscribe_url": url,
     }
     subject = templates.get_template(f"{language}.jinja").make_module(words).subject()  # type: ignore[attr-defined]
@@ -142,22 +144,34 @@ def _language(wanted: str | None, texts: Texts) -> str:
     return wanted if wanted and f"{wanted}.jinja" in known else texts.language
 
 
-def _shown(voucher: Announced, language: str) -> dict[str, str | None]:
-    """Return a voucher in the language's form of numbers and days; days are those in UTC."""
+def _shown(voucher: Announced, language: str, timezone: str) -> dict[str, str | None]:
+    """Return a voucher in the language's form of numbers and days.
+
+    Days are the first and the last one on which it works, in the time zone.
+    """
     locale = _locale(language)
     if voucher.discount_type == "percentage":
         share = voucher.discount / 100
         discount = format_percent(share, locale=locale, decimal_quantization=False)
     else:
-        discount = format_currency(voucher.discount, voucher.currency or "", locale=locale)
+        discount = _amount(voucher.discount, voucher.currency or "", locale)
     day = partial(format_date, format="long", locale=locale)
+    begin = voucher.starts_at
     return {
         "code": voucher.code,
         "offer_name": voucher.offer_name,
         "discount": discount,
-        "starts_on": day(voucher.starts_at) if voucher.starts_at else None,
-        "expires_on": day(voucher.expires_at),
+        "starts_on": day(begin.astimezone(ZoneInfo(timezone))) if begin else None,
+        "expires_on": day(last_day(voucher.expires_at, timezone)),
     }
+
+
+def _amount(amount: Decimal, currency: str, locale: Locale) -> str:
+    """Return an amount with the decimals of ISO 4217; those of CLDR round it in 13 currencies."""
+    pattern = parse_pattern(locale.currency_formats["standard"].pattern)
+    decimals = currency_decimals.get(currency, 2)
+    pattern.frac_prec = (decimals, decimals)
+    return str(pattern.apply(amount, locale, currency=currency, currency_digits=False))
 
 
 def _locale(language: str) -> Locale:
