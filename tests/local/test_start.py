@@ -198,4 +198,3 @@ def test_when_a_part_is_killed_everything_stops_with_exit_code_1(start, part):
     assert process.wait(most_seconds) == 1
     assert not is_listening(port)
     assert not any(map(lives, parts))
-
