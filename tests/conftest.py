@@ -56,6 +56,8 @@ fast = {
     "max_connections": 300,
 }
 
+threads = 4 * senders
+"""Each worker of gunicorn can have all senders of a race at work, and the files of all."""
 
 be_patient()
 
@@ -297,11 +299,10 @@ def voucherpool(database_url: URL) -> Iterator[Callable[..., subprocess.Popen[st
 def gunicorn_port(shared_app: Flask) -> Iterator[int]:
     """Run gunicorn with 2 workers on the shared database and return its port.
 
-    Each can have all senders of a race at work, and the files of all. They try as long as the gate
-    is closed.
+    They try as long as the gate is closed.
     """
     url = shared_app.config["SQLALCHEMY_DATABASE_URI"]
-    settings = {"VOUCHERPOOL_THREADS": str(4 * senders), "MOST_ATTEMPTS": "1000", **any_guesses}
+    settings = {"VOUCHERPOOL_THREADS": str(threads), "MOST_ATTEMPTS": "1000", **any_guesses}
     with run_gunicorn(url, patient_app, **settings) as port:
         yield port
 
