@@ -39,12 +39,13 @@ from tests.server import (
 from tests.shop import Shop, open_shop
 from tests.storms import watched
 from voucherpool import create_app
+from voucherpool.apikeys import failed_attempts as throttle
 from voucherpool.apikeys import service as apikeys
 from voucherpool.config.settings import Config, durability
 from voucherpool.database.model import db
 from voucherpool.database.statements import Statement
 from voucherpool.database.transactions import long_transaction
-from voucherpool.http import probes, throttle
+from voucherpool.http import probes
 from voucherpool.local.postgres import LocalPostgres
 from voucherpool.operations import distributing, integrity
 
@@ -57,6 +58,8 @@ fast = {
     "max_connections": 300,
 }
 
+threads = 4 * senders
+"""Each worker of gunicorn can have all senders of a race at work, and the files of all."""
 
 be_patient()
 
@@ -298,11 +301,10 @@ def voucherpool(database_url: URL) -> Iterator[Callable[..., subprocess.Popen[st
 def gunicorn_port(shared_app: Flask) -> Iterator[int]:
     """Run gunicorn with 2 workers on the shared database and return its port.
 
-    Each can have all senders of a race at work, and the files of all. They try as long as the gate
-    is closed.
+    They try as long as the gate is closed.
     """
     url = shared_app.config["SQLALCHEMY_DATABASE_URI"]
-    settings = {"VOUCHERPOOL_THREADS": str(4 * senders), "MOST_ATTEMPTS": "1000", **any_guesses}
+    settings = {"VOUCHERPOOL_THREADS": str(threads), "MOST_ATTEMPTS": "1000", **any_guesses}
     with run_gunicorn(url, patient_app, **settings) as port:
         yield port
 

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Barrier
 from typing import Any
 
@@ -97,13 +98,16 @@ def run_gunicorn(
     its environment.
     """
     port = free_port()
-    process = start_gunicorn(database_url, port, app, log, WEB_CONCURRENCY=str(workers), **settings)
-    try:
-        wait_until_listening(port, process)
-        yield port
-    finally:
-        process.send_signal(signal.SIGQUIT)  # an orderly stop looks round only once a second
-        process.wait(most_seconds)
+    with TemporaryDirectory(prefix="voucherpool-") as folder:
+        environ = {"WEB_CONCURRENCY": str(workers), "TMPDIR": folder, **settings}
+        process = start_gunicorn(database_url, port, app, log, **environ)
+        try:
+            wait_until_listening(port, process)
+            yield port
+        finally:
+            # An orderly stop keeps the processor busy for longer than most tests.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(most_seconds)
 
 
 def start_gunicorn(

@@ -1,7 +1,6 @@
 """The commands."""
 
 import errno
-import json
 import os
 import re
 import subprocess
@@ -14,7 +13,6 @@ from click.testing import CliRunner
 
 from tests.emptying import drop_schema
 from tests.patience import most_seconds
-from tests.server import run_gunicorn
 from tests.tables import columns
 from voucherpool import create_app
 from voucherpool.__main__ import main
@@ -240,14 +238,3 @@ def test_a_misspelt_setting_is_a_warning_that_names_the_nearest(
     # It comes before an error that it may explain.
     monkeypatch.setenv("VOUCHERPOOL_THREAD", "8")
     assert without_database("seed").output.splitlines()[0] == f"Warning: {warning}"
-
-
-def test_gunicorn_warns_of_a_misspelt_setting_once(database_url, tmp_path):
-    with (
-        open(tmp_path / "log", "wb") as log,
-        run_gunicorn(database_url, log=log.fileno(), VOUCHERPOOL_THREAD="8"),
-    ):
-        pass
-    lines = [line for line in (tmp_path / "log").read_text().splitlines() if "_THREAD" in line]
-    [warning] = map(json.loads, lines)
-    assert (warning["level"], "VOUCHERPOOL_THREADS?" in warning["message"]) == ("WARNING", True)

@@ -166,7 +166,7 @@ def test_no_e_mail_and_no_code_is_stored_with_a_failed_attempt(client, make, sql
 
 @pytest.mark.parametrize(
     ("guesses", "limit", "workers"),
-    [(200, 100, 2), pytest.param(10_000, 300, 4, marks=pytest.mark.fault)],
+    [(90, 40, 2), pytest.param(10_000, 300, 4, marks=pytest.mark.fault)],
 )
 def test_over_all_workers_a_key_passes_its_limit_by_no_more_than_their_threads(
     app, database_url, key, make, sql, guesses, limit, workers
@@ -313,11 +313,11 @@ def test_who_is_over_the_limit_is_found_without_reading_the_others(explain, sql)
 
 
 @pytest.mark.parametrize(
-    ("honest", "guesses", "seconds"),
-    [(40, 600, 0), pytest.param(200, 6000, 60, marks=pytest.mark.fault)],
+    ("honest", "guesses", "limit", "seconds"),
+    [(20, 150, 50, 0), pytest.param(200, 6000, 300, 60, marks=pytest.mark.fault)],
 )
 def test_honest_customers_redeem_while_a_bot_guesses_through_the_same_key(
-    database_url, key, make, sql, honest, guesses, seconds
+    database_url, key, make, sql, honest, guesses, limit, seconds
 ):
     """The bot comes as a new guest each time, and every third time from a new session as well.
 
@@ -346,7 +346,9 @@ def test_honest_customers_redeem_while_a_bot_guesses_through_the_same_key(
         return server.redeem(codes[number], create_customer=True, **who)[0]
 
     with (
-        run_gunicorn(database_url, patient_app) as port,
+        run_gunicorn(
+            database_url, patient_app, VOUCHERPOOL_FAILED_ATTEMPTS_PER_KEY=str(limit)
+        ) as port,
         ThreadPoolExecutor(8) as bots,
         ThreadPoolExecutor(4) as people,
     ):

@@ -62,7 +62,7 @@ held_by_erased = """
     WHERE erased_at IS NOT NULL"""
 
 
-@pytest.mark.parametrize("steps", [20, pytest.param(800, marks=full)])
+@pytest.mark.parametrize("steps", [15, pytest.param(800, marks=full)])
 def test_who_is_erased_in_a_storm_leaves_nothing_and_blocks_nobody(
     app, storm, make, sql, audit, steps, record_property
 ):

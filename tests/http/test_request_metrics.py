@@ -7,18 +7,17 @@ from collections.abc import Iterable
 import pytest
 
 from tests.builders import ana
+from tests.conftest import threads
 from tests.patience import most_seconds, until
 from tests.server import (
     Server,
     at_once,
     children,
     free_port,
-    run_gunicorn,
     start_gunicorn,
     wait_until_listening,
 )
 
-threads = 4
 validate = 'route="/vouchers/validate"'
 requests = "voucherpool_request_seconds_count"
 
@@ -27,19 +26,6 @@ def number(text: str, name: str, labels: Iterable[str] = ()) -> float:
     """Return the sum of a metric over what has all of the labels."""
     found = re.findall(rf"^{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE)
     return sum(float(value) for given, value in found if all(label in given for label in labels))
-
-
-@pytest.fixture(scope="module")
-def port(shared_app):
-    """Run a gunicorn of 2 workers that counts the requests of these tests alone."""
-    url = shared_app.config["SQLALCHEMY_DATABASE_URI"]
-    with run_gunicorn(url, VOUCHERPOOL_THREADS=str(threads)) as port:
-        yield port
-
-
-@pytest.fixture
-def server(database_url, port, key):
-    return Server(port, key)
 
 
 @pytest.fixture

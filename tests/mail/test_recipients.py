@@ -91,11 +91,10 @@ def issue(client):
 
 
 @pytest.mark.parametrize("email", refused.values(), ids=refused)
-def test_an_address_that_names_others_is_refused_at_the_door(issue, work, inbox, sql, email):
+def test_an_address_that_names_others_is_refused_at_the_door(issue, sql, email):
     answer = issue(email)
     assert (answer.status_code, list(answer.json["errors"])) == (422, ["email"])
-    work()
-    assert (inbox.messages, sql("SELECT * FROM customers")) == ([], [])
+    assert sql("SELECT * FROM customers") == []
 
 
 @pytest.mark.parametrize("email", delivered.values(), ids=delivered)

@@ -70,10 +70,11 @@ def test_a_request_is_answered_although_its_line_cannot_be_written(client, monke
     assert client.get("/livez").status_code == 200
 
 
-def test_gunicorns_own_warnings_carry_no_request_id_of_an_earlier_request(
+def test_gunicorns_own_warnings_come_once_and_carry_no_request_id_of_an_earlier_request(
     database_url, key, monkeypatch
 ):
     monkeypatch.setenv("VOUCHERPOOL_THREADS", "1")
+    monkeypatch.setenv("VOUCHERPOOL_THREAD", "8")
     with (
         tempfile.TemporaryFile() as file,
         run_gunicorn(database_url, workers=1, log=file.fileno()) as port,
@@ -87,6 +88,8 @@ def test_gunicorns_own_warnings_carry_no_request_id_of_an_earlier_request(
     [named] = [line for line in lines if "request_id" in line]
     assert (named["request_id"], named["route"]) == ("request-1", "/livez")
     assert any("Invalid" in line["message"] for line in lines)
+    [misspelt] = [line for line in lines if "VOUCHERPOOL_THREAD is not" in line["message"]]
+    assert (misspelt["level"], "VOUCHERPOOL_THREADS?" in misspelt["message"]) == ("WARNING", True)
 
 
 def test_a_traceback_has_no_messages_but_says_where_and_what(app, write, make):

@@ -37,7 +37,7 @@ def test_the_rules_hold_at_every_moment_of_a_storm(
 
 
 @pytest.mark.parametrize("uses", [1, 7])
-@pytest.mark.parametrize(("callers", "rounds"), [(40, 1), pytest.param(100, 15, marks=full)])
+@pytest.mark.parametrize(("callers", "rounds"), [(20, 1), pytest.param(100, 15, marks=full)])
 def test_of_many_customers_who_hold_and_redeem_exactly_as_many_get_a_use_as_there_are(
     storm, crowd, sql, uses, callers, rounds
 ):
@@ -79,7 +79,7 @@ taken = f"SELECT redemption_count + (SELECT count(*) FROM {open_holds}) FROM vou
 
 
 @pytest.mark.parametrize("uses", [1, 3])
-@pytest.mark.parametrize("steps", [10, pytest.param(700, marks=full)])
+@pytest.mark.parametrize("steps", [5, pytest.param(700, marks=full)])
 def test_what_is_reserved_and_given_back_all_the_time_is_never_taken_too_often_nor_lost(
     storm, crowd, sql, uses, steps, record_property
 ):

@@ -10,6 +10,7 @@ import standardwebhooks
 from tests.builders import ana, end_connections
 from tests.conftest import config
 from tests.patience import most_seconds, until
+from tests.server import at_once
 from tests.webhooks.conftest import loopback, policy
 from voucherpool import create_app
 from voucherpool.database.model import db
@@ -405,13 +406,12 @@ def test_a_stop_waits_until_what_is_being_sent_is_recorded(
 
 
 def test_what_a_killed_worker_had_sent_is_sent_again_under_the_same_id(
-    create, receiver, disable, voucherpool, sql, states
+    create, receiver, disable, voucherpool, deliver, sql, states
 ):
     webhook = create(receiver.url)
     receiver.hangs = True
     disable()
-    allowed = {"VOUCHERPOOL_WEBHOOKS_ALLOW": str(loopback)}
-    worker = voucherpool("worker", **allowed)
+    worker = voucherpool("worker", VOUCHERPOOL_WEBHOOKS_ALLOW=str(loopback))
     first = receiver.next()
     worker.kill()
     worker.wait()
@@ -420,20 +420,28 @@ def test_what_a_killed_worker_had_sent_is_sent_again_under_the_same_id(
     receiver.released.set()
     assert sql("SELECT due_at - attempted_at FROM deliveries") == [(deliveries.lease,)]
     sql("UPDATE deliveries SET due_at = now()")  # the lease ends
-    voucherpool("worker", **allowed)
-    until(lambda: states() == [("delivered", 2, 200, None)])
+    deliver()
+    assert states() == [("delivered", 2, 200, None)]
     again = receiver.next()
     assert first.id == again.id
     assert first.verified(webhook["secret"]) == again.verified(webhook["secret"])
 
 
-def test_two_deliverers_send_an_event_once(create, receiver, disable, voucherpool, states):
+def test_two_deliverers_send_an_event_once(create, receiver, disable, app, states):
     create(receiver.url)
     for _ in range(30):
         disable()
-    for _ in range(2):
-        voucherpool("worker", VOUCHERPOOL_WEBHOOKS_ALLOW=str(loopback))
-    until(lambda: states() == [("delivered", 1, 200, None)] * 30)
+
+    def work(_):
+        deliverer = Deliverer(app.app_context, app.config["SECRET_KEYS"], policy)
+        with app.app_context():
+            while number_events():
+                pass
+            deliverer.start_due()
+        deliverer.wait()
+
+    at_once(2, work)
+    assert states() == [("delivered", 1, 200, None)] * 30
     ids = [request.id for request in receiver.all()]
     assert len(ids) == len(set(ids)) == 30
 
