@@ -52,6 +52,8 @@ schema = r"""
         starts_at TIMESTAMP WITH TIME ZONE,
         ends_at TIMESTAMP WITH TIME ZONE,
         max_redemptions_per_customer BIGINT,
+        max_redemptions BIGINT,
+        max_discount_total NUMERIC,
         reminder_days BIGINT[],
         pool_low_at BIGINT,
         currency_optional BOOLEAN DEFAULT false NOT NULL,
@@ -76,6 +78,10 @@ schema = r"""
         CONSTRAINT offers_window_check CHECK (starts_at < ends_at),
         CONSTRAINT offers_max_redemptions_per_customer_check CHECK (max_redemptions_per_customer >
             0),
+        CONSTRAINT offers_max_redemptions_check CHECK (max_redemptions > 0),
+        CONSTRAINT offers_max_discount_total_check CHECK (max_discount_total > 0),
+        CONSTRAINT offers_budget_currency_check CHECK (max_discount_total IS NULL OR currency IS NOT
+            NULL),
         CONSTRAINT offers_reminder_days_check CHECK (cardinality(reminder_days) > 0 AND 0 <
             ALL(reminder_days)),
         CONSTRAINT offers_pool_low_at_check CHECK (pool_low_at > 0),
@@ -286,6 +292,32 @@ schema = r"""
         CONSTRAINT offer_counts_counts_check CHECK (issued >= 0 AND claimed >= 0),
         CONSTRAINT offer_counts_offer_id_fkey FOREIGN KEY(offer_id) REFERENCES offers (id)
     );
+
+    CREATE TABLE offer_budgets (
+        offer_id BIGINT NOT NULL,
+        redemption_count BIGINT,
+        discount_total NUMERIC,
+        recount_at TIMESTAMP WITH TIME ZONE,
+        noted_percent BIGINT DEFAULT '0' NOT NULL,
+        CONSTRAINT offer_budgets_pkey PRIMARY KEY (offer_id),
+        CONSTRAINT offer_budgets_counts_check CHECK (redemption_count >= 0 AND discount_total >= 0
+            AND (redemption_count IS NULL) = (discount_total IS NULL)),
+        CONSTRAINT offer_budgets_offer_id_fkey FOREIGN KEY(offer_id) REFERENCES offers (id) ON
+            DELETE CASCADE
+    )
+     WITH (fillfactor = 10);
+
+    CREATE TABLE budget_holds (
+        offer_id BIGINT NOT NULL,
+        code_key TEXT NOT NULL,
+        customer_id BIGINT NOT NULL,
+        hold_id TEXT NOT NULL,
+        held_until TIMESTAMP WITH TIME ZONE NOT NULL,
+        amount NUMERIC,
+        CONSTRAINT budget_holds_pkey PRIMARY KEY (offer_id, code_key, customer_id)
+    );
+
+    CREATE INDEX budget_holds_offer_id_held_until_idx ON budget_holds (offer_id, held_until);
 
     CREATE TABLE vouchers (
         code_key TEXT NOT NULL,

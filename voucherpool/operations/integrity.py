@@ -93,13 +93,31 @@ of_counts = {
         WHERE coalesce(offer.live, 0) <> coalesce(customer.live, 0)""",
 }
 
+used = """
+    SELECT offer_id, sum(uses) AS uses,
+        coalesce(sum(amount) FILTER (WHERE part.currency = offers.currency), 0) AS amount
+    FROM (
+        SELECT offer_id, currency, 1, discount_amount FROM redemptions
+        WHERE reversed_at IS NULL AND archived_at IS NULL
+        UNION ALL SELECT offer_id, currency, redeemed - reversed, discounted - given_back
+        FROM archived_totals
+    ) AS part (offer_id, currency, uses, amount) JOIN offers ON offers.id = offer_id
+    GROUP BY 1"""
+
+of_budgets = {
+    "what is used of an offer's budget is not what its live redemptions took": f"""
+        SELECT count(*) FROM offer_budgets LEFT JOIN ({used}) AS live USING (offer_id)
+        WHERE recount_at IS NULL AND (redemption_count, discount_total)
+            IS DISTINCT FROM (coalesce(uses, 0), coalesce(amount, 0))""",
+}
+
 # By the pattern of the fields itself: PostgreSQL reads it as Python does.
 of_customers = {
     "a customer's e-mail would be refused today": """
         SELECT count(*) FROM customers WHERE email !~ :form OR length(email) > :longest""",
 }
 
-rules = {**of_vouchers, **of_counts, **of_customers}
+rules = {**of_vouchers, **of_counts, **of_budgets, **of_customers}
 
 
 def breaches() -> dict[str, int]:

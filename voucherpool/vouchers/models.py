@@ -169,6 +169,25 @@ class Redemption(Model):
     reversed_at: Mapped[datetime | None]
 
 
+class BudgetHold(Model):
+    """A customer's hold of a voucher, as it reserves the budget of the voucher's offer.
+
+    `amount` is the discount in the offer's currency, NULL for an order of unknown amount. The hold
+    itself is in the voucher's row; this row is here because a budget belongs to no voucher.
+    """
+
+    __tablename__ = "budget_holds"
+    __table_args__ = (Index("budget_holds_offer_id_held_until_idx", "offer_id", "held_until"),)
+
+    # No foreign keys: they would lock the offer's row, in another order than its changes do.
+    offer_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    code_key: Mapped[str] = mapped_column(primary_key=True)
+    customer_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    hold_id: Mapped[str]
+    held_until: Mapped[datetime]
+    amount: Mapped[Decimal | None]
+
+
 class RefusedAttempt(Model):
     """A refused attempt on a voucher, kept for support.
 
