@@ -148,6 +148,8 @@ schema = r"""
         discounted NUMERIC NOT NULL,
         reversed BIGINT NOT NULL,
         given_back NUMERIC NOT NULL,
+        turnover NUMERIC NOT NULL,
+        turnover_given_back NUMERIC NOT NULL,
         used_up BIGINT NOT NULL,
         expired BIGINT NOT NULL,
         CONSTRAINT archived_totals_pkey PRIMARY KEY (offer_id, day, currency)
@@ -575,13 +577,13 @@ schema = r"""
     CREATE INDEX redemptions_id_idx ON redemptions (id);
 
     CREATE INDEX redemptions_offer_id_reversed_at_idx ON redemptions (offer_id, reversed_at)
-            INCLUDE (discount_amount, currency) WHERE reversed_at IS NOT NULL;
+            INCLUDE (discount_amount, currency, order_amount) WHERE reversed_at IS NOT NULL;
 
     CREATE INDEX redemptions_customer_id_redeemed_at_id_idx ON redemptions (customer_id,
             redeemed_at, id);
 
     CREATE INDEX redemptions_offer_id_redeemed_at_idx ON redemptions (offer_id, redeemed_at)
-            INCLUDE (discount_amount, currency);
+            INCLUDE (discount_amount, currency, order_amount);
 
     CREATE TABLE batch_customers (
         batch_id BIGINT NOT NULL,

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from tests.archive.test_archiving import moves
 from tests.builders import ana, ben
 from tests.mail import test_recipients as addresses
+from voucherpool.archive.moving import summed
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.input.fields import Email
@@ -61,10 +62,7 @@ breaches = {
     "UPDATE offer_counts SET claimed = 0": (
         "an offer's count of claimed vouchers is less than their number"
     ),
-    **{
-        less("archived_totals", column): totals
-        for column in (*("redeemed", "discounted", "reversed", "given_back", "used_up", "expired"),)
-    },
+    **{less("archived_totals", column): totals for column in summed},
     "DELETE FROM archived_totals": totals,
     less("customer_totals", "redemption_count"): uses,
     "DELETE FROM customer_totals": uses,

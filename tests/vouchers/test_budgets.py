@@ -178,7 +178,7 @@ def test_a_budget_counts_what_was_redeemed_before_it_also_in_the_archive(
     back = client.redeemed(codes[0], **euros(90))
     client.post(f"/redemptions/{back['redemption_id']}/reverse")
     client.redeemed(codes[1], **euros(80))
-    sql("INSERT INTO archived_totals VALUES (1, '2020-01-01', 'EUR', 3, 20, 2, 15, 0, 0)")
+    sql("INSERT INTO archived_totals VALUES (1, '2020-01-01', 'EUR', 3, 20, 2, 15, 0, 0, 0, 0)")
     assert client.patch(this, json=terms).status_code == 200
     assert outcome(client.redeem(codes[2], **euros("10.02"))) == exhausted
     assert sql(used) == [(2, 45)]

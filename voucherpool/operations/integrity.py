@@ -74,9 +74,8 @@ of_counts = {
     "the archive holds more of an offer, day and currency than its totals": f"""
         SELECT count(*) FROM ({moving.totals.format(events=archived_events)}) AS there
         LEFT JOIN archived_totals AS total USING (offer_id, day, currency)
-        WHERE (there.redeemed <= total.redeemed AND there.discounted <= total.discounted
-            AND there.reversed <= total.reversed AND there.given_back <= total.given_back
-            AND there.used_up <= total.used_up AND there.expired <= total.expired) IS NOT TRUE""",
+        WHERE ({" AND ".join(f"there.{name} <= total.{name}" for name in moving.summed)})
+            IS NOT TRUE""",
     "the archive holds more live redemptions of a customer than the totals": """
         SELECT count(*) FROM (
             SELECT customer_id, offer_id, count(*) AS uses FROM redemptions
