@@ -161,6 +161,10 @@ class CustomerLimitReached(Conflict):
     detail = "This customer has reached the offer's limit of redemptions per customer."
 
 
+class OfferBudgetExhausted(Conflict):
+    detail = "The budget of this voucher's offer is used up, or too small for this order."
+
+
 class VoucherHeld(Conflict):
     detail = "Other customers hold this voucher: try again later."
 
@@ -237,6 +241,10 @@ class InvalidInput(Unprocessable):
 
 class CurrencyRequired(Unprocessable):
     detail = "This voucher's offer has amounts in a currency: send `currency` with `order_amount`."
+
+
+class OrderAmountRequired(Unprocessable):
+    detail = "This voucher's offer has a budget of money: send `order_amount`."
 
 
 class OrderBelowMinimum(Unprocessable):

@@ -52,6 +52,8 @@ schema = r"""
         starts_at TIMESTAMP WITH TIME ZONE,
         ends_at TIMESTAMP WITH TIME ZONE,
         max_redemptions_per_customer BIGINT,
+        max_redemptions BIGINT,
+        max_discount_total NUMERIC,
         reminder_days BIGINT[],
         pool_low_at BIGINT,
         currency_optional BOOLEAN DEFAULT false NOT NULL,
@@ -76,6 +78,10 @@ schema = r"""
         CONSTRAINT offers_window_check CHECK (starts_at < ends_at),
         CONSTRAINT offers_max_redemptions_per_customer_check CHECK (max_redemptions_per_customer >
             0),
+        CONSTRAINT offers_max_redemptions_check CHECK (max_redemptions > 0),
+        CONSTRAINT offers_max_discount_total_check CHECK (max_discount_total > 0),
+        CONSTRAINT offers_budget_currency_check CHECK (max_discount_total IS NULL OR currency IS NOT
+            NULL),
         CONSTRAINT offers_reminder_days_check CHECK (cardinality(reminder_days) > 0 AND 0 <
             ALL(reminder_days)),
         CONSTRAINT offers_pool_low_at_check CHECK (pool_low_at > 0),
@@ -142,6 +148,8 @@ schema = r"""
         discounted NUMERIC NOT NULL,
         reversed BIGINT NOT NULL,
         given_back NUMERIC NOT NULL,
+        turnover NUMERIC NOT NULL,
+        turnover_given_back NUMERIC NOT NULL,
         used_up BIGINT NOT NULL,
         expired BIGINT NOT NULL,
         CONSTRAINT archived_totals_pkey PRIMARY KEY (offer_id, day, currency)
@@ -286,6 +294,32 @@ schema = r"""
         CONSTRAINT offer_counts_counts_check CHECK (issued >= 0 AND claimed >= 0),
         CONSTRAINT offer_counts_offer_id_fkey FOREIGN KEY(offer_id) REFERENCES offers (id)
     );
+
+    CREATE TABLE offer_budgets (
+        offer_id BIGINT NOT NULL,
+        redemption_count BIGINT,
+        discount_total NUMERIC,
+        recount_at TIMESTAMP WITH TIME ZONE,
+        noted_percent BIGINT DEFAULT '0' NOT NULL,
+        CONSTRAINT offer_budgets_pkey PRIMARY KEY (offer_id),
+        CONSTRAINT offer_budgets_counts_check CHECK (redemption_count >= 0 AND discount_total >= 0
+            AND (redemption_count IS NULL) = (discount_total IS NULL)),
+        CONSTRAINT offer_budgets_offer_id_fkey FOREIGN KEY(offer_id) REFERENCES offers (id) ON
+            DELETE CASCADE
+    )
+     WITH (fillfactor = 10);
+
+    CREATE TABLE budget_holds (
+        offer_id BIGINT NOT NULL,
+        code_key TEXT NOT NULL,
+        customer_id BIGINT NOT NULL,
+        hold_id TEXT NOT NULL,
+        held_until TIMESTAMP WITH TIME ZONE NOT NULL,
+        amount NUMERIC,
+        CONSTRAINT budget_holds_pkey PRIMARY KEY (offer_id, code_key, customer_id)
+    );
+
+    CREATE INDEX budget_holds_offer_id_held_until_idx ON budget_holds (offer_id, held_until);
 
     CREATE TABLE vouchers (
         code_key TEXT NOT NULL,
@@ -543,13 +577,13 @@ schema = r"""
     CREATE INDEX redemptions_id_idx ON redemptions (id);
 
     CREATE INDEX redemptions_offer_id_reversed_at_idx ON redemptions (offer_id, reversed_at)
-            INCLUDE (discount_amount, currency) WHERE reversed_at IS NOT NULL;
+            INCLUDE (discount_amount, currency, order_amount) WHERE reversed_at IS NOT NULL;
 
     CREATE INDEX redemptions_customer_id_redeemed_at_id_idx ON redemptions (customer_id,
             redeemed_at, id);
 
     CREATE INDEX redemptions_offer_id_redeemed_at_idx ON redemptions (offer_id, redeemed_at)
-            INCLUDE (discount_amount, currency);
+            INCLUDE (discount_amount, currency, order_amount);
 
     CREATE TABLE batch_customers (
         batch_id BIGINT NOT NULL,

@@ -82,6 +82,18 @@ def test_a_redemption_under_a_limit_per_customer_takes_three_round_trips(asked, 
     assert seen[1:] == [(201, 3)] * 3
 
 
+def test_under_a_budget_a_redemption_takes_three_round_trips_and_a_hold_four(asked, client, make):
+    codes = [make.voucher() for _ in range(4)]
+    terms = {"max_redemptions": 100, "max_discount_total": 500, "currency": "EUR"}
+    assert client.patch("/offers/1", json=terms).status_code == 200
+    order = {"email": ana, "order_amount": 10, "currency": "EUR"}
+    client.check(codes[0], **order)  # counts what was redeemed before the budget
+    for path, expected in (("hold", 4), ("validate", 3)):
+        bodies = [{"code": code, **order} for code in codes]
+        seen = [asked("POST", f"/vouchers/{path}", json=body) for body in bodies]
+        assert seen[1:] == [(201, expected)] * 3
+
+
 def test_a_check_takes_one_round_trip_and_a_list_two(asked, make):
     body = {"code": make.voucher(), "email": ana}
     checks = [asked("POST", "/vouchers/check", json=body) for _ in range(3)]

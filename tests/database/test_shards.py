@@ -11,7 +11,7 @@ from voucherpool.claims import pool
 from voucherpool.database.model import db
 from voucherpool.http import stored_answers
 from voucherpool.redemptions import service as redemptions
-from voucherpool.vouchers import events, holding, limits, listing, on_cluster, state
+from voucherpool.vouchers import budgets, events, holding, limits, listing, on_cluster, state
 
 pytestmark = pytest.mark.cluster
 
@@ -19,7 +19,7 @@ asked = state.request("ABCD01234567", ana)
 unknown = {name: value for name, value in asked.items() if name != "email"}
 held = {
     name: value for name, value in asked.items() if name not in ("order_ref", "order_decimals")
-} | {"ttl": 60, "new_id": "h", "is_within_limit": False}
+} | {"ttl": 60, "new_id": "h"}
 key = {"key": "ABCD01234567"}
 no_id = "00000000-0000-0000-0000-000000000000"
 one_voucher = {
@@ -32,7 +32,7 @@ one_voucher = {
     "check": (state.of_customer, asked),
     "check in the archive": (state.of_customer_including_archive, asked),
     "check without a customer": (state.of_unknown_customer, unknown),
-    "hold": (holding.hold_one, held),
+    "hold": (holding.hold_short, held),
     "claim a candidate": (pool.lock_candidate, {"offer_id": 1, **key}),
     "count a claim": (claiming.add_claimed, {"offer_id": 1}),
     "give back": (redemptions.give_back, {**key, "id": no_id}),
@@ -43,6 +43,14 @@ one_voucher = {
     "store an answer": (
         stored_answers.store_answer,
         {"this": "k", "in_scope": "redeem", "code": 201, "text": "{}", "customer_ids": None},
+    ),
+    "ask for a budget's room": (
+        budgets.read_room,
+        {"offer_id": 1, "customer_id": 1, "amount": 5, **key},
+    ),
+    "add to a budget": (
+        budgets.add_used,
+        {"offer_id": 1, "uses": 1, "amount": 5, "currency": "EUR"},
     ),
     "ask for subscribers": (on_cluster.subscribers, {"type": "voucher.redeemed"}),
     "record an event": (

@@ -1,8 +1,10 @@
 """GET /offers/{id}/stats."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from random import Random
 
+from tests.archive.test_archiving import moves
 from tests.builders import ana, ben, in_days
 from tests.claims.pools import body, fill
 from tests.server import at_once
@@ -10,6 +12,7 @@ from voucherpool.database.transactions import transaction
 from voucherpool.offers import counts
 
 nothing = {"issued": 0, "claimed": 0, "redeemed": 0, "reversed": 0}
+no_money = {"discounted": [], "given_back": [], "turnover": [], "turnover_given_back": []}
 
 
 def stats(client, offer_id=1, **query):
@@ -27,10 +30,10 @@ def test_an_offer_without_events_has_zeros(client):
     client.post("/offers", json={"name": "KOI", "discount": 10})
     assert stats(client) == {
         **nothing,
-        "discounted": [],
-        "given_back": [],
+        **no_money,
         "expired": 0,
         "open": 0,
+        "budget": None,
         "days": [],
     }
 
@@ -64,7 +67,8 @@ def test_every_write_counts_at_once(client, make, audit):
     }
     today = datetime.now(UTC).date().isoformat()
     [day] = stats(client)["days"]
-    assert day == {"issued": 2, "claimed": 1, "redeemed": 2, "reversed": 1, "day": today}
+    counts = {"issued": 2, "claimed": 1, "redeemed": 2, "reversed": 1}
+    assert day == {**counts, **no_money, "day": today}
     audit()
 
 
@@ -105,10 +109,79 @@ def test_money_is_summed_by_the_currency_of_the_redemption(client, make, sql, au
     of_ten = stats(client, ten)
     assert of_ten["discounted"] == [{"currency": "EUR", "amount": 15}]
     assert of_ten["given_back"] == [{"currency": "EUR", "amount": 7.5}]
+    assert of_ten["turnover"] == [{"currency": "EUR", "amount": 15}]
+    assert of_ten["turnover_given_back"] == [{"currency": "EUR", "amount": 7.5}]
+    assert stats(client)["turnover"] == [{"currency": None, "amount": 80}]
     sql("UPDATE redemptions SET currency = 'CHF' WHERE offer_id = :ten", ten=ten)
     assert stats(client, ten)["discounted"] == [{"currency": "CHF", "amount": 15}]
     sql("UPDATE redemptions SET currency = 'EUR' WHERE offer_id = :ten", ten=ten)
     audit()
+
+
+def test_the_statistics_of_all_offers_are_those_of_each_in_the_period(client, make, sql, app):
+    for offer, amount in (("KOI", 10), ("KOI", 20), ("ORCA", 40)):
+        first = client.redeemed(make.voucher(offer=offer), order_amount=amount, currency="EUR")
+    client.post(f"/redemptions/{first['redemption_id']}/reverse")
+    make.older(130)
+    assert app.test_cli_runner().invoke(args=["vouchers", *moves]).exit_code == 0
+    for offer, amount in (("KOI", 30), ("ORCA", 50)):
+        client.redeemed(make.voucher(offer=offer), order_amount=amount, currency="EUR")
+    make.voucher(offer="new"), sql("INSERT INTO offers (name, discount) VALUES ('idle', 5)")
+    [[today]] = sql("SELECT (now() AT TIME ZONE 'UTC')::date")
+    period = {"from": (today - timedelta(days=400)).isoformat()}
+    each = {offer_id: stats(client, offer_id, **period) for offer_id in (1, 2, 3)}
+    all_ = client.get("/stats", query_string=period).json
+    assert [offer["offer_name"] for offer in all_["offers"]] == ["KOI", "ORCA", "new"]
+    for offer in all_["offers"]:
+        of_one = each[offer["offer_id"]]
+        assert {name: of_one[name] for name in (*nothing, *no_money)}.items() <= offer.items()
+    for name in nothing:
+        assert all_[name] == sum(of_one[name] for of_one in each.values())
+    assert all_["turnover"] == [{"currency": "EUR", "amount": 150}]
+    assert all_["turnover_given_back"] == [{"currency": "EUR", "amount": 40}]
+    assert [day["redeemed"] for day in all_["days"]] == [2, 3]
+    recent = client.get("/stats").json
+    assert (recent["redeemed"], recent["turnover"]) == (2, [{"currency": "EUR", "amount": 80}])
+    assert [offer["redeemed"] for offer in recent["offers"]] == [1, 1, 0]
+
+
+def test_the_days_of_a_month_sum_to_what_its_redemptions_say(client, make, sql):
+    for number in range(6):
+        amount = f"{number * 7}.{number}9"
+        client.redeemed(make.voucher(), order_ref=f"o{number}", order_amount=amount, currency="EUR")
+        moved = f"redeemed_at = redeemed_at - interval '{number * 9} days'"
+        sql(f"UPDATE redemptions SET {moved} WHERE order_ref = 'o{number}'")
+    client.post("/redemptions/reverse", json={"order_ref": "o1"})
+    [(first, last)] = sql("SELECT (now() - interval '30 days')::date, now()::date")
+    period = {"from": first.isoformat(), "to": last.isoformat()}
+    [expected] = sql(
+        "SELECT count(*), sum(discount_amount), sum(order_amount),"
+        " (SELECT sum(discount_amount) FROM redemptions WHERE reversed_at IS NOT NULL)"
+        " FROM redemptions WHERE redeemed_at >= CAST(:first AS date)",
+        first=first,
+    )
+    for answer in (client.get("/stats", query_string=period).json, stats(client, **period)):
+        days = answer["days"]
+
+        def total(name):
+            return sum(Decimal(str(sum_["amount"])) for day in days for sum_ in day[name])  # noqa: B023
+
+        redeemed = sum(day["redeemed"] for day in days)
+        assert (redeemed, total("discounted"), total("turnover"), total("given_back")) == expected
+
+
+def test_what_is_left_of_a_budget_is_shown(client, make):
+    codes = [make.voucher(), make.voucher()]
+    client.redeemed(codes[0], order_amount=100, currency="EUR")
+    terms = {"max_discount_total": 60, "currency": "EUR"}
+    assert client.patch("/offers/1", json=terms).status_code == 200
+    assert stats(client)["budget"] is None  # nobody has counted yet
+    client.hold(codes[1], order_amount=10, currency="EUR")
+    budget = {"redemption_count": 1, "discount_total": 0, "remaining_redemptions": None}
+    assert stats(client)["budget"] == budget | {
+        "discount_total": 22.1,
+        "remaining_discount_total": 35.69,
+    }
 
 
 def test_an_order_of_several_offers_is_given_back_to_each(client, make, audit):
@@ -162,11 +235,12 @@ def test_wrong_days_are_422_and_named(client, make):
         for value in wrong:
             answer = client.get("/offers/1/stats", query_string={name: value})
             assert (answer.status_code, list(answer.json["errors"])) == (422, [name]), value
-    answer = client.get("/offers/1/stats?from=2026-02-01&to=2026-01-31")
-    assert (answer.status_code, answer.json["errors"]) == (
-        422,
-        {"to": ["Must not be before from."]},
-    )
+    for path in ("/offers/1/stats", "/stats"):
+        answer = client.get(f"{path}?from=2026-02-01&to=2026-01-31")
+        assert (answer.status_code, answer.json["errors"]) == (
+            422,
+            {"to": ["Must not be before from."]},
+        )
 
 
 def test_bulk_work_counts_what_it_adds(client, app, make):

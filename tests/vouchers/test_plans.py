@@ -10,7 +10,15 @@ from voucherpool.claims import pool
 from voucherpool.claims import service as claiming
 from voucherpool.database.model import db
 from voucherpool.http import stored_answers
-from voucherpool.vouchers import holding, limits, listing, redeeming, state
+from voucherpool.vouchers import (
+    budgets,
+    hold_sql,
+    holding,
+    limits,
+    listing,
+    redeeming,
+    state,
+)
 
 pytestmark = pytest.mark.one_machine("reads the plans of one PostgreSQL")
 
@@ -30,6 +38,12 @@ fill = """
     INSERT INTO customer_totals (offer_id, customer_id, redemption_count)
     SELECT 1 + n % 500, n, 0 FROM generate_series(1, 3000) AS n;
     UPDATE offers SET max_redemptions_per_customer = 5 WHERE id % 2 = 0;
+    UPDATE offers SET max_redemptions = 5 WHERE id % 4 = 0;
+    INSERT INTO offer_budgets (offer_id, redemption_count, discount_total)
+    SELECT id, 0, 0 FROM offers;
+    INSERT INTO budget_holds (offer_id, code_key, customer_id, hold_id, held_until)
+    SELECT id, 'x', n, 'h', now() + (n - 4.5) * interval '1 day'
+    FROM offers, generate_series(1, 5) AS n;
     INSERT INTO redemptions (code_key, customer_id, offer_id, discount, discount_type, order_ref)
     SELECT code_key, 1, offer_id, 10, 'percentage', 'o' || code_key FROM vouchers
     WHERE code_key BETWEEN '011000' AND '012000';
@@ -43,17 +57,16 @@ def asked(number, order_ref=None):
     return state.request(f"{number:06}", f"c{1 + number % 3000}@example.org", order_ref)
 
 
-def held(number):
-    request = {name: value for name, value in asked(number).items() if name not in not_of_holds}
-    return request | {"ttl": 900, "new_id": "h", "is_within_limit": True}
+of_offer = {"offer_id": 3, "customer_id": 4}
 
 
-not_of_holds = ("order_ref", "order_decimals")
+def held(number, types):
+    request = asked(number) | of_offer | {"ttl": 900, "new_id": "h"}
+    return {name: request[name] for name in types}
 
 
 rich = {"customer_id": 3001, "count": 101, "exhausted": []}
 place = {"expires_at": datetime.now(UTC) + timedelta(days=18), "issue_number": 0}
-of_offer = {"offer_id": 3, "customer_id": 4}
 
 key_7 = {"key": "key-7", "scope": "redeem"}
 
@@ -63,7 +76,9 @@ statements = {
     "redeem with a limit": (redeeming.redeem_counting, asked(6007) | of_offer),
     "check": (state.of_customer, asked(6006)),
     "count for a limit": (limits.count, of_offer),
-    "hold": (holding.hold_one, held(6006)),
+    "hold": (holding.hold_short, held(6006, hold_sql.types)),
+    "hold with a limit": (holding.hold_counting, held(6011, hold_sql.counting_types)),
+    "ask for a budget's room": (budgets.read_room, of_offer | {"key": "006006", "amount": 5}),
     "customer and limits": (listing.asking, {"email": "c3@example.org"}),
     "first page": (listing.list_some, rich | {"expires_at": "-infinity", "issue_number": 0}),
     "later page": (listing.list_some, rich | place),
@@ -96,7 +111,7 @@ def test_plans_that_were_made_for_empty_tables_read_few_rows_of_full_ones(count,
         for statement, values in statements.values():
             plan(statement, values)
         other.execute(text(fill))
-        for name in ("redeem", "redeem with a limit", "check", "count for a limit", "hold"):
+        for name in ("redeem", "redeem with a limit", "check", "count for a limit", *holds):
             used = re.findall(r"using (\S+) on (?:vouchers|redemptions)\b", plan(*statements[name]))
             assert set(used) <= by_key, name
         plan = prepared_on_a_new_connection()  # as after a minute
@@ -120,6 +135,7 @@ def prepared_on_a_new_connection():
     return plan
 
 
+holds = ("hold", "hold with a limit")
 by_key = {
     "vouchers_pkey",
     "redemptions_order_ref_code_key_key",
@@ -131,7 +147,7 @@ by_key = {
 def insist_on_few_rows(name, plan):
     plan = plan.replace("Seq Scan on webhooks", "")  # of which there are a hundred at most
     assert "Seq Scan" not in plan, f"{name}\n{plan}"
-    assert "Sort" not in plan or name == "hold", f"{name}\n{plan}"  # of two holds
+    assert "Sort" not in plan or name in holds, f"{name}\n{plan}"  # of two holds
     rows = [float(rows) * int(loops) for rows, loops in re.findall(counted, plan)]
     assert rows
     most = 101 if "page" in name else 1

@@ -64,38 +64,38 @@ leave = tuple(text(f"DELETE FROM {table} {_picked}") for table in ("redemptions"
 
 events = """
     SELECT offer_id, redeemed_at AS moment, coalesce(currency, '') AS currency, 1 AS redeemed,
-        coalesce(discount_amount, 0) AS discounted, 0 AS reversed, 0 AS given_back,
-        0 AS used_up, 0 AS expired
+        coalesce(discount_amount, 0) AS discounted, coalesce(order_amount, 0) AS turnover,
+        0 AS reversed, 0 AS given_back, 0 AS turnover_given_back, 0 AS used_up, 0 AS expired
     FROM archived_redemptions {where}
-    UNION ALL SELECT offer_id, reversed_at, coalesce(currency, ''), 0, 0, 1,
-        coalesce(discount_amount, 0), 0, 0
+    UNION ALL SELECT offer_id, reversed_at, coalesce(currency, ''), 0, 0, 0, 1,
+        coalesce(discount_amount, 0), coalesce(order_amount, 0), 0, 0
     FROM archived_redemptions {where} AND reversed_at IS NOT NULL
-    UNION ALL SELECT offer_id, coalesce(used_at, expires_at), '', 0, 0, 0, 0,
+    UNION ALL SELECT offer_id, coalesce(used_at, expires_at), '', 0, 0, 0, 0, 0, 0,
         (used_at IS NOT NULL)::int, (used_at IS NULL)::int
     FROM archived_vouchers {where}"""
 """The daily events of archived vouchers, one row each."""
 
-totals = """
-    SELECT offer_id, (moment AT TIME ZONE 'UTC')::date AS day, currency, sum(redeemed) AS redeemed,
-        sum(discounted) AS discounted, sum(reversed) AS reversed, sum(given_back) AS given_back,
-        sum(used_up) AS used_up, sum(expired) AS expired
-    FROM ({events}) AS event
+summed = (
+    *("redeemed", "discounted", "turnover"),
+    *("reversed", "given_back", "turnover_given_back", "used_up", "expired"),
+)
+"""The columns of the events, and of the daily totals."""
+
+totals = f"""
+    SELECT offer_id, (moment AT TIME ZONE 'UTC')::date AS day, currency,
+        {", ".join(f"sum({name}) AS {name}" for name in summed)}
+    FROM ({{events}}) AS event
     GROUP BY 1, 2, 3"""
 
 _moved_now = f"{_picked} AND archived_at = CAST(:now AS timestamptz)"
 
 # Sorted, so that two archivers do not deadlock.
 add_to_archived_totals = text(f"""
-    INSERT INTO archived_totals AS total
+    INSERT INTO archived_totals AS total (offer_id, day, currency, {", ".join(summed)})
     {totals.format(events=events.format(where=_moved_now))}
     ORDER BY 1, 2, 3
     ON CONFLICT (offer_id, day, currency) DO UPDATE SET
-        redeemed = total.redeemed + excluded.redeemed,
-        discounted = total.discounted + excluded.discounted,
-        reversed = total.reversed + excluded.reversed,
-        given_back = total.given_back + excluded.given_back,
-        used_up = total.used_up + excluded.used_up,
-        expired = total.expired + excluded.expired""")
+        {", ".join(f"{name} = total.{name} + excluded.{name}" for name in summed)}""")
 
 add_to_customer_totals = text(f"""
     INSERT INTO customer_totals AS total (customer_id, offer_id, redemption_count)

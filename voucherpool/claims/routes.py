@@ -11,6 +11,7 @@ from voucherpool.errors import (
     ClaimMismatch,
     CustomerLimitReached,
     CustomerNotFound,
+    OfferBudgetExhausted,
     OfferNotActive,
     OfferNotFound,
     OutcomeUnknown,
@@ -67,7 +68,7 @@ def attempt(fields: Fields) -> Iterator[Fields]:
     refuses=(
         TooManyFailedAttempts,
         *(CustomerNotFound, OfferNotFound, VoucherNotFound),
-        *(OfferNotActive, CustomerLimitReached, PoolEmpty, ClaimMismatch),
+        *(OfferNotActive, CustomerLimitReached, OfferBudgetExhausted, PoolEmpty, ClaimMismatch),
     ),
     writes=True,
     around=attempt,

@@ -15,6 +15,7 @@ from voucherpool.errors import (
     ClaimMismatch,
     CustomerLimitReached,
     CustomerNotFound,
+    OfferBudgetExhausted,
     OfferNotActive,
     OfferNotFound,
     PoolEmpty,
@@ -22,7 +23,7 @@ from voucherpool.errors import (
 )
 from voucherpool.input.emails import email_key
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import limits, rules
+from voucherpool.vouchers import budgets, limits, rules
 from voucherpool.vouchers.archived import including_archive
 from voucherpool.vouchers.models import Voucher
 
@@ -45,6 +46,7 @@ class ClaimRequest(NamedTuple):
     offer_id: int | None
     is_offered: bool
     customer_limit: int | None
+    has_budget: bool
     is_known: bool
 
 
@@ -53,9 +55,9 @@ def claim(email: str, offer_name: str, claim_ref: str | None = None) -> Claimed:
 
     A repeat with the same `claim_ref` gets its voucher, even if used, expired or archived.
 
-    Raises CustomerNotFound, OfferNotFound, OfferNotActive, CustomerLimitReached, PoolEmpty,
-    ClaimMismatch if the `claim_ref` belongs to another customer, VoucherNotFound if its voucher
-    was purged, and LostRace.
+    Raises CustomerNotFound, OfferNotFound, OfferNotActive, CustomerLimitReached,
+    OfferBudgetExhausted, PoolEmpty, ClaimMismatch if the `claim_ref` belongs to another customer,
+    VoucherNotFound if its voucher was purged, and LostRace.
     """
     request = {"email": email_key(email), "offer_name": offer_name, "claim_ref": claim_ref}
     asked = read_request.one_or_none(request)
@@ -69,6 +71,8 @@ def claim(email: str, offer_name: str, claim_ref: str | None = None) -> Claimed:
         raise OfferNotActive
     if limits.reached(asked.offer_id, asked.customer_id, asked.customer_limit):
         raise CustomerLimitReached
+    if asked.has_budget and not budgets.has_room(asked.offer_id, None, asked.customer_id, None):
+        raise OfferBudgetExhausted
     ids = {"offer_id": asked.offer_id, "customer_id": asked.customer_id, "claim_ref": claim_ref}
     take = on_cluster.take if cluster.is_cluster() else pool.take_first.one_or_none
     taken = take(ids)
@@ -83,13 +87,15 @@ def claim(email: str, offer_name: str, claim_ref: str | None = None) -> Claimed:
 def check(offer_name: str) -> None:
     """Raise what a claim would refuse to any customer.
 
-    Raises OfferNotFound, OfferNotActive and PoolEmpty.
+    Raises OfferNotFound, OfferNotActive, OfferBudgetExhausted and PoolEmpty.
     """
     offer = read_offer.one_or_none({"offer_name": offer_name})
     if offer is None:
         raise OfferNotFound("No offer has this name.")
     if not offer.is_offered:
         raise OfferNotActive
+    if offer.has_budget and not budgets.has_room(offer.id, None, None, None):
+        raise OfferBudgetExhausted
     if not pool.candidates.all({"offer_id": offer.id}):
         raise PoolEmpty
 
@@ -114,6 +120,7 @@ read_request = Statement(
         offers.id AS offer_id,
         {rules.offer_is_active} AS is_offered,
         max_redemptions_per_customer AS customer_limit,
+        NOT ({budgets.is_absent}) AS has_budget,
         EXISTS (
             SELECT FROM claims WHERE offer_id = offers.id AND claim_ref = :claim_ref
         ) AS is_known
@@ -128,12 +135,15 @@ class OfferState(NamedTuple):
 
     id: int
     is_offered: bool
+    has_budget: bool
 
 
 read_offer = Statement(
     "offer_of_claim",
     OfferState,
-    f"SELECT id, {rules.offer_is_active} AS is_offered FROM offers WHERE name = :offer_name",
+    f"""
+    SELECT id, {rules.offer_is_active} AS is_offered, NOT ({budgets.is_absent}) AS has_budget
+    FROM offers WHERE name = :offer_name""",
     {"offer_name": "text"},
 )
 

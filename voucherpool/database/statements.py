@@ -81,9 +81,9 @@ class Statement(Generic[Row]):
             self._check_columns([column.name for column in cursor.description])
         return [self._row(*found) for found in cursor.fetchall()]
 
-    def run(self, values: Mapping[str, object], *, after: str = "") -> None:
-        """Run the statement, which gives no rows; send the SQL `after` it in the same message."""
-        self._execute(values, "", after)
+    def run(self, values: Mapping[str, object], *, before: str = "", after: str = "") -> None:
+        """Run the statement, which gives no rows; send `before` and `after` in the same message."""
+        self._execute(values, before, after)
 
     def _check_columns(self, given: list[str]) -> None:
         if given != list(getattr(self._row, "_fields", ())):

@@ -8,9 +8,11 @@ expiring = "voucher.expiring"
 reversed_ = "redemption.reversed"
 batch_finished = "batch.finished"
 pool_low = "pool.low"
+budget_low = "budget.low"
+budget_exhausted = "budget.exhausted"
 webhook_disabled = "webhook.disabled"
 
 all_types = (
     *(issued, claimed, redeemed, disabled, expiring),
-    *(reversed_, batch_finished, pool_low, webhook_disabled),
+    *(reversed_, batch_finished, pool_low, budget_low, budget_exhausted, webhook_disabled),
 )

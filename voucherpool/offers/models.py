@@ -26,7 +26,8 @@ class Offer(Model):
     currency. The offer is active from `starts_at` until before `ends_at`. Customers are reminded
     `reminder_days` before their vouchers expire. The pool is low below `pool_low_at` vouchers.
     With `currency_optional` an order need not name its currency. Generating a voucher does not
-    change a discount that is `discount_locked`.
+    change a discount that is `discount_locked`. The offer's budget is `max_redemptions` of all its
+    vouchers, and `max_discount_total` in `currency`.
     """
 
     __tablename__ = "offers"
@@ -52,6 +53,11 @@ class Offer(Model):
         CheckConstraint("max_discount_amount > 0", name="max_discount_amount"),
         CheckConstraint("starts_at < ends_at", name="window"),
         CheckConstraint("max_redemptions_per_customer > 0", name="max_redemptions_per_customer"),
+        CheckConstraint("max_redemptions > 0", name="max_redemptions"),
+        CheckConstraint("max_discount_total > 0", name="max_discount_total"),
+        CheckConstraint(
+            "max_discount_total IS NULL OR currency IS NOT NULL", name="budget_currency"
+        ),
         CheckConstraint(
             "cardinality(reminder_days) > 0 AND 0 < ALL(reminder_days)", name="reminder_days"
         ),
@@ -75,6 +81,8 @@ class Offer(Model):
     starts_at: Mapped[datetime | None]
     ends_at: Mapped[datetime | None]
     max_redemptions_per_customer: Mapped[int | None]
+    max_redemptions: Mapped[int | None]
+    max_discount_total: Mapped[Decimal | None]
     reminder_days: Mapped[list[int] | None] = mapped_column(ARRAY(BigInteger))
     pool_low_at: Mapped[int | None]
     currency_optional: Mapped[bool] = mapped_column(server_default=text("false"))
@@ -98,3 +106,33 @@ class OfferCounts(Model):
     slot: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     issued: Mapped[int] = mapped_column(server_default="0")
     claimed: Mapped[int] = mapped_column(server_default="0")
+
+
+class OfferBudget(Model):
+    """What an offer's live redemptions have used of its budget; a row for each offer with one.
+
+    `discount_total` is in the offer's currency. Both are NULL until somebody needs them and counts.
+    A redemption that began before the offer had a budget may be missing in that count, so the
+    worker counts again at `recount_at`. `noted_percent` is the mark that the last event reported.
+
+    Each redemption locks the row until it commits, so it is locked last.
+    """
+
+    __tablename__ = "offer_budgets"
+    __table_args__ = (
+        CheckConstraint(
+            "redemption_count >= 0 AND discount_total >= 0"
+            " AND (redemption_count IS NULL) = (discount_total IS NULL)",
+            name="counts",
+        ),
+        # Each redemption writes the row again; room on its page keeps the index unchanged.
+        {"postgresql_with": {"fillfactor": 10}},
+    )
+
+    offer_id: Mapped[int] = mapped_column(
+        ForeignKey(Offer.id, ondelete="CASCADE"), primary_key=True
+    )
+    redemption_count: Mapped[int | None]
+    discount_total: Mapped[Decimal | None]
+    recount_at: Mapped[datetime | None]
+    noted_percent: Mapped[int] = mapped_column(server_default="0")

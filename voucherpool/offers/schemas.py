@@ -48,6 +48,10 @@ class OfferChanges(Request):
     An offer without a currency can get one, which never changes again. With `currency_optional`,
     an order_amount may come without its currency. With `discount_locked`, generating a voucher
     does not change the discount.
+
+    The offer's budget is `max_redemptions` of all its vouchers, and `max_discount_total`, the sum
+    that they take off orders, in `currency`. What was redeemed before counts. Below what is used,
+    it refuses every further redemption.
     """
 
     name = Name()
@@ -60,6 +64,8 @@ class OfferChanges(Request):
     starts_at = Moment(allow_none=True)
     ends_at = End(allow_none=True)
     max_redemptions_per_customer = Count(most=1_000_000_000, allow_none=True)
+    max_redemptions = Count(most=1_000_000_000, allow_none=True)
+    max_discount_total = Amount(above_zero=True, allow_none=True)
     pool_low_at = Count(most=1_000_000, allow_none=True)
     reminder_days = ReminderDays()
 
@@ -90,6 +96,8 @@ class Offer(Answer):
     starts_at = Timestamp(allow_none=True)
     ends_at = Timestamp(allow_none=True)
     max_redemptions_per_customer = fields.Integer(allow_none=True)
+    max_redemptions = fields.Integer(allow_none=True)
+    max_discount_total = AmountShown(allow_none=True)
     pool_low_at = fields.Integer(allow_none=True)
     reminder_days = fields.List(fields.Integer(), allow_none=True)
     created_at = Timestamp()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import and_, exists, func, select, update
+from sqlalchemy import and_, delete, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from voucherpool.audit import service as audit
@@ -22,7 +22,10 @@ from voucherpool.errors import (
 )
 from voucherpool.input import names
 from voucherpool.input.fields import currency_decimals
-from voucherpool.offers.models import Offer
+from voucherpool.offers.models import Offer, OfferBudget
+
+longest_redemption = "1 minute"
+"""After this time no request is still redeeming by an offer's earlier terms."""
 
 
 def ensure(name: str, discount: Decimal) -> bool:
@@ -88,6 +91,8 @@ def create(**terms: Any) -> Offer:
     ).one_or_none()
     if created is None:
         raise OfferExists
+    if _has_budget(terms):
+        db.session.add(OfferBudget(offer_id=created.id, redemption_count=0, discount_total=0))
     audit.record("offer.created", created.id, after=terms)
     return created
 
@@ -135,9 +140,29 @@ def change(offer_id: int, **changes: Any) -> Offer:
     taken = exists().where(Offer.name == changes.get("name"), Offer.id != offer_id)
     if db.session.scalar(select(taken)):
         raise OfferExists
+    _begin_or_end_budget(offer_id, terms, terms | changes)
     statement = update(Offer).where(Offer.id == offer_id).returning(Offer)
     with racing_for("offers_name_key"):
         return db.session.scalars(statement.values(updated_at=func.now(), **changes)).one()
+
+
+def _begin_or_end_budget(
+    offer_id: int, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> None:
+    """Let a new budget count what was redeemed before, and forget the count of one that is gone."""
+    if _has_budget(after):
+        # Amounts in a currency that the offer has only now are not in the count.
+        if _has_budget(before) and before["currency"] == after["currency"]:
+            return
+        db.session.execute(delete(OfferBudget).where(OfferBudget.offer_id == offer_id))
+        recount_at = func.now() + text(f"interval '{longest_redemption}'")
+        db.session.execute(insert(OfferBudget).values(offer_id=offer_id, recount_at=recount_at))
+    elif _has_budget(before):
+        db.session.execute(delete(OfferBudget).where(OfferBudget.offer_id == offer_id))
+
+
+def _has_budget(terms: Mapping[str, Any]) -> bool:
+    return any(terms.get(name) is not None for name in ("max_redemptions", "max_discount_total"))
 
 
 def require_fitting(offer: Offer, discount: Decimal) -> None:
@@ -146,12 +171,15 @@ def require_fitting(offer: Offer, discount: Decimal) -> None:
     _check(terms | {"discount": discount})
 
 
+amounts = ("min_order_amount", "max_discount_amount", "max_discount_total")
 term_names = (
     "discount",
     "discount_type",
     "currency",
     "min_order_amount",
     "max_discount_amount",
+    "max_redemptions",
+    "max_discount_total",
     "starts_at",
     "ends_at",
 )
@@ -160,13 +188,15 @@ term_names = (
 def _check(terms: Mapping[str, Any]) -> None:
     errors = {}
     of_currency = currency_decimals[terms["currency"]] if terms.get("currency") else 2
-    decimals = {"discount": 2, "min_order_amount": of_currency, "max_discount_amount": of_currency}
+    decimals = dict.fromkeys(amounts, of_currency) | {"discount": 2}
     if terms["discount_type"] == "fixed_amount":
         decimals["discount"] = of_currency
         if not terms.get("currency"):
             errors["currency"] = ["A fixed amount needs a currency."]
     elif terms["discount"] > 100:
         errors["discount"] = ["A percentage must be at most 100."]
+    if terms.get("max_discount_total") and not terms.get("currency"):
+        errors["max_discount_total"] = ["A budget of money needs a currency: send `currency` too."]
     for name, most in decimals.items():
         if terms.get(name) and terms[name] != round(terms[name], most):
             errors[name] = [f"Must have at most {most} decimals."]

@@ -28,8 +28,8 @@ spread = {
     **dict.fromkeys(("events", "reminders"), "code_key"),
     "idempotency_keys": "key",
     "claims": "claim_ref",
-    # Not copied: each issue and claim writes it, and writers of a copied table wait for each other.
-    "offer_counts": "offer_id",
+    # Not copied: requests write them, and writers of a copied table wait for each other.
+    **dict.fromkeys(("offer_counts", "offer_budgets", "budget_holds"), "offer_id"),
 }
 """The column by whose value a row finds its machine. Equal codes are on one machine."""
 

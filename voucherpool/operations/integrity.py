@@ -74,9 +74,8 @@ of_counts = {
     "the archive holds more of an offer, day and currency than its totals": f"""
         SELECT count(*) FROM ({moving.totals.format(events=archived_events)}) AS there
         LEFT JOIN archived_totals AS total USING (offer_id, day, currency)
-        WHERE (there.redeemed <= total.redeemed AND there.discounted <= total.discounted
-            AND there.reversed <= total.reversed AND there.given_back <= total.given_back
-            AND there.used_up <= total.used_up AND there.expired <= total.expired) IS NOT TRUE""",
+        WHERE ({" AND ".join(f"there.{name} <= total.{name}" for name in moving.summed)})
+            IS NOT TRUE""",
     "the archive holds more live redemptions of a customer than the totals": """
         SELECT count(*) FROM (
             SELECT customer_id, offer_id, count(*) AS uses FROM redemptions
@@ -93,13 +92,31 @@ of_counts = {
         WHERE coalesce(offer.live, 0) <> coalesce(customer.live, 0)""",
 }
 
+used = """
+    SELECT offer_id, sum(uses) AS uses,
+        coalesce(sum(amount) FILTER (WHERE part.currency = offers.currency), 0) AS amount
+    FROM (
+        SELECT offer_id, currency, 1, discount_amount FROM redemptions
+        WHERE reversed_at IS NULL AND archived_at IS NULL
+        UNION ALL SELECT offer_id, currency, redeemed - reversed, discounted - given_back
+        FROM archived_totals
+    ) AS part (offer_id, currency, uses, amount) JOIN offers ON offers.id = offer_id
+    GROUP BY 1"""
+
+of_budgets = {
+    "what is used of an offer's budget is not what its live redemptions took": f"""
+        SELECT count(*) FROM offer_budgets LEFT JOIN ({used}) AS live USING (offer_id)
+        WHERE recount_at IS NULL AND (redemption_count, discount_total)
+            IS DISTINCT FROM (coalesce(uses, 0), coalesce(amount, 0))""",
+}
+
 # By the pattern of the fields itself: PostgreSQL reads it as Python does.
 of_customers = {
     "a customer's e-mail would be refused today": """
         SELECT count(*) FROM customers WHERE email !~ :form OR length(email) > :longest""",
 }
 
-rules = {**of_vouchers, **of_counts, **of_customers}
+rules = {**of_vouchers, **of_counts, **of_budgets, **of_customers}
 
 
 def breaches() -> dict[str, int]:

@@ -32,7 +32,7 @@ from voucherpool.mail.sending import Sender
 from voucherpool.operations import processes, queues
 from voucherpool.readiness.obstacles import Readiness
 from voucherpool.schedules import running
-from voucherpool.vouchers import refusals
+from voucherpool.vouchers import budget_watch, refusals
 from voucherpool.webhooks import backlog
 from voucherpool.webhooks.delivering import Deliverer
 
@@ -104,6 +104,7 @@ forgetting = (
     refusals.forget_old_refused_attempts,
     failed_attempts.forget_old_failed_attempts,
     erasure.end_holds_left,
+    budget_watch.forget_old_holds,
     numbering.forget_old_events,
     reminders.forget_old_reminders,
 )
@@ -170,6 +171,8 @@ def groups(
             "schedules": running.run_due,
             "reminders": partial(reminders.remind_some, mail=mail),
             "pools": Periodic(seconds_between_looks, pools.watch),
+            "recounting": Periodic(seconds_between_looks, budget_watch.recount),
+            "budgets": Periodic(seconds_between_looks, budget_watch.watch),
             "forgetting": forget_what_is_old,
             "failed attempts": Periodic(
                 failed_attempts.window_seconds, failed_attempts.forget_old_failed_attempts

@@ -18,9 +18,18 @@ from voucherpool.database.statements import Statement
 from voucherpool.errors import InvalidInput, RedemptionNotFound, VoucherArchived
 from voucherpool.events import event_types, subscribers
 from voucherpool.redemptions.ledger import Entry, redemptions
-from voucherpool.vouchers import events
+from voucherpool.vouchers import budgets, events
 from voucherpool.vouchers.archived import with_archive
 from voucherpool.vouchers.models import Redemption, Voucher
+
+
+class GivenBack(NamedTuple):
+    """What a redemption that was given back had taken off an order."""
+
+    offer_id: int
+    has_budget: bool
+    discount_amount: Decimal | None
+    currency: str | None
 
 
 def list_redemptions(
@@ -83,9 +92,15 @@ def _give_all_back(given: Mapping[str, object]) -> Sequence[Entry]:
     if not found:
         raise RedemptionNotFound
     live = [redemption for redemption in found if redemption.reversed_at is None]
-    # Sorted, because two requests that lock the same vouchers in different orders can deadlock.
-    for redemption in sorted(live, key=lambda redemption: redemption.code_key):
-        _give_back(redemption)
+    # Sorted, because two requests that lock the same rows in different orders can deadlock.
+    given_back = [
+        part
+        for redemption in sorted(live, key=lambda redemption: redemption.code_key)
+        for part in _give_back(redemption)
+    ]
+    for part in sorted(given_back, key=lambda part: part.offer_id):
+        if part.has_budget:
+            budgets.add(part.offer_id, -1, -(part.discount_amount or Decimal(0)), part.currency)
     return live
 
 
@@ -93,7 +108,7 @@ def _found(given: Mapping[str, object]) -> Sequence[Entry]:
     return [Entry(*row) for row in db.session.execute(given_redemptions, given)]
 
 
-def _give_back(redemption: Entry) -> None:
+def _give_back(redemption: Entry) -> Sequence[GivenBack]:
     """Give one use back under its voucher's lock, unless another request was first."""
     this = {"key": redemption.code_key, "id": str(redemption.id)}
     if redemption.is_archived:
@@ -102,7 +117,7 @@ def _give_back(redemption: Entry) -> None:
         )
     if not lock_voucher.one_or_none({"key": redemption.code_key}):
         raise LostRace  # it was archived meanwhile, perhaps given back before
-    give_back.run(this)
+    return give_back.all(this)
 
 
 sums = Statement(
@@ -139,7 +154,7 @@ lock_voucher = Statement(
 
 give_back = Statement(
     "give_back",
-    tuple,
+    GivenBack,
     f"""
     WITH reversed AS (
         UPDATE redemptions
@@ -155,15 +170,20 @@ give_back = Statement(
         FROM reversed
         WHERE vouchers.code_key = :key AND reversed.code_key = vouchers.code_key
         RETURNING {events.voucher_columns}
+    ),
+    event AS (
+        INSERT INTO events (code_key, type, customer_id, data)
+        SELECT redemptions.code_key, '{event_types.reversed_}', redemptions.customer_id,
+            jsonb_build_object(
+                'voucher', {events.voucher_data}, 'redemption', {events.redemption_data}
+            )
+        FROM voucher AS vouchers, reversed AS redemptions, offers
+        WHERE offers.id = vouchers.offer_id
+            AND {subscribers.has_subscribers(f"'{event_types.reversed_}'")}
     )
-    INSERT INTO events (code_key, type, customer_id, data)
-    SELECT redemptions.code_key, '{event_types.reversed_}', redemptions.customer_id,
-        jsonb_build_object(
-            'voucher', {events.voucher_data}, 'redemption', {events.redemption_data}
-        )
-    FROM voucher AS vouchers, reversed AS redemptions, offers
-    WHERE offers.id = vouchers.offer_id
-        AND {subscribers.has_subscribers(f"'{event_types.reversed_}'")}""",
+    SELECT offers.id AS offer_id, NOT ({budgets.is_absent}) AS has_budget,
+        reversed.discount_amount, reversed.currency
+    FROM reversed JOIN offers ON offers.id = reversed.offer_id""",
     {"key": "text", "id": "uuid"},
 )
 """Marks a redemption as reversed and gives its use back, once."""

@@ -1,1 +1,1 @@
-"""Statistics of an offer's vouchers, derived from vouchers and redemptions."""
+"""Statistics of offers, derived from vouchers and redemptions."""

@@ -1,10 +1,12 @@
-"""The statistics' route."""
+"""The statistics' routes."""
 
 from voucherpool.errors import OfferNotFound
 from voucherpool.http.routes import Blueprint, Fields
 from voucherpool.statistics import schemas, service
 
-blueprint = Blueprint("statistics", __name__, description="Counts and sums of an offer.")
+blueprint = Blueprint(
+    "statistics", __name__, description="Counts and sums of one offer, and of all."
+)
 
 
 @blueprint.get(
@@ -17,3 +19,14 @@ blueprint = Blueprint("statistics", __name__, description="Counts and sums of an
 def read_statistics(query: Fields, offer_id: int) -> service.Statistics:
     """Count an offer's vouchers and redemptions, in total and by day, the newest day first."""
     return service.read(offer_id, **query)
+
+
+@blueprint.get(
+    "/stats",
+    scope="read",
+    query=schemas.StatisticsRequest(),
+    answer=(200, schemas.AllStatistics()),
+)
+def read_all_statistics(query: Fields) -> service.Statistics:
+    """Count the events of all offers in a period, in total, by offer, and by day."""
+    return service.read_all(**query)

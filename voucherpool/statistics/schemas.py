@@ -1,4 +1,4 @@
-"""The request and the answer of statistics."""
+"""The request and the answers of statistics."""
 
 from datetime import date
 
@@ -31,12 +31,6 @@ class Counts(Answer):
     reversed = fields.Integer()
 
 
-class DayCounts(Counts):
-    """The events of one day in UTC."""
-
-    day = Day()
-
-
 class Sum(Answer):
     """A sum of money; its currency is null if the offer has none."""
 
@@ -44,18 +38,59 @@ class Sum(Answer):
     amount = AmountShown()
 
 
-class Statistics(Counts):
-    """Statistics of an offer; days without events are omitted.
+class Totals(Counts):
+    """Counts of events, and sums of money by currency; orders of unknown amount count as 0.
 
-    `discounted` is the sum that redemptions took off orders, `given_back` the part of it that was
-    reversed; orders of unknown amount count as 0.
-
-    `expired` and `open` count vouchers with a use left: past their expiry, and not yet past it,
-    including disabled ones.
+    `discounted` is what redemptions took off orders, `turnover` the sum of these orders' amounts
+    before the discount. `given_back` and `turnover_given_back` are what was reversed of them.
     """
 
     discounted = fields.List(fields.Nested(Sum))
     given_back = fields.List(fields.Nested(Sum))
+    turnover = fields.List(fields.Nested(Sum))
+    turnover_given_back = fields.List(fields.Nested(Sum))
+
+
+class DayTotals(Totals):
+    """The events of one day in UTC."""
+
+    day = Day()
+
+
+class OfferTotals(Totals):
+    """The events of one offer in the period."""
+
+    offer_id = fields.Integer()
+    offer_name = fields.String()
+
+
+class Budget(Answer):
+    """What is used of an offer's budget, and what is left of it beside open holds.
+
+    What is left is null where the budget has no limit of that kind.
+    """
+
+    redemption_count = fields.Integer()
+    discount_total = AmountShown()
+    remaining_redemptions = fields.Integer(allow_none=True)
+    remaining_discount_total = AmountShown(allow_none=True)
+
+
+class Statistics(Totals):
+    """Statistics of an offer since it exists; days without events are omitted.
+
+    `expired` and `open` count vouchers with a use left: past their expiry, and not yet past it,
+    including disabled ones. `budget` is null without a budget, and for seconds after it was set.
+    """
+
     expired = fields.Integer()
     open = fields.Integer()
-    days = fields.List(fields.Nested(DayCounts))
+    budget = fields.Nested(Budget, allow_none=True)
+    days = fields.List(fields.Nested(DayTotals))
+
+
+class AllStatistics(Totals):
+    """Statistics of all offers in a period; offers and days without events are omitted."""
+
+    offers = fields.List(fields.Nested(OfferTotals))
+    days = fields.List(fields.Nested(DayTotals))

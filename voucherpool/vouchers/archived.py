@@ -64,8 +64,9 @@ archived_redemptions = _archive_of(
 class ArchivedTotals(Model):
     """An offer's daily totals (UTC) of archived vouchers; a purge keeps them.
 
-    Everything counts on its own day. `discounted` and `given_back` are in the currency, '' for
-    none; `used_up` and `expired` (unused) vouchers count under ''.
+    Everything counts on its own day. Amounts are in the currency, '' for none: `discounted` is what
+    redemptions took off, `turnover` the orders' sum, and so much of both was given back. `used_up`
+    and `expired` (unused) vouchers count under ''.
     """
 
     __tablename__ = "archived_totals"
@@ -78,6 +79,8 @@ class ArchivedTotals(Model):
     discounted: Mapped[Decimal]
     reversed: Mapped[int]
     given_back: Mapped[Decimal]
+    turnover: Mapped[Decimal]
+    turnover_given_back: Mapped[Decimal]
     used_up: Mapped[int]
     expired: Mapped[int]
 

@@ -1,33 +1,26 @@
 """Reserves uses of vouchers during a checkout."""
 
 import uuid
-from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from sqlalchemy import Text, bindparam, func, literal_column, text, update
+from sqlalchemy import Boolean, Text, bindparam, func, literal_column, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 
+from voucherpool.database import cluster
 from voucherpool.database.model import db
 from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
 from voucherpool.errors import VoucherHeld
-from voucherpool.vouchers import rules, state
+from voucherpool.offers.models import Offer
+from voucherpool.vouchers import budgets, hold_sql, on_cluster, state
+from voucherpool.vouchers.hold_sql import Hold
 from voucherpool.vouchers.models import Voucher
-
-most_holds = 1000
-"""Each hold and redemption reads all holds of its voucher, which are in one row."""
+from voucherpool.vouchers.state import VoucherState
 
 
 class TooManyHolds(VoucherHeld):
-    detail = f"{most_holds} customers hold this voucher, as many as may: try again later."
-
-
-class Hold(NamedTuple):
-    """One use of a voucher, reserved for one customer."""
-
-    hold_id: str
-    held_until: datetime
+    detail = f"{hold_sql.most_holds} customers hold this voucher, as many as may: try again later."
 
 
 class Crowded(NamedTuple):
@@ -45,28 +38,42 @@ def hold(
 ) -> Hold:
     """Reserve one use for the seconds given, or extend the customer's open hold.
 
-    With the order's amount or currency, it is refused like the order's redemption.
+    With the order's amount or currency, it is refused like the order's redemption. Of a budget of
+    the offer it reserves a use, and the discount of an order whose amount is given.
 
     Raises rules.refusals, rules.order_refusals, TooManyHolds, and LostRace.
     """
     request = state.request(code, email, None, order_amount, currency)
-    wanted = {name: request[name] for name in ("key", "email", "order_amount", "order_currency")}
-    wanted |= {"ttl": ttl_seconds, "new_id": str(uuid.uuid4())}
-    held = hold_one.one_or_none(wanted | {"is_within_limit": False})
+    wanted = {**request, "ttl": ttl_seconds, "new_id": str(uuid.uuid4())}
+    held = hold_short.one_or_none({name: wanted[name] for name in hold_sql.types})
     if held is None:
+        voucher = state.read(request)
         of_order = order_amount is not None or currency is not None
-        if refused := state.refusal_of_hold(state.read(request), of_order=of_order):
+        if refused := state.refusal_of_hold(voucher, of_order=of_order):
             raise refused
-        held = hold_one.one_or_none(wanted | {"is_within_limit": True})
+        held = _hold_counting(wanted, voucher)
     if held is None:
         this = {name: request[name] for name in ("key", "email")}
         raise TooManyHolds if crowded.all(this) else LostRace
     return held
 
 
+def _hold_counting(wanted: dict[str, object], voucher: VoucherState) -> Hold | None:
+    """Hold a voucher of an offer with limits."""
+    this = wanted | {"offer_id": voucher.offer_id, "customer_id": voucher.customer_id}
+    del this["order_ref"]
+    lock = budgets.lock(voucher.offer_id) if voucher.has_budget else ""
+    if cluster.is_cluster():
+        return on_cluster.hold_counting(this, voucher, before=lock)
+    return hold_counting.one_or_none(this, before=lock)
+
+
 def release(hold_id: uuid.UUID) -> None:
     """End a hold; do nothing if it is over or unknown."""
-    db.session.execute(release_one, {"hold_id": str(hold_id)})
+    this = {"hold_id": str(hold_id)}
+    for voucher in db.session.execute(release_one, this).all():
+        if voucher.has_budget:
+            db.session.execute(unreserve, {"offer_id": voucher.offer_id, **this})
 
 
 def release_all(customer_id: int) -> None:
@@ -76,70 +83,35 @@ def release_all(customer_id: int) -> None:
     # can deadlock.
     for key in db.session.scalars(_held_by, theirs).all():
         db.session.execute(_release_those_of, {**theirs, "key": key})
+    db.session.execute(unreserve_those_of, theirs)
 
 
-_has_room = f"""(vouchers.holds IS NULL OR (
-            SELECT count(*) FROM {rules.holds_of_others}
-        ) < {most_holds})"""
-
-# The open holds of others, and the customer's own (extended) or a new one.
-hold_one = Statement(
-    "hold",
-    Hold,
-    f"""
-    UPDATE vouchers SET holds = (
-        SELECT jsonb_object_agg(id, terms) FROM (
-            SELECT id, terms FROM {rules.holds_of_others}
-            UNION ALL
-            SELECT id,
-                jsonb_build_object('customer', customers.id, 'until', greatest(until, wanted))
-            FROM (SELECT extract(epoch FROM now()) + :ttl) AS this (wanted), (
-                SELECT id, (terms->>'until')::numeric FROM {rules.own_hold}
-                UNION ALL SELECT :new_id, 0 ORDER BY 2 DESC LIMIT 1
-            ) AS own (id, until)
-        ) AS held
-    )
-    FROM customers, offers
-    WHERE vouchers.code_key = :key
-        AND customers.email_key = :email
-        AND offers.id = vouchers.offer_id
-        AND {rules.usable}
-        AND {rules.met(rules.of_voucher, rules.of_holds)}
-        AND {_has_room}
-        AND (offers.max_redemptions_per_customer IS NULL OR :is_within_limit)
-        AND ({rules.no_order} OR {rules.met(rules.of_order)})
-    RETURNING
-        (SELECT id FROM {rules.own_hold}) AS hold_id,
-        (SELECT to_timestamp((terms->>'until')::numeric) FROM {rules.own_hold}) AS held_until""",
-    {
-        "key": "text",
-        "email": "text",
-        "order_amount": "numeric",
-        "order_currency": "text",
-        "ttl": "bigint",
-        "new_id": "text",
-        "is_within_limit": "boolean",
-    },
-)
-"""If the offer has a limit per customer, count the customer's redemptions before running this."""
+hold_short = Statement("hold", Hold, hold_sql.short_form, hold_sql.types)
+hold_counting = Statement("hold_counting", Hold, hold_sql.hold_counting, hold_sql.counting_types)
 
 crowded = Statement(
     "look_for_room",
     Crowded,
     f"""
     SELECT code_key FROM vouchers JOIN customers ON customers.email_key = :email
-    WHERE code_key = :key AND NOT {_has_room}""",
+    WHERE code_key = :key AND NOT {hold_sql.has_room}""",
     {"key": "text", "email": "text"},
 )
 
 _id = bindparam("hold_id", type_=Text)
 _no_holds = literal_column("'{}'::jsonb", JSONB)
+_has_budget = literal_column(f"NOT ({budgets.is_absent})", Boolean)
 
 release_one = (
     update(Voucher.__table__)
-    .where(Voucher.holds.has_key(_id))
+    .where(Voucher.holds.has_key(_id), Offer.id == Voucher.offer_id)
     .values(holds=func.nullif(Voucher.holds.op("-")(_id), _no_holds))
+    .returning(Voucher.offer_id, _has_budget.label("has_budget"))
 )
+
+unreserve = text("""
+    DELETE FROM budget_holds WHERE offer_id = :offer_id AND hold_id = :hold_id""")
+unreserve_those_of = text("DELETE FROM budget_holds WHERE customer_id = :customer")
 
 _held_by = text("""
     SELECT code_key FROM vouchers

@@ -9,16 +9,17 @@ from voucherpool.database.paging import Page, Position
 from voucherpool.database.statements import Statement
 from voucherpool.errors import CustomerNotFound
 from voucherpool.input.emails import email_key
-from voucherpool.vouchers import limits, rules
+from voucherpool.vouchers import budgets, limits, rules
 
 before_all = ("-infinity", 0)
 
 
 class ListingCustomer(NamedTuple):
-    """A customer, and whether any offer has a limit per customer."""
+    """A customer, and whether any offer has a limit per customer or a budget."""
 
     customer_id: int
     may_be_limited: bool
+    may_be_exhausted: bool
 
 
 class Listed(NamedTuple):
@@ -43,6 +44,8 @@ def list_redeemable(email: str, limit: int, after: Position | None = None) -> Pa
     if customer is None:
         raise CustomerNotFound
     exhausted = limits.exhausted_offers(customer.customer_id) if customer.may_be_limited else []
+    if customer.may_be_exhausted:
+        exhausted += budgets.exhausted_offers(customer.customer_id)
     position = dict(zip(("expires_at", "issue_number"), after or before_all, strict=True))
     request = {"customer_id": customer.customer_id, "exhausted": exhausted, "count": limit + 1}
     return paging.cut(list_some.all(request | position), limit, len(before_all))
@@ -54,7 +57,7 @@ asking = Statement(
     """
     SELECT id AS customer_id, EXISTS (
         SELECT FROM offers WHERE max_redemptions_per_customer IS NOT NULL
-    ) AS may_be_limited
+    ) AS may_be_limited, EXISTS (SELECT FROM offer_budgets) AS may_be_exhausted
     FROM customers WHERE email_key = :email""",
     {"email": "text"},
 )

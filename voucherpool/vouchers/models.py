@@ -135,13 +135,13 @@ class Redemption(Model):
             "redemptions_offer_id_redeemed_at_idx",
             "offer_id",
             "redeemed_at",
-            postgresql_include=["discount_amount", "currency"],
+            postgresql_include=["discount_amount", "currency", "order_amount"],
         ),
         Index(
             "redemptions_offer_id_reversed_at_idx",
             "offer_id",
             "reversed_at",
-            postgresql_include=["discount_amount", "currency"],
+            postgresql_include=["discount_amount", "currency", "order_amount"],
             postgresql_where=text("reversed_at IS NOT NULL"),
         ),
         Index("redemptions_customer_id_redeemed_at_id_idx", "customer_id", "redeemed_at", "id"),
@@ -167,6 +167,25 @@ class Redemption(Model):
     discount_amount: Mapped[Decimal | None]
     redeemed_at: Mapped[datetime] = mapped_column(server_default=func.now())
     reversed_at: Mapped[datetime | None]
+
+
+class BudgetHold(Model):
+    """A customer's hold of a voucher, as it reserves the budget of the voucher's offer.
+
+    `amount` is the discount in the offer's currency, NULL for an order of unknown amount. The hold
+    itself is in the voucher's row; this row is here because a budget belongs to no voucher.
+    """
+
+    __tablename__ = "budget_holds"
+    __table_args__ = (Index("budget_holds_offer_id_held_until_idx", "offer_id", "held_until"),)
+
+    # No foreign keys: they would lock the offer's row, in another order than its changes do.
+    offer_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    code_key: Mapped[str] = mapped_column(primary_key=True)
+    customer_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    hold_id: Mapped[str]
+    held_until: Mapped[datetime]
+    amount: Mapped[Decimal | None]
 
 
 class RefusedAttempt(Model):

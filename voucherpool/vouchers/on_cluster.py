@@ -1,4 +1,4 @@
-"""Redeems and issues on a Citus cluster, by several statements in the open transaction.
+"""Redeems, holds and issues on a Citus cluster, by several statements in the open transaction.
 
 Citus would bring the row of an inserting CTE to the coordinator and copy it back in bulk, and it
 writes no table of the coordinator in the statement that writes one machine's.
@@ -18,9 +18,11 @@ from voucherpool.database.transactions import require_future
 from voucherpool.events import event_types, subscribers
 from voucherpool.offers import counts
 from voucherpool.offers import service as offers
-from voucherpool.vouchers import events, limits, redeem_sql
+from voucherpool.vouchers import budgets, events, hold_sql, limits, redeem_sql
+from voucherpool.vouchers.hold_sql import Hold
 from voucherpool.vouchers.models import Voucher
 from voucherpool.vouchers.redeem_sql import Redeemed
+from voucherpool.vouchers.state import VoucherState
 
 
 class Taken(NamedTuple):
@@ -44,10 +46,15 @@ class Taken(NamedTuple):
 
 
 class Redeem:
-    """Takes a use that meets the rules, then writes the redemption and its event."""
+    """Takes a use that meets the rules, then writes the redemption and its event.
 
-    def __init__(self, name: str, take: str, types: Mapping[str, str]) -> None:
-        self.take = Statement(name, Taken, take, types)
+    With `has_budget` it takes the redemption out of its offer's budget, if that has one.
+    """
+
+    def __init__(
+        self, name: str, take: str, types: Mapping[str, str], *, has_budget: bool = False
+    ) -> None:
+        self.take, self._has_budget = Statement(name, Taken, take, types), has_budget
 
     def one_or_none(self, request: dict[str, object], *, before: str = "") -> Redeemed | None:
         """Run it, after the SQL `before` it; return None if a rule is broken."""
@@ -59,12 +66,33 @@ class Redeem:
         redeemed = enter.one_or_none(entry | order)
         if redeemed is not None:
             _record_redemption(taken.code_key, redeemed.id)
+            if self._has_budget:
+                _spend(taken)
         return redeemed
+
+
+def _spend(taken: Taken) -> None:
+    """Take a redemption out of its offer's budget, which is locked last."""
+    this = {"key": taken.code_key, "offer_id": taken.offer_id, "customer_id": taken.redeemer_id}
+    unreserve.run(this)
+    budgets.add(taken.offer_id, 1, taken.discount_amount, taken.currency)
 
 
 redeem_short = Redeem("redeem_on_cluster", redeem_sql.short_form, redeem_sql.types)
 redeem_counting = Redeem(
-    "redeem_counting_on_cluster", redeem_sql.counting_form, redeem_sql.types | limits.types
+    "redeem_counting_on_cluster",
+    redeem_sql.counting_form,
+    redeem_sql.types | limits.types,
+    has_budget=True,
+)
+
+unreserve = Statement(
+    "unreserve_budget",
+    tuple,
+    """
+    DELETE FROM budget_holds
+    WHERE offer_id = :offer_id AND code_key = :key AND customer_id = :customer_id""",
+    budgets.types,
 )
 
 entry_terms = {
@@ -89,6 +117,33 @@ enter = Statement(
         :discount_amount, :order_ref, :order_amount)
     RETURNING id::text, redeemed_at, discount, discount_type, currency, discount_amount""",
     {**entry_terms, "order_ref": "text", "order_amount": "numeric"},
+)
+
+
+def hold_counting(
+    wanted: Mapping[str, object], voucher: VoucherState, *, before: str
+) -> Hold | None:
+    """Hold a voucher of an offer with limits, after the SQL `before` it, and reserve its budget."""
+    held = hold_within_limits.one_or_none(wanted, before=before)
+    if held is not None and voucher.has_budget:
+        ids = {name: wanted[name] for name in budgets.types}
+        reserve.run({**ids, "amount": voucher.discount_amount, **held._asdict()})
+    return held
+
+
+hold_within_limits = Statement(
+    "hold_counting_on_cluster", Hold, hold_sql.counting_form, hold_sql.counting_types
+)
+
+reserve = Statement(
+    "reserve_budget",
+    tuple,
+    f"""
+    INSERT INTO budget_holds (offer_id, code_key, customer_id, hold_id, held_until, amount)
+    VALUES (
+        :offer_id, :key, :customer_id, :hold_id, :held_until, :amount
+    ){hold_sql.reserve_or_extend}""",
+    {**budgets.types, "hold_id": "text", "held_until": "timestamptz", "amount": "numeric"},
 )
 
 

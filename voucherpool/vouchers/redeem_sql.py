@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from voucherpool.events import event_types, subscribers
-from voucherpool.vouchers import events, limits, rules
+from voucherpool.vouchers import budgets, events, limits, rules
 
 
 class Redeemed(NamedTuple):
@@ -23,7 +23,7 @@ take = f"""
     UPDATE vouchers
     SET redemption_count = redemption_count + 1,
         was_redeemed = true,
-        used_at = (SELECT now() WHERE redemption_count + 1 = max_redemptions){{holds_left}}
+        used_at = (SELECT now() WHERE redemption_count + 1 = vouchers.max_redemptions){{holds_left}}
     FROM customers, offers
     WHERE vouchers.code_key = :key
         AND customers.email_key = :email
@@ -50,20 +50,39 @@ when two requests race for the last use, the later one finds no row."""
 short_form = take.format(
     holds_left="",
     rules=rules.met(rules.of_voucher, rules.of_order),
-    more="vouchers.holds IS NULL AND offers.max_redemptions_per_customer IS NULL",
+    more=f"""vouchers.holds IS NULL AND offers.max_redemptions_per_customer IS NULL
+        AND {budgets.is_absent}""",
 )
-"""For a voucher without holds, of an offer without a limit: nearly every redemption."""
+"""For a voucher without holds, of an offer without limits: nearly every redemption."""
 
 counting_form = take.format(
     holds_left=f""",
         holds = (SELECT jsonb_object_agg(id, terms) FROM {rules.holds_of_others})""",
     rules=rules.met(rules.of_redemption, rules.of_holds, rules.of_order),
-    more=f"({limits.is_within})",
+    more=f"""({limits.is_within})
+        AND ({budgets.is_within(rules.discount_amount)})""",
 )
-"""For all others: also counts holds and the customer's redemptions of the offer. Holds that have
-ended go, and the customer's own hold becomes the use."""
+"""For all others: also counts holds, the customer's redemptions of the offer, and what is used of
+its budget. Holds that have ended go, and the customer's own hold becomes the use."""
 
-redeem = f"""
+spend = """
+    used AS (
+        UPDATE offer_budgets AS budget
+        SET redemption_count = budget.redemption_count + 1,
+            discount_total = budget.discount_total + coalesce(
+                CASE WHEN entry.currency = offers.currency THEN entry.discount_amount END, 0
+            )
+        FROM entry, offers
+        WHERE budget.offer_id = entry.offer_id AND offers.id = entry.offer_id
+    ),
+    unreserved AS (
+        DELETE FROM budget_holds AS reserved USING entry
+        WHERE reserved.offer_id = entry.offer_id AND reserved.code_key = entry.code_key
+            AND reserved.customer_id = entry.customer_id
+    ),"""
+"""Takes the entry out of its offer's budget, if that has one."""
+
+_redeem = f"""
     WITH taken AS ({{take}}
     ),
     entry AS (
@@ -75,7 +94,7 @@ redeem = f"""
             :order_ref, :order_amount
         FROM taken
         RETURNING *
-    ),
+    ),{{spend}}
     event AS (
         INSERT INTO events (code_key, type, customer_id, data)
         SELECT redemptions.code_key, '{event_types.redeemed}', redemptions.customer_id,
@@ -87,5 +106,8 @@ redeem = f"""
             AND {subscribers.has_subscribers(f"'{event_types.redeemed}'")}
     )
     SELECT id::text, redeemed_at, discount, discount_type, currency, discount_amount FROM entry"""
+
+redeem_short = _redeem.format(take=short_form, spend="")
+redeem_counting = _redeem.format(take=counting_form, spend=spend)
 
 types = {"key": "text", "email": "text", "order_ref": "text", **rules.order_types}

@@ -7,7 +7,7 @@ from voucherpool.database.retries import LostRace, racing_for
 from voucherpool.database.statements import Statement
 from voucherpool.database.transactions import after_commit
 from voucherpool.observability import metrics
-from voucherpool.vouchers import earlier, limits, on_cluster, redeem_sql, state
+from voucherpool.vouchers import budgets, earlier, limits, on_cluster, redeem_sql, state
 from voucherpool.vouchers.redeem_sql import Redeemed
 from voucherpool.vouchers.state import VoucherState
 
@@ -42,13 +42,15 @@ def redeem(
 
 
 def _redeem_counting(request: dict[str, object], voucher: VoucherState) -> Redeemed:
-    """Take a use of a voucher with holds, or of an offer with a limit per customer."""
-    lock = ""
+    """Take a use of a voucher with holds, or of an offer with limits."""
+    locks = []
     if voucher.customer_limit is not None:
-        lock = limits.lock(voucher.offer_id, voucher.customer_id)
+        locks.append(limits.lock(voucher.offer_id, voucher.customer_id))
+    if voucher.has_budget:
+        locks.append(budgets.lock(voucher.offer_id))
     counting = on_cluster.redeem_counting if cluster.is_cluster() else redeem_counting
     counted = {"offer_id": voucher.offer_id, "customer_id": voucher.customer_id}
-    redeemed = counting.one_or_none(request | counted, before=lock)
+    redeemed = counting.one_or_none(request | counted, before=";".join(locks))
     if redeemed is None:
         now = state.read(request)
         # A concurrent request of the same order may have taken the last use.
@@ -59,12 +61,12 @@ def _redeem_counting(request: dict[str, object], voucher: VoucherState) -> Redee
 redeem_short = Statement(
     "redeem",
     Redeemed,
-    redeem_sql.redeem.format(take=redeem_sql.short_form),
+    redeem_sql.redeem_short,
     redeem_sql.types,
 )
 redeem_counting = Statement(
     "redeem_counting",
     Redeemed,
-    redeem_sql.redeem.format(take=redeem_sql.counting_form),
+    redeem_sql.redeem_counting,
     redeem_sql.types | limits.types,
 )

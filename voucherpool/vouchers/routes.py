@@ -16,6 +16,7 @@ from voucherpool.http.routes import Blueprint, Fields
 from voucherpool.vouchers import (
     attempts,
     checking,
+    hold_sql,
     holding,
     issuing,
     listing,
@@ -112,7 +113,7 @@ def check_voucher(body: Fields) -> dict[str, object]:
     one_statement=True,
     around=attempts.to_hold,
 )
-def hold_voucher(body: Fields) -> holding.Hold:
+def hold_voucher(body: Fields) -> hold_sql.Hold:
     """Reserve one use of a voucher, or extend the customer's open hold."""
     return holding.hold(**body)
 

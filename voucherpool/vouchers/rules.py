@@ -14,7 +14,9 @@ from voucherpool.errors import (
     CurrencyRequired,
     CustomerLimitReached,
     CustomerNotFound,
+    OfferBudgetExhausted,
     OfferNotActive,
+    OrderAmountRequired,
     OrderBelowMinimum,
     RedemptionLimitReached,
     VoucherAlreadyRedeemed,
@@ -72,14 +74,16 @@ of_order: Rules = {
         OR offers.currency = :order_currency""",
     CurrencyRequired: """:order_amount IS NULL OR :order_currency IS NOT NULL
         OR offers.currency_optional OR (offers.discount_type = 'percentage'
-            AND offers.min_order_amount IS NULL AND offers.max_discount_amount IS NULL)""",
+            AND offers.min_order_amount IS NULL AND offers.max_discount_amount IS NULL
+            AND offers.max_discount_total IS NULL)""",
+    OrderAmountRequired: "offers.max_discount_total IS NULL OR :order_amount IS NOT NULL",
     OrderBelowMinimum: """offers.min_order_amount IS NULL
         OR :order_amount IS NOT NULL AND :order_amount >= offers.min_order_amount""",
 }
 
 refusals: tuple[type[VoucherPoolError], ...] = (
     *(CustomerNotFound, VoucherNotFound),
-    *(*of_voucher, *of_holds, CustomerLimitReached),
+    *(*of_voucher, *of_holds, CustomerLimitReached, OfferBudgetExhausted),
 )
 """All reasons that refuse a redemption now, apart from those of an order."""
 

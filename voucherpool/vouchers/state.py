@@ -8,11 +8,12 @@ from voucherpool.database.statements import Statement
 from voucherpool.errors import (
     CustomerLimitReached,
     CustomerNotFound,
+    OfferBudgetExhausted,
     VoucherNotFound,
     VoucherPoolError,
 )
 from voucherpool.input.emails import email_key
-from voucherpool.vouchers import codes, limits, rules
+from voucherpool.vouchers import budgets, codes, limits, rules
 from voucherpool.vouchers.archived import with_archive
 
 
@@ -29,6 +30,8 @@ class VoucherState(NamedTuple):
     is_usable: bool
     offer_id: int | None
     customer_limit: int | None
+    has_budget: bool
+    code_key: str
     expires_at: datetime
     offer_name: str
     discount: Decimal
@@ -75,13 +78,13 @@ def read(request: dict[str, object]) -> VoucherState:
 
 def refusal(voucher: VoucherState) -> VoucherPoolError | None:
     """Return the error that redeeming would raise now."""
-    return _first(voucher.refusal, voucher) or _of_order(voucher)
+    return _first(voucher.refusal, voucher) or _of_order(voucher) or _of_budget(voucher)
 
 
 def refusal_of_hold(voucher: VoucherState, *, of_order: bool) -> VoucherPoolError | None:
     """Return the error that holding would raise now, for the order too if `of_order`."""
     refused = _first(voucher.hold_refusal, voucher)
-    return refused or (_of_order(voucher) if of_order else None)
+    return refused or (_of_order(voucher) if of_order else None) or _of_budget(voucher)
 
 
 def _first(code: str | None, voucher: VoucherState) -> VoucherPoolError | None:
@@ -94,6 +97,13 @@ def _first(code: str | None, voucher: VoucherState) -> VoucherPoolError | None:
 
 def _of_order(voucher: VoucherState) -> VoucherPoolError | None:
     return rules.by_code[voucher.order_refusal]() if voucher.order_refusal else None
+
+
+def _of_budget(voucher: VoucherState) -> VoucherPoolError | None:
+    ids = (voucher.offer_id, voucher.code_key, voucher.customer_id)
+    if voucher.has_budget and not budgets.has_room(*ids, voucher.discount_amount):
+        return OfferBudgetExhausted()
+    return None
 
 
 def read_for_unknown_customer(request: dict[str, object]) -> VoucherState:
@@ -110,6 +120,8 @@ _columns = f"""
         vouchers.code_key IS NOT NULL AND {rules.usable} AS is_usable,
         offers.id AS offer_id,
         offers.max_redemptions_per_customer AS customer_limit,
+        NOT ({budgets.is_absent}) AS has_budget,
+        vouchers.code_key,
         expires_at,
         offers.name AS offer_name,
         {rules.discount} AS discount,
