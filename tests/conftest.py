@@ -39,13 +39,12 @@ from tests.server import (
 from tests.shop import Shop, open_shop
 from tests.storms import watched
 from voucherpool import create_app
-from voucherpool.apikeys import failed_attempts as throttle
 from voucherpool.apikeys import service as apikeys
 from voucherpool.config.settings import Config, durability
 from voucherpool.database.model import db
 from voucherpool.database.statements import Statement
 from voucherpool.database.transactions import long_transaction
-from voucherpool.http import probes
+from voucherpool.http import probes, throttle
 from voucherpool.local.postgres import LocalPostgres
 from voucherpool.operations import distributing, integrity
 

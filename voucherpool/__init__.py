@@ -17,7 +17,6 @@ import voucherpool.operations.commands
 import voucherpool.schedules.commands
 import voucherpool.webhooks.commands  # noqa: F401 (each adds its commands to voucherpool.cli)
 from voucherpool import cli
-from voucherpool.apikeys import failed_attempts as throttle
 from voucherpool.batches import routes as batches
 from voucherpool.claims import routes as claims
 from voucherpool.config.settings import Config, beside
@@ -36,6 +35,7 @@ from voucherpool.http import (
     probes,
     problems,
     request_metrics,
+    throttle,
     transfers,
 )
 from voucherpool.http.documentation import document, page

@@ -8,7 +8,7 @@ import click
 
 from voucherpool.archive import moving, partitions, picking
 from voucherpool.cli import counted, in_long_transaction, vouchers
-from voucherpool.config.settings import environment
+from voucherpool.config import environment
 from voucherpool.database.transactions import transaction
 
 

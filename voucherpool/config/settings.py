@@ -13,8 +13,8 @@ from psycopg2.extensions import make_dsn
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from voucherpool.config import mail as mails
 from voucherpool.config.environment import Asked, Environment, Network
-from voucherpool.config.settings import mail as mails
 from voucherpool.errors import ConfigurationError
 
 checkout = Path(__file__).resolve().parents[2]

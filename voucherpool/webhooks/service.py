@@ -1,6 +1,6 @@
 """Creates, reads, changes and deletes webhooks, rotates their secrets, and replays events.
 
-What concerns many deliveries is left to the worker: see voucherpool.notifications.webhooks.backlog.
+What concerns many deliveries is left to the worker: see voucherpool.webhooks.backlog.
 """
 
 from collections.abc import Collection, Mapping, Sequence
