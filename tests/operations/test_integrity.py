@@ -26,7 +26,7 @@ def less(table, column):
     return f"UPDATE {table} SET {column} = {column} - 1 WHERE {column} > 0"
 
 
-totals = "the archive holds more of an offer, day and currency than its totals"
+totals = "the archive holds more of an offer and currency than its totals"
 uses = "the archive holds more live redemptions of a customer than the totals"
 claimed = "a claim's voucher is not of its offer, customer or moment"
 issued = "an offer's count of issued vouchers is not their number"

@@ -1,13 +1,21 @@
 """GET /offers/{id}/stats."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import Random
+from zoneinfo import ZoneInfo
+
+import pytest
 
 from tests.archive.test_archiving import moves
 from tests.builders import ana, ben, in_days
 from tests.claims.pools import body, fill
+from tests.conftest import config
 from tests.server import at_once
+from tests.shop import open_shop
+from voucherpool import create_app
+from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.offers import counts
 
@@ -282,3 +290,88 @@ def test_nothing_is_miscounted_under_concurrency(server, client, make, sql, audi
     }
     assert counted["open"] == counted["issued"] - expected["redeemed"] + expected["reversed"]
     audit()
+
+
+@pytest.fixture
+def in_zone(database_url, key):
+    """Return a function that returns a client of a shop in a time zone."""
+    apps = []
+
+    def run(timezone):
+        app = create_app(replace(config(database_url), timezone=timezone))
+        apps.append(app)
+        return open_shop(app, key)
+
+    yield run
+    for app in apps:
+        with app.app_context():
+            db.engine.dispose()
+
+
+@pytest.mark.one_machine("sets the time zone of its own connections")
+@pytest.mark.parametrize(
+    ("timezone", "days"),
+    [
+        ("UTC", ["2030-03-31"]),
+        ("Europe/Berlin", ["2030-04-01", "2030-03-31"]),  # 22:00 and 23:30 in UTC, in summer time
+        ("Asia/Kathmandu", ["2030-04-01"]),  # 5:45 ahead
+    ],
+)
+def test_days_are_those_of_the_shop_before_and_after_the_archive(
+    app, make, sql, audit, in_zone, timezone, days
+):
+    codes = [make.voucher(days=-100) for _ in range(2)]
+    sql("UPDATE vouchers SET redemption_count = 1, used_at = now() - interval '200 days'")
+    for code, moment in zip(codes, ("21:59:59", "23:30"), strict=True):
+        sql(
+            "INSERT INTO redemptions (code_key, customer_id, offer_id, discount, discount_type,"
+            f" redeemed_at) SELECT code_key, 1, 1, 5, 'percentage', '2030-03-31T{moment}Z'"
+            " FROM vouchers WHERE code = :code",
+            code=code,
+        )
+    shop = in_zone(timezone)
+
+    def shown():
+        counted = stats(shop, **{"from": "2030-01-01", "to": "2030-12-31"})["days"]
+        return [day["day"] for day in counted if day["redeemed"]]
+
+    assert shown() == days
+    shop.application.test_cli_runner().invoke(args=["vouchers", "archive", "--older-than", "90d"])
+    assert sql("SELECT * FROM vouchers") == []
+    assert shown() == days
+    audit()
+
+
+@pytest.mark.one_machine("sets the time zone of its own connections")
+def test_what_is_issued_counts_on_the_day_of_the_shop(in_zone, make, sql):
+    make.voucher()
+    zones = ("Pacific/Kiritimati", "Pacific/Niue")  # 25 hours apart: never the same day
+    for timezone in zones:
+        terms = {"email": ana, "offer_name": "KOI", "discount": 22.1, "expiry": in_days(1)}
+        assert in_zone(timezone).post("/vouchers/generate", json=terms).status_code == 201
+    days = {row.day for row in sql("SELECT day FROM offer_counts")}
+    assert {datetime.now(ZoneInfo(timezone)).date() for timezone in zones} <= days
+
+
+@pytest.mark.one_machine("sets the time zone of its own connections")
+def test_a_plain_day_in_a_request_is_a_day_of_the_shop(in_zone, make, sql):
+    make.customer(ana)
+    shop = in_zone("Europe/Berlin")
+    window = {"starts_at": "2030-03-31", "ends_at": "2030-03-31"}
+    offer = shop.post("/offers", json={"name": "KOI", "discount": 5, **window}).json
+    assert (offer["starts_at"], offer["ends_at"]) == (
+        "2030-03-30T23:00:00Z",
+        "2030-03-31T22:00:00Z",
+    )
+    terms = {"email": ana, "offer_name": "KOI", "expires_at": "2030-12-31"}
+    assert shop.post("/vouchers/generate", json=terms).status_code == 201
+    file = "code,expires_at\nSUMMER-1,2030-12-31\nSUMMER-2,31.12.2030\n"
+    shop.post("/offers/1/imports", data=file, content_type="text/csv")
+    run = shop.application.test_cli_runner().invoke
+    run(args=["vouchers", "issue", "KOI", "--count", "1", "--expiry", "2030-12-31"])
+    moments = [row.expires_at.isoformat() for row in sql("SELECT expires_at FROM vouchers")]
+    assert moments == ["2030-12-31T23:00:00+00:00"] * 4
+    other = "?expiry=2030-12-31&timezone=America/New_York"
+    shop.post(f"/offers/1/imports{other}", data="code\nSUMMER-3\n", content_type="text/csv")
+    [row] = sql("SELECT expires_at FROM vouchers WHERE code = 'SUMMER-3'")
+    assert row.expires_at.isoformat() == "2031-01-01T05:00:00+00:00"

@@ -41,7 +41,8 @@ def archive(older_than: timedelta, first: int) -> int:
     pick = on_cluster.pick if cluster.is_cluster() else picking.pick
     keys = pick(older_than, first)
     if keys:
-        batch = {"keys": list(keys), "now": db.session.scalar(select(func.now()))}
+        clock = db.session.execute(select(func.now(), func.current_setting("TimeZone"))).one()
+        batch = {"keys": list(keys), "now": clock[0], "timezone": clock[1]}
         for statement in (*enter, *leave, add_to_archived_totals, add_to_customer_totals):
             db.session.execute(statement, batch)
     return len(keys)
@@ -81,18 +82,16 @@ summed = (
 )
 """The columns of the events, and of the daily totals."""
 
-totals = f"""
-    SELECT offer_id, (moment AT TIME ZONE 'UTC')::date AS day, currency,
-        {", ".join(f"sum({name}) AS {name}" for name in summed)}
-    FROM ({{events}}) AS event
-    GROUP BY 1, 2, 3"""
+sums = ", ".join(f"sum({name}) AS {name}" for name in summed)
 
 _moved_now = f"{_picked} AND archived_at = CAST(:now AS timestamptz)"
 
 # Sorted, so that two archivers do not deadlock.
 add_to_archived_totals = text(f"""
     INSERT INTO archived_totals AS total (offer_id, day, currency, {", ".join(summed)})
-    {totals.format(events=events.format(where=_moved_now))}
+    SELECT offer_id, (moment AT TIME ZONE :timezone)::date, currency, {sums}
+    FROM ({events.format(where=_moved_now)}) AS event
+    GROUP BY 1, 2, 3
     ORDER BY 1, 2, 3
     ON CONFLICT (offer_id, day, currency) DO UPDATE SET
         {", ".join(f"{name} = total.{name} + excluded.{name}" for name in summed)}""")

@@ -175,7 +175,8 @@ class Config:
         settings["client_encoding"] = "UTF8"
         if self.timeouts == "connection":
             # PostgreSQL takes the last of two values for the same setting.
-            settings["options"] = f"{timeouts} {given.get('options', '')}".strip()
+            ours = f"{timeouts} -c TimeZone={self.timezone}"  # of statistics by day
+            settings["options"] = f"{ours} {given.get('options', '')}".strip()
         return settings
 
 

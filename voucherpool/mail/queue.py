@@ -130,8 +130,8 @@ announced = (
         rules.current_discount,
         Offer.discount_type,
         Offer.currency,
-        case((Offer.starts_at > func.now(), func.timezone("UTC", Offer.starts_at))),
-        func.timezone("UTC", Voucher.expires_at),
+        case((Offer.starts_at > func.now(), Offer.starts_at)),
+        Voucher.expires_at,
         func.count().over().label("total"),
     )
     .join(Offer, Offer.id == Voucher.offer_id)

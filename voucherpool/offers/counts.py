@@ -5,8 +5,8 @@ from voucherpool.database.statements import Statement
 slots = 16
 
 
-today = f"(now() AT TIME ZONE 'UTC')::date, pg_backend_pid() % {slots}"
-"""The day and the slot of a count."""
+today = f"current_date, pg_backend_pid() % {slots}"
+"""The day, in the connection's time zone, and the slot of a count."""
 
 
 def add_to_counts(column: str, counts: str) -> str:

@@ -93,7 +93,7 @@ class Offer(Model):
 
 
 class OfferCounts(Model):
-    """An offer's vouchers issued and claimed on a day in UTC: the sum over all `slot`s.
+    """An offer's vouchers issued and claimed on a day of the shop: the sum over all `slot`s.
 
     Several slots let concurrent writers rarely wait for each other.
     """

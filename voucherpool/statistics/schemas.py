@@ -10,7 +10,7 @@ from voucherpool.input.times import Day
 
 
 class StatisticsRequest(Query):
-    """The first and last day in UTC to show; by default the last 90 days."""
+    """The first and last day of the shop to show; by default the last 90 days."""
 
     since = Day(data_key="from")
     until = Day(data_key="to")
@@ -52,7 +52,7 @@ class Totals(Counts):
 
 
 class DayTotals(Totals):
-    """The events of one day in UTC."""
+    """The events of one day in the shop's time zone."""
 
     day = Day()
 

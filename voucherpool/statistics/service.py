@@ -6,13 +6,14 @@ from the offers' counts.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
 from sqlalchemy import select, text
 
 from voucherpool.database.model import db
+from voucherpool.input.times import End, Moment
 from voucherpool.offers import service as offers
 from voucherpool.offers.models import Offer
 
@@ -43,13 +44,14 @@ class Vouchers(NamedTuple):
 def read(offer_id: int, since: date | None = None, until: date | None = None) -> Statistics:
     """Return the offer's statistics, in total and for each day with events, the newest first.
 
-    Days are in UTC, by default the last 90. A voucher is open until it is used up or expired, even
-    if disabled. Sums of money are by currency. Raises OfferNotFound.
+    Days are the shop's, by default the last 90. A voucher is open until it is used up or expired,
+    even if disabled. Sums of money are by currency. Raises OfferNotFound.
     """
     request = {"offer_id": offers.read(offer_id).id}
-    first, last = _period(since, until)
+    period = _period(since, until)
     vouchers = Vouchers(*db.session.execute(vouchers_of, request).one())
-    events = [Event(*row) for row in db.session.execute(events_of_offer, request)]
+    in_zone = {**request, "timezone": period.timezone}
+    events = [Event(*row) for row in db.session.execute(events_of_offer, in_zone)]
     totals = _totals(events)
     budget = db.session.execute(budget_of, request).mappings().one_or_none()
     return {
@@ -57,17 +59,17 @@ def read(offer_id: int, since: date | None = None, until: date | None = None) ->
         "expired": vouchers.expired,
         "open": _counts(events)["issued"] - vouchers.used_up - vouchers.expired,
         "budget": budget,
-        "days": _days(event for event in events if first <= event.day <= last),
+        "days": _days(event for event in events if period.first <= event.day <= period.last),
     }
 
 
 def read_all(since: date | None = None, until: date | None = None) -> Statistics:
     """Return the statistics of all offers in a period: in total, by offer and by day.
 
-    Days are in UTC, by default the last 90.
+    Days are the shop's, by default the last 90.
     """
-    first, last = _period(since, until)
-    events = [Event(*row) for row in db.session.execute(events_of_all, _moments(first, last))]
+    moments = _moments(_period(since, until))
+    events = [Event(*row) for row in db.session.execute(events_of_all, moments)]
     by_offer: dict[int, list[Event]] = defaultdict(list)
     for event in events:
         by_offer[event.offer_id].append(event)
@@ -79,17 +81,24 @@ def read_all(since: date | None = None, until: date | None = None) -> Statistics
     return {**_totals(events), "offers": of_offers, "days": _days(events)}
 
 
-def _period(since: date | None, until: date | None) -> tuple[date, date]:
-    """Return the first and the last day to show."""
-    last = until or max(db.session.execute(today).scalar_one(), since or date.min)
-    return since or last - timedelta(days=shown_days - 1), last
+class Period(NamedTuple):
+    """The first and the last day to show, in the time zone of the connection, the shop's."""
+
+    first: date
+    last: date
+    timezone: str
 
 
-def _moments(first: date, last: date) -> dict[str, object]:
+def _period(since: date | None, until: date | None) -> Period:
+    today, timezone = db.session.execute(clock).one()
+    last = until or max(today, since or date.min)
+    return Period(since or last - timedelta(days=shown_days - 1), last, timezone)
+
+
+def _moments(period: Period) -> dict[str, object]:
     """Return the statement's parameters for a period."""
-    since = datetime.combine(first, time.min, UTC)
-    until = datetime.combine(last, time.min, UTC) + timedelta(days=1)
-    return {"first": first, "last": last, "since": since, "until": until}
+    since = Moment.of(period.first, period.timezone)
+    return {**period._asdict(), "since": since, "until": End.of(period.last, period.timezone)}
 
 
 def _totals(events: Iterable[Event]) -> dict[str, object]:
@@ -136,7 +145,7 @@ def _days(events: Iterable[Event]) -> list[dict[str, object]]:
     ]
 
 
-today = text("SELECT (now() AT TIME ZONE 'UTC')::date")
+clock = text("SELECT current_date, current_setting('TimeZone')")
 
 # Each count uses its own index.
 vouchers_of = text("""
@@ -147,21 +156,24 @@ vouchers_of = text("""
             + coalesce(sum(expired), 0)::bigint
     FROM archived_totals WHERE offer_id = :offer_id""")
 
-# date_bin, because converting each moment to a date takes three times as long.
+# By quarters of an hour first, because converting each moment to a date takes three times as long;
+# midnight is at a quarter in every time zone.
 _events = """
     WITH ledger AS (
-        SELECT offer_id, date_bin('1 day', redeemed_at, '2000-01-01Z') AS day, currency,
+        SELECT offer_id, date_bin('15 minutes', redeemed_at, '2000-01-01Z') AS quarter, currency,
             count(*) AS number, sum(discount_amount) AS amount, sum(order_amount) AS turnover
         FROM redemptions WHERE {redeemed} GROUP BY 1, 2, 3
     ), reversal AS (
-        SELECT offer_id, date_bin('1 day', reversed_at, '2000-01-01Z') AS day, currency,
+        SELECT offer_id, date_bin('15 minutes', reversed_at, '2000-01-01Z') AS quarter, currency,
             count(*) AS number, sum(discount_amount) AS amount, sum(order_amount) AS turnover
         FROM redemptions WHERE {reversed} AND reversed_at IS NOT NULL GROUP BY 1, 2, 3
     )
-    SELECT offer_id, 'redeemed', (day AT TIME ZONE 'UTC')::date, currency, number,
-        coalesce(amount, 0), coalesce(turnover, 0) FROM ledger
-    UNION ALL SELECT offer_id, 'reversed', (day AT TIME ZONE 'UTC')::date, currency, number,
-        coalesce(amount, 0), coalesce(turnover, 0) FROM reversal
+    SELECT offer_id, 'redeemed', (quarter AT TIME ZONE :timezone)::date, currency,
+        sum(number)::bigint, coalesce(sum(amount), 0), coalesce(sum(turnover), 0)
+    FROM ledger GROUP BY 1, 3, 4
+    UNION ALL SELECT offer_id, 'reversed', (quarter AT TIME ZONE :timezone)::date, currency,
+        sum(number)::bigint, coalesce(sum(amount), 0), coalesce(sum(turnover), 0)
+    FROM reversal GROUP BY 1, 3, 4
     UNION ALL SELECT offer_id, 'redeemed', day, currency, redeemed, discounted, turnover
     FROM archived_totals WHERE {counted}
     UNION ALL SELECT offer_id, 'reversed', day, currency, reversed, given_back, turnover_given_back

@@ -62,7 +62,7 @@ archived_redemptions = _archive_of(
 
 
 class ArchivedTotals(Model):
-    """An offer's daily totals (UTC) of archived vouchers; a purge keeps them.
+    """An offer's totals of archived vouchers by the day of the shop; a purge keeps them.
 
     Everything counts on its own day. Amounts are in the currency, '' for none: `discounted` is what
     redemptions took off, `turnover` the orders' sum, and so much of both was given back. `used_up`
