@@ -89,6 +89,15 @@ def search(limit: int, after: Position | None = None, **criteria: Any) -> Page:
     return Page(found, after)
 
 
+def of_customer(customer_id: int, limit: int, after: Position | None = None) -> Page:
+    """Return up to `limit` of all vouchers of a customer, in the order of their expiry.
+
+    Raises CustomerNotFound.
+    """
+    customers.read(customer_id)
+    return search(limit, after, customer_id=customer_id)
+
+
 def _values(criteria: dict[str, Any]) -> dict[str, Any]:
     """Return the values of the statement, with ids for names and the normal form of a code."""
     values = {name: value for name, value in criteria.items() if value is not None}
