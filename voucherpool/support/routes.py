@@ -10,7 +10,6 @@ from voucherpool.errors import (
 )
 from voucherpool.http.routes import Blueprint, Fields
 from voucherpool.support import schemas, search, service
-from voucherpool.vouchers.schemas import CodeRequest
 
 blueprint = Blueprint(
     "support",
@@ -22,13 +21,13 @@ blueprint = Blueprint(
 @blueprint.post(
     "/vouchers/lookup",
     scope="support",
-    body=CodeRequest(),
+    body=schemas.LookupRequest(),
     answer=(200, schemas.VoucherRecord()),
     refuses=(VoucherNotFound,),
 )
 def lookup_voucher(body: Fields) -> service.Record:
     """Look up a voucher's record, for service."""
-    return service.lookup(**body)
+    return service.lookup(body["code"], body.get("cursor"))
 
 
 @blueprint.post(

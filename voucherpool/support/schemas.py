@@ -4,9 +4,9 @@ from marshmallow import fields, validate
 
 from voucherpool import errors
 from voucherpool.audit.schemas import Reason
-from voucherpool.input.fields import AmountShown, Cursor, Digits, Email, Id, Text
+from voucherpool.input.fields import AmountShown, Cursor, Digits, Email, Id, Name
 from voucherpool.input.schemas import Answer, PageRequest, Search, page_of
-from voucherpool.input.times import MomentOrNever, Timestamp
+from voucherpool.input.times import End, Moment, MomentOrNever, Timestamp
 from voucherpool.redemptions.schemas import Redemption
 from voucherpool.vouchers.schemas import AnyCode, CodeRequest
 
@@ -52,12 +52,12 @@ class SearchRequest(Search):
 
     email = Email()
     offer_id = Id()
-    offer_name = Text()
+    offer_name = Name()
     batch_id = Id()
     state = fields.String(validate=validate.OneOf(states))
     code_part = AnyCode()
-    expires_from = Timestamp()
-    expires_to = Timestamp()
+    expires_from = Moment()
+    expires_to = End()
     cursor = Cursor(MomentOrNever(), Digits())
 
 
@@ -97,8 +97,24 @@ class SwitchRequest(CodeRequest):
     reason = Reason()
 
 
+class LookupRequest(CodeRequest):
+    """A voucher to look up; `cursor` continues after the redemptions of an earlier answer."""
+
+    cursor = Cursor(Timestamp(), fields.UUID())
+
+
+class Change(Answer):
+    """What somebody did to a voucher, as the audit log says."""
+
+    action = fields.String()
+    api_key = fields.String(allow_none=True)
+    actor = fields.String(allow_none=True)
+    reason = fields.String(allow_none=True)
+    created_at = Timestamp()
+
+
 class VoucherRecord(Answer):
-    """A voucher's whole record."""
+    """A voucher's whole record; `next_redemptions` is the cursor of its earlier redemptions."""
 
     code = fields.String()
     email = fields.String(allow_none=True)
@@ -114,9 +130,13 @@ class VoucherRecord(Answer):
     disabled_at = Timestamp(allow_none=True)
     created_at = Timestamp()
     claimed_at = Timestamp(allow_none=True)
+    batch_id = fields.Integer(allow_none=True)
+    claim_ref = fields.String(allow_none=True)
     archived_at = Timestamp(allow_none=True)
     holds = fields.List(fields.Nested(VoucherHold))
     redemptions = fields.List(fields.Nested(Redemption))
+    next_redemptions = Cursor(Timestamp(), fields.UUID(), allow_none=True)
+    changes = fields.List(fields.Nested(Change))
     refused_attempts = fields.List(fields.Nested(Attempt))
 
 
