@@ -18,7 +18,7 @@ config = Config.from_environment(os.environ)
 address = config.database_url.set(drivername="postgresql").render_as_string(hide_password=False)
 of_thread = threading.local()
 no_order = dict.fromkeys(("order_ref", "order_amount", "order_currency", "order_decimals"))
-no_options = {"max_redemptions": 1, "freeze": False, "notify": False}
+no_options = {"max_redemptions": 1, "freeze": False, "notify": False, "is_chosen": None}
 
 
 def cursor() -> Any:

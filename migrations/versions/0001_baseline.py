@@ -106,12 +106,23 @@ schema = r"""
         holds holds,
         created_at TIMESTAMP WITH TIME ZONE NOT NULL,
         claimed_at TIMESTAMP WITH TIME ZONE,
+        is_chosen BOOLEAN,
         batch_id BIGINT,
         archived_at TIMESTAMP WITH TIME ZONE NOT NULL
     )
      PARTITION BY RANGE (archived_at);
 
     CREATE INDEX archived_vouchers_code_key_idx ON archived_vouchers (code_key);
+
+    CREATE INDEX archived_vouchers_chosen_idx ON archived_vouchers (code_key) WHERE is_chosen;
+
+    CREATE INDEX archived_vouchers_customer_idx ON archived_vouchers (customer_id, expires_at,
+            issue_number);
+
+    CREATE INDEX archived_vouchers_offer_idx ON archived_vouchers (offer_id, expires_at,
+            issue_number);
+
+    CREATE INDEX archived_vouchers_batch_idx ON archived_vouchers (batch_id, issue_number);
 
     CREATE TABLE archived_redemptions (
         code_key TEXT NOT NULL,
@@ -139,6 +150,12 @@ schema = r"""
             order_ref IS NOT NULL;
 
     CREATE INDEX archived_redemptions_code_key_idx ON archived_redemptions (code_key);
+
+    CREATE INDEX archived_redemptions_offer_id_redeemed_at_idx ON archived_redemptions (offer_id,
+            redeemed_at);
+
+    CREATE INDEX archived_redemptions_offer_id_reversed_at_idx ON archived_redemptions (offer_id,
+            reversed_at) WHERE reversed_at IS NOT NULL;
 
     CREATE TABLE archived_totals (
         offer_id BIGINT NOT NULL,
@@ -255,7 +272,7 @@ schema = r"""
         CONSTRAINT api_keys_pkey PRIMARY KEY (id),
         CONSTRAINT api_keys_digest_check CHECK (octet_length(digest) = 32),
         CONSTRAINT api_keys_scopes_check CHECK (cardinality(scopes) > 0 AND scopes <@
-            ARRAY['issue', 'redeem', 'read', 'admin', 'metrics']),
+            ARRAY['issue', 'redeem', 'read', 'support', 'admin', 'metrics']),
         CONSTRAINT api_keys_name_key UNIQUE (name),
         CONSTRAINT api_keys_digest_key UNIQUE (digest)
     );
@@ -337,6 +354,7 @@ schema = r"""
         holds holds,
         created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
         claimed_at TIMESTAMP WITH TIME ZONE,
+        is_chosen BOOLEAN,
         batch_id BIGINT,
         CONSTRAINT vouchers_pkey PRIMARY KEY (code_key),
         CONSTRAINT vouchers_uses_check CHECK (redemption_count BETWEEN 0 AND max_redemptions AND
@@ -357,6 +375,8 @@ schema = r"""
     CREATE INDEX vouchers_holds_idx ON vouchers USING gin (holds) WHERE holds IS NOT NULL;
 
     CREATE INDEX vouchers_unused_idx ON vouchers (offer_id, expires_at) WHERE used_at IS NULL;
+
+    CREATE INDEX vouchers_chosen_idx ON vouchers (code_key) WHERE is_chosen;
 
     CREATE INDEX vouchers_batch_idx ON vouchers (batch_id, issue_number) WHERE batch_id IS NOT NULL;
 
@@ -549,6 +569,8 @@ schema = r"""
         CONSTRAINT claims_offer_id_fkey FOREIGN KEY(offer_id) REFERENCES offers (id),
         CONSTRAINT claims_customer_id_fkey FOREIGN KEY(customer_id) REFERENCES customers (id)
     );
+
+    CREATE INDEX claims_code_key_idx ON claims (code_key);
 
     CREATE TABLE redemptions (
         code_key TEXT NOT NULL,

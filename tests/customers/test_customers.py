@@ -139,3 +139,11 @@ def test_a_wrong_query_is_422_and_named(client):
         for value in values:
             answer = client.get("/customers", query_string={field: value})
             assert (answer.status_code, list(answer.json["errors"])) == (422, [field]), value
+
+
+def test_customers_are_found_by_a_part_of_their_e_mail_or_name(client):
+    for email, name in ((ana, "Ana Ünal"), ("ben@example.org", None), ("c_d@shop.test", "Cleo")):
+        client.post("/customers", json={"email": email, "name": name})
+    for part, expected in (("EXAMPLE", 2), ("unal", 0), ("ünal", 1), ("c_d", 1), ("leo", 1)):
+        found = client.get("/customers", query_string={"part": part}).json["items"]
+        assert len(found) == expected, part

@@ -255,3 +255,15 @@ def test_a_missing_or_unknown_field_is_422_and_named(client):
     assert refused(client.post("/offers", json={"discount": 5}), "name")
     assert refused(client.post("/offers", json={"name": "KOI"}), "discount")
     assert refused(client.post("/offers", json={"name": "KOI", "discount": 5, "gift": 1}), "gift")
+
+
+def test_offers_are_found_by_a_part_of_their_name(client):
+    for name in ("SPRING 26", "SPRING 27", "100%"):
+        client.post("/offers", json={"name": name, "discount": 5})
+    for part, expected in (("spring", 2), ("g 27", 1), ("%", 1), ("_", 0)):
+        found = client.get("/offers", query_string={"part": part, "limit": 1}).json
+        names = [each["name"] for each in found["items"]]
+        if found["next"]:
+            more = client.get("/offers", query_string={"part": part, "cursor": found["next"]}).json
+            names += [each["name"] for each in more["items"]]
+        assert len(names) == expected, part

@@ -31,7 +31,11 @@ def test_it_shows_the_whole_record_of_a_new_voucher_in_any_spelling(client, make
         "claimed_at": None,
         "archived_at": None,
         "holds": [],
+        "batch_id": None,
+        "claim_ref": None,
         "redemptions": [],
+        "next_redemptions": None,
+        "changes": [],
         "refused_attempts": [],
     }
 
@@ -142,3 +146,42 @@ def test_a_frozen_discount_is_shown_as_the_vouchers_own(client, make, sql):
     code = make.voucher(discount="10", frozen_discount=5)
     shown = record(client, code)
     assert (shown["discount"], shown["frozen"]) == (5, True)
+
+
+def test_a_record_names_its_batch_and_its_claim(client, make, sql):
+    code = make.voucher(customer_id=None, batch_id=7)
+    claimed = client.post(
+        "/vouchers/claim", json={"email": ana, "offer_name": "KOI", "claim_ref": "letter 7"}
+    )
+    assert claimed.json["code"] == code
+    found = record(client, code)
+    assert (found["batch_id"], found["claim_ref"]) == (7, "letter 7")
+    assert record(client, make.voucher())["claim_ref"] is None
+
+
+def test_the_history_of_a_voucher_is_shown_by_pages(client, make, monkeypatch):
+    monkeypatch.setattr(support, "history_shown", 3)
+    code = make.voucher(max_redemptions=10)
+    for number in range(8):
+        client.redeemed(code, order_ref=f"A-{number}")
+    orders, page = [], {}
+    while page is not None:
+        found = client.post("/vouchers/lookup", json={"code": code, **page}).json
+        orders.append([each["order_ref"] for each in found["redemptions"]])
+        page = {"cursor": found["next_redemptions"]} if found["next_redemptions"] else None
+    assert orders == [["A-7", "A-6", "A-5"], ["A-4", "A-3", "A-2"], ["A-1", "A-0"]]
+
+
+def test_a_record_says_who_disabled_the_voucher_and_why(client, make):
+    code = make.voucher()
+    named = {"Voucherpool-Actor": "Eve of support"}
+    client.post("/vouchers/disable", json={"code": code, "reason": "leaked"}, headers=named)
+    client.post("/vouchers/enable", json={"code": code})
+    shown = [
+        (each["action"], each["api_key"], each["actor"], each["reason"])
+        for each in record(client, code)["changes"]
+    ]
+    assert shown == [
+        ("voucher.enabled", "tests", None, None),
+        ("voucher.disabled", "tests", "Eve of support", "leaked"),
+    ]

@@ -19,7 +19,7 @@ class ApiKey(Model):
         CheckConstraint("octet_length(digest) = 32", name="digest"),
         CheckConstraint(
             "cardinality(scopes) > 0"
-            " AND scopes <@ ARRAY['issue', 'redeem', 'read', 'admin', 'metrics']",
+            " AND scopes <@ ARRAY['issue', 'redeem', 'read', 'support', 'admin', 'metrics']",
             name="scopes",
         ),
     )

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, func
+from sqlalchemy import CheckConstraint, ForeignKey, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from voucherpool.customers.models import Customer
@@ -19,7 +19,10 @@ class Claim(Model):
     """
 
     __tablename__ = "claims"
-    __table_args__ = (CheckConstraint("claim_ref <> ''", name="claim_ref"),)
+    __table_args__ = (
+        CheckConstraint("claim_ref <> ''", name="claim_ref"),
+        Index("claims_code_key_idx", "code_key"),
+    )
 
     offer_id: Mapped[int] = mapped_column(ForeignKey(Offer.id), primary_key=True)
     claim_ref: Mapped[str] = mapped_column(primary_key=True)

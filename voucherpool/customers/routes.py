@@ -26,8 +26,8 @@ def create_customer(body: Fields) -> Customer:
 
 @blueprint.get("", scope="read", query=schemas.ListRequest(), answer=(200, schemas.customers_page))
 def list_customers(query: Fields) -> Page:
-    """List the customers, the oldest first, or only the one with an e-mail."""
-    return service.list_customers(query["limit"], query.get("email"), query.get("cursor"))
+    """List the customers, the oldest first; by their e-mail, or a part of e-mail or name."""
+    return service.list_customers(after=query.pop("cursor", None), **query)
 
 
 @blueprint.get(

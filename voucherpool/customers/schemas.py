@@ -46,9 +46,10 @@ class Customer(Answer):
 
 
 class ListRequest(PageRequest):
-    """The customers to list, and the page."""
+    """The customers to list, and the page; `part` is a part of the e-mail or the name."""
 
     email = Email()
+    part = Name()
 
 
 customers_page = page_of(Customer, "Customers")

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, exists, func, null, select, text, update
+from sqlalchemy import bindparam, exists, func, null, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from voucherpool.audit import service as audit
@@ -67,11 +67,20 @@ def is_known(email: str) -> bool:
     return known.one_or_none({"email": email_key(email)}) is not None
 
 
-def list_customers(limit: int, email: str | None = None, after: Position | None = None) -> Page:
-    """Return up to `limit` customers, or only the one with the e-mail, the oldest first."""
+def list_customers(
+    limit: int, email: str | None = None, part: str | None = None, after: Position | None = None
+) -> Page:
+    """Return up to `limit` customers, the oldest first.
+
+    They have the e-mail, or the part in their e-mail or name, in upper or lower case.
+    """
     statement = select(*Customer.__table__.columns).where(Customer.erased_at.is_(None))
     if email is not None:
         statement = statement.where(Customer.email_key == email_key(email))
+    if part is not None:
+        in_name = Customer.name.icontains(part, autoescape=True)
+        in_email = Customer.email.icontains(part, autoescape=True)
+        statement = statement.where(or_(in_name, in_email))
     return paging.fetch(statement, (Customer.id,), limit, after)
 
 

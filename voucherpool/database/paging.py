@@ -26,13 +26,25 @@ def fetch(
     newest_first: bool = False,
 ) -> Page:
     """Return up to `limit` rows that follow the position; `order` must end in a unique column."""
+    marked = statement.add_columns(*(column.label(f"at_{n}") for n, column in enumerate(order)))
+    chosen = first_of(marked, order, limit + 1, after, newest_first=newest_first)
+    return cut(db.session.execute(chosen).all(), limit, len(order))
+
+
+def first_of(
+    statement: AnySelect,
+    order: Sequence[SQLColumnExpression[object]],
+    count: int,
+    after: Position | None,
+    *,
+    newest_first: bool = False,
+) -> AnySelect:
+    """Return the query of the first `count` rows that follow the position."""
     if after is not None:
         here, there = tuple_(*order), tuple_(*after)
         statement = statement.where(here < there if newest_first else here > there)
-    marked = statement.add_columns(*(column.label(f"at_{n}") for n, column in enumerate(order)))
     directed = [column.desc() for column in order] if newest_first else order
-    rows = db.session.execute(marked.order_by(*directed).limit(limit + 1)).all()
-    return cut(rows, limit, len(order))
+    return statement.order_by(*directed).limit(count)
 
 
 def cut(rows: Sequence[tuple[object, ...]], limit: int, places: int) -> Page:

@@ -12,10 +12,11 @@ from tempfile import TemporaryFile
 import click
 
 from voucherpool.cli import counted, loaded, vouchers
+from voucherpool.database import csv_files
 from voucherpool.database.model import AnySelect
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.errors import InvalidInput
-from voucherpool.files import exporting, importing
+from voucherpool.files import exporting, importing, layout
 from voucherpool.files.parsing import parsed
 from voucherpool.files.schemas import ImportRequest
 from voucherpool.offers import service as offers
@@ -35,7 +36,7 @@ def export(offer_name: str | None, batch_id: int | None, output: Path | None) ->
             chosen = _chosen(offer_name, batch_id)
             length = exporting.count(chosen) if output else 0
             with click.progressbar(length=length, file=sys.stderr, hidden=not output) as bar:
-                written = exporting.write(file, chosen, bar.update)
+                written = csv_files.write(file, layout.columns, chosen, bar.update)
         if output is None:
             shutil.copyfileobj(file, sys.stdout.buffer)
         else:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     literal,
     select,
     text,
+    true,
     union_all,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -140,8 +141,9 @@ def _issue_statement() -> Executable:
         *("max_redemptions", "frozen_discount", "disabled_at"),
     )
     offer_id = bindparam("offer_id", type_=BigInteger)
-    vouchers = select(*(incoming.c[name] for name in columns), offer_id).order_by(incoming.c.line)
-    return insert(Voucher.__table__).from_select([*columns, "offer_id"], vouchers)
+    rows = select(*(incoming.c[name] for name in columns), offer_id, true())
+    named = [*columns, "offer_id", "is_chosen"]
+    return insert(Voucher.__table__).from_select(named, rows.order_by(incoming.c.line))
 
 
 def _wrong_statement() -> Executable:

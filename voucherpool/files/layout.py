@@ -5,19 +5,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-media_type = "text/csv"
+from voucherpool.database.csv_files import formula
+
 columns = (
     *("code", "email", "expires_at", "max_redemptions"),
     *("frozen_discount", "disabled_at", "redemption_count"),
 )
 other_names = {"expiry": "expires_at"}
 
-# A spreadsheet runs a cell that begins like this as a formula, unless an apostrophe precedes it
-# (https://owasp.org/www-community/attacks/CSV_Injection). A text that already begins with
-# apostrophes gets one more, so that removing one restores it. Some spreadsheets read signs of other
-# widths as plain ones, as Unicode's NFKC does.
-wide = "\u207a\u207c\u208a\u208c\u2a75\u2a76\ufb29\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20"
-formula = rf"^'*[=+@{wide}\t\r-]"
 defused = re.compile(rf"^'(?={formula[1:]})")
 
 

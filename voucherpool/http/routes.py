@@ -31,6 +31,8 @@ public = "public"
 class Route:
     """What a route does and says of itself.
 
+    Its caller needs the `scope`, or the one of `or_scope`.
+
     The `view` gets the fields of the `body` or the `query`, then what is in the path, and returns
     what the schema of the `answer` writes, with another status or headers if need be, or a
     Response. `refuses` are its errors besides the usual ones.
@@ -54,6 +56,7 @@ class Route:
     view: Callable[..., Any]
     endpoint: str
     scope: str
+    or_scope: str | None = None
     body: marshmallow.Schema | None = None
     body_is_optional: bool = False
     query: marshmallow.Schema | None = None

@@ -197,6 +197,13 @@ class Count(fields.Integer):
         return int(number)
 
 
+class Id(Count):
+    """The id of something, as a JSON number."""
+
+    def __init__(self) -> None:
+        super().__init__(most=10**18 - 1)  # what PostgreSQL's bigint can hold
+
+
 class Digits(fields.Integer):
     """A whole number in 1 to 18 ASCII digits, as a query or a cursor holds it."""
 

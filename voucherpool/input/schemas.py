@@ -3,9 +3,9 @@
 from functools import partial
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, missing, pre_load, validate
+from marshmallow import Schema, ValidationError, fields, missing, post_load, pre_load, validate
 
-from voucherpool.input.fields import Cursor, Digits, Field, largest_page
+from voucherpool.input.fields import Count, Cursor, Digits, Field, largest_page
 
 
 def null_is_absent(field: Field) -> bool:
@@ -83,6 +83,22 @@ class Sparse(Schema):
             for name, field in self.dump_fields.items()
             if (value := value_of(field.attribute or name, None)) is not None
         }
+
+
+class Search(Request):
+    """The page of a search to return, and its order; a search has a cursor of its own."""
+
+    limit = Count(most=largest_page, load_default=100)
+    order = fields.String(
+        validate=validate.OneOf(("ascending", "descending")), load_default="ascending"
+    )
+
+    @post_load
+    def with_direction(self, data: dict[str, Any], **_: object) -> dict[str, Any]:
+        """Say whether the order is turned, as services take it."""
+        if "order" in data:
+            data["descending"] = data.pop("order") == "descending"
+        return data
 
 
 class PageRequest(Query):

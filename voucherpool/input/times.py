@@ -56,6 +56,18 @@ class Timestamp(fields.DateTime):
         return None if value is None else rfc3339_utc(value)
 
 
+class MomentOrNever(Timestamp):
+    """A moment in a cursor; None is `never`."""
+
+    def _deserialize(  # type: ignore[override]
+        self, value: object, *args: object, **more: object
+    ) -> datetime | None:
+        return None if value == "never" else super()._deserialize(value, *args, **more)
+
+    def _serialize(self, value: datetime | None, *args: object, **more: object) -> str:
+        return super()._serialize(value, *args, **more) or "never"
+
+
 class Moment(Timestamp):
     """A request's moment: with an offset, or a plain day in the shop's time zone."""
 

@@ -3,7 +3,6 @@
 from voucherpool.database.paging import Page
 from voucherpool.errors import OfferExists, OfferNotFound
 from voucherpool.http.routes import Blueprint, Fields
-from voucherpool.input.schemas import PageRequest
 from voucherpool.offers import schemas, service
 from voucherpool.offers.models import Offer
 
@@ -28,10 +27,10 @@ def create_offer(body: Fields) -> Offer:
     return service.create(**body)
 
 
-@blueprint.get("", scope="read", query=PageRequest(), answer=(200, schemas.offers_page))
+@blueprint.get("", scope="read", query=schemas.ListRequest(), answer=(200, schemas.offers_page))
 def list_offers(query: Fields) -> Page:
-    """List the offers, the oldest first."""
-    return service.list_offers(query["limit"], query.get("cursor"))
+    """List the offers, the oldest first; all, or those with a part of a name."""
+    return service.list_offers(after=query.pop("cursor", None), **query)
 
 
 @blueprint.get(

@@ -11,7 +11,7 @@ from voucherpool.input.fields import (
     Name,
     Percentage,
 )
-from voucherpool.input.schemas import Answer, Request, page_of
+from voucherpool.input.schemas import Answer, PageRequest, Request, page_of
 from voucherpool.input.times import End, Moment, Timestamp
 
 discount_types = ("percentage", "fixed_amount")
@@ -102,6 +102,12 @@ class Offer(Answer):
     reminder_days = fields.List(fields.Integer(), allow_none=True)
     created_at = Timestamp()
     updated_at = Timestamp()
+
+
+class ListRequest(PageRequest):
+    """The offers to list, and the page; `part` is a part of the name."""
+
+    part = Name()
 
 
 offers_page = page_of(Offer, "Offers")

@@ -113,9 +113,15 @@ def id_of(name: str) -> int:
     return offer_id
 
 
-def list_offers(limit: int, after: Position | None = None) -> Page:
-    """Return up to `limit` offers, the oldest first."""
-    return paging.fetch(select(*Offer.__table__.columns), (Offer.id,), limit, after)
+def list_offers(limit: int, part: str | None = None, after: Position | None = None) -> Page:
+    """Return up to `limit` offers, the oldest first, those with the part in their name.
+
+    The part may be in upper or lower case.
+    """
+    statement = select(*Offer.__table__.columns)
+    if part is not None:
+        statement = statement.where(Offer.name.icontains(part, autoescape=True))
+    return paging.fetch(statement, (Offer.id,), limit, after)
 
 
 def change(offer_id: int, **changes: Any) -> Offer:

@@ -34,8 +34,11 @@ class Entry(NamedTuple):
 
 # The limit makes PostgreSQL look up each voucher by its index. It estimates the union of hot table
 # and archive badly and would otherwise scan both.
-_voucher = (
-    select(Voucher.code).where(Voucher.code_key == Redemption.code_key).limit(1).lateral("voucher")
+voucher = (
+    select(Voucher.code, Voucher.batch_id)
+    .where(Voucher.code_key == Redemption.code_key)
+    .limit(1)
+    .lateral("voucher")
 )
 
 # A subquery, because PostgreSQL expects too few rows from a join and would sort them.
@@ -43,7 +46,7 @@ _offer_name = select(Offer.name).where(Offer.id == Redemption.offer_id).scalar_s
 
 redemptions = including_archive(
     select(
-        *(Redemption.id, _voucher.c.code, Customer.email, _offer_name.label("offer_name")),
+        *(Redemption.id, voucher.c.code, Customer.email, _offer_name.label("offer_name")),
         *(Redemption.order_ref, Redemption.order_amount),
         *(Redemption.discount, Redemption.discount_type),
         *(Redemption.currency, Redemption.discount_amount),
@@ -51,7 +54,7 @@ redemptions = including_archive(
         literal_column("redemptions.archived_at IS NOT NULL").label("is_archived"),
     )
     .select_from(Redemption)
-    .join(_voucher, true())
+    .join(voucher, true())
     .join(Customer, Customer.id == Redemption.customer_id)
 )
 """The columns of an Entry."""

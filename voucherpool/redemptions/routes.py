@@ -3,9 +3,21 @@
 import uuid
 from collections.abc import Sequence
 
-from voucherpool.errors import CustomerNotFound, RedemptionNotFound, VoucherArchived
+from flask import Response
+
+from voucherpool.database.paging import Page
+from voucherpool.database.transactions import long_transaction
+from voucherpool.errors import (
+    BatchNotFound,
+    CustomerNotFound,
+    OfferNotFound,
+    RedemptionNotFound,
+    VoucherArchived,
+)
+from voucherpool.http import attachments
 from voucherpool.http.routes import Blueprint, Fields
-from voucherpool.redemptions import schemas, service
+from voucherpool.http.transfers import TooManyTransfers
+from voucherpool.redemptions import schemas, search, service
 from voucherpool.redemptions.ledger import Entry
 
 blueprint = Blueprint(
@@ -33,8 +45,39 @@ def list_redemptions(query: Fields) -> dict[str, object]:
 
 
 @blueprint.post(
+    "/search",
+    scope="read",
+    or_scope="support",
+    body=schemas.SearchRequest(),
+    body_is_optional=True,
+    answer=(200, schemas.found_page),
+    refuses=(CustomerNotFound, OfferNotFound, BatchNotFound),
+)
+def search_redemptions(body: Fields) -> Page:
+    """Search the redemptions, the oldest first; codes are in no address."""
+    return search.search(body.pop("limit"), body.pop("cursor", None), **body)
+
+
+@blueprint.post(
+    "/export",
+    scope="read",
+    or_scope="support",
+    body=schemas.Criteria(),
+    body_is_optional=True,
+    sends_file=True,
+    refuses=(CustomerNotFound, OfferNotFound, BatchNotFound, TooManyTransfers),
+    documented=attachments.documented(tuple(search.cells)),
+)
+def export_redemptions(body: Fields) -> Response:
+    """Export the redemptions that a search finds as a file, the oldest first."""
+    with long_transaction():
+        return attachments.csv("redemptions.csv", tuple(search.cells), search.exported(**body))
+
+
+@blueprint.post(
     "/<uuid:redemption_id>/reverse",
     scope="redeem",
+    or_scope="support",
     body=schemas.Reversal(),
     body_is_optional=True,
     answer=(200, schemas.Redemption()),
@@ -49,6 +92,7 @@ def reverse_redemption(body: Fields, redemption_id: uuid.UUID) -> Entry:
 @blueprint.post(
     "/reverse",
     scope="redeem",
+    or_scope="support",
     body=schemas.OrderRequest(),
     answer=(200, schemas.OrderRedemptions()),
     refuses=(RedemptionNotFound, VoucherArchived),

@@ -1,12 +1,13 @@
 """The redemptions' requests and answers."""
 
-from marshmallow import fields
+from marshmallow import fields, validate
 
 from voucherpool.audit.schemas import Reason
-from voucherpool.input.fields import AmountShown, Cursor, Email, Name
-from voucherpool.input.schemas import Answer, PageRequest, Request
-from voucherpool.input.times import Timestamp
+from voucherpool.input.fields import AmountShown, Cursor, Email, Id, Name
+from voucherpool.input.schemas import Answer, PageRequest, Request, Search, page_of
+from voucherpool.input.times import End, Moment, Timestamp
 from voucherpool.statistics.schemas import Sum
+from voucherpool.vouchers.schemas import AnyCode
 
 
 class Redemption(Answer):
@@ -40,6 +41,29 @@ class RedemptionsRequest(PageRequest):
     cursor = Cursor(Timestamp(), fields.UUID())
 
 
+class Criteria(Request):
+    """The redemptions to find: they meet all criteria, at a time from `from` on and before `to`.
+
+    The time is `redeemed_at`, or with `by` the one at which they were given back.
+    """
+
+    code = AnyCode()
+    offer_id = Id()
+    offer_name = Name()
+    batch_id = Id()
+    email = Email()
+    order_ref = Name()
+    since = Moment(data_key="from")
+    until = End(data_key="to")
+    by = fields.String(validate=validate.OneOf(("redeemed_at", "reversed_at")))
+
+
+class SearchRequest(Criteria, Search):
+    """The redemptions to find, and the page."""
+
+    cursor = Cursor(Timestamp(), fields.UUID())
+
+
 class OrderRequest(Request):
     """An order whose redemptions to give back."""
 
@@ -62,3 +86,6 @@ class Redemptions(Answer):
     items = fields.List(fields.Nested(Redemption))
     next = Cursor(Timestamp(), fields.UUID(), allow_none=True)
     discounted = fields.List(fields.Nested(Sum), allow_none=True)
+
+
+found_page = page_of(Redemption, "FoundRedemptions", Timestamp(), fields.UUID())

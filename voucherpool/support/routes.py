@@ -1,33 +1,38 @@
 """The routes for support staff."""
 
-from voucherpool.errors import VoucherArchived, VoucherNotFound
+from voucherpool.database.paging import Page
+from voucherpool.errors import (
+    BatchNotFound,
+    CustomerNotFound,
+    OfferNotFound,
+    VoucherArchived,
+    VoucherNotFound,
+)
 from voucherpool.http.routes import Blueprint, Fields
-from voucherpool.support import schemas, service
-from voucherpool.vouchers.schemas import CodeRequest
+from voucherpool.support import schemas, search, service
 
 blueprint = Blueprint(
     "support",
     __name__,
-    url_prefix="/vouchers",
-    description="A voucher's whole record, and switching it off.",
+    description="Finding vouchers, a voucher's whole record, and switching it off.",
 )
 
 
 @blueprint.post(
-    "/lookup",
-    scope="admin",
-    body=CodeRequest(),
+    "/vouchers/lookup",
+    scope="support",
+    body=schemas.LookupRequest(),
     answer=(200, schemas.VoucherRecord()),
     refuses=(VoucherNotFound,),
 )
 def lookup_voucher(body: Fields) -> service.Record:
     """Look up a voucher's record, for service."""
-    return service.lookup(**body)
+    return service.lookup(body["code"], body.get("cursor"))
 
 
 @blueprint.post(
-    "/disable",
-    scope="admin",
+    "/vouchers/disable",
+    scope="support",
     body=schemas.SwitchRequest(),
     answer=(200, schemas.VoucherRecord()),
     refuses=(VoucherNotFound, VoucherArchived),
@@ -39,8 +44,8 @@ def disable_voucher(body: Fields) -> service.Record:
 
 
 @blueprint.post(
-    "/enable",
-    scope="admin",
+    "/vouchers/enable",
+    scope="support",
     body=schemas.SwitchRequest(),
     answer=(200, schemas.VoucherRecord()),
     refuses=(VoucherNotFound, VoucherArchived),
@@ -49,3 +54,32 @@ def disable_voucher(body: Fields) -> service.Record:
 def enable_voucher(body: Fields) -> service.Record:
     """Enable a disabled voucher."""
     return service.enable(**body)
+
+
+@blueprint.post(
+    "/vouchers/search",
+    scope="support",
+    body=schemas.SearchRequest(),
+    body_is_optional=True,
+    answer=(200, schemas.found_page),
+    refuses=(CustomerNotFound, OfferNotFound, BatchNotFound),
+)
+def search_vouchers(body: Fields) -> Page:
+    """Search vouchers, including the archive, and say why each would not redeem.
+
+    A page may hold fewer vouchers than its limit although more follow.
+    """
+    return search.search(body.pop("limit"), body.pop("cursor", None), **body)
+
+
+@blueprint.get(
+    "/customers/<id:customer_id>/vouchers",
+    scope="read",
+    or_scope="support",
+    query=schemas.CustomersVouchersRequest(),
+    answer=(200, schemas.found_page),
+    refuses=(CustomerNotFound,),
+)
+def list_customers_vouchers(query: Fields, customer_id: int) -> Page:
+    """List all vouchers of a customer, and why each would not redeem; earliest expiry first."""
+    return search.of_customer(customer_id, query["limit"], query.get("cursor"))

@@ -1,13 +1,27 @@
 """A voucher's record, as support sees it."""
 
-from marshmallow import fields
+from marshmallow import fields, validate
 
+from voucherpool import errors
 from voucherpool.audit.schemas import Reason
-from voucherpool.input.fields import AmountShown
-from voucherpool.input.schemas import Answer
-from voucherpool.input.times import Timestamp
+from voucherpool.input.fields import AmountShown, Cursor, Digits, Email, Id, Name
+from voucherpool.input.schemas import Answer, PageRequest, Search, page_of
+from voucherpool.input.times import End, Moment, MomentOrNever, Timestamp
 from voucherpool.redemptions.schemas import Redemption
-from voucherpool.vouchers.schemas import CodeRequest
+from voucherpool.vouchers.schemas import AnyCode, CodeRequest
+
+states = (
+    "redeemable",
+    *(
+        error.code()
+        for error in (
+            *(errors.CustomerNotFound, errors.RedemptionLimitReached),
+            *(errors.VoucherAlreadyRedeemed, errors.VoucherExpired, errors.VoucherDisabled),
+            *(errors.OfferNotActive, errors.VoucherHeld, errors.CustomerLimitReached),
+        )
+    ),
+)
+"""The states of a voucher; support.search knows why, by the rules in their order."""
 
 
 class VoucherHold(Answer):
@@ -28,14 +42,79 @@ class Attempt(Answer):
     attempted_at = Timestamp()
 
 
+class SearchRequest(Search):
+    """The vouchers to find: they meet all criteria, and expire from a moment on and before another.
+
+    `code_part` is a part of a code that was chosen; generated codes are not searched. `state` is
+    `redeemable`, or the code of the error that the customer would get. Batches are found in the
+    order of issue, others in that of their expiry.
+    """
+
+    email = Email()
+    offer_id = Id()
+    offer_name = Name()
+    batch_id = Id()
+    state = fields.String(validate=validate.OneOf(states))
+    code_part = AnyCode()
+    expires_from = Moment()
+    expires_to = End()
+    cursor = Cursor(MomentOrNever(), Digits())
+
+
+class CustomersVouchersRequest(PageRequest):
+    """The page of a customer's vouchers."""
+
+    cursor = Cursor(MomentOrNever(), Digits())
+
+
+class FoundVoucher(Answer):
+    """A voucher and its state: `redeemable`, or the code of the error that its customer would get.
+
+    The state of an unbound voucher is that for somebody who is no customer yet.
+    """
+
+    code = fields.String()
+    state = fields.String()
+    email = fields.String(allow_none=True)
+    offer_name = fields.String()
+    batch_id = fields.Integer(allow_none=True)
+    discount = AmountShown()
+    discount_type = fields.String()
+    currency = fields.String(allow_none=True)
+    expires_at = Timestamp(allow_none=True)
+    max_redemptions = fields.Integer()
+    redemption_count = fields.Integer()
+    used_at = Timestamp(allow_none=True)
+    disabled_at = Timestamp(allow_none=True)
+    created_at = Timestamp()
+    claimed_at = Timestamp(allow_none=True)
+    archived_at = Timestamp(allow_none=True)
+
+
 class SwitchRequest(CodeRequest):
     """A voucher to disable or to enable, and why."""
 
     reason = Reason()
 
 
+class LookupRequest(CodeRequest):
+    """A voucher to look up; `cursor` continues after the redemptions of an earlier answer."""
+
+    cursor = Cursor(Timestamp(), fields.UUID())
+
+
+class Change(Answer):
+    """What somebody did to a voucher, as the audit log says."""
+
+    action = fields.String()
+    api_key = fields.String(allow_none=True)
+    actor = fields.String(allow_none=True)
+    reason = fields.String(allow_none=True)
+    created_at = Timestamp()
+
+
 class VoucherRecord(Answer):
-    """A voucher's whole record."""
+    """A voucher's whole record; `next_redemptions` is the cursor of its earlier redemptions."""
 
     code = fields.String()
     email = fields.String(allow_none=True)
@@ -51,7 +130,14 @@ class VoucherRecord(Answer):
     disabled_at = Timestamp(allow_none=True)
     created_at = Timestamp()
     claimed_at = Timestamp(allow_none=True)
+    batch_id = fields.Integer(allow_none=True)
+    claim_ref = fields.String(allow_none=True)
     archived_at = Timestamp(allow_none=True)
     holds = fields.List(fields.Nested(VoucherHold))
     redemptions = fields.List(fields.Nested(Redemption))
+    next_redemptions = Cursor(Timestamp(), fields.UUID(), allow_none=True)
+    changes = fields.List(fields.Nested(Change))
     refused_attempts = fields.List(fields.Nested(Attempt))
+
+
+found_page = page_of(FoundVoucher, "FoundVouchers", MomentOrNever(), Digits())

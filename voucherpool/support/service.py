@@ -11,8 +11,11 @@ from sqlalchemy import (
 )
 
 from voucherpool.audit import service as audit
+from voucherpool.claims.models import Claim
 from voucherpool.customers.models import Customer
+from voucherpool.database import paging
 from voucherpool.database.model import db
+from voucherpool.database.paging import Position
 from voucherpool.errors import VoucherArchived, VoucherNotFound
 from voucherpool.events import event_types
 from voucherpool.offers.models import Offer
@@ -25,23 +28,29 @@ Record = Mapping[str, object]
 
 
 history_shown = 100
-"""The number of a voucher's newest redemptions shown."""
+"""The number of a voucher's redemptions shown at a time, and of changes."""
 
 
-def lookup(code: str) -> Record:
-    """Return a voucher with its holds, redemptions and refused attempts.
+def lookup(code: str, after: Position | None = None) -> Record:
+    """Return a voucher with its claim, holds, redemptions, changes and refused attempts.
 
-    Raises VoucherNotFound.
+    The redemptions are the newest, or those before a position. Raises VoucherNotFound.
     """
-    key = {"key": codes.normal_form(code)}
-    voucher = db.session.execute(record, key).mappings().one_or_none()
+    key = codes.normal_form(code)
+    voucher = db.session.execute(record, {"key": key}).mappings().one_or_none()
     if voucher is None:
         raise VoucherNotFound("No voucher has this code.")
+    claimed = {"key": key, "claimed_at": voucher["claimed_at"]}
+    history = ledger.redemptions.where(Redemption.code_key == key)
+    page = paging.fetch(history, newest, history_shown, after, newest_first=True)
     return {
         **voucher,
-        "holds": db.session.execute(_holds, key).all(),
-        "redemptions": db.session.execute(shown_redemptions, key).all(),
-        "refused_attempts": db.session.execute(_attempts, key).all(),
+        "claim_ref": db.session.scalar(_claim_ref, claimed),
+        "holds": db.session.execute(_holds, {"key": key}).all(),
+        "redemptions": page.items,
+        "next_redemptions": page.next,
+        "changes": audit.list_entries(history_shown, subject="voucher", subject_id=key).items,
+        "refused_attempts": db.session.execute(_attempts, {"key": key}).all(),
     }
 
 
@@ -94,6 +103,7 @@ record = including_archive(
         Voucher.disabled_at,
         Voucher.created_at,
         Voucher.claimed_at,
+        Voucher.batch_id,
         literal_column("vouchers.archived_at", Voucher.created_at.type).label("archived_at"),
     )
     .join(Offer, Offer.id == Voucher.offer_id)
@@ -110,10 +120,11 @@ _holds = text(f"""
     WHERE code_key = :key
     ORDER BY until""")
 
-shown_redemptions = (
-    ledger.redemptions.where(Redemption.code_key == bindparam("key"))
-    .order_by(Redemption.redeemed_at.desc())
-    .limit(history_shown)
+newest = (Redemption.redeemed_at, Redemption.id)
+
+_claim_ref = select(Claim.claim_ref).where(
+    Claim.code_key == bindparam("key"),
+    Claim.claimed_at == bindparam("claimed_at", type_=Claim.claimed_at.type),
 )
 
 _attempts = (

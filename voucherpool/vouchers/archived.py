@@ -43,7 +43,14 @@ def _archive_of(table: Table, *indexes: Index) -> Table:
 
 
 archived_vouchers = _archive_of(
-    Voucher.__table__, Index("archived_vouchers_code_key_idx", "code_key")
+    Voucher.__table__,
+    Index("archived_vouchers_code_key_idx", "code_key"),
+    Index("archived_vouchers_chosen_idx", "code_key", postgresql_where=text("is_chosen")),
+    *(
+        Index(f"archived_vouchers_{column}_idx", f"{column}_id", "expires_at", "issue_number")
+        for column in ("customer", "offer")
+    ),
+    Index("archived_vouchers_batch_idx", "batch_id", "issue_number"),
 )
 
 archived_redemptions = _archive_of(
@@ -57,6 +64,13 @@ archived_redemptions = _archive_of(
         "archived_redemptions_order_ref_idx",
         "order_ref",
         postgresql_where=text("order_ref IS NOT NULL"),
+    ),
+    Index("archived_redemptions_offer_id_redeemed_at_idx", "offer_id", "redeemed_at"),
+    Index(
+        "archived_redemptions_offer_id_reversed_at_idx",
+        "offer_id",
+        "reversed_at",
+        postgresql_where=text("reversed_at IS NOT NULL"),
     ),
 )
 

@@ -55,6 +55,7 @@ def issue(
         "max_redemptions": max_redemptions,
         "freeze": freeze_discount,
         "notify": notify,
+        "is_chosen": None if code is None else True,
     }
     for _ in range(attempts):
         if issued := _issue_under(code or codes.generate(), terms, is_chosen=code is not None):
@@ -117,10 +118,11 @@ issue_one = Statement(
     ),
     issued AS (
         INSERT INTO vouchers (
-            code, code_key, offer_id, customer_id, expires_at, max_redemptions, frozen_discount
+            code, code_key, offer_id, customer_id, expires_at, max_redemptions, frozen_discount,
+            is_chosen
         )
         SELECT :code, :key, offer.id, owner.id, :expires_at, :max_redemptions,
-            CASE WHEN :freeze THEN offer.discount END
+            CASE WHEN :freeze THEN offer.discount END, :is_chosen
         FROM owner, offer
         ON CONFLICT (code_key) DO NOTHING
         RETURNING *
@@ -144,6 +146,7 @@ issue_one = Statement(
         "expires_at": "timestamptz",
         "max_redemptions": "bigint",
         "freeze": "boolean",
+        "is_chosen": "boolean",
         "notify": "boolean",
     },
 )

@@ -19,7 +19,8 @@ class Voucher(Model):
     `code_key` is the code's normal form, `code` the issued spelling. Without `customer_id` it is
     unbound. `used_at` is when the last of its `max_redemptions` was taken. `was_redeemed` is true
     from the first redemption on, even if that is given back, and NULL before. `issue_number` orders
-    vouchers without showing codes. `frozen_discount` replaces the offer's discount. `claimed_at` is
+    vouchers without showing codes. `is_chosen` is true if the issuer chose the code, and NULL if it
+    was generated. `frozen_discount` replaces the offer's discount. `claimed_at` is
     when it left the pool.
 
     `holds` maps each hold's id to its customer and its end in seconds since 1970:
@@ -84,6 +85,8 @@ class Voucher(Model):
             "issue_number",
             postgresql_where=text("batch_id IS NOT NULL"),
         ),
+        # For searching by a part of a code: reads all chosen ones, and no generated ones.
+        Index("vouchers_chosen_idx", "code_key", postgresql_where=text("is_chosen")),
         # The oldest vouchers go first, so claims and lists start where the indexes hold dead
         # entries until a vacuum. PostgreSQL's default 0.2 would let them grow to a fifth of the
         # table.
@@ -105,6 +108,7 @@ class Voucher(Model):
     holds: Mapped[dict[str, object] | None] = mapped_column(domains.open_holds)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     claimed_at: Mapped[datetime | None]
+    is_chosen: Mapped[bool | None]
     # A foreign key would slow bulk generation by a third; the writer holds the batch's lock.
     batch_id: Mapped[int | None]
 

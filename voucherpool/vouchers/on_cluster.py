@@ -164,6 +164,7 @@ def issue_one(terms: Mapping[str, object]) -> bool:
         expires_at=this["expires_at"],
         max_redemptions=this["max_redemptions"],
         frozen_discount=offer.discount if this["freeze"] else None,
+        is_chosen=this["is_chosen"],
     )
     voucher = voucher.on_conflict_do_nothing(index_elements=[Voucher.code_key])
     if db.session.scalar(voucher.returning(Voucher.code_key)) is None:

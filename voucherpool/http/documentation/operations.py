@@ -64,13 +64,15 @@ def operation_of(rule: Rule, route: Route) -> Documented:
     first, *words = route.endpoint.split("_")
     summary, _, more = (inspect.getdoc(route.view) or "").partition("\n\n")
     is_public = route.scope == public
-    needed = "no API key" if is_public else f"an API key with the scope `{route.scope}`"
+    scopes = [scope for scope in (route.scope, route.or_scope) if scope is not None]
+    named = " or ".join(f"`{scope}`" for scope in scopes)
+    needed = "no API key" if is_public else f"an API key with the scope {named}"
     operation = {
         "tags": [rule.endpoint.partition(".")[0]],
         "summary": summary,
         "description": "\n\n".join(filter(None, (more, f"Needs {needed}."))),
         "operationId": first + "".join(map(str.title, words)),
-        "security": [] if is_public else [{"apiKey": [route.scope]}],
+        "security": [] if is_public else [{"apiKey": [scope]} for scope in scopes],
         "parameters": list(_parameters(rule, route)),
         "responses": _responses(route),
     }

@@ -1,0 +1,60 @@
+"""How PostgreSQL runs the searches of the ledger: each reads it by an index."""
+
+import pytest
+from sqlalchemy import event
+
+from tests.builders import in_days
+from tests.population import fill, require_indexes
+from voucherpool.database.model import db
+from voucherpool.redemptions import search
+
+pytestmark = pytest.mark.one_machine("reads the plans of one PostgreSQL")
+
+
+def searches():
+    """Return criteria of searches."""
+    month = {"since": in_days(-3), "until": in_days(-1)}
+    return [
+        {},
+        month,
+        month | {"by": "reversed_at"},
+        {"code": "00000010"},
+        {"order_ref": "o00000010"},
+        {"email": "c8@example.org"},
+        {"email": "c8@example.org", **month},
+        {"offer_id": 11},
+        {"offer_id": 11, **month},
+        {"offer_id": 11, "email": "c8@example.org"},
+    ]
+
+
+@pytest.mark.parametrize(
+    "count", [20_000, pytest.param(1_000_000, marks=pytest.mark.fault)], ids=str
+)
+def test_each_search_reads_the_ledger_by_an_index(app, count):
+    with app.app_context():
+        fill(count)
+        for criteria in searches():
+            for descending in (False, True):
+                page = explained(criteria, None, descending=descending)
+                if page.next is not None:
+                    explained(criteria, page.next, descending=descending)
+
+
+def explained(criteria, after, *, descending):
+    """Search, and look at the plan of each statement on the way."""
+    sent = []
+
+    def remember(_, __, statement, parameters, *___):
+        sent.append((statement, parameters))
+
+    event.listen(db.engine, "before_cursor_execute", remember)
+    try:
+        page = search.search(20, after, descending=descending, **criteria)
+    finally:
+        event.remove(db.engine, "before_cursor_execute", remember)
+    statement, parameters = sent[-1]
+    with db.engine.connect() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE) {statement}", parameters)
+        require_indexes((criteria, after, descending), "\n".join(plan.scalars()))
+    return page
