@@ -3,7 +3,7 @@
 from marshmallow import fields
 
 from voucherpool.audit.schemas import Reason
-from voucherpool.input.fields import AmountShown, Cursor, Email, Name
+from voucherpool.input.fields import AmountShown, Cursor, Email, Metadata, Name
 from voucherpool.input.schemas import Answer, PageRequest, Request
 from voucherpool.input.times import Timestamp
 from voucherpool.statistics.schemas import Sum
@@ -24,6 +24,7 @@ class Redemption(Answer):
     discount_amount = AmountShown(allow_none=True)
     redeemed_at = Timestamp()
     reversed_at = Timestamp(allow_none=True)
+    metadata = Metadata(allow_none=True)
 
 
 class Reversal(Request):
