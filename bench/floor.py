@@ -17,7 +17,9 @@ app = Flask(__name__)
 config = Config.from_environment(os.environ)
 address = config.database_url.set(drivername="postgresql").render_as_string(hide_password=False)
 of_thread = threading.local()
-no_order = dict.fromkeys(("order_ref", "order_amount", "order_currency", "order_decimals"))
+no_order = dict.fromkeys(
+    ("order_ref", "order_amount", "order_currency", "order_decimals", "metadata")
+)
 no_options = {"max_redemptions": 1, "freeze": False, "notify": False, "is_chosen": None}
 
 

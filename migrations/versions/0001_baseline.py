@@ -58,6 +58,7 @@ schema = r"""
         pool_low_at BIGINT,
         currency_optional BOOLEAN DEFAULT false NOT NULL,
         discount_locked BOOLEAN DEFAULT false NOT NULL,
+        metadata JSONB,
         pool_is_low BOOLEAN DEFAULT false NOT NULL,
         created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
         updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
@@ -137,6 +138,7 @@ schema = r"""
         discount_amount NUMERIC,
         redeemed_at TIMESTAMP WITH TIME ZONE NOT NULL,
         reversed_at TIMESTAMP WITH TIME ZONE,
+        metadata JSONB,
         archived_at TIMESTAMP WITH TIME ZONE NOT NULL
     )
      PARTITION BY RANGE (archived_at);
@@ -410,6 +412,7 @@ schema = r"""
         frozen_discount NUMERIC,
         per_customer BIGINT,
         announced BOOLEAN DEFAULT false NOT NULL,
+        metadata JSONB,
         state TEXT DEFAULT 'pending' NOT NULL,
         error TEXT,
         created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
@@ -585,6 +588,7 @@ schema = r"""
         discount_amount NUMERIC,
         redeemed_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
         reversed_at TIMESTAMP WITH TIME ZONE,
+        metadata JSONB,
         CONSTRAINT redemptions_pkey PRIMARY KEY (code_key, id),
         CONSTRAINT redemptions_amounts_check CHECK (order_amount >= 0 AND discount_amount >= 0 AND
             discount_amount <= order_amount),

@@ -58,6 +58,7 @@ def asked(number, order_ref=None):
 
 
 of_offer = {"offer_id": 3, "customer_id": 4}
+entered = {"metadata": None}
 
 
 def held(number, types):
@@ -71,9 +72,9 @@ place = {"expires_at": datetime.now(UTC) + timedelta(days=18), "issue_number": 0
 key_7 = {"key": "key-7", "scope": "redeem"}
 
 statements = {
-    "redeem": (redeeming.redeem_short, asked(6002, "new")),
-    "redeem unnamed": (redeeming.redeem_short, asked(6004)),
-    "redeem with a limit": (redeeming.redeem_counting, asked(6007) | of_offer),
+    "redeem": (redeeming.redeem_short, asked(6002, "new") | entered),
+    "redeem unnamed": (redeeming.redeem_short, asked(6004) | entered),
+    "redeem with a limit": (redeeming.redeem_counting, asked(6007) | of_offer | entered),
     "check": (state.of_customer, asked(6006)),
     "count for a limit": (limits.count, of_offer),
     "hold": (holding.hold_short, held(6006, hold_sql.types)),

@@ -144,8 +144,14 @@ def _fail(batch: Batch, reason: str) -> None:
 
 
 def _record_end(batch: Batch, state: str) -> None:
-    ended = {"id": batch.id, "offer_id": batch.offer_id, "requested": batch.requested}
-    subscribers.record_fact(event_types.batch_finished, {"batch": {**ended, "state": state}})
+    ended = {
+        "id": batch.id,
+        "offer_id": batch.offer_id,
+        "requested": batch.requested,
+        "state": state,
+        "metadata": batch.metadata_,
+    }
+    subscribers.record_fact(event_types.batch_finished, {"batch": ended})
     after_commit(metrics.batches.labels(state).inc)
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, func, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from voucherpool.batches.schemas import most_vouchers
@@ -52,6 +52,9 @@ class Batch(Model):
     frozen_discount: Mapped[Decimal | None]
     per_customer: Mapped[int | None]
     announced: Mapped[bool] = mapped_column(server_default=text("false"))
+    metadata_: Mapped[dict[str, str] | None] = mapped_column(
+        "metadata", JSONB(none_as_null=True), key="metadata_"
+    )
     state: Mapped[str] = mapped_column(server_default="pending")
     error: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -5,7 +5,7 @@ from typing import Any, Unpack
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
 from voucherpool.input import formats
-from voucherpool.input.fields import Count, Email, Flag, Options
+from voucherpool.input.fields import Count, Email, Flag, Metadata, Options
 from voucherpool.input.schemas import Answer, Request, page_of
 from voucherpool.input.times import Expiry, Timestamp
 from voucherpool.vouchers import codes
@@ -109,6 +109,7 @@ class NewBatch(Expiring):
     freeze_discount = Flag(load_default=False)
     audience = Audience(load_default=pool)
     notify = Flag(load_default=False)
+    metadata = Metadata()
 
     @validates_schema(skip_on_field_errors=True)
     def pool_needs_a_count(self, data: dict[str, object], **_: object) -> None:
@@ -132,6 +133,7 @@ class Batch(Answer):
     created = fields.Integer()
     rate = fields.Integer(allow_none=True)
     notify = fields.Boolean(attribute="announced")
+    metadata = Metadata(allow_none=True)
     created_at = Timestamp()
     started_at = Timestamp(allow_none=True)
     finished_at = Timestamp(allow_none=True)

@@ -1,6 +1,6 @@
 """Creates, reads and resumes batches."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -55,6 +55,7 @@ class Progress(NamedTuple):
     created: int
     rate: int | None
     announced: bool
+    metadata: dict[str, str] | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -70,6 +71,7 @@ def create(
     freeze_discount: bool = False,
     audience: str | Sequence[str] = pool,
     notify: bool = False,
+    metadata: Mapping[str, str] | None = None,
 ) -> Progress:
     """Create a batch and return it; a worker generates its vouchers.
 
@@ -89,6 +91,7 @@ def create(
         max_redemptions=max_redemptions,
         frozen_discount=discount if freeze_discount else None,
         notify=notify,
+        metadata=metadata,
     )
     terms = {"offer_id": offer_id, "expires_at": expires_at, "max_redemptions": max_redemptions}
     audit.record("batch.created", batch.id, after={**terms, "requested": batch.requested})
@@ -109,6 +112,7 @@ def create_for(
     max_redemptions: int = 1,
     frozen_discount: Decimal | None = None,
     notify: bool = False,
+    metadata: Mapping[str, str] | None = None,
 ) -> Progress:
     """Create a batch for "pool", "all_customers", or the customers with these ids.
 
@@ -124,6 +128,7 @@ def create_for(
         "frozen_discount": frozen_discount,
         "per_customer": None if audience == pool else count,
         "announced": notify,
+        "metadata_": metadata,
     }
     batch_id = db.session.execute(insert(Batch).values(**terms).returning(Batch.id)).scalar_one()
     if audience != pool:
@@ -214,6 +219,13 @@ _rate = cast(func.round(Batch.created / func.nullif(_seconds, 0)), BigInteger)
 batches = select(
     *(Batch.id, Batch.offer_id, Batch.state, Batch.requested, Batch.created),
     case((Batch.state == "running", _rate)).label("rate"),
-    *(Batch.announced, Batch.created_at, Batch.started_at, Batch.finished_at, Batch.error),
+    *(
+        Batch.announced,
+        Batch.metadata_,
+        Batch.created_at,
+        Batch.started_at,
+        Batch.finished_at,
+        Batch.error,
+    ),
 )
 """The columns of a Progress."""

@@ -22,11 +22,12 @@ def watch() -> None:
             continue
         if is_low:
             low = {"id": offer.id, "name": offer.name, "pool_low_at": offer.pool_low_at}
+            low |= {"metadata": offer.metadata}
             subscribers.record_fact(event_types.pool_low, {"offer": low})
 
 
 marked = text(f"""
-    SELECT id, name, pool_low_at, pool_is_low FROM offers
+    SELECT id, name, pool_low_at, pool_is_low, metadata FROM offers
     WHERE pool_low_at IS NOT NULL AND {rules.offer_is_active} ORDER BY id""")
 
 # Counts no further than the mark, so that a pool of millions costs no more than a small one.

@@ -128,6 +128,41 @@ class ClientRef(Text):
         self.metadata = {**self.metadata, "description": described}
 
 
+class Metadata(fields.Field[dict[str, str] | None]):
+    """Up to 20 texts that the shop keeps with something, by their names; {} is none."""
+
+    most = 20
+    longest_name, longest_text = 40, 500
+
+    def __init__(self, *, attribute: str | None = None, **options: Unpack[Options]) -> None:
+        text = {"type": "string", "minLength": 1, "pattern": formats.line.pattern}
+        schema = {
+            "type": "object",
+            "maxProperties": self.most,
+            "propertyNames": {**text, "maxLength": self.longest_name},
+            "additionalProperties": {**text, "maxLength": self.longest_text},
+        }
+        self._name, self._text = Text(longest=self.longest_name), Text(longest=self.longest_text)
+        super().__init__(metadata=schema, attribute=attribute, **options)
+
+    def _serialize(self, value: dict[str, str] | None, *_: object, **__: object) -> Any:
+        return value
+
+    def _deserialize(self, value: object, *_: object, **__: object) -> dict[str, str] | None:
+        if not isinstance(value, dict):
+            raise ValidationError('Must be an object of texts, such as {"channel": "app"}.')
+        if len(value) > self.most:
+            raise ValidationError(f"Must have at most {self.most} names.")
+        return dict(map(self._pair, value.items())) or None
+
+    def _pair(self, item: tuple[str, object]) -> tuple[str, str]:
+        name, text = item
+        try:
+            return self._name.deserialize(name), self._text.deserialize(text)
+        except ValidationError as error:
+            raise ValidationError({name[: self.longest_name]: error.messages}) from error
+
+
 class AmountShown(fields.Field[Decimal]):
     """An amount of money or a percentage of an answer, as a JSON number."""
 

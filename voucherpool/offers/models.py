@@ -13,6 +13,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from voucherpool.database.model import Model
@@ -27,7 +28,7 @@ class Offer(Model):
     `reminder_days` before their vouchers expire. The pool is low below `pool_low_at` vouchers.
     With `currency_optional` an order need not name its currency. Generating a voucher does not
     change a discount that is `discount_locked`. The offer's budget is `max_redemptions` of all its
-    vouchers, and `max_discount_total` in `currency`.
+    vouchers, and `max_discount_total` in `currency`. `metadata` is the shop's own.
     """
 
     __tablename__ = "offers"
@@ -87,6 +88,9 @@ class Offer(Model):
     pool_low_at: Mapped[int | None]
     currency_optional: Mapped[bool] = mapped_column(server_default=text("false"))
     discount_locked: Mapped[bool] = mapped_column(server_default=text("false"))
+    metadata_: Mapped[dict[str, str] | None] = mapped_column(
+        "metadata", JSONB(none_as_null=True), key="metadata_"
+    )
     pool_is_low: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())

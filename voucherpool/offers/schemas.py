@@ -8,6 +8,7 @@ from voucherpool.input.fields import (
     Count,
     Currency,
     Flag,
+    Metadata,
     Name,
     Percentage,
 )
@@ -68,6 +69,7 @@ class OfferChanges(Request):
     max_discount_total = Amount(above_zero=True, allow_none=True)
     pool_low_at = Count(most=1_000_000, allow_none=True)
     reminder_days = ReminderDays()
+    metadata = Metadata(allow_none=True)
 
 
 class NewOffer(OfferChanges):
@@ -100,6 +102,7 @@ class Offer(Answer):
     max_discount_total = AmountShown(allow_none=True)
     pool_low_at = fields.Integer(allow_none=True)
     reminder_days = fields.List(fields.Integer(), allow_none=True)
+    metadata = Metadata(allow_none=True, attribute="metadata_")
     created_at = Timestamp()
     updated_at = Timestamp()
 

@@ -85,7 +85,7 @@ def create(**terms: Any) -> Offer:
     decimals = currency_decimals[currency] if currency else 2
     created = db.session.scalars(
         insert(Offer)
-        .values(currency_decimals=decimals, **terms)
+        .values(currency_decimals=decimals, **_attributes(terms))
         .on_conflict_do_nothing(index_elements=[Offer.name])
         .returning(Offer)
     ).one_or_none()
@@ -118,7 +118,7 @@ def list_offers(limit: int, part: str | None = None, after: Position | None = No
 
     The part may be in upper or lower case.
     """
-    statement = select(*Offer.__table__.columns)
+    statement = select(*(column.label(column.key) for column in Offer.__table__.columns))
     if part is not None:
         statement = statement.where(Offer.name.icontains(part, autoescape=True))
     return paging.fetch(statement, (Offer.id,), limit, after)
@@ -135,7 +135,8 @@ def change(offer_id: int, **changes: Any) -> Offer:
         raise OfferNotFound
     terms = {name: getattr(offer, name) for name in term_names}
     _check(terms | changes)
-    before = {name: getattr(offer, name) for name in changes}
+    attributes = zip(changes, _attributes(changes), strict=True)
+    before = {name: getattr(offer, attribute) for name, attribute in attributes}
     audit.record("offer.changed", offer_id, before, changes)
     if currency := changes.get("currency"):
         if offer.currency not in (None, currency):
@@ -147,9 +148,15 @@ def change(offer_id: int, **changes: Any) -> Offer:
     if db.session.scalar(select(taken)):
         raise OfferExists
     _begin_or_end_budget(offer_id, terms, terms | changes)
-    statement = update(Offer).where(Offer.id == offer_id).returning(Offer)
+    changed = _attributes(changes) | {"updated_at": func.now()}
+    statement = update(Offer).where(Offer.id == offer_id).values(changed).returning(Offer)
     with racing_for("offers_name_key"):
-        return db.session.scalars(statement.values(updated_at=func.now(), **changes)).one()
+        return db.session.scalars(statement).one()
+
+
+def _attributes(terms: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the terms by the attributes of an Offer: SQLAlchemy has a `metadata` of its own."""
+    return {"metadata_" if name == "metadata" else name: terms[name] for name in terms}
 
 
 def _begin_or_end_budget(

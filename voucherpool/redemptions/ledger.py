@@ -28,6 +28,7 @@ class Entry(NamedTuple):
     discount_amount: Decimal | None
     redeemed_at: datetime
     reversed_at: datetime | None
+    metadata: dict[str, str] | None
     code_key: str
     is_archived: bool
 
@@ -50,7 +51,8 @@ redemptions = including_archive(
         *(Redemption.order_ref, Redemption.order_amount),
         *(Redemption.discount, Redemption.discount_type),
         *(Redemption.currency, Redemption.discount_amount),
-        *(Redemption.redeemed_at, Redemption.reversed_at, Redemption.code_key),
+        *(Redemption.redeemed_at, Redemption.reversed_at),
+        *(Redemption.metadata_, Redemption.code_key),
         literal_column("redemptions.archived_at IS NOT NULL").label("is_archived"),
     )
     .select_from(Redemption)

@@ -3,7 +3,7 @@
 from marshmallow import fields, validate
 
 from voucherpool.audit.schemas import Reason
-from voucherpool.input.fields import AmountShown, Cursor, Email, Id, Name
+from voucherpool.input.fields import AmountShown, Cursor, Email, Id, Metadata, Name
 from voucherpool.input.schemas import Answer, PageRequest, Request, Search, page_of
 from voucherpool.input.times import End, Moment, Timestamp
 from voucherpool.statistics.schemas import Sum
@@ -25,6 +25,7 @@ class Redemption(Answer):
     discount_amount = AmountShown(allow_none=True)
     redeemed_at = Timestamp()
     reversed_at = Timestamp(allow_none=True)
+    metadata = Metadata(allow_none=True)
 
 
 class Reversal(Request):

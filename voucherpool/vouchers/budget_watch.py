@@ -55,7 +55,8 @@ moved = text("""
             jsonb_build_object(
                 'id', offers.id, 'name', name, 'currency', currency,
                 'max_redemptions', max_redemptions, 'redemption_count', redemption_count,
-                'max_discount_total', max_discount_total, 'discount_total', discount_total
+                'max_discount_total', max_discount_total, 'discount_total', discount_total,
+                'metadata', metadata
             ) AS data
         FROM offers JOIN offer_budgets ON offer_id = offers.id
     ) AS budget

@@ -41,6 +41,7 @@ class Earlier(NamedTuple):
     discount_type: str
     currency: str | None
     discount_amount: Decimal | None
+    metadata: dict[str, str] | None
     customer_id: int
     order_amount: Decimal | None
     reversed_at: datetime | None
@@ -50,8 +51,8 @@ earlier_redemption = Statement(
     "earlier_redemption",
     Earlier,
     f"""{with_archive}
-    SELECT id::text, redeemed_at, discount, discount_type, currency, discount_amount, customer_id,
-        order_amount, reversed_at
+    SELECT id::text, redeemed_at, discount, discount_type, currency, discount_amount, metadata,
+        customer_id, order_amount, reversed_at
     FROM redemptions WHERE code_key = :key AND order_ref = :order_ref""",
     {"key": "text", "order_ref": "text"},
 )

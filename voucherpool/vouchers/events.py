@@ -55,7 +55,8 @@ redemption_data = f"""jsonb_build_object(
             'discount', redemptions.discount,
             'discount_amount', redemptions.discount_amount,
             'redeemed_at', {_utc("redemptions.redeemed_at")},
-            'reversed_at', {_utc("redemptions.reversed_at")}
+            'reversed_at', {_utc("redemptions.reversed_at")},
+            'metadata', redemptions.metadata
         )"""
 """A redemption as its events show it."""
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from voucherpool.customers.models import Customer
@@ -122,8 +123,9 @@ open_holds = """
 class Redemption(Model):
     """One use of a voucher, with the discount that it gave.
 
-    `order_amount` and `discount_amount` are in `currency`; both are set, or neither. A foreign key
-    to the offer would lock the offer's row in each redemption, so there is none.
+    `order_amount` and `discount_amount` are in `currency`; both are set, or neither. `metadata` is
+    the shop's own. A foreign key to the offer would lock the offer's row in each redemption, so
+    there is none.
     """
 
     __tablename__ = "redemptions"
@@ -171,6 +173,9 @@ class Redemption(Model):
     discount_amount: Mapped[Decimal | None]
     redeemed_at: Mapped[datetime] = mapped_column(server_default=func.now())
     reversed_at: Mapped[datetime | None]
+    metadata_: Mapped[dict[str, str] | None] = mapped_column(
+        "metadata", JSONB(none_as_null=True), key="metadata_"
+    )
 
 
 class BudgetHold(Model):

@@ -54,15 +54,17 @@ class Redeem:
     def __init__(
         self, name: str, take: str, types: Mapping[str, str], *, has_budget: bool = False
     ) -> None:
-        self.take, self._has_budget = Statement(name, Taken, take, types), has_budget
+        self.take, self._types = Statement(name, Taken, take, types), types
+        self._has_budget = has_budget
 
     def one_or_none(self, request: dict[str, object], *, before: str = "") -> Redeemed | None:
         """Run it, after the SQL `before` it; return None if a rule is broken."""
-        taken = self.take.one_or_none(request, before=before)
+        asked = {key: request[key] for key in self._types}
+        taken = self.take.one_or_none(asked, before=before)
         if taken is None:
             return None
         entry = {name: getattr(taken, name) for name in entry_terms}
-        order = {"order_ref": request["order_ref"], "order_amount": request["order_amount"]}
+        order = {key: request[key] for key in ("order_ref", "order_amount", "metadata")}
         redeemed = enter.one_or_none(entry | order)
         if redeemed is not None:
             _record_redemption(taken.code_key, redeemed.id)
@@ -78,11 +80,11 @@ def _spend(taken: Taken) -> None:
     budgets.add(taken.offer_id, 1, taken.discount_amount, taken.currency)
 
 
-redeem_short = Redeem("redeem_on_cluster", redeem_sql.short_form, redeem_sql.types)
+redeem_short = Redeem("redeem_on_cluster", redeem_sql.short_form, redeem_sql.take_types)
 redeem_counting = Redeem(
     "redeem_counting_on_cluster",
     redeem_sql.counting_form,
-    redeem_sql.types | limits.types,
+    redeem_sql.take_types | limits.types,
     has_budget=True,
 )
 
@@ -111,12 +113,13 @@ enter = Statement(
     """
     INSERT INTO redemptions (
         code_key, customer_id, offer_id, discount, discount_type, currency, discount_amount,
-        order_ref, order_amount
+        order_ref, order_amount, metadata
     )
     VALUES (:code_key, :redeemer_id, :offer_id, :discount, :discount_type, :currency,
-        :discount_amount, :order_ref, :order_amount)
-    RETURNING id::text, redeemed_at, discount, discount_type, currency, discount_amount""",
-    {**entry_terms, "order_ref": "text", "order_amount": "numeric"},
+        :discount_amount, :order_ref, :order_amount, :metadata)
+    RETURNING id::text, redeemed_at, discount, discount_type, currency, discount_amount,
+        metadata""",
+    {**entry_terms, "order_ref": "text", "order_amount": "numeric", "metadata": "jsonb"},
 )
 
 

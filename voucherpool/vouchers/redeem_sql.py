@@ -17,6 +17,7 @@ class Redeemed(NamedTuple):
     discount_type: str
     currency: str | None
     discount_amount: Decimal | None
+    metadata: dict[str, str] | None
 
 
 take = f"""
@@ -88,10 +89,10 @@ _redeem = f"""
     entry AS (
         INSERT INTO redemptions (
             code_key, customer_id, offer_id, discount, discount_type, currency, discount_amount,
-            order_ref, order_amount
+            order_ref, order_amount, metadata
         )
         SELECT code_key, redeemer_id, offer_id, discount, discount_type, currency, discount_amount,
-            :order_ref, :order_amount
+            :order_ref, :order_amount, :metadata
         FROM taken
         RETURNING *
     ),{{spend}}
@@ -105,9 +106,11 @@ _redeem = f"""
         WHERE offers.id = vouchers.offer_id
             AND {subscribers.has_subscribers(f"'{event_types.redeemed}'")}
     )
-    SELECT id::text, redeemed_at, discount, discount_type, currency, discount_amount FROM entry"""
+    SELECT id::text, redeemed_at, discount, discount_type, currency, discount_amount, metadata
+    FROM entry"""
 
 redeem_short = _redeem.format(take=short_form, spend="")
 redeem_counting = _redeem.format(take=counting_form, spend=spend)
 
-types = {"key": "text", "email": "text", "order_ref": "text", **rules.order_types}
+take_types = {"key": "text", "email": "text", "order_ref": "text", **rules.order_types}
+types = take_types | {"metadata": "jsonb"}

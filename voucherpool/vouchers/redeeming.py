@@ -1,5 +1,7 @@
 """Redeems vouchers: one statement takes a use, and writes the redemption and its event."""
 
+import json
+from collections.abc import Mapping
 from decimal import Decimal
 
 from voucherpool.database import cluster
@@ -19,29 +21,33 @@ def redeem(
     order_ref: str | None = None,
     order_amount: Decimal | None = None,
     currency: str | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> Redeemed:
     """Take one use of a voucher and return its redemption.
 
-    `order_amount` is in `currency`. The customer's own hold becomes the use. A repeat with the same
-    order, customer and amount gets the first redemption.
+    `order_amount` is in `currency`; `metadata` is kept with the redemption. The customer's own hold
+    becomes the use. A repeat with the same order, customer and amount gets the first redemption.
 
     Raises rules.refusals, rules.order_refusals, OrderMismatch, RedemptionReversed and LostRace.
     """
     request = state.request(code, email, order_ref, order_amount, currency)
     short = on_cluster.redeem_short if cluster.is_cluster() else redeem_short
-    redeemed = short.one_or_none(request)
+    entered = {"metadata": None if metadata is None else json.dumps(metadata)}
+    redeemed = short.one_or_none(request | entered)
     if redeemed is None:
         voucher = state.read(request)
         if voucher.earlier_id is not None:
             return earlier.repeated(request, voucher.customer_id, currency)
         if voucher.refusal or voucher.order_refusal:
             raise state.refusal(voucher) or LostRace
-        redeemed = _redeem_counting(request, voucher)
+        redeemed = _redeem_counting(request, entered, voucher)
     after_commit(metrics.redeemed.inc)
     return redeemed
 
 
-def _redeem_counting(request: dict[str, object], voucher: VoucherState) -> Redeemed:
+def _redeem_counting(
+    request: dict[str, object], entered: Mapping[str, object], voucher: VoucherState
+) -> Redeemed:
     """Take a use of a voucher with holds, or of an offer with limits."""
     locks = []
     if voucher.customer_limit is not None:
@@ -50,7 +56,7 @@ def _redeem_counting(request: dict[str, object], voucher: VoucherState) -> Redee
         locks.append(budgets.lock(voucher.offer_id))
     counting = on_cluster.redeem_counting if cluster.is_cluster() else redeem_counting
     counted = {"offer_id": voucher.offer_id, "customer_id": voucher.customer_id}
-    redeemed = counting.one_or_none(request | counted, before=";".join(locks))
+    redeemed = counting.one_or_none({**request, **entered, **counted}, before=";".join(locks))
     if redeemed is None:
         now = state.read(request)
         # A concurrent request of the same order may have taken the last use.

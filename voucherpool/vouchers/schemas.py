@@ -13,6 +13,7 @@ from voucherpool.input.fields import (
     Digits,
     Email,
     Flag,
+    Metadata,
     Name,
     Percentage,
     Text,
@@ -127,11 +128,13 @@ class OrderRequest(CodeRequest):
 class RedeemRequest(OrderRequest):
     """A voucher to redeem; with an `order_ref` the order redeems it only once.
 
-    `hold_id` is optional: the customer's open hold is used without it.
+    `hold_id` is optional: the customer's open hold is used without it. `metadata` is kept with the
+    redemption, and not compared when the order asks again.
     """
 
     order_ref = Name()
     hold_id = fields.UUID()
+    metadata = Metadata()
 
 
 class CheckRequest(RedeemRequest):
@@ -169,6 +172,7 @@ class Redeemed(Discount):
 
     redemption_id = fields.UUID(required=True, attribute="id")
     redeemed_at = Timestamp(required=True)
+    metadata = Metadata()
 
 
 class Checked(Discount):
