@@ -122,6 +122,13 @@ class OfferExists(Conflict):
     detail = "An offer with this name exists."
 
 
+class OfferNameSimilar(Conflict):
+    detail = (
+        "An offer has a name that differs only in case or blanks."
+        ' Use it, or send "allow_similar_name": true.'
+    )
+
+
 class ScheduleExists(Conflict):
     detail = "A schedule with this name exists."
 

@@ -1,6 +1,7 @@
 """/offers: made, listed, read and changed."""
 
 from tests.builders import in_days
+from tests.shop import outcome
 
 
 def make_offer(client, **terms):
@@ -267,3 +268,25 @@ def test_offers_are_found_by_a_part_of_their_name(client):
             more = client.get("/offers", query_string={"part": part, "cursor": found["next"]}).json
             names += [each["name"] for each in more["items"]]
         assert len(names) == expected, part
+def test_a_name_that_differs_only_in_case_or_blanks_is_409_and_named(client):
+    for name in ("Black Friday", "BLACKFRIDAY", "black friday"):
+        make_offer(client, name=name, allow_similar_name=True)
+    for name in ("Black Friday", "BLACKFRIDAY"):
+        answer = client.post("/offers", json={"name": name, "discount": 5})
+        assert outcome(answer) == (409, "offer_exists")
+    answer = client.post("/offers", json={"name": "BLACK friday", "discount": 5})
+    assert outcome(answer) == (409, "offer_name_similar")
+    assert '"Black Friday"' in answer.json["detail"]
+    assert client.post("/offers", json={"name": "Blackfriday 2", "discount": 5}).status_code == 201
+
+
+def test_generate_makes_a_similar_offer_and_the_log_names_the_other(client, make, caplog):
+    def generate(name):
+        terms = {"email": None, "offer_name": name, "discount": 5, "expiry": in_days(1)}
+        return client.post("/vouchers/generate", json=terms)
+
+    for name, warnings in (("Black Friday", 0), ("BLACK FRIDAY", 1), ("BLACK FRIDAY", 1)):
+        assert list(generate(name).json) == ["code"]
+        told = [it.getMessage() for it in caplog.records if it.levelname == "WARNING"]
+        assert len(told) == warnings
+    assert "'BLACK FRIDAY' beside 'Black Friday'" in told[0]

@@ -1,7 +1,7 @@
 """The offers' routes."""
 
 from voucherpool.database.paging import Page
-from voucherpool.errors import OfferExists, OfferNotFound
+from voucherpool.errors import OfferExists, OfferNameSimilar, OfferNotFound
 from voucherpool.http.routes import Blueprint, Fields
 from voucherpool.offers import schemas, service
 from voucherpool.offers.models import Offer
@@ -19,7 +19,7 @@ blueprint = Blueprint(
     scope="issue",
     body=schemas.NewOffer(),
     answer=(201, schemas.Offer()),
-    refuses=(OfferExists,),
+    refuses=(OfferExists, OfferNameSimilar),
     writes=True,
 )
 def create_offer(body: Fields) -> Offer:

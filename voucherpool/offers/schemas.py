@@ -73,7 +73,10 @@ class OfferChanges(Request):
 
 
 class NewOffer(OfferChanges):
-    """An offer to create; its discount_type can never change."""
+    """An offer to create; its discount_type can never change.
+
+    With `allow_similar_name` its name may differ from another's only in case or blanks.
+    """
 
     name = Name(required=True)
     discount = Amount(above_zero=True, required=True)
@@ -81,6 +84,7 @@ class NewOffer(OfferChanges):
         validate=validate.OneOf(discount_types), load_default="percentage"
     )
     currency = Currency(allow_none=True)
+    allow_similar_name = Flag()
 
 
 class Offer(Answer):

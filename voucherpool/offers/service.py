@@ -1,6 +1,7 @@
 """Creates, reads and changes offers."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +17,7 @@ from voucherpool.errors import (
     InvalidInput,
     OfferDiscountDiffers,
     OfferExists,
+    OfferNameSimilar,
     OfferNotFound,
     OfferNotPercentage,
     VoucherPoolError,
@@ -26,6 +28,9 @@ from voucherpool.offers.models import Offer, OfferBudget
 
 longest_redemption = "1 minute"
 """After this time no request is still redeeming by an offer's earlier terms."""
+
+
+log = logging.getLogger(__name__)
 
 
 def ensure(name: str, discount: Decimal) -> bool:
@@ -53,6 +58,9 @@ def at_discount(name: str, discount: Decimal | None) -> Offer:
         if offer is None:
             raise InvalidInput({"discount": ["A new offer needs a discount."]})
         return offer
+    if offer is None:
+        for similar in similar_names(name)[:1]:
+            warn_of_similar(name, similar)
     if offer is None or offer.discount != discount or offer.discount_type != "percentage":
         wanted = insert(Offer).values(name=name, discount=discount)
         # excluded.updated_at is the column's default, now().
@@ -75,12 +83,22 @@ def _why_discount_stays(name: str) -> VoucherPoolError:
     return OfferDiscountDiffers() if kind == "percentage" else OfferNotPercentage()
 
 
-def create(**terms: Any) -> Offer:
+def similar_names(name: str) -> Sequence[str]:
+    """Return the names of other offers that differ only in case or blanks."""
+    same = is_similar.format(name="offers.name", other=":name")
+    query = text(f"SELECT name FROM offers WHERE {same} AND name <> :name ORDER BY id")
+    return db.session.scalars(query, {"name": name}).all()
+
+
+def create(*, allow_similar_name: bool = False, **terms: Any) -> Offer:
     """Create an offer and return it; the terms are named like its columns.
 
-    Raises OfferExists, and InvalidInput if the terms contradict each other.
+    Raises OfferExists, OfferNameSimilar unless `allow_similar_name`, and InvalidInput if the terms
+    contradict each other.
     """
     _check(terms)
+    if not allow_similar_name:
+        _require_distinct_name(terms["name"])
     currency = terms.get("currency")
     decimals = currency_decimals[currency] if currency else 2
     created = db.session.scalars(
@@ -95,6 +113,23 @@ def create(**terms: Any) -> Offer:
         db.session.add(OfferBudget(offer_id=created.id, redemption_count=0, discount_total=0))
     audit.record("offer.created", created.id, after=terms)
     return created
+
+
+def _require_distinct_name(name: str) -> None:
+    similar = similar_names(name)
+    if similar and db.session.scalar(select(Offer.id).where(Offer.name == name)) is None:
+        raise OfferNameSimilar(
+            f'An offer is named "{similar[0]}". Use it, or send "allow_similar_name": true.'
+        )
+
+
+def warn_of_similar(name: str, similar: str) -> None:
+    """Log that a new offer's name differs only in case or blanks from another's."""
+    log.warning("Made the offer %r beside %r: the names differ in case or blanks.", name, similar)
+
+
+is_similar = "lower(replace({name}, ' ', '')) = lower(replace({other}, ' ', ''))"
+"""The SQL that tells whether two names differ only in case or blanks."""
 
 
 def read(offer_id: int) -> Offer:

@@ -21,9 +21,14 @@ attempts = 5  # a collision of 60-bit codes is rare: five in a row mean a broken
 
 
 class Issued(NamedTuple):
-    """A voucher that was issued."""
+    """A voucher that was issued.
+
+    `similar_name` is that of another offer, if the voucher's is new and the names differ only in
+    case or blanks.
+    """
 
     code: str
+    similar_name: str | None = None
 
 
 def issue(
@@ -71,8 +76,11 @@ def _issue_under(code: str, terms: Mapping[str, object], *, is_chosen: bool) -> 
     """Issue a voucher under the code and return it; None if the code is taken or a term wrong."""
     key = codes.normal_form(code)
     run = on_cluster.issue_one if cluster.is_cluster() else issue_one.one_or_none
-    if not run({"code": code, "key": key, **terms}):
+    issued = run({"code": code, "key": key, **terms})
+    if not issued:
         return None
+    if isinstance(issued, Issued) and issued.similar_name:
+        offers.warn_of_similar(str(terms["offer_name"]), issued.similar_name)
     # A generated code equals one of 100 million archived codes once in 11 thousand million.
     return None if is_chosen and archived.archived_codes([key]) else code
 
@@ -86,6 +94,9 @@ def _refuse(
         customers.id_of(email)
     offers.at_discount(offer_name, discount)
 
+
+_is_similar = offers.is_similar.format(name="other.name", other=":offer_name")
+similar_name = f"SELECT min(name) FROM offers AS other WHERE {_is_similar}"
 
 issue_one = Statement(
     "issue",
@@ -136,7 +147,8 @@ issue_one = Statement(
     ),
     counted AS ({counts.add_to_counts("issued", f"SELECT offer_id, {counts.today}, 1 FROM issued")}
     )
-    SELECT code FROM issued""",
+    SELECT code, CASE WHEN NOT EXISTS (SELECT FROM known) THEN ({similar_name}) END AS similar_name
+    FROM issued""",
     {
         "code": "text",
         "key": "text",

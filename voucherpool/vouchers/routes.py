@@ -76,11 +76,11 @@ def redeem_voucher(body: Fields) -> redeem_sql.Redeemed:
     return redeeming.redeem(**body)
 
 
-@blueprint.post("/validate", **redemption)
+@blueprint.post("/validate", **redemption, documented={"deprecated": True})
 def validate_voucher(body: Fields) -> redeem_sql.Redeemed:
-    """Redeem one use of a voucher, under the earlier name of /vouchers/redeem.
+    """Use a voucher up: the earlier name of /vouchers/redeem, which stays.
 
-    It uses the voucher up; /vouchers/check only looks.
+    To test a voucher without using it, call /vouchers/check.
     """
     return redeeming.redeem(**body)
 
