@@ -268,6 +268,8 @@ def test_offers_are_found_by_a_part_of_their_name(client):
             more = client.get("/offers", query_string={"part": part, "cursor": found["next"]}).json
             names += [each["name"] for each in more["items"]]
         assert len(names) == expected, part
+
+
 def test_a_name_that_differs_only_in_case_or_blanks_is_409_and_named(client):
     for name in ("Black Friday", "BLACKFRIDAY", "black friday"):
         make_offer(client, name=name, allow_similar_name=True)
