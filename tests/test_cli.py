@@ -1,10 +1,7 @@
 """The commands."""
 
 import errno
-import os
 import re
-import subprocess
-import sys
 
 import click
 import pytest
@@ -164,13 +161,9 @@ def test_missing_seed_files_are_one_line_and_exit_code_1(run, tmp_path):
 
 
 def test_an_upgrade_without_a_database_is_one_line_and_exit_code_1():
-    result = subprocess.run(
-        [sys.executable, "-m", "voucherpool", "db", "upgrade"],
-        env={**os.environ, "DATABASE_URL": "postgresql://127.0.0.1:1/nowhere"},
-        capture_output=True,
-        text=True,
-    )
-    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    nowhere = {"DATABASE_URL": "postgresql://127.0.0.1:1/nowhere"}
+    result = CliRunner().invoke(main, ["db", "upgrade"], env=nowhere)
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
     assert "database" in result.stderr
 
 

@@ -31,19 +31,16 @@ def programs(tmp_path):
         shutil.copytree(checkout / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
     for name in files:
         shutil.copy(checkout / name, tree)
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    pip = ["-m", "pip", "--quiet", "--disable-pip-version-check"]
     alone = ["--no-deps", "--no-index"]
-    subprocess.run(
-        [*pip, "wheel", *alone, "--no-build-isolation", "--wheel-dir", tmp_path, tree], check=True
-    )
+    build = ["wheel", *alone, "--no-build-isolation", "--wheel-dir", tmp_path, tree]
+    subprocess.run([sys.executable, *pip, *build], check=True)
     venv.create(home, symlinks=True)
     # The packages that it needs come from the tests' environment, without the checkout itself.
     [packages] = home.glob("lib/python*/site-packages")
     (packages / "needed.pth").write_text(sysconfig.get_path("purelib"))
     [wheel] = tmp_path.glob("voucherpool-0.1.0-*.whl")
-    subprocess.run(
-        [*pip, "--python", home / "bin" / "python", "install", *alone, wheel], check=True
-    )
+    subprocess.run([home / "bin" / "python", *pip, "install", *alone, wheel], check=True)
     (home / "bin" / "gunicorn").write_text(
         f"#!{home}/bin/python\nfrom gunicorn.app.wsgiapp import run\nrun()\n"
     )

@@ -124,14 +124,20 @@ def test_only_a_digest_of_the_key_is_stored(key, sql):
     assert key[3:20] not in row[0]
 
 
-@pytest.fixture
-def open_client(database_url, make):
-    """Return a client of an application in open mode."""
-    make.customer()
-    app = create_app(Config(database_url, open_mode=True))
-    yield app.test_client()
+@pytest.fixture(scope="module")
+def open_app(shared_app):
+    """Return an application in open mode."""
+    app = create_app(Config(shared_app.config["SQLALCHEMY_DATABASE_URI"], open_mode=True))
+    yield app
     with app.app_context():
         db.engine.dispose()
+
+
+@pytest.fixture
+def open_client(open_app, make):
+    """Return a client of the application in open mode."""
+    make.customer()
+    return open_app.test_client()
 
 
 def test_open_mode_serves_a_program_on_this_machine(open_client):
