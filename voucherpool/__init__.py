@@ -10,6 +10,7 @@ from werkzeug.routing import MapAdapter
 import voucherpool.apikeys.commands
 import voucherpool.archive.commands
 import voucherpool.batches.commands
+import voucherpool.changes.commands
 import voucherpool.erasure.commands
 import voucherpool.files.commands
 import voucherpool.mail.commands
@@ -18,6 +19,7 @@ import voucherpool.schedules.commands
 import voucherpool.webhooks.commands  # noqa: F401 (each adds its commands to voucherpool.cli)
 from voucherpool import cli
 from voucherpool.batches import routes as batches
+from voucherpool.changes import routes as changes
 from voucherpool.claims import routes as claims
 from voucherpool.config.settings import Config, beside
 from voucherpool.customers import routes as customers
@@ -89,8 +91,9 @@ def create_app(config: Config | None = None) -> Flask:
     page.init_app(app)
     document.init_app(app)
     for part in (
-        *(vouchers, support, redemptions, offers, statistics, customers, batches, files, claims),
-        *(schedules, notifications, webhooks, mail, erasing, audit_log, probes, request_metrics),
+        *(vouchers, support, redemptions, offers, statistics, customers, batches, changes, files),
+        *(claims, schedules, notifications, webhooks, mail, erasing, audit_log, probes),
+        request_metrics,
     ):
         app.register_blueprint(part.blueprint)
     problems.init_app(app)

@@ -114,6 +114,10 @@ class ApiKeyNotFound(NotFound):
     detail = "No active API key has this name: `voucherpool apikeys list` shows all of them."
 
 
+class BatchFinished(Conflict):
+    detail = "This batch is finished: there is nothing left to cancel."
+
+
 class CustomerExists(Conflict):
     detail = "A customer with this e-mail exists."
 
@@ -180,12 +184,28 @@ class VoucherDisabled(Conflict):
     detail = "This voucher is disabled."
 
 
+class VoucherNotStarted(Conflict):
+    detail = "This voucher is not valid yet."
+
+
+class VoucherInUse(Conflict):
+    detail = "This voucher was used or is held: it cannot get another customer."
+
+
+class LimitBelowUses(Conflict):
+    detail = "The voucher has more redemptions and open holds than this limit allows."
+
+
 class OfferNotActive(Conflict):
     detail = "This voucher's offer has not begun or has ended."
 
 
 class PoolEmpty(Conflict):
     detail = "No voucher of this offer is left to claim."
+
+
+class ClaimLimitReached(Conflict):
+    detail = "This customer has reached the offer's limit of claims per customer."
 
 
 class ClaimMismatch(Conflict):

@@ -10,8 +10,8 @@ schema = r"""
 
     CREATE DOMAIN positive_amount AS NUMERIC CONSTRAINT positive_amount_check CHECK (VALUE > 0);
 
-    CREATE DOMAIN finite_moment AS TIMESTAMP WITH TIME ZONE CONSTRAINT finite_moment_check CHECK
-            (isfinite(VALUE));
+    CREATE DOMAIN moment_or_never AS TIMESTAMP WITH TIME ZONE CONSTRAINT moment_or_never_check CHECK
+            (VALUE > '-infinity');
 
     CREATE DOMAIN reference AS TEXT CONSTRAINT reference_check CHECK (VALUE <> '');
 
@@ -54,6 +54,7 @@ schema = r"""
         max_redemptions_per_customer BIGINT,
         max_redemptions BIGINT,
         max_discount_total NUMERIC,
+        max_claims_per_customer BIGINT,
         reminder_days BIGINT[],
         pool_low_at BIGINT,
         currency_optional BOOLEAN DEFAULT false NOT NULL,
@@ -85,6 +86,7 @@ schema = r"""
             NULL),
         CONSTRAINT offers_reminder_days_check CHECK (cardinality(reminder_days) > 0 AND 0 <
             ALL(reminder_days)),
+        CONSTRAINT offers_max_claims_per_customer_check CHECK (max_claims_per_customer > 0),
         CONSTRAINT offers_pool_low_at_check CHECK (pool_low_at > 0),
         CONSTRAINT offers_name_key UNIQUE (name)
     );
@@ -97,7 +99,8 @@ schema = r"""
         issue_number BIGINT NOT NULL,
         offer_id BIGINT NOT NULL,
         customer_id BIGINT,
-        expires_at finite_moment NOT NULL,
+        starts_at TIMESTAMP WITH TIME ZONE,
+        expires_at moment_or_never NOT NULL,
         max_redemptions positive_count NOT NULL,
         redemption_count BIGINT NOT NULL,
         used_at TIMESTAMP WITH TIME ZONE,
@@ -108,6 +111,7 @@ schema = r"""
         created_at TIMESTAMP WITH TIME ZONE NOT NULL,
         claimed_at TIMESTAMP WITH TIME ZONE,
         is_chosen BOOLEAN,
+        valid_for INTERVAL,
         batch_id BIGINT,
         archived_at TIMESTAMP WITH TIME ZONE NOT NULL
     )
@@ -310,8 +314,8 @@ schema = r"""
         issued BIGINT DEFAULT '0' NOT NULL,
         claimed BIGINT DEFAULT '0' NOT NULL,
         CONSTRAINT offer_counts_pkey PRIMARY KEY (offer_id, day, slot),
-        CONSTRAINT offer_counts_counts_check CHECK (issued >= 0 AND claimed >= 0),
-        CONSTRAINT offer_counts_offer_id_fkey FOREIGN KEY(offer_id) REFERENCES offers (id)
+        CONSTRAINT offer_counts_offer_id_fkey FOREIGN KEY(offer_id) REFERENCES offers (id) ON DELETE
+            CASCADE
     );
 
     CREATE TABLE offer_budgets (
@@ -346,7 +350,8 @@ schema = r"""
         issue_number BIGINT GENERATED ALWAYS AS IDENTITY,
         offer_id BIGINT NOT NULL,
         customer_id BIGINT,
-        expires_at finite_moment NOT NULL,
+        starts_at TIMESTAMP WITH TIME ZONE,
+        expires_at moment_or_never NOT NULL,
         max_redemptions positive_count DEFAULT '1' NOT NULL,
         redemption_count BIGINT DEFAULT '0' NOT NULL,
         used_at TIMESTAMP WITH TIME ZONE,
@@ -357,6 +362,7 @@ schema = r"""
         created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
         claimed_at TIMESTAMP WITH TIME ZONE,
         is_chosen BOOLEAN,
+        valid_for INTERVAL,
         batch_id BIGINT,
         CONSTRAINT vouchers_pkey PRIMARY KEY (code_key),
         CONSTRAINT vouchers_uses_check CHECK (redemption_count BETWEEN 0 AND max_redemptions AND
@@ -406,10 +412,11 @@ schema = r"""
         offer_id BIGINT NOT NULL,
         requested BIGINT NOT NULL,
         created BIGINT DEFAULT '0' NOT NULL,
-        expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+        expires_at moment_or_never NOT NULL,
         max_redemptions BIGINT NOT NULL,
         pattern TEXT NOT NULL,
         frozen_discount NUMERIC,
+        valid_for TEXT,
         per_customer BIGINT,
         announced BOOLEAN DEFAULT false NOT NULL,
         metadata JSONB,
@@ -421,17 +428,19 @@ schema = r"""
         CONSTRAINT batches_pkey PRIMARY KEY (id),
         CONSTRAINT batches_requested_check CHECK (requested BETWEEN 1 AND 5000000),
         CONSTRAINT batches_created_check CHECK (created BETWEEN 0 AND requested),
-        CONSTRAINT batches_expires_at_check CHECK (isfinite(expires_at)),
         CONSTRAINT batches_max_redemptions_check CHECK (max_redemptions > 0),
         CONSTRAINT batches_pattern_check CHECK (pattern ~ '^[#0-9A-Za-z -]{10,80}$'),
         CONSTRAINT batches_frozen_discount_check CHECK (frozen_discount > 0),
+        CONSTRAINT batches_valid_for_check CHECK (CAST(valid_for AS interval) > interval '0'),
         CONSTRAINT batches_per_customer_check CHECK (per_customer > 0),
-        CONSTRAINT batches_state_check CHECK (state IN ('pending', 'running', 'done', 'failed')),
+        CONSTRAINT batches_state_check CHECK (state IN ('pending', 'running', 'done', 'failed',
+            'cancelled')),
         CONSTRAINT batches_done_check CHECK ((state = 'done') = (created = requested)),
         CONSTRAINT batches_failed_check CHECK ((state = 'failed') = (error IS NOT NULL)),
-        CONSTRAINT batches_finished_at_check CHECK ((state IN ('done', 'failed')) = (finished_at IS
-            NOT NULL)),
-        CONSTRAINT batches_offer_id_fkey FOREIGN KEY(offer_id) REFERENCES offers (id)
+        CONSTRAINT batches_finished_at_check CHECK ((state IN ('done', 'failed', 'cancelled')) =
+            (finished_at IS NOT NULL)),
+        CONSTRAINT batches_offer_id_fkey FOREIGN KEY(offer_id) REFERENCES offers (id) ON DELETE
+            CASCADE
     );
 
     CREATE INDEX batches_offer_id_id_idx ON batches (offer_id, id);
@@ -520,7 +529,8 @@ schema = r"""
         expires_until TIMESTAMP WITH TIME ZONE NOT NULL,
         issue_number BIGINT DEFAULT '0' NOT NULL,
         CONSTRAINT reminder_progress_pkey PRIMARY KEY (offer_id, days_before),
-        CONSTRAINT reminder_progress_offer_id_fkey FOREIGN KEY(offer_id) REFERENCES offers (id)
+        CONSTRAINT reminder_progress_offer_id_fkey FOREIGN KEY(offer_id) REFERENCES offers (id) ON
+            DELETE CASCADE
     );
 
     CREATE TABLE opt_outs (
@@ -569,11 +579,22 @@ schema = r"""
         claimed_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
         CONSTRAINT claims_pkey PRIMARY KEY (offer_id, claim_ref),
         CONSTRAINT claims_claim_ref_check CHECK (claim_ref <> ''),
-        CONSTRAINT claims_offer_id_fkey FOREIGN KEY(offer_id) REFERENCES offers (id),
+        CONSTRAINT claims_offer_id_fkey FOREIGN KEY(offer_id) REFERENCES offers (id) ON DELETE
+            CASCADE,
         CONSTRAINT claims_customer_id_fkey FOREIGN KEY(customer_id) REFERENCES customers (id)
     );
 
     CREATE INDEX claims_code_key_idx ON claims (code_key);
+
+    CREATE TABLE claim_counts (
+        offer_id BIGINT NOT NULL,
+        customer_id BIGINT NOT NULL,
+        claimed BIGINT NOT NULL,
+        CONSTRAINT claim_counts_pkey PRIMARY KEY (offer_id, customer_id),
+        CONSTRAINT claim_counts_offer_id_fkey FOREIGN KEY(offer_id) REFERENCES offers (id) ON DELETE
+            CASCADE,
+        CONSTRAINT claim_counts_customer_id_fkey FOREIGN KEY(customer_id) REFERENCES customers (id)
+    );
 
     CREATE TABLE redemptions (
         code_key TEXT NOT NULL,
@@ -616,7 +637,55 @@ schema = r"""
         page BIGINT NOT NULL,
         customer_ids BIGINT[] NOT NULL,
         CONSTRAINT batch_customers_pkey PRIMARY KEY (batch_id, page),
-        CONSTRAINT batch_customers_batch_id_fkey FOREIGN KEY(batch_id) REFERENCES batches (id)
+        CONSTRAINT batch_customers_batch_id_fkey FOREIGN KEY(batch_id) REFERENCES batches (id) ON
+            DELETE CASCADE
+    );
+
+    CREATE TABLE changes (
+        id BIGINT GENERATED ALWAYS AS IDENTITY,
+        offer_id BIGINT NOT NULL,
+        batch_id BIGINT,
+        terms JSONB NOT NULL,
+        chosen TEXT NOT NULL,
+        reason TEXT,
+        dry_run BOOLEAN NOT NULL,
+        timezone TEXT NOT NULL,
+        state TEXT DEFAULT 'pending' NOT NULL,
+        matched BIGINT,
+        changed BIGINT DEFAULT '0' NOT NULL,
+        skipped BIGINT DEFAULT '0' NOT NULL,
+        page BIGINT DEFAULT '0' NOT NULL,
+        error TEXT,
+        created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+        started_at TIMESTAMP WITH TIME ZONE,
+        finished_at TIMESTAMP WITH TIME ZONE,
+        CONSTRAINT changes_pkey PRIMARY KEY (id),
+        CONSTRAINT changes_chosen_check CHECK (chosen IN ('all', 'unused', 'unclaimed')),
+        CONSTRAINT changes_state_check CHECK (state IN ('pending', 'running', 'done', 'failed',
+            'cancelled')),
+        CONSTRAINT changes_counts_check CHECK (changed >= 0 AND skipped >= 0 AND changed + skipped
+            <= matched),
+        CONSTRAINT changes_done_check CHECK (state <> 'done' OR changed + skipped = matched),
+        CONSTRAINT changes_failed_check CHECK ((state = 'failed') = (error IS NOT NULL)),
+        CONSTRAINT changes_finished_at_check CHECK ((state IN ('done', 'failed', 'cancelled')) =
+            (finished_at IS NOT NULL)),
+        CONSTRAINT changes_offer_id_fkey FOREIGN KEY(offer_id) REFERENCES offers (id) ON DELETE
+            CASCADE,
+        CONSTRAINT changes_batch_id_fkey FOREIGN KEY(batch_id) REFERENCES batches (id) ON DELETE
+            CASCADE
+    );
+
+    CREATE INDEX changes_offer_id_id_idx ON changes (offer_id, id);
+
+    CREATE INDEX changes_unfinished_idx ON changes (page, id) WHERE finished_at IS NULL;
+
+    CREATE TABLE change_vouchers (
+        change_id BIGINT NOT NULL,
+        page BIGINT NOT NULL,
+        code_keys TEXT[] NOT NULL,
+        CONSTRAINT change_vouchers_pkey PRIMARY KEY (change_id, page),
+        CONSTRAINT change_vouchers_change_id_fkey FOREIGN KEY(change_id) REFERENCES changes (id) ON
+            DELETE CASCADE
     );
 
     CREATE TABLE schedule_runs (
@@ -631,7 +700,8 @@ schema = r"""
         CONSTRAINT schedule_runs_batch_id_check CHECK ((state = 'done') = (batch_id IS NOT NULL)),
         CONSTRAINT schedule_runs_schedule_id_fkey FOREIGN KEY(schedule_id) REFERENCES schedules
             (id) ON DELETE CASCADE,
-        CONSTRAINT schedule_runs_batch_id_fkey FOREIGN KEY(batch_id) REFERENCES batches (id)
+        CONSTRAINT schedule_runs_batch_id_fkey FOREIGN KEY(batch_id) REFERENCES batches (id) ON
+            DELETE CASCADE
     )
 """
 

@@ -259,3 +259,66 @@ def test_the_books_of_a_batch_are_right(ask, work, app):
     work()
     with app.app_context():
         assert not any(integrity.breaches().values())
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_cancelled_batch_keeps_the_vouchers_that_it_has_issued(ask, app, work, client, sql):
+    path = ask(count=250)
+    with app.app_context():
+        worker.add_chunk_to_batch()
+    for _ in range(2):
+        batch = client.post(f"{path}/cancel").json
+        assert (batch["state"], batch["created"], batch["error"]) == ("cancelled", 100, None)
+        assert batch["finished_at"] is not None
+    work()
+    assert sql("SELECT count(*) FROM vouchers") == [(100,)]
+    with app.app_context():
+        assert not any(integrity.breaches().values())
+
+
+def test_a_done_batch_cannot_be_cancelled(ask, work, client):
+    path = ask()
+    work()
+    answer = client.post(f"{path}/cancel")
+    assert (answer.status_code, answer.json["code"]) == (409, "batch_finished")
+
+
+def test_the_end_of_a_cancelled_batch_is_an_event(ask, client, sql):
+    sql(
+        "INSERT INTO webhooks (url, event_types, secret, active_from)"
+        " VALUES ('http://example.org', ARRAY['batch.finished'], '', now())"
+    )
+    path = ask()
+    client.post(f"{path}/cancel")
+    client.post(f"{path}/cancel")
+    [(data,)] = sql("SELECT data FROM events")
+    assert data["batch"]["state"] == "cancelled"
+
+
+def test_a_batch_without_expiry_may_say_how_long_its_vouchers_are_valid_once_claimed(
+    ask, work, client, make, sql
+):
+    make.customer()
+    path = ask(count=2, expiry=None, valid_for="P1M")
+    assert client.get(path).json["valid_for"] == "P1M"
+    work()
+    rows = "SELECT DISTINCT expires_at::text, valid_for = interval '1 month' FROM vouchers"
+    assert sql(rows) == [("infinity", True)]
+    claimed = client.post("/vouchers/claim", json={"email": ana, "offer_name": "KOI"})
+    assert claimed.json["expires_at"].endswith("T00:00:00Z")
+
+
+@pytest.mark.parametrize("wrong", ["30d", "P", "P0D", "PT1H", "P1H", "-P1D", "P1000Y", "p1m", 30])
+def test_a_time_from_the_claim_on_is_in_iso_8601(client, wrong):
+    client.post("/offers", json={"name": "KOI", "discount": 22.1})
+    body = {"count": 3, "expiry": None, "valid_for": wrong}
+    answer = client.post("/offers/1/batches", json=body)
+    assert (answer.status_code, list(answer.json["errors"])) == (422, ["valid_for"])
+
+
+def test_only_the_pools_vouchers_are_valid_from_their_claim_on(client, make):
+    make.customer()
+    client.post("/offers", json={"name": "KOI", "discount": 22.1})
+    body = {"audience": [ana], "expiry": None, "valid_for": "P1D"}
+    answer = client.post("/offers/1/batches", json=body)
+    assert (answer.status_code, list(answer.json["errors"])) == (422, ["valid_for"])

@@ -229,3 +229,25 @@ def test_who_is_erased_while_a_claim_waits_is_unknown(wide, client, make, gate, 
 def claim_by_ref(app):
     with app.app_context(), transaction():
         return claiming.claim(ana, "KOI", "c-1")
+
+
+@pytest.mark.parametrize("with_refs", [False, True])
+def test_of_many_claims_at_once_a_customer_gets_as_many_as_the_offer_allows(
+    server, make, sql, audit, with_refs
+):
+    fill(sql, 60)
+    sql("UPDATE offers SET max_claims_per_customer = 3")
+    people = [make.customer(f"c{number}@example.org") for number in range(2)]
+
+    def call(number):
+        ref = {"claim_ref": f"c-{number // 2}"} if with_refs else {}
+        return server.post("/vouchers/claim", body(people[number % 2], **ref))
+
+    answers = at_once(24, call)
+    codes = {answer["code"] for status, answer in answers if status == 201}
+    counts = sql("SELECT claimed FROM claim_counts")
+    assert len(codes) == sum(row.claimed for row in counts)
+    if not with_refs:
+        assert [row.claimed for row in counts] == [3, 3]
+    assert all(row.claimed <= 3 for row in counts)
+    audit()

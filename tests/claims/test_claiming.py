@@ -180,7 +180,8 @@ def test_a_wrong_field_is_422_and_named(client):
 def values_of(statement, customer_id):
     if statement == "candidates":
         return {"offer_id": 1}
-    return {"offer_id": 1, "customer_id": customer_id, "claim_ref": None}
+    terms = {"claim_ref": None, "claim_limit": None, "timezone": "UTC"}
+    return {"offer_id": 1, "customer_id": customer_id, **terms}
 
 
 @pytest.mark.one_machine("reads the plans of one PostgreSQL")
@@ -240,3 +241,49 @@ def test_a_use_that_was_given_back_is_for_who_had_it_and_not_for_a_claim(client,
     make.customer(ben)
     assert client.post("/vouchers/claim", json=body(ben)).json["code"] == "pool_empty"
     assert client.redeem(code).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("now", "valid_for", "expires_at"),
+    [
+        ("2027-03-20 23:30Z", "P7D", "2027-03-28 22:00Z"),  # a local day later, across a change
+        ("2027-01-31 12:00Z", "P1M", "2027-02-28 23:00Z"),
+        ("2027-01-31 12:00Z", "P6M", "2027-07-01 00:00Z"),  # the batch's expiry is earlier
+    ],
+)
+def test_a_voucher_that_is_valid_from_its_claim_on_expires_at_the_end_of_a_local_day(
+    sql, now, valid_for, expires_at
+):
+    expiry = pool.expiry_by_claim.replace("now()", f"timestamptz '{now}'")
+    [[row]] = sql(
+        f"SELECT {expiry} = timestamptz '{expires_at}' FROM (SELECT timestamptz '2027-07-01Z',"
+        f" interval '{valid_for}') AS vouchers (expires_at, valid_for)",
+        timezone="Europe/Berlin",
+    )
+    assert row
+
+
+def test_a_claim_answers_and_keeps_the_expiry_that_it_sets(client, make, sql):
+    make.customer()
+    fill(sql, 2)
+    sql("UPDATE vouchers SET expires_at = 'infinity', valid_for = 'P30D' WHERE issue_number = 1")
+    later = [claim(client).json["expires_at"] for _ in range(2)]
+    today = sql("SELECT to_char(now() AT TIME ZONE 'UTC' + interval '31 days', 'YYYY-MM-DD')")
+    assert later[1] == f"{today[0][0]}T00:00:00Z"
+    assert {row["expires_at"] for row in client.get(f"/vouchers?email={ana}").json} == set(later)
+
+
+def test_a_customer_claims_as_often_as_the_offer_allows(client, make, sql):
+    make.customer()
+    make.customer(ben)
+    fill(sql, 5)
+    claim(client, claim_ref="c-0")
+    offer = client.get("/offers").json["items"][0]["id"]
+    client.patch(f"/offers/{offer}", json={"max_claims_per_customer": 2})
+    assert claim(client, claim_ref="c-1").status_code == 201
+    assert refusal(claim(client)) == (409, "claim_limit_reached")
+    assert refusal(claim(client, claim_ref="c-2")) == (409, "claim_limit_reached")
+    assert claim(client, claim_ref="c-1").status_code == 201
+    assert claim(client, ben).status_code == 201
+    client.patch(f"/offers/{offer}", json={"max_claims_per_customer": None})
+    assert claim(client, claim_ref="c-2").status_code == 201

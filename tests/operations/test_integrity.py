@@ -37,7 +37,11 @@ refused = "a customer's e-mail would be refused today"
 budget = "what is used of an offer's budget is not what its live redemptions took"
 count = "a voucher's redemption_count is not its number of live redemptions"
 
+ahead = "a running change has not as many vouchers ahead as its counts say"
+
 breaches = {
+    "INSERT INTO changes (offer_id, terms, chosen, dry_run, timezone, state, matched)"
+    " SELECT id, '{}', 'all', false, 'UTC', 'running', 1 FROM offers LIMIT 1": ahead,
     "UPDATE vouchers SET redemption_count = 1 WHERE max_redemptions = 3": count,
     "UPDATE redemptions SET reversed_at = now()": count,
     "DELETE FROM redemptions": count,

@@ -23,6 +23,7 @@ def test_it_shows_the_whole_record_of_a_new_voucher_in_any_spelling(client, make
         "discount_type": "percentage",
         "currency": None,
         "frozen": False,
+        "starts_at": None,
         "expires_at": "2199-04-21T23:25:43Z",
         "max_redemptions": 3,
         "redemption_count": 0,

@@ -71,6 +71,7 @@ place = {"expires_at": datetime.now(UTC) + timedelta(days=18), "issue_number": 0
 
 key_7 = {"key": "key-7", "scope": "redeem"}
 
+of_claim = {"claim_limit": 5, "timezone": "UTC"}
 statements = {
     "redeem": (redeeming.redeem_short, asked(6002, "new") | entered),
     "redeem unnamed": (redeeming.redeem_short, asked(6004) | entered),
@@ -87,7 +88,10 @@ statements = {
         claiming.read_request,
         {"email": "c3@example.org", "offer_name": "offer 8", "claim_ref": "c7"},
     ),
-    "claim": (pool.take_first, {"offer_id": 8, "customer_id": 3, "claim_ref": None}),
+    "claim": (
+        pool.take_first,
+        {"offer_id": 8, "customer_id": 3, "claim_ref": None} | of_claim,
+    ),
     "take key": (stored_answers.take_key, key_7 | {"fingerprint": b"x" * 32}),
     "store answer": (
         stored_answers.store_answer,

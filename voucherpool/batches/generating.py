@@ -29,11 +29,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError
 
+from voucherpool.audit import service as audit
 from voucherpool.batches.models import Batch, BatchCustomers
-from voucherpool.batches.service import page_size
+from voucherpool.batches.service import Progress, page_size, read
 from voucherpool.database.model import db
 from voucherpool.database.retries import LostRace, is_temporary, racing_for
 from voucherpool.database.transactions import after_commit
+from voucherpool.errors import BatchFinished
 from voucherpool.events import event_types, subscribers
 from voucherpool.observability import metrics
 from voucherpool.offers import counts
@@ -137,6 +139,20 @@ def _next_people(batch: Batch) -> People:
     return list(islice(each, had, had + size))
 
 
+def cancel(batch_id: int) -> Progress:
+    """End a batch, which keeps the vouchers it has issued, and return it.
+
+    A repeat changes nothing. Raises BatchNotFound, and BatchFinished if it was too late.
+    """
+    if db.session.scalars(end, {"this": batch_id}).one_or_none() is not None:
+        _record_end(db.session.get_one(Batch, batch_id), "cancelled")
+        audit.record("batch.cancelled", batch_id)
+    batch = read(batch_id)
+    if batch.state != "cancelled":
+        raise BatchFinished
+    return batch
+
+
 def _fail(batch: Batch, reason: str) -> None:
     db.session.execute(fail, {"this": batch.id, "reason": reason})
     _record_end(batch, "failed")
@@ -166,7 +182,7 @@ def _reason(error: Exception) -> str:
 
 columns = (
     *("code_key", "code", "customer_id"),
-    *("offer_id", "expires_at", "max_redemptions", "frozen_discount", "batch_id"),
+    *("offer_id", "expires_at", "max_redemptions", "frozen_discount", "valid_for", "batch_id"),
 )
 
 # The batch with the fewest created vouchers first: a small one does not wait for a large one.
@@ -200,6 +216,13 @@ fail = (
     update(Batch.__table__)
     .where(Batch.id == this)
     .values(state="failed", error=bindparam("reason"), finished_at=func.statement_timestamp())
+)
+
+end = (
+    update(Batch.__table__)
+    .where(Batch.id == this, Batch.finished_at.is_(None))
+    .values(state="cancelled", finished_at=func.statement_timestamp())
+    .returning(Batch.id)
 )
 
 

@@ -1,8 +1,8 @@
 """The batches' routes."""
 
-from voucherpool.batches import schemas, service
+from voucherpool.batches import generating, schemas, service
 from voucherpool.database.paging import Page
-from voucherpool.errors import BatchNotFound, OfferNotFound
+from voucherpool.errors import BatchFinished, BatchNotFound, OfferNotFound
 from voucherpool.http.routes import Blueprint, Fields
 from voucherpool.input.schemas import PageRequest
 
@@ -35,6 +35,18 @@ def create_batch(body: Fields, offer_id: int) -> service.Progress:
 def list_batches(query: Fields, offer_id: int) -> Page:
     """List the batches of an offer, the oldest first."""
     return service.list_batches(offer_id, query["limit"], query.get("cursor"))
+
+
+@blueprint.post(
+    "/batches/<id:batch_id>/cancel",
+    scope="issue",
+    answer=(200, schemas.Batch()),
+    refuses=(BatchNotFound, BatchFinished),
+    writes=True,
+)
+def cancel_batch(batch_id: int) -> service.Progress:
+    """Cancel a batch; the vouchers that it has issued stay."""
+    return generating.cancel(batch_id)
 
 
 @blueprint.get(

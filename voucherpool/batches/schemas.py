@@ -7,11 +7,12 @@ from marshmallow import ValidationError, fields, post_load, validate, validates_
 from voucherpool.input import formats
 from voucherpool.input.fields import Count, Email, Flag, Metadata, Options
 from voucherpool.input.schemas import Answer, Request, page_of
-from voucherpool.input.times import Expiry, Timestamp
+from voucherpool.input.times import Expiry, Period, Timestamp
 from voucherpool.vouchers import codes
 from voucherpool.vouchers.schemas import CodeText, Expiring, most_redemptions
 
 most_vouchers = 5_000_000
+states = ("pending", "running", "done", "failed", "cancelled")
 most_named = 100  # wrong e-mails named in an error
 pool, all_customers = "pool", "all_customers"
 email = Email()
@@ -98,15 +99,17 @@ class NewBatch(Expiring):
     """Vouchers to issue in bulk.
 
     `count` is the total for the pool, or the number for each customer (default 1). A batch has at
-    most 5 000 000 vouchers. With `notify` each voucher is an event, and its customer gets an
-    e-mail.
+    most 5 000 000 vouchers. With a null expiry they never expire; with `valid_for` a claim lets a
+    voucher expire at the end of a day that much later, if that is earlier. With `notify` each
+    voucher is an event, and its customer gets an e-mail.
     """
 
     count = Count(most=most_vouchers)
-    expires_at = Expiry(required=True)
+    expires_at = Expiry(required=True, allow_none=True)
     pattern = fields.Nested(Codes, data_key="code")
     max_redemptions = Count(most=most_redemptions, load_default=1)
     freeze_discount = Flag(load_default=False)
+    valid_for = Period()
     audience = Audience(load_default=pool)
     notify = Flag(load_default=False)
     metadata = Metadata()
@@ -116,6 +119,12 @@ class NewBatch(Expiring):
         """Refuse a batch for the pool without a count."""
         if data["audience"] == pool and "count" not in data:
             raise ValidationError("The pool needs a count.", "count")
+
+    @validates_schema(skip_on_field_errors=True)
+    def only_the_pool_is_claimed(self, data: dict[str, object], **_: object) -> None:
+        """Refuse a time from the claim on where nothing is claimed."""
+        if data["audience"] != pool and "valid_for" in data:
+            raise ValidationError("Must not be given unless the audience is the pool.", "valid_for")
 
     @post_load
     def with_pattern(self, data: dict[str, object], **_: object) -> dict[str, object]:
@@ -128,10 +137,11 @@ class Batch(Answer):
 
     id = fields.Integer()
     offer_id = fields.Integer()
-    state = fields.String(validate=validate.OneOf(("pending", "running", "done", "failed")))
+    state = fields.String(validate=validate.OneOf(states))
     requested = fields.Integer()
     created = fields.Integer()
     rate = fields.Integer(allow_none=True)
+    valid_for = fields.String(allow_none=True)
     notify = fields.Boolean(attribute="announced")
     metadata = Metadata(allow_none=True)
     created_at = Timestamp()

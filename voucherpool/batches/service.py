@@ -54,6 +54,7 @@ class Progress(NamedTuple):
     requested: int
     created: int
     rate: int | None
+    valid_for: str | None
     announced: bool
     metadata: dict[str, str] | None
     created_at: datetime
@@ -64,17 +65,20 @@ class Progress(NamedTuple):
 
 def create(
     offer_id: int,
-    expires_at: datetime,
+    expires_at: datetime | None,
     pattern: str,
     count: int = 1,
     max_redemptions: int = 1,
     freeze_discount: bool = False,
+    valid_for: str | None = None,
     audience: str | Sequence[str] = pool,
     notify: bool = False,
     metadata: Mapping[str, str] | None = None,
 ) -> Progress:
     """Create a batch and return it; a worker generates its vouchers.
 
+    Without `expires_at` they never expire, unless they are claimed: then they are valid for
+    `valid_for` (ISO 8601: P30D), to the end of a day.
     `audience` is "pool", "all_customers", or e-mails; `count` is the number of vouchers for the
     pool or for each customer. A frozen discount is the offer's current one. With `notify` each
     voucher is an event, and its customer gets an e-mail.
@@ -90,6 +94,7 @@ def create(
         count=count,
         max_redemptions=max_redemptions,
         frozen_discount=discount if freeze_discount else None,
+        valid_for=valid_for,
         notify=notify,
         metadata=metadata,
     )
@@ -105,12 +110,13 @@ def create(
 def create_for(
     audience: str | Sequence[int],
     offer_id: int,
-    expires_at: datetime,
+    expires_at: datetime | None,
     pattern: str,
     *,
     count: int = 1,
     max_redemptions: int = 1,
     frozen_discount: Decimal | None = None,
+    valid_for: str | None = None,
     notify: bool = False,
     metadata: Mapping[str, str] | None = None,
 ) -> Progress:
@@ -126,6 +132,7 @@ def create_for(
         "max_redemptions": max_redemptions,
         "pattern": pattern,
         "frozen_discount": frozen_discount,
+        "valid_for": valid_for,
         "per_customer": None if audience == pool else count,
         "announced": notify,
         "metadata_": metadata,
@@ -219,13 +226,7 @@ _rate = cast(func.round(Batch.created / func.nullif(_seconds, 0)), BigInteger)
 batches = select(
     *(Batch.id, Batch.offer_id, Batch.state, Batch.requested, Batch.created),
     case((Batch.state == "running", _rate)).label("rate"),
-    *(
-        Batch.announced,
-        Batch.metadata_,
-        Batch.created_at,
-        Batch.started_at,
-        Batch.finished_at,
-        Batch.error,
-    ),
+    *(Batch.valid_for, Batch.announced, Batch.metadata_),
+    *(Batch.created_at, Batch.started_at, Batch.finished_at, Batch.error),
 )
 """The columns of a Progress."""

@@ -1,4 +1,4 @@
-"""The claims' table."""
+"""The claims' tables."""
 
 from datetime import datetime
 
@@ -21,11 +21,29 @@ class Claim(Model):
     __tablename__ = "claims"
     __table_args__ = (
         CheckConstraint("claim_ref <> ''", name="claim_ref"),
+        # Finds a voucher's claim.
         Index("claims_code_key_idx", "code_key"),
     )
 
-    offer_id: Mapped[int] = mapped_column(ForeignKey(Offer.id), primary_key=True)
+    offer_id: Mapped[int] = mapped_column(
+        ForeignKey(Offer.id, ondelete="CASCADE"), primary_key=True
+    )
     claim_ref: Mapped[str] = mapped_column(primary_key=True)
     customer_id: Mapped[int] = mapped_column(ForeignKey(Customer.id))
     code_key: Mapped[str | None]
     claimed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ClaimCount(Model):
+    """How many vouchers of an offer a customer has claimed, including the archive.
+
+    Giving a voucher to another customer does not change it.
+    """
+
+    __tablename__ = "claim_counts"
+
+    offer_id: Mapped[int] = mapped_column(
+        ForeignKey(Offer.id, ondelete="CASCADE"), primary_key=True
+    )
+    customer_id: Mapped[int] = mapped_column(ForeignKey(Customer.id), primary_key=True)
+    claimed: Mapped[int]

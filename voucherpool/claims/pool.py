@@ -7,14 +7,14 @@ from voucherpool.database.statements import Statement
 from voucherpool.events import event_types, subscribers
 from voucherpool.offers import counts
 from voucherpool.vouchers import events, rules
-from voucherpool.vouchers.models import open_holds
+from voucherpool.vouchers.models import expiry, open_holds
 
 
 class Taken(NamedTuple):
     """A voucher taken from the pool."""
 
     code: str
-    expires_at: datetime
+    expires_at: datetime | None
 
 
 claimable = f"""vouchers.customer_id IS NULL
@@ -28,6 +28,17 @@ claimable = f"""vouchers.customer_id IS NULL
 
 A voucher whose use was given back does not return to the pool.
 """
+
+expiry_by_claim = """(SELECT least(vouchers.expires_at, (
+            date_trunc('day', now() AT TIME ZONE :timezone) + vouchers.valid_for + interval '1 day'
+        ) AT TIME ZONE :timezone))"""
+"""The expiry of a voucher that is claimed now: `valid_for` ends with a day in the time zone."""
+
+count_claim = """
+        ON CONFLICT (offer_id, customer_id) DO UPDATE SET claimed = counts.claimed + 1
+            WHERE :claim_limit IS NULL OR counts.claimed < :claim_limit
+        RETURNING customer_id"""
+"""The end of the INSERT that counts a claim: no row comes back beyond the limit."""
 
 _pool = f"""
         SELECT vouchers.code_key
@@ -51,11 +62,16 @@ take_first = Statement(
         ON CONFLICT (offer_id, claim_ref) DO NOTHING
         RETURNING code_key
     ),
+    allowed AS ( -- waits for a concurrent claim of the customer
+        INSERT INTO claim_counts AS counts (offer_id, customer_id, claimed)
+        SELECT :offer_id, :customer_id, 1 FROM first
+        WHERE :claim_ref IS NULL OR EXISTS (SELECT FROM claim){count_claim}
+    ),
     taken AS (
-        UPDATE vouchers SET customer_id = :customer_id, claimed_at = now()
-        FROM first
+        UPDATE vouchers
+        SET customer_id = :customer_id, claimed_at = now(), expires_at = {expiry_by_claim}
+        FROM first, allowed
         WHERE vouchers.code_key = first.code_key
-            AND (:claim_ref IS NULL OR EXISTS (SELECT FROM claim))
         RETURNING {events.voucher_columns}
     ),
     event AS (
@@ -68,8 +84,14 @@ take_first = Statement(
     ),
     counted AS ({counts.add_to_counts("claimed", f"SELECT offer_id, {counts.today}, 1 FROM taken")}
     )
-    SELECT code, expires_at FROM taken""",
-    {"offer_id": "bigint", "customer_id": "bigint", "claim_ref": "text"},
+    SELECT code, {expiry} AS expires_at FROM taken AS vouchers""",
+    {
+        "offer_id": "bigint",
+        "customer_id": "bigint",
+        "claim_ref": "text",
+        "claim_limit": "bigint",
+        "timezone": "text",
+    },
 )
 """Takes the voucher that expires first, then the first issued, of those that nobody has locked."""
 

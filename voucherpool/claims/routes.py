@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from flask import current_app
+
 from voucherpool.claims import schemas, service
 from voucherpool.customers import guests
 from voucherpool.customers.visitors import visitor
 from voucherpool.database.transactions import transaction
 from voucherpool.errors import (
+    ClaimLimitReached,
     ClaimMismatch,
     CustomerLimitReached,
     CustomerNotFound,
@@ -68,11 +71,12 @@ def attempt(fields: Fields) -> Iterator[Fields]:
     refuses=(
         TooManyFailedAttempts,
         *(CustomerNotFound, OfferNotFound, VoucherNotFound),
-        *(OfferNotActive, CustomerLimitReached, OfferBudgetExhausted, PoolEmpty, ClaimMismatch),
+        *(OfferNotActive, CustomerLimitReached, ClaimLimitReached, OfferBudgetExhausted),
+        *(PoolEmpty, ClaimMismatch),
     ),
     writes=True,
     around=attempt,
 )
 def claim_voucher(body: Fields) -> service.Claimed:
     """Claim the voucher of an offer's pool that expires first, for a customer."""
-    return service.claim(**body)
+    return service.claim(**body, timezone=current_app.config["TIMEZONE"])

@@ -24,5 +24,5 @@ class Claimed(Answer):
     """The claimed voucher, with its code as it is shown to people."""
 
     code = fields.String()
-    expires_at = Timestamp()
+    expires_at = Timestamp(allow_none=True)
     offer_name = fields.String()

@@ -12,6 +12,7 @@ from voucherpool.database.model import db
 from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
 from voucherpool.errors import (
+    ClaimLimitReached,
     ClaimMismatch,
     CustomerLimitReached,
     CustomerNotFound,
@@ -32,7 +33,7 @@ class Claimed(NamedTuple):
     """A claimed voucher as its customer sees it."""
 
     code: str
-    expires_at: datetime
+    expires_at: datetime | None
     offer_name: str
 
 
@@ -47,15 +48,20 @@ class ClaimRequest(NamedTuple):
     is_offered: bool
     customer_limit: int | None
     has_budget: bool
+    claim_limit: int | None
+    claimed: int
     is_known: bool
 
 
-def claim(email: str, offer_name: str, claim_ref: str | None = None) -> Claimed:
+def claim(
+    email: str, offer_name: str, claim_ref: str | None = None, *, timezone: str = "UTC"
+) -> Claimed:
     """Bind a voucher of the offer's pool to the customer: the oldest expiry, then the first issued.
 
-    A repeat with the same `claim_ref` gets its voucher, even if used, expired or archived.
+    A repeat with the same `claim_ref` gets its voucher, even if used, expired or archived. Vouchers
+    that are valid for some days from their claim on expire at the end of a day in the `timezone`.
 
-    Raises CustomerNotFound, OfferNotFound, OfferNotActive, CustomerLimitReached,
+    Raises CustomerNotFound, OfferNotFound, OfferNotActive, CustomerLimitReached, ClaimLimitReached,
     OfferBudgetExhausted, PoolEmpty, ClaimMismatch if the `claim_ref` belongs to another customer,
     VoucherNotFound if its voucher was purged, and LostRace.
     """
@@ -73,9 +79,11 @@ def claim(email: str, offer_name: str, claim_ref: str | None = None) -> Claimed:
         raise CustomerLimitReached
     if asked.has_budget and not budgets.has_room(asked.offer_id, None, asked.customer_id, None):
         raise OfferBudgetExhausted
+    if asked.claim_limit is not None and asked.claimed >= asked.claim_limit:
+        raise ClaimLimitReached
     ids = {"offer_id": asked.offer_id, "customer_id": asked.customer_id, "claim_ref": claim_ref}
     take = on_cluster.take if cluster.is_cluster() else pool.take_first.one_or_none
-    taken = take(ids)
+    taken = take(ids | {"claim_limit": asked.claim_limit, "timezone": timezone})
     if taken is None:
         # The same claim_ref, or other claims of what there was, may have been faster.
         now = read_request.one_or_none(request)  # None if the customer was erased meanwhile
@@ -121,6 +129,11 @@ read_request = Statement(
         {rules.offer_is_active} AS is_offered,
         max_redemptions_per_customer AS customer_limit,
         NOT ({budgets.is_absent}) AS has_budget,
+        max_claims_per_customer AS claim_limit,
+        coalesce((
+            SELECT claimed FROM claim_counts
+            WHERE claim_counts.offer_id = offers.id AND claim_counts.customer_id = customers.id
+        ), 0) AS claimed,
         EXISTS (
             SELECT FROM claims WHERE offer_id = offers.id AND claim_ref = :claim_ref
         ) AS is_known

@@ -5,7 +5,19 @@ Every UPDATE evaluates a table's CHECKs, whichever columns it writes.
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, DateTime, MetaData, Numeric, Text, event, text
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    DateTime,
+    MetaData,
+    Numeric,
+    Text,
+    event,
+    func,
+    literal_column,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -24,7 +36,25 @@ class Domain(TypeDecorator[object]):
         self.name, self.impl, self.rule = name, base, rule  # type: ignore[assignment]
 
 
+class MomentOrNever(Domain):
+    """A moment, or None for never: PostgreSQL's infinity, which is later than every moment.
+
+    So it is compared and sorted like any moment, and only its readers see it as NULL.
+    """
+
+    cache_ok = True
+
+    def bind_expression(self, bindvalue: Any) -> ColumnElement[object]:
+        """Write None as infinity."""
+        return func.coalesce(bindvalue, never)
+
+    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[object]:
+        """Read infinity as None."""
+        return func.nullif(column, never, type_=DateTime(timezone=True))
+
+
 @compiles(Domain, "postgresql")
+@compiles(MomentOrNever, "postgresql")
 def _name(domain: Domain, *_: object, **__: object) -> str:
     return domain.name
 
@@ -33,15 +63,17 @@ def _at_any_time() -> DateTime:
     return DateTime(timezone=True)
 
 
+never: ColumnElement[Any] = literal_column("'infinity'::timestamptz")
+
 positive_count = Domain("positive_count", BigInteger(), "VALUE > 0")
 positive_amount = Domain("positive_amount", Numeric(), "VALUE > 0")
-finite_moment = Domain("finite_moment", _at_any_time(), "isfinite(VALUE)")
+moment_or_never = MomentOrNever("moment_or_never", _at_any_time(), "VALUE > '-infinity'")
 reference = Domain("reference", Text(), "VALUE <> ''")
 spelled_code = Domain("spelled_code", Text(), "VALUE ~ '^[ -]*([0-9A-Za-z][ -]*){4,64}$'")
 open_holds = Domain(
     "holds", JSONB(none_as_null=True), "jsonb_typeof(VALUE) = 'object' AND VALUE <> '{}'"
 )
-domains = (positive_count, positive_amount, finite_moment, reference, spelled_code, open_holds)
+domains = (positive_count, positive_amount, moment_or_never, reference, spelled_code, open_holds)
 
 
 @event.listens_for(Base.metadata, "before_create")

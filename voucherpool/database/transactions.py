@@ -96,8 +96,10 @@ def expect_many_rows() -> None:
     db.session.execute(text(";".join(f"SET LOCAL {setting}" for setting in settings)))
 
 
-def require_future(expires_at: datetime) -> None:
-    """Raise InvalidInput unless the moment is in the future by PostgreSQL's clock."""
+def require_future(expires_at: datetime | None) -> None:
+    """Raise InvalidInput unless the moment is in the future by PostgreSQL's clock, or never."""
+    if expires_at is None:
+        return
     moment = literal(expires_at, DateTime(timezone=True))
     if not db.session.scalar(select(moment > func.now())):
         raise InvalidInput({"expiry": ["Must be in the future."]})

@@ -12,6 +12,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
+from voucherpool.files.layout import never
 from voucherpool.input import formats
 from voucherpool.input.fields import Amount, Count, Email, Percentage
 from voucherpool.input.times import End, Moment, within_range
@@ -40,12 +41,17 @@ def readers(currency_decimals: int | None, timezone: str) -> Readers:
         "code": VanityCode().deserialize,
         "email": Email().deserialize,
         # Most rows have the same value.
-        "expires_at": lru_cache(lambda cell: _moment(cell, End(), timezone)),
+        "expires_at": lru_cache(lambda cell: _end(cell, timezone)),
         "max_redemptions": lru_cache(_count),
         "frozen_discount": lru_cache(lambda cell: _amount(cell, discount, most)),
         "disabled_at": lru_cache(lambda cell: _moment(cell, Moment(), timezone)),
         "redemption_count": _no_redemptions,
     }
+
+
+def _end(cell: str, timezone: str) -> datetime | str:
+    """Return the moment of a cell, or what PostgreSQL understands by never."""
+    return "infinity" if cell.strip() == never else _moment(cell, End(), timezone)
 
 
 def _moment(cell: str, field: Moment, timezone: str) -> datetime:

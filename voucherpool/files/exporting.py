@@ -5,7 +5,9 @@ from sqlalchemy import func, or_, select
 from voucherpool.batches import service as batches
 from voucherpool.customers.models import Customer
 from voucherpool.database.csv_files import cell, moment
+from voucherpool.database.domains import never
 from voucherpool.database.model import AnySelect, db
+from voucherpool.files import layout
 from voucherpool.offers import service as offers
 from voucherpool.vouchers.models import Voucher
 
@@ -34,7 +36,7 @@ vouchers = (
     select(
         cell(Voucher.__table__.c.code),
         cell(Customer.__table__.c.email),
-        moment(Voucher.__table__.c.expires_at),
+        func.coalesce(moment(func.nullif(Voucher.expires_at, never)), layout.never),
         Voucher.max_redemptions,
         func.trim_scale(Voucher.frozen_discount),
         moment(Voucher.__table__.c.disabled_at),

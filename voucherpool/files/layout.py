@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from voucherpool.database.csv_files import formula
 
+never = "never"
+"""The cell of `expires_at` of a voucher without expiry."""
 columns = (
     *("code", "email", "expires_at", "max_redemptions"),
     *("frozen_discount", "disabled_at", "redemption_count"),

@@ -53,6 +53,9 @@ code_pattern = re.compile(
 )
 cron = re.compile(r"^[0-9A-Za-z*,/#-]+(?: +[0-9A-Za-z*,/#-]+){4}$")
 duration = re.compile("^[1-9][0-9]{0,6}[dhm]$")
+period = re.compile(
+    "^P(?=.*[1-9])(?:[0-9]{1,2}Y)?(?:[0-9]{1,2}M)?(?:[0-9]{1,3}W)?(?:[0-9]{1,4}D)?$"
+)
 host_name = r"[0-9A-Za-z](?:[0-9A-Za-z._-]{0,251}[0-9A-Za-z])?"
 port = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
 # No user, no fragment. One pattern checks an address and takes it apart, so both see the same host.

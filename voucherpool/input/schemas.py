@@ -68,7 +68,7 @@ class Answer(Schema):
 
 
 class Sparse(Schema):
-    """An answer that omits fields without a value."""
+    """An answer that omits fields without a value, apart from required ones."""
 
     def dump(self, obj: Any, *, many: bool | None = None) -> Any:
         """Return the fields that have a value, without marshmallow's four calls for each."""
@@ -81,7 +81,7 @@ class Sparse(Schema):
         return {
             name: field._serialize(value, name, obj)
             for name, field in self.dump_fields.items()
-            if (value := value_of(field.attribute or name, None)) is not None
+            if (value := value_of(field.attribute or name, None)) is not None or field.required
         }
 
 

@@ -113,6 +113,13 @@ class Expiry(End):
         self.metadata = {**self.metadata, "description": described}
 
 
+class Period(Text):
+    """Years, months, weeks and days in ISO 8601: P30D, P6M, P1Y."""
+
+    form = formats.period
+    expected = "years, months, weeks and days in ISO 8601, such as P30D or P6M"
+
+
 class Day(fields.Date):
     """A day in the shop's time zone as RFC 3339 writes it: 2026-11-22."""
 

@@ -39,7 +39,7 @@ policy = SMTP.clone(max_line_length=998)
 
 
 class Announced(NamedTuple):
-    """A voucher that an e-mail names; `starts_at` is set while its offer has not begun."""
+    """A voucher that an e-mail names; `starts_at` is set while it or its offer has not begun."""
 
     code: str
     offer_name: str
@@ -47,7 +47,7 @@ class Announced(NamedTuple):
     discount_type: str
     currency: str | None
     starts_at: datetime | None
-    expires_at: datetime
+    expires_at: datetime | None
 
 
 class Letter(NamedTuple):
@@ -156,13 +156,13 @@ def _shown(voucher: Announced, language: str, timezone: str) -> dict[str, str | 
     else:
         discount = _amount(voucher.discount, voucher.currency or "", locale)
     day = partial(format_date, format="long", locale=locale)
-    begin = voucher.starts_at
+    begin, end = voucher.starts_at, voucher.expires_at
     return {
         "code": voucher.code,
         "offer_name": voucher.offer_name,
         "discount": discount,
         "starts_on": day(begin.astimezone(ZoneInfo(timezone))) if begin else None,
-        "expires_on": day(last_day(voucher.expires_at, timezone)),
+        "expires_on": day(last_day(end, timezone)) if end else None,
     }
 
 

@@ -43,7 +43,9 @@ class ReminderProgress(Model):
 
     __tablename__ = "reminder_progress"
 
-    offer_id: Mapped[int] = mapped_column(ForeignKey(Offer.id), primary_key=True)
+    offer_id: Mapped[int] = mapped_column(
+        ForeignKey(Offer.id, ondelete="CASCADE"), primary_key=True
+    )
     days_before: Mapped[int] = mapped_column(primary_key=True)
     expires_until: Mapped[datetime]
     issue_number: Mapped[int] = mapped_column(server_default="0")

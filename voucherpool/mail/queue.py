@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, tex
 
 from voucherpool.customers.models import Customer
 from voucherpool.database.model import db
-from voucherpool.errors import OfferNotActive
+from voucherpool.errors import OfferNotActive, VoucherNotStarted
 from voucherpool.events.models import Message
 from voucherpool.mail.composing import Announced, Letter, most_shown
 from voucherpool.mail.models import OptOut, Reminder
@@ -118,10 +118,12 @@ lease_one = text("""
     RETURNING id, kind, customer_id, batch_id, code_key, attempts""")
 
 usable_soon = and_(
-    rules.redeemable_but_for(OfferNotActive),
+    rules.redeemable_but_for(OfferNotActive, VoucherNotStarted),
     or_(Offer.ends_at.is_(None), Offer.ends_at > func.now()),
 )
-"""Redeemable now, or as soon as its offer begins."""
+"""Redeemable now, or as soon as it or its offer begins."""
+
+_starts_at = func.greatest(Offer.starts_at, Voucher.starts_at)
 
 announced = (
     select(
@@ -130,7 +132,7 @@ announced = (
         rules.current_discount,
         Offer.discount_type,
         Offer.currency,
-        case((Offer.starts_at > func.now(), Offer.starts_at)),
+        case((_starts_at > func.now(), _starts_at)),
         Voucher.expires_at,
         func.count().over().label("total"),
     )

@@ -1,4 +1,4 @@
-"""Reminds customers of vouchers some days before they expire, once per voucher and days.
+"""Reminds customers of vouchers some days before they expire, once per voucher, days and expiry.
 
 For each offer and number of days, the progress is the last voucher looked at, in the order of
 expiry.
@@ -133,7 +133,13 @@ def _remind() -> AnySelect:
     )
     columns = ("code_key", "customer_id", "expires_at", "days_before")
     rows = select(found.c.code_key, found.c.customer_id, found.c.expires_at, days)
-    new = insert(Reminder).from_select(columns, rows).on_conflict_do_nothing()
+    new = insert(Reminder).from_select(columns, rows)
+    # A voucher that was extended since gets another reminder.
+    new = new.on_conflict_do_update(
+        index_elements=[Reminder.code_key, Reminder.days_before],
+        set_={"expires_at": new.excluded.expires_at, "message_id": None},
+        where=Reminder.expires_at != new.excluded.expires_at,
+    )
     made = new.returning(Reminder.code_key).cte("made")
     is_new = made.c.code_key.is_not(None).label("is_new")
     joined = select(*found.c, is_new).outerjoin(made, made.c.code_key == found.c.code_key)

@@ -59,6 +59,7 @@ class Offer(Model):
         CheckConstraint(
             "max_discount_total IS NULL OR currency IS NOT NULL", name="budget_currency"
         ),
+        CheckConstraint("max_claims_per_customer > 0", name="max_claims_per_customer"),
         CheckConstraint(
             "cardinality(reminder_days) > 0 AND 0 < ALL(reminder_days)", name="reminder_days"
         ),
@@ -84,6 +85,7 @@ class Offer(Model):
     max_redemptions_per_customer: Mapped[int | None]
     max_redemptions: Mapped[int | None]
     max_discount_total: Mapped[Decimal | None]
+    max_claims_per_customer: Mapped[int | None]
     reminder_days: Mapped[list[int] | None] = mapped_column(ARRAY(BigInteger))
     pool_low_at: Mapped[int | None]
     currency_optional: Mapped[bool] = mapped_column(server_default=text("false"))
@@ -99,13 +101,14 @@ class Offer(Model):
 class OfferCounts(Model):
     """An offer's vouchers issued and claimed on a day of the shop: the sum over all `slot`s.
 
-    Several slots let concurrent writers rarely wait for each other.
+    Several slots let concurrent writers rarely wait for each other. Deleting vouchers subtracts in
+    any slot of their day.
     """
 
     __tablename__ = "offer_counts"
-    __table_args__ = (CheckConstraint("issued >= 0 AND claimed >= 0", name="counts"),)
-
-    offer_id: Mapped[int] = mapped_column(ForeignKey(Offer.id), primary_key=True)
+    offer_id: Mapped[int] = mapped_column(
+        ForeignKey(Offer.id, ondelete="CASCADE"), primary_key=True
+    )
     day: Mapped[date] = mapped_column(primary_key=True)
     slot: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     issued: Mapped[int] = mapped_column(server_default="0")

@@ -28,13 +28,15 @@ spread = {
     **dict.fromkeys(("events", "reminders"), "code_key"),
     "idempotency_keys": "key",
     "claims": "claim_ref",
+    "claim_counts": "customer_id",
     # Not copied: requests write them, and writers of a copied table wait for each other.
     **dict.fromkeys(("offer_counts", "offer_budgets", "budget_holds"), "offer_id"),
 }
 """The column by whose value a row finds its machine. Equal codes are on one machine."""
 
 managed = (
-    *("batches", "batch_customers", "schedules", "schedule_runs"),
+    *("batches", "batch_customers", "changes", "change_vouchers"),
+    *("schedules", "schedule_runs"),
     *("webhooks", "replays", "numbered_events", "deliveries", "messages"),
     *("reminder_progress", "opt_outs", "audit_log"),
 )

@@ -115,13 +115,22 @@ of_budgets = {
             IS DISTINCT FROM (coalesce(uses, 0), coalesce(amount, 0))""",
 }
 
+of_changes = {
+    "a running change has not as many vouchers ahead as its counts say": """
+        SELECT count(*) FROM changes LEFT JOIN (
+            SELECT change_id, sum(cardinality(code_keys)) AS ahead FROM change_vouchers GROUP BY 1
+        ) AS kept ON kept.change_id = changes.id
+        WHERE coalesce(ahead, 0) <> CASE state
+            WHEN 'running' THEN matched - changed - skipped WHEN 'failed' THEN ahead ELSE 0 END""",
+}
+
 # By the pattern of the fields itself: PostgreSQL reads it as Python does.
 of_customers = {
     "a customer's e-mail would be refused today": """
         SELECT count(*) FROM customers WHERE email !~ :form OR length(email) > :longest""",
 }
 
-rules = {**of_vouchers, **of_counts, **of_budgets, **of_customers}
+rules = {**of_vouchers, **of_counts, **of_budgets, **of_changes, **of_customers}
 
 
 def breaches() -> dict[str, int]:

@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from voucherpool.apikeys import failed_attempts
 from voucherpool.archive import moving, partitions, picking
 from voucherpool.batches import generating
+from voucherpool.changes import changing
 from voucherpool.claims import low_pools as pools
 from voucherpool.database.model import db
 from voucherpool.database.retries import is_temporary, report
@@ -54,6 +55,12 @@ def add_chunk_to_batch() -> bool:
     """Add some vouchers to a batch."""
     with long_transaction():
         return generating.advance()
+
+
+def change_a_page() -> bool:
+    """Change some vouchers of a change."""
+    with long_transaction():
+        return changing.advance()
 
 
 class DailyWalk(Generic[Item]):
@@ -180,6 +187,8 @@ def groups(
             "archiving": partial(archive_a_batch, archive_older_than),
             "purging": partial(purge_a_month, purge_older_than),
         },
+        # Apart, so that a leaked file of codes does not wait for anything.
+        "changes": {"changes": change_a_page},
         "notifications": {
             "events": partial(number_events, mail=mail),
             "parking": backlog.park_some,

@@ -63,6 +63,6 @@ class ScheduleRun(Model):
     )
     occurrence: Mapped[datetime] = mapped_column(primary_key=True)
     state: Mapped[str]
-    batch_id: Mapped[int | None] = mapped_column(ForeignKey(Batch.id))
+    batch_id: Mapped[int | None] = mapped_column(ForeignKey(Batch.id, ondelete="CASCADE"))
     error: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

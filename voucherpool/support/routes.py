@@ -4,12 +4,14 @@ from voucherpool.database.paging import Page
 from voucherpool.errors import (
     BatchNotFound,
     CustomerNotFound,
+    LimitBelowUses,
     OfferNotFound,
     VoucherArchived,
+    VoucherInUse,
     VoucherNotFound,
 )
 from voucherpool.http.routes import Blueprint, Fields
-from voucherpool.support import schemas, search, service
+from voucherpool.support import changing, schemas, search, service
 
 blueprint = Blueprint(
     "support",
@@ -28,6 +30,22 @@ blueprint = Blueprint(
 def lookup_voucher(body: Fields) -> service.Record:
     """Look up a voucher's record, for service."""
     return service.lookup(body["code"], body.get("cursor"))
+
+
+@blueprint.post(
+    "/vouchers/change",
+    scope="admin",
+    body=schemas.VoucherChange(),
+    answer=(200, schemas.VoucherRecord()),
+    refuses=(
+        *(VoucherNotFound, VoucherArchived, CustomerNotFound),
+        *(LimitBelowUses, VoucherInUse),
+    ),
+    writes=True,
+)
+def change_voucher(body: Fields) -> service.Record:
+    """Change the window, the limit or the customer of a voucher; disable or enable it."""
+    return changing.change(**body)
 
 
 @blueprint.post(

@@ -1,14 +1,14 @@
-"""A voucher's record, as support sees it."""
+"""A voucher's record as support sees it, and its changes."""
 
-from marshmallow import fields, validate
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from voucherpool import errors
 from voucherpool.audit.schemas import Reason
-from voucherpool.input.fields import AmountShown, Cursor, Digits, Email, Id, Name
+from voucherpool.input.fields import AmountShown, Count, Cursor, Digits, Email, Flag, Id, Name
 from voucherpool.input.schemas import Answer, PageRequest, Search, page_of
-from voucherpool.input.times import End, Moment, MomentOrNever, Timestamp
+from voucherpool.input.times import End, Expiry, Moment, MomentOrNever, Timestamp
 from voucherpool.redemptions.schemas import Redemption
-from voucherpool.vouchers.schemas import AnyCode, CodeRequest
+from voucherpool.vouchers.schemas import AnyCode, CodeRequest, Expiring, most_redemptions
 
 states = (
     "redeemable",
@@ -17,11 +17,33 @@ states = (
         for error in (
             *(errors.CustomerNotFound, errors.RedemptionLimitReached),
             *(errors.VoucherAlreadyRedeemed, errors.VoucherExpired, errors.VoucherDisabled),
+            *(errors.VoucherNotStarted,),
             *(errors.OfferNotActive, errors.VoucherHeld, errors.CustomerLimitReached),
         )
     ),
 )
 """The states of a voucher; support.search knows why, by the rules in their order."""
+
+
+class VoucherChange(Expiring):
+    """Terms of a voucher to change; null removes the start or the expiry.
+
+    Who changes a voucher that was used or is held, cannot give it to another customer.
+    """
+
+    code = AnyCode(required=True)
+    starts_at = Moment(allow_none=True)
+    expires_at = Expiry(allow_none=True)
+    max_redemptions = Count(most=most_redemptions)
+    email = Email()
+    disabled = Flag()
+    reason = Reason()
+
+    @validates_schema(skip_on_field_errors=True)
+    def has_terms(self, data: dict[str, object], **_: object) -> None:
+        """Refuse a change of nothing."""
+        if not data.keys() - {"code", "reason"}:
+            raise ValidationError("Must be given, or another term to change.", "expiry")
 
 
 class VoucherHold(Answer):
@@ -123,7 +145,8 @@ class VoucherRecord(Answer):
     discount_type = fields.String()
     currency = fields.String(allow_none=True)
     frozen = fields.Boolean()
-    expires_at = Timestamp()
+    starts_at = Timestamp(allow_none=True)
+    expires_at = Timestamp(allow_none=True)
     max_redemptions = fields.Integer()
     redemption_count = fields.Integer()
     used_at = Timestamp(allow_none=True)

@@ -59,10 +59,8 @@ def disable(code: str, reason: str | None = None) -> Record:
 
     Raises VoucherNotFound and VoucherArchived.
     """
-    voucher = _locked(code)
-    if voucher.disabled_at is None:
-        voucher.disabled_at = func.now()
-        events.record(event_types.disabled, voucher.code_key)
+    voucher = locked(code)
+    if switch(voucher, off=True):
         audit.record("voucher.disabled", voucher.code_key, reason=reason)
     return lookup(code)
 
@@ -72,14 +70,27 @@ def enable(code: str, reason: str | None = None) -> Record:
 
     Raises VoucherNotFound and VoucherArchived.
     """
-    voucher = _locked(code)
-    if voucher.disabled_at is not None:
-        voucher.disabled_at = None
+    voucher = locked(code)
+    if switch(voucher, off=False):
         audit.record("voucher.enabled", voucher.code_key, reason=reason)
     return lookup(code)
 
 
-def _locked(code: str) -> Voucher:
+def switch(voucher: Voucher, *, off: bool) -> bool:
+    """Disable or enable a locked voucher; return whether it was not so already."""
+    if off == (voucher.disabled_at is not None):
+        return False
+    voucher.disabled_at = func.now() if off else None
+    if off:
+        events.record(event_types.disabled, voucher.code_key)
+    return True
+
+
+def locked(code: str) -> Voucher:
+    """Return a voucher, locked until the transaction ends.
+
+    Raises VoucherNotFound and VoucherArchived.
+    """
     voucher = db.session.get(Voucher, codes.normal_form(code), with_for_update=True)
     if voucher is None:
         lookup(code)
@@ -96,6 +107,7 @@ record = including_archive(
         Offer.discount_type,
         Offer.currency,
         Voucher.frozen_discount.is_not(None).label("frozen"),
+        Voucher.starts_at,
         Voucher.expires_at,
         Voucher.max_redemptions,
         Voucher.redemption_count,

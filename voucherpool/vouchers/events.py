@@ -5,6 +5,7 @@ from collections.abc import Collection
 from voucherpool.database.statements import Statement
 from voucherpool.events import event_types
 from voucherpool.events.subscribers import has_subscribers
+from voucherpool.vouchers.models import expiry
 
 
 def record(type_: str, code_key: str, *, announced: bool = False) -> None:
@@ -18,6 +19,11 @@ def record(type_: str, code_key: str, *, announced: bool = False) -> None:
 def record_announced(code_keys: Collection[str]) -> None:
     """Record that vouchers were issued, one event for each; their customers get an e-mail."""
     record_issued.run({"keys": ",".join(code_keys)})
+
+
+def record_disabled(code_keys: Collection[str]) -> None:
+    """Record that vouchers were disabled, if somebody subscribed to that."""
+    record_disabled_many.run({"keys": ",".join(code_keys)})
 
 
 def record_expiring(code_keys: Collection[str], days_before: int) -> None:
@@ -38,7 +44,7 @@ voucher_data = f"""jsonb_build_object(
             'discount', coalesce(vouchers.frozen_discount, offers.discount),
             'discount_type', offers.discount_type,
             'currency', offers.currency,
-            'expires_at', {_utc("vouchers.expires_at")},
+            'expires_at', {_utc(expiry)},
             'max_redemptions', vouchers.max_redemptions,
             'redemption_count', vouchers.redemption_count,
             'disabled_at', {_utc("vouchers.disabled_at")},
@@ -93,6 +99,18 @@ record_issued = Statement(
         jsonb_build_object('voucher', {voucher_data})
     FROM vouchers JOIN offers ON offers.id = vouchers.offer_id
     WHERE {_is_listed}""",
+    {"keys": "text"},
+)
+
+record_disabled_many = Statement(
+    "record_disabled",
+    tuple,
+    f"""
+    INSERT INTO events (code_key, type, customer_id, data)
+    SELECT vouchers.code_key, '{event_types.disabled}', vouchers.customer_id,
+        jsonb_build_object('voucher', {voucher_data})
+    FROM vouchers JOIN offers ON offers.id = vouchers.offer_id
+    WHERE {_is_listed} AND {has_subscribers(f"'{event_types.disabled}'")}""",
     {"keys": "text"},
 )
 

@@ -34,7 +34,7 @@ class Issued(NamedTuple):
 def issue(
     email: str | None,
     offer_name: str,
-    expires_at: datetime,
+    expires_at: datetime | None,
     *,
     discount: Decimal | None = None,
     code: str | None = None,
@@ -43,6 +43,8 @@ def issue(
     notify: bool = False,
 ) -> str:
     """Issue one voucher and return its code; without an e-mail it is unbound.
+
+    Without `expires_at` it never expires.
 
     Creates the offer if its name is new, otherwise sets its discount (a percentage) if one is
     given. Later changes of the offer do not affect a frozen discount. With `notify` the customer
@@ -86,7 +88,7 @@ def _issue_under(code: str, terms: Mapping[str, object], *, is_chosen: bool) -> 
 
 
 def _refuse(
-    email: str | None, offer_name: str, expires_at: datetime, discount: Decimal | None
+    email: str | None, offer_name: str, expires_at: datetime | None, discount: Decimal | None
 ) -> None:
     """Raise the error of what is wrong with a voucher's terms; return if it is the code alone."""
     require_future(expires_at)
@@ -106,7 +108,8 @@ issue_one = Statement(
         SELECT customers.id
         FROM (SELECT :email AS email) AS request
             LEFT JOIN customers ON customers.email_key = request.email
-        WHERE :expires_at > now() AND (request.email IS NULL OR customers.id IS NOT NULL)
+        WHERE coalesce(:expires_at, 'infinity') > now()
+            AND (request.email IS NULL OR customers.id IS NOT NULL)
     ),
     known AS (SELECT * FROM offers WHERE name = :offer_name),
     -- An offer that has the discount is not locked, so that issuing for it does not queue.
@@ -132,7 +135,7 @@ issue_one = Statement(
             code, code_key, offer_id, customer_id, expires_at, max_redemptions, frozen_discount,
             is_chosen
         )
-        SELECT :code, :key, offer.id, owner.id, :expires_at, :max_redemptions,
+        SELECT :code, :key, offer.id, owner.id, coalesce(:expires_at, 'infinity'), :max_redemptions,
             CASE WHEN :freeze THEN offer.discount END, :is_chosen
         FROM owner, offer
         ON CONFLICT (code_key) DO NOTHING

@@ -10,6 +10,7 @@ from voucherpool.database.statements import Statement
 from voucherpool.errors import CustomerNotFound
 from voucherpool.input.emails import email_key
 from voucherpool.vouchers import budgets, limits, rules
+from voucherpool.vouchers.models import expiry
 
 before_all = ("-infinity", 0)
 
@@ -30,15 +31,16 @@ class Listed(NamedTuple):
     discount: Decimal
     discount_type: str
     currency: str | None
-    expires_at: datetime
-    at_0: datetime
+    expires_at: datetime | None
+    at_0: datetime | None
     at_1: int
 
 
 def list_redeemable(email: str, limit: int, after: Position | None = None) -> Page:
     """Return up to `limit` of the customer's vouchers that can be redeemed now.
 
-    The earliest expiry comes first, then the first issued. Raises CustomerNotFound.
+    The earliest expiry comes first, what never expires last, and at the same moment the first
+    issued. Raises CustomerNotFound.
     """
     customer = asking.one_or_none({"email": email_key(email)})
     if customer is None:
@@ -46,7 +48,8 @@ def list_redeemable(email: str, limit: int, after: Position | None = None) -> Pa
     exhausted = limits.exhausted_offers(customer.customer_id) if customer.may_be_limited else []
     if customer.may_be_exhausted:
         exhausted += budgets.exhausted_offers(customer.customer_id)
-    position = dict(zip(("expires_at", "issue_number"), after or before_all, strict=True))
+    expires_at, issue_number = after or before_all
+    position = {"expires_at": expires_at or "infinity", "issue_number": issue_number}
     request = {"customer_id": customer.customer_id, "exhausted": exhausted, "count": limit + 1}
     return paging.cut(list_some.all(request | position), limit, len(before_all))
 
@@ -67,16 +70,16 @@ list_some = Statement(
     Listed,
     f"""
     SELECT code, offers.name AS offer_name, {rules.discount} AS discount, offers.discount_type,
-        offers.currency, expires_at, expires_at AS at_0, issue_number AS at_1
+        offers.currency, {expiry} AS expires_at, {expiry} AS at_0, issue_number AS at_1
     FROM vouchers
         JOIN offers ON offers.id = vouchers.offer_id
         JOIN customers ON customers.id = vouchers.customer_id
     WHERE customers.id = :customer_id
-        AND (expires_at, issue_number) > (:expires_at, :issue_number)
+        AND (vouchers.expires_at, issue_number) > (:expires_at, :issue_number)
         AND offers.id <> ALL(:exhausted)
         AND used_at IS NULL -- for the index
         AND {rules.met(rules.of_voucher, rules.of_holds)}
-    ORDER BY expires_at, issue_number
+    ORDER BY vouchers.expires_at, issue_number
     LIMIT :count""",
     {
         "customer_id": "bigint",

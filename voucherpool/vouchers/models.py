@@ -1,7 +1,7 @@
 """The vouchers' tables."""
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, func, text
@@ -21,8 +21,9 @@ class Voucher(Model):
     unbound. `used_at` is when the last of its `max_redemptions` was taken. `was_redeemed` is true
     from the first redemption on, even if that is given back, and NULL before. `issue_number` orders
     vouchers without showing codes. `is_chosen` is true if the issuer chose the code, and NULL if it
-    was generated. `frozen_discount` replaces the offer's discount. `claimed_at` is
-    when it left the pool.
+    was generated. `frozen_discount` replaces the offer's discount. `claimed_at` is when it left the
+    pool. It can be redeemed from `starts_at` until before `expires_at`; a claim lets it expire
+    after `valid_for`, if that is earlier.
 
     `holds` maps each hold's id to its customer and its end in seconds since 1970:
     `{"<uuid>": {"customer": 1, "until": 1808349943.25}}`. They are in the voucher's row because
@@ -99,7 +100,8 @@ class Voucher(Model):
     issue_number: Mapped[int] = mapped_column(Identity(always=True))
     offer_id: Mapped[int] = mapped_column(ForeignKey(Offer.id))
     customer_id: Mapped[int | None] = mapped_column(ForeignKey(Customer.id))
-    expires_at: Mapped[datetime] = mapped_column(domains.finite_moment)
+    starts_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None] = mapped_column(domains.moment_or_never, nullable=False)
     max_redemptions: Mapped[int] = mapped_column(domains.positive_count, server_default="1")
     redemption_count: Mapped[int] = mapped_column(server_default="0")
     used_at: Mapped[datetime | None]
@@ -110,9 +112,13 @@ class Voucher(Model):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     claimed_at: Mapped[datetime | None]
     is_chosen: Mapped[bool | None]
+    valid_for: Mapped[timedelta | None]
     # A foreign key would slow bulk generation by a third; the writer holds the batch's lock.
     batch_id: Mapped[int | None]
 
+
+expiry = "nullif(vouchers.expires_at, 'infinity')"
+"""The moment of expiry of a row of vouchers as readers see it: NULL if it never expires."""
 
 open_holds = """
     jsonb_each(vouchers.holds) AS hold(id, terms)

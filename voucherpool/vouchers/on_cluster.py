@@ -33,7 +33,7 @@ class Taken(NamedTuple):
     customer_id: int | None
     offer_id: int
     frozen_discount: Decimal | None
-    expires_at: datetime
+    expires_at: datetime | None
     max_redemptions: int
     redemption_count: int
     disabled_at: datetime | None

@@ -24,6 +24,7 @@ from voucherpool.errors import (
     VoucherExpired,
     VoucherHeld,
     VoucherNotFound,
+    VoucherNotStarted,
     VoucherPoolError,
 )
 from voucherpool.input.fields import currency_decimals
@@ -51,6 +52,7 @@ of_voucher: Rules = {
     VoucherAlreadyRedeemed: f"vouchers.max_redemptions > 1 OR {_has_uses_left}",
     VoucherExpired: "vouchers.expires_at > now()",
     VoucherDisabled: "vouchers.disabled_at IS NULL",
+    VoucherNotStarted: "vouchers.starts_at IS NULL OR vouchers.starts_at <= now()",
     OfferNotActive: offer_is_active,
 }
 

@@ -19,7 +19,7 @@ from voucherpool.input.fields import (
     Text,
 )
 from voucherpool.input.schemas import Answer, PageRequest, Plain, Request, Sparse
-from voucherpool.input.times import Expiry, Timestamp
+from voucherpool.input.times import Expiry, MomentOrNever, Timestamp
 from voucherpool.vouchers import codes
 
 most_redemptions = 1_000_000_000
@@ -71,7 +71,7 @@ class Expiring(Request):
 
 
 class GenerateRequest(Expiring):
-    """A voucher to issue; with a null e-mail it is unbound.
+    """A voucher to issue; with a null e-mail it is unbound, with a null expiry it never expires.
 
     Without a discount the offer must exist and keeps its discount. With `notify` the customer gets
     an e-mail. With `create_customer` an unknown e-mail becomes a customer first.
@@ -80,7 +80,7 @@ class GenerateRequest(Expiring):
     email = Email(required=True, allow_none=True)
     offer_name = Name(required=True)
     discount = Percentage()
-    expires_at = Expiry(required=True)
+    expires_at = Expiry(required=True, allow_none=True)
     code = VanityCode()
     max_redemptions = Count(most=most_redemptions)
     freeze_discount = Flag()
@@ -176,7 +176,10 @@ class Redeemed(Discount):
 
 
 class Checked(Discount):
-    """Whether a voucher can be redeemed now; `reason` is the code of the error if not."""
+    """Whether a voucher can be redeemed now; `reason` is the code of the error if not.
+
+    A voucher without `expires_at` never expires.
+    """
 
     redeemable = fields.Boolean(required=True)
     reason = fields.String()
@@ -196,7 +199,7 @@ class ListRequest(PageRequest):
     """The customer whose vouchers to list, and the page."""
 
     email = Email(required=True)
-    cursor = Cursor(Timestamp(), Digits())
+    cursor = Cursor(MomentOrNever(), Digits())
 
 
 class ListedVoucher(Discount):
@@ -204,4 +207,4 @@ class ListedVoucher(Discount):
 
     code = fields.String(required=True)
     offer_name = fields.String(required=True)
-    expires_at = Timestamp(required=True)
+    expires_at = Timestamp(required=True, allow_none=True)

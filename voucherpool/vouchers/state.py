@@ -15,6 +15,7 @@ from voucherpool.errors import (
 from voucherpool.input.emails import email_key
 from voucherpool.vouchers import budgets, codes, limits, rules
 from voucherpool.vouchers.archived import with_archive
+from voucherpool.vouchers.models import expiry
 
 
 class VoucherState(NamedTuple):
@@ -32,7 +33,7 @@ class VoucherState(NamedTuple):
     customer_limit: int | None
     has_budget: bool
     code_key: str
-    expires_at: datetime
+    expires_at: datetime | None
     offer_name: str
     discount: Decimal
     discount_type: str
@@ -122,7 +123,7 @@ _columns = f"""
         offers.max_redemptions_per_customer AS customer_limit,
         NOT ({budgets.is_absent}) AS has_budget,
         vouchers.code_key,
-        expires_at,
+        {expiry} AS expires_at,
         offers.name AS offer_name,
         {rules.discount} AS discount,
         offers.discount_type,
