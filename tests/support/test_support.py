@@ -1,6 +1,7 @@
 """POST /vouchers/lookup, /disable and /enable."""
 
 from tests.builders import ana, ben
+from voucherpool.support import service as support
 from voucherpool.vouchers import refusals
 
 

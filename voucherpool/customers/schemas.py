@@ -3,7 +3,7 @@
 from marshmallow import fields
 
 from voucherpool.input import formats
-from voucherpool.input.fields import Email, Text
+from voucherpool.input.fields import Email, Name, Text
 from voucherpool.input.schemas import Answer, PageRequest, Request, page_of
 from voucherpool.input.times import Timestamp
 
