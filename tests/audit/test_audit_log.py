@@ -1,7 +1,9 @@
 """The audit log: each administrative write leaves one entry, which says who did what and why."""
 
+import csv
 from contextlib import suppress
 from decimal import Decimal
+from io import StringIO
 from ipaddress import ip_network
 
 import pytest
@@ -22,6 +24,9 @@ not_administrative = {
     "POST /vouchers/release",
     "POST /vouchers/claim",
     "POST /vouchers/lookup",
+    "POST /vouchers/search",
+    "POST /redemptions/search",
+    "POST /redemptions/export",
     "POST /schedules/preview",
     "POST /unsubscribe/<string:token>",
 }
@@ -30,14 +35,14 @@ not_administrative = {
 this_machine = (ip_network("127.0.0.1"),)
 schedule = {"name": "Monday", "offer_name": "KOI", "cron": "0 9 * * 1", "timezone": "UTC"}
 schedule |= {"audience": "all_customers", "valid_for": "7d"}
-csv = {"data": "code\nWELCOME-A1\n", "content_type": "text/csv"}
+csv_file = {"data": "code\nWELCOME-A1\n", "content_type": "text/csv"}
 requests = {
     "POST /offers": {"json": {"name": "SPRING", "discount": 20}},
     "PATCH /offers/<id:offer_id>": {"json": {"discount": 99}},
     "POST /customers": {"json": {"email": ben}},
     "PATCH /customers/<id:customer_id>": {"json": {"name": "Ana"}},
     "POST /offers/<id:offer_id>/batches": {"json": {"count": 1, "expiry": in_days(30)}},
-    "POST /offers/<id:offer_id>/imports": {"query_string": {"expiry": in_days(30)}, **csv},
+    "POST /offers/<id:offer_id>/imports": {"query_string": {"expiry": in_days(30)}, **csv_file},
     "POST /vouchers/disable": {"json": {"code": "FISH-4-FRIENDS", "reason": "leaked"}},
     "POST /vouchers/enable": {"json": {"code": "FISH-4-FRIENDS", "reason": "found"}},
     "POST /redemptions/<uuid:redemption_id>/reverse": {"json": {"reason": "returned"}},
@@ -266,3 +271,17 @@ def test_each_filter_reads_the_log_by_an_index(explain, sql):
         plan = explain(statement)
         assert "Seq Scan" not in plan, plan
         assert "Rows Removed" not in plan, plan
+
+
+def test_the_file_has_what_the_list_has(client, things):
+    for name in ("eve", "=bob"):
+        client.patch("/offers/1", json={"name": name}, headers={"Voucherpool-Actor": name})
+    answer = client.get(
+        "/audit-log/export", query_string={"action": "offer.changed"}, buffered=True
+    )
+    rows = list(csv.DictReader(StringIO(answer.text)))
+    assert [(row["actor"], row["action"], row["after"]) for row in rows] == [
+        ("'=bob", "offer.changed", '{"name": "=bob"}'),
+        ("eve", "offer.changed", '{"name": "eve"}'),
+    ]
+    assert rows[0].keys() == client.get("/audit-log").json["items"][0].keys()

@@ -9,7 +9,7 @@ import pytest
 from tests.builders import ana, ben
 from voucherpool.archive import moving
 from voucherpool.database.transactions import transaction
-from voucherpool.support import search
+from voucherpool.support import schemas, search
 
 carl = "carl@example.org"
 
@@ -37,7 +37,7 @@ def population(client, make, sql):
     made = {}
     chance = random.Random(20261130)  # noqa: S311
     for number in range(150):
-        email, offer = chance.choice((ana, ben, carl)), f"offer {chance.randrange(4)}"
+        email, offer = chance.choice((ana, ben, carl)), f"offer {chance.randrange(5)}"
         days = chance.choice((-1, 3, 3, 30))
         uses = chance.choice((1, 1, 2, 3))
         code = make.voucher(email, offer, "10", days=30, max_redemptions=uses)
@@ -55,6 +55,7 @@ def population(client, make, sql):
             sql("UPDATE vouchers SET customer_id = NULL WHERE code_key = :key", **key)
             made[code] = None
         sql(f"UPDATE vouchers SET expires_at = {at(days)} WHERE code_key = :key", **key)
+    spent(client, "offer 4")
     for name, change in changes.items():
         sql(f"UPDATE offers SET {change} WHERE name = :name", name=name)
     return made
@@ -65,6 +66,14 @@ changes = {
     "offer 2": "max_redemptions_per_customer = 9",
     "offer 3": "max_redemptions_per_customer = 1000",
 }
+
+
+def spent(client, name):
+    """Let an offer have no budget left."""
+    [offer] = client.get("/offers", query_string={"part": name}).json["items"]
+    used = client.get(f"/offers/{offer['id']}/stats").json
+    budget = {"max_redemptions": max(1, used["redeemed"] - used["reversed"])}
+    assert client.patch(f"/offers/{offer['id']}", json=budget).status_code == 200
 
 
 def at(days):
@@ -160,6 +169,10 @@ def archive(app):
         for first in blocks:
             with transaction():
                 moving.archive(timedelta(0), first)
+
+
+def test_the_states_of_requests_are_those_that_searches_find():
+    assert set(schemas.states) == set(search.states)
 
 
 def test_nobody_redeems_the_voucher_of_an_erased_customer(client, find, make):

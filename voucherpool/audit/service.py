@@ -6,12 +6,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Text, cast, select
 
 from voucherpool.audit import actor
 from voucherpool.audit.actions import Action
 from voucherpool.audit.models import AuditEntry
 from voucherpool.database import paging
+from voucherpool.database.csv_files import cell, moment
 from voucherpool.database.model import AnySelect
 from voucherpool.database.paging import Page, Position
 from voucherpool.database.statements import Statement
@@ -76,12 +77,33 @@ def chosen(
     return statement
 
 
+def exported(**filters: Any) -> AnySelect:
+    """Return the query of a file with the entries that list_entries() lists, the newest first."""
+    newest_first = (column.desc() for column in order)
+    return chosen(**filters).with_only_columns(*cells.values()).order_by(*newest_first)
+
+
 def forget(customer_id: int) -> None:
     """Remove what a customer's entries say about the person; call this in the erasure."""
     erase.run({"customer_id": str(customer_id)})
 
 
 order = (AuditEntry.created_at, AuditEntry.id)
+
+_of_entry = AuditEntry.__table__.c
+cells = {
+    "id": _of_entry.id,
+    "created_at": moment(_of_entry.created_at),
+    "api_key_id": _of_entry.api_key_id,
+    **{
+        name: cell(cast(_of_entry[name], Text))
+        for name in (
+            *("api_key", "actor", "request_id", "action", "subject", "subject_id"),
+            *("before", "after", "reason"),
+        )
+    },
+}
+"""The columns of a file; `before` and `after` are JSON."""
 
 
 def _json(values: Values | None) -> str | None:

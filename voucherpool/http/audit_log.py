@@ -1,8 +1,13 @@
-"""The route of the audit log, whose package lies below the HTTP edge."""
+"""The routes of the audit log, whose package lies below the HTTP edge."""
+
+from flask import Response
 
 from voucherpool.audit import schemas, service
 from voucherpool.database.paging import Page
+from voucherpool.database.transactions import long_transaction
+from voucherpool.http import attachments
 from voucherpool.http.routes import Blueprint, Fields
+from voucherpool.http.transfers import TooManyTransfers
 
 blueprint = Blueprint(
     "audit_log", __name__, url_prefix="/audit-log", description="Who did what, and why."
@@ -15,3 +20,17 @@ blueprint = Blueprint(
 def list_audit_log(query: Fields) -> Page:
     """List the administrative writes, the newest first."""
     return service.list_entries(query.pop("limit"), query.pop("cursor", None), **query)
+
+
+@blueprint.get(
+    "/export",
+    scope="admin",
+    query=schemas.Filters(),
+    sends_file=True,
+    refuses=(TooManyTransfers,),
+    documented=attachments.documented(tuple(service.cells)),
+)
+def export_audit_log(query: Fields) -> Response:
+    """Export the administrative writes as a file, the newest first."""
+    with long_transaction():
+        return attachments.csv("audit-log.csv", tuple(service.cells), service.exported(**query))

@@ -42,7 +42,7 @@ class RedemptionsRequest(PageRequest):
     cursor = Cursor(Timestamp(), fields.UUID())
 
 
-class Criteria(Request):
+class RedemptionCriteria(Request):
     """The redemptions to find: they meet all criteria, at a time from `from` on and before `to`.
 
     The time is `redeemed_at`, or with `by` the one at which they were given back.
@@ -59,7 +59,7 @@ class Criteria(Request):
     by = fields.String(validate=validate.OneOf(("redeemed_at", "reversed_at")))
 
 
-class SearchRequest(Criteria, Search):
+class RedemptionSearch(RedemptionCriteria, Search):
     """The redemptions to find, and the page."""
 
     cursor = Cursor(Timestamp(), fields.UUID())

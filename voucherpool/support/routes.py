@@ -77,7 +77,7 @@ def enable_voucher(body: Fields) -> service.Record:
 @blueprint.post(
     "/vouchers/search",
     scope="support",
-    body=schemas.SearchRequest(),
+    body=schemas.VoucherSearch(),
     body_is_optional=True,
     answer=(200, schemas.found_page),
     refuses=(CustomerNotFound, OfferNotFound, BatchNotFound),

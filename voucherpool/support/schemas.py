@@ -19,6 +19,7 @@ states = (
             *(errors.VoucherAlreadyRedeemed, errors.VoucherExpired, errors.VoucherDisabled),
             *(errors.VoucherNotStarted,),
             *(errors.OfferNotActive, errors.VoucherHeld, errors.CustomerLimitReached),
+            errors.OfferBudgetExhausted,
         )
     ),
 )
@@ -64,7 +65,7 @@ class Attempt(Answer):
     attempted_at = Timestamp()
 
 
-class SearchRequest(Search):
+class VoucherSearch(Search):
     """The vouchers to find: they meet all criteria, and expire from a moment on and before another.
 
     `code_part` is a part of a code that was chosen; generated codes are not searched. `state` is
@@ -125,7 +126,7 @@ class LookupRequest(CodeRequest):
     cursor = Cursor(Timestamp(), fields.UUID())
 
 
-class Change(Answer):
+class RecordedChange(Answer):
     """What somebody did to a voucher, as the audit log says."""
 
     action = fields.String()
@@ -159,7 +160,7 @@ class VoucherRecord(Answer):
     holds = fields.List(fields.Nested(VoucherHold))
     redemptions = fields.List(fields.Nested(Redemption))
     next_redemptions = Cursor(Timestamp(), fields.UUID(), allow_none=True)
-    changes = fields.List(fields.Nested(Change))
+    changes = fields.List(fields.Nested(RecordedChange))
     refused_attempts = fields.List(fields.Nested(Attempt))
 
 

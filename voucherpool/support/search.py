@@ -19,20 +19,28 @@ from voucherpool.database.paging import Page, Position
 from voucherpool.errors import (
     CustomerLimitReached,
     CustomerNotFound,
+    OfferBudgetExhausted,
     RedemptionLimitReached,
     VoucherAlreadyRedeemed,
 )
 from voucherpool.offers import service as offers
-from voucherpool.vouchers import codes, limits, rules
+from voucherpool.vouchers import budgets, codes, limits, rules
 
 of_owner: rules.Rules = {
     CustomerNotFound: "vouchers.customer_id IS NULL OR customers.email IS NOT NULL"
 }
-reasons: rules.Rules = {**of_owner, **rules.of_voucher, **rules.of_holds}
+reasons: rules.Rules = {**of_owner, **rules.of_redemption, **rules.of_holds}
 redeemable = "redeemable"
+nobody = 0
+"""The id of no customer."""
+
 at_limit = CustomerLimitReached.code()
-states = (redeemable, *(error.code() for error in reasons), at_limit)
-"""A voucher's state: redeemable, or else the code of the error that its customer would get."""
+without_budget = OfferBudgetExhausted.code()
+states = (redeemable, *(error.code() for error in reasons), at_limit, without_budget)
+"""A voucher's state: redeemable, or else the code of the error that its customer would get.
+
+Rules about an order are none of a voucher's state.
+"""
 
 used_up = {error.code() for error in (VoucherAlreadyRedeemed, RedemptionLimitReached)}
 most_rounds = 20
@@ -64,6 +72,7 @@ class Found(NamedTuple):
     customer_id: int | None
     offer_id: int
     customer_limit: int | None
+    has_budget: bool
     at_0: datetime | None
     at_1: int
 
@@ -82,7 +91,7 @@ def search(limit: int, after: Position | None = None, **criteria: Any) -> Page:
     found: list[Found] = []
     for _ in range(most_rounds):
         page = _page(values, limit - len(found), after)
-        found += [each for each in _with_limits(page.items) if wanted in (None, each.state)]
+        found += [each for each in _counted(page.items) if wanted in (None, each.state)]
         after = page.next
         if after is None or len(found) == limit:
             break
@@ -109,8 +118,8 @@ def _values(criteria: dict[str, Any]) -> dict[str, Any]:
         batches.read(values["batch_id"])
     if "code_part" in values:
         values["code_part"] = codes.normal_form(values["code_part"])
-    if values.get("state") == at_limit:
-        values["state"] = redeemable  # the limit is counted afterwards
+    if values.get("state") in (at_limit, without_budget):
+        values["state"] = redeemable  # both are counted afterwards
     return values
 
 
@@ -123,20 +132,24 @@ def _page(values: Mapping[str, Any], limit: int, after: Position | None) -> Page
     return paging.cut([Found(*row) for row in rows], limit, 2)
 
 
-def _with_limits(found: Sequence[Any]) -> Sequence[Found]:
-    """Return the vouchers, with the state of those whose customer is at the offer's limit."""
-    limited = {
-        each.customer_id
-        for each in found
-        if each.state == redeemable and each.customer_id and each.customer_limit is not None
-    }
-    exhausted = {(who, offer) for who in limited for offer in limits.exhausted_offers(who)}
-    return [
-        each._replace(state=at_limit)
-        if each.state == redeemable and (each.customer_id, each.offer_id) in exhausted
-        else each
-        for each in found
-    ]
+def _counted(found: Sequence[Any]) -> Sequence[Found]:
+    """Return the vouchers with the states that other rows decide: limits and budgets.
+
+    It asks once for each customer, because a cluster refuses to count within the search.
+    """
+    would = [each for each in found if each.state == redeemable]
+    limited = {each.customer_id for each in would if each.customer_limit and each.customer_id}
+    paying = {each.customer_id for each in would if each.has_budget}
+    reached = {(who, offer) for who in limited for offer in limits.exhausted_offers(who)}
+    spent = {(who, offer) for who in paying for offer in budgets.exhausted_offers(who or nobody)}
+
+    def state(each: Found) -> str:
+        this = (each.customer_id, each.offer_id)
+        if each.state != redeemable or this not in reached | spent:
+            return each.state
+        return at_limit if this in reached else without_budget
+
+    return [each._replace(state=state(each)) for each in found]
 
 
 _state = f"coalesce({rules.first_refusal(reasons)}, '{redeemable}')"
@@ -149,6 +162,7 @@ _part = f"""
             vouchers.claimed_at, {{archived_at}} AS archived_at, {_state} AS state,
             vouchers.customer_id, offers.id AS offer_id,
             offers.max_redemptions_per_customer AS customer_limit,
+            NOT ({budgets.is_absent}) AS has_budget,
             nullif(vouchers.expires_at, 'infinity') AS at_0, vouchers.issue_number AS at_1
         FROM {{table}} AS vouchers
             JOIN offers ON offers.id = vouchers.offer_id
