@@ -221,7 +221,7 @@ batches = select(
     case((Batch.state == "running", _rate)).label("rate"),
     *(
         Batch.announced,
-        Batch.metadata_,
+        Batch.metadata_.label("metadata"),
         Batch.created_at,
         Batch.started_at,
         Batch.finished_at,
