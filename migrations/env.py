@@ -3,10 +3,10 @@
 import re
 
 from alembic import context
-from click import ClickException
 from flask import current_app
 from sqlalchemy import Connection, NullPool, create_engine, text
 
+from voucherpool.errors import CannotStart
 from voucherpool.readiness import durability
 
 migrate = current_app.extensions["migrate"]
@@ -42,7 +42,7 @@ else:
     engine = create_engine(migrate.db.engine.url, poolclass=NullPool, connect_args=kept)
     with engine.connect() as connection:
         if reason := durability.encoding_problem(connection):
-            raise ClickException(reason)
+            raise CannotStart(reason)
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": migrator_lock})
         # Fail and run again rather than queue in front of the shop's statements.
         connection.execute(text("SET lock_timeout = '2s'"))

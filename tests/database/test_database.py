@@ -20,7 +20,7 @@ from voucherpool.database import retries
 from voucherpool.database.model import db
 from voucherpool.database.statements import Statement, give_up_kept_connection
 from voucherpool.database.transactions import long_transaction, transaction
-from voucherpool.support import service as support
+from voucherpool.vouchers import refusals
 from voucherpool.vouchers import state as voucher_state
 from voucherpool.vouchers.models import Voucher
 
@@ -291,7 +291,7 @@ def test_a_refusal_is_answered_as_such_when_the_commit_that_keeps_it_is_lost(
 
 
 @pytest.mark.parametrize(
-    ("module", "at", "answered"), [(voucher_state, "read", 404), (support, "remember", 503)]
+    ("module", "at", "answered"), [(voucher_state, "read", 404), (refusals, "record", 503)]
 )
 def test_a_connection_that_is_lost_during_a_refusal_is_no_error_in_the_log(
     client, make, terminate, monkeypatch, impatient, caplog, module, at, answered
@@ -309,7 +309,7 @@ def test_a_connection_that_is_lost_during_a_refusal_is_no_error_in_the_log(
         finally:
             terminate(db.session.connection())
 
-    monkeypatch.setattr(module, at, lose_before if module is support else lose_after)
+    monkeypatch.setattr(module, at, lose_before if module is refusals else lose_after)
     answer = client.redeem("0000-0000-0000", headers={"Idempotency-Key": "k"})
     assert answer.status_code == answered
     levels = {record.levelname for record in caplog.records}

@@ -162,6 +162,7 @@ def test_a_batch_is_one_event_unless_its_vouchers_are_announced(app, client, lis
         "offer_id": offer,
         "requested": 2,
         "state": "done",
+        "metadata": None,
     }
     generate(notify=True)
     issued = happened(events["next"])

@@ -42,6 +42,7 @@ def test_an_offer_is_made_with_a_name_and_a_discount(client):
         "max_discount_total": None,
         "pool_low_at": None,
         "reminder_days": None,
+        "metadata": None,
         "created_at": offer["created_at"],
         "updated_at": offer["created_at"],
     }

@@ -226,7 +226,7 @@ _rate = cast(func.round(Batch.created / func.nullif(_seconds, 0)), BigInteger)
 batches = select(
     *(Batch.id, Batch.offer_id, Batch.state, Batch.requested, Batch.created),
     case((Batch.state == "running", _rate)).label("rate"),
-    *(Batch.valid_for, Batch.announced, Batch.metadata_),
+    *(Batch.valid_for, Batch.announced, Batch.metadata_.label("metadata")),
     *(Batch.created_at, Batch.started_at, Batch.finished_at, Batch.error),
 )
 """The columns of a Progress."""

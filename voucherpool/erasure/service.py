@@ -7,10 +7,14 @@ from voucherpool.audit import service as audit
 from voucherpool.customers import service as customers
 from voucherpool.http import idempotency, redaction, stored_answers
 from voucherpool.mail import service as mail
+from voucherpool.redemptions import service as redemptions
 from voucherpool.schedules import service as schedules
 from voucherpool.vouchers import holding
 
-forgetting: tuple[Callable[[int], None], ...] = (schedules.forget, mail.forget, audit.forget)
+forgetting: tuple[Callable[[int], None], ...] = (
+    *(schedules.forget, mail.forget),
+    *(redemptions.forget, audit.forget),
+)
 """Each removes a customer from one package's tables."""
 
 

@@ -52,7 +52,7 @@ redemptions = including_archive(
         *(Redemption.discount, Redemption.discount_type),
         *(Redemption.currency, Redemption.discount_amount),
         *(Redemption.redeemed_at, Redemption.reversed_at),
-        *(Redemption.metadata_, Redemption.code_key),
+        *(Redemption.metadata_.label("metadata"), Redemption.code_key),
         literal_column("redemptions.archived_at IS NOT NULL").label("is_archived"),
     )
     .select_from(Redemption)

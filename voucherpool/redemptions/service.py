@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from sqlalchemy import Text, Uuid, bindparam, or_, select
+from sqlalchemy import Text, Uuid, bindparam, or_, select, text
 
 from voucherpool.audit import service as audit
 from voucherpool.customers import service as customers
@@ -86,6 +86,12 @@ def reverse_order(order_ref: str, reason: str | None = None) -> Sequence[Entry]:
     return _found(given)
 
 
+def forget(customer_id: int) -> None:
+    """Remove the metadata of a customer's redemptions; call this in the erasure."""
+    for statement in forget_metadata:
+        db.session.execute(statement, {"customer_id": customer_id})
+
+
 def _give_all_back(given: Mapping[str, object]) -> Sequence[Entry]:
     """Give those of the redemptions back that are live, and return these."""
     found = _found(given)
@@ -129,6 +135,13 @@ sums = Statement(
     WHERE order_ref = :order_ref AND reversed_at IS NULL AND discount_amount IS NOT NULL
     GROUP BY currency ORDER BY currency""",
     {"order_ref": "text"},
+)
+
+forget_metadata = tuple(
+    text(f"""
+        UPDATE {table} SET metadata = NULL
+        WHERE customer_id = :customer_id AND metadata IS NOT NULL""")
+    for table in ("redemptions", "archived_redemptions")
 )
 
 _given = or_(

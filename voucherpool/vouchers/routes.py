@@ -96,8 +96,8 @@ def check_voucher(body: Fields) -> dict[str, object]:
     """Check whether a voucher can be redeemed now, without using it."""
     try:
         with attempts.recorded("check", body):
-            body.pop("hold_id", None)
-            found = checking.check(**body)
+            asked = {name: body[name] for name in body if name not in ("hold_id", "metadata")}
+            found = checking.check(**asked)
     except (*rules.refusals, *attempts.order_refusals) as refusal:
         return {"redeemable": False, "reason": refusal.code()}
     return {"redeemable": True, **found._asdict()}
