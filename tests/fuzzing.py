@@ -17,7 +17,7 @@ refusals_by_state = {"order_below_minimum", "idempotency_key_reused"}
 reasons_by_state = {
     "Must be in the future.",  # by the clock
     "Must be a date and time that exist.",  # 30 February has the form of a day
-    "Must be from 2000-01-01 to 2199-12-31 in UTC.",  # and not by the offset of the moment
+    "Must be from 2000-01-01 to 2199-12-31T23:59:59Z; the last whole day is 2199-12-30.",
     "Must not be before from.",
     # A schema gives numbers limits, but not the same amount as a text.
     "Must be greater than or equal to 0 and less than or equal to 1000000000000.",

@@ -164,7 +164,9 @@ def within_range(moment: datetime) -> datetime:
     """Return the moment in UTC, in which it is kept. Raises ValidationError if none is answered."""
     in_utc = moment.astimezone(UTC)
     if not earliest <= in_utc < latest:
-        raise ValidationError("Must be from 2000-01-01 to 2199-12-31 in UTC.")
+        raise ValidationError(
+            "Must be from 2000-01-01 to 2199-12-31T23:59:59Z; the last whole day is 2199-12-30."
+        )
     return in_utc
 
 
