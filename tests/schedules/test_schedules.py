@@ -210,3 +210,15 @@ def test_a_stored_answer_forgets_the_e_mail_of_an_erased_customer(client, ask, m
     again = ask("key", audience=[ana, ben])
     assert (again.status_code, again.json["audience"]) == (201, [ben])
     assert client.get("/schedules/1").json["audience"] == [ben]
+
+
+@pytest.mark.parametrize(
+    ("cron", "told"),
+    [
+        ("0 24 * * *", "Must be a cron expression such as 0 9 * * 1: its hour is 0 to 23."),
+        ("0 9 * * 8", "Must be a cron expression such as 0 9 * * 1: its day-of-week is 0 to 7."),
+    ],
+)
+def test_a_wrong_field_of_a_cron_expression_is_named_with_its_range(client, cron, told):
+    answer = client.post("/schedules/preview", json={"cron": cron, "timezone": "UTC"})
+    assert answer.json["errors"] == {"cron": [told]}

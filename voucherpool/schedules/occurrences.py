@@ -19,14 +19,26 @@ longest_turning_back = timedelta(days=1)
 """No clock was ever turned back by more than this."""
 
 
-def happens(cron: str) -> bool:
-    """Tell whether this is a cron expression of five fields that happens within 50 years."""
-    if len(cron.split()) != 5:
-        return False
+ranges = {
+    "minute": "0 to 59",
+    "hour": "0 to 23",
+    "day-of-month": "1 to 31, and in the month",
+    "month": "1 to 12",
+    "day-of-week": "0 to 7",
+}
+"""What the fields of a cron expression may be, in their order."""
+
+
+def fault(cron: str) -> str | None:
+    """Return what is wrong with a cron expression of five fields, or None if it happens."""
+    if len(cron.split()) != len(ranges):
+        return f"its {len(ranges)} fields are {', '.join(ranges)}"
     try:
-        return next(CronSim(cron, datetime(2000, 1, 1)), None) is not None  # noqa: DTZ001
-    except CronSimError:
-        return False
+        happens = next(CronSim(cron, datetime(2000, 1, 1)), None) is not None  # noqa: DTZ001
+    except CronSimError as error:
+        field = str(error).removeprefix("Bad ")
+        return f"its {field} is {ranges[field]}" if field in ranges else str(error)
+    return None if happens else "it never happens"
 
 
 def after(moment: datetime, cron: str, timezone: str) -> Iterator[datetime]:
