@@ -19,14 +19,29 @@ longest_turning_back = timedelta(days=1)
 """No clock was ever turned back by more than this."""
 
 
-def happens(cron: str) -> bool:
-    """Tell whether this is a cron expression of five fields that happens within 50 years."""
-    if len(cron.split()) != 5:
-        return False
+allowed = {
+    "minute": "0 to 59",
+    "hour": "0 to 23",
+    "day-of-month": "one that the months have, 1 to 31",
+    "month": "1 to 12, or JAN",
+    "day-of-week": "0 to 7, or MON",
+}
+"""The values of a cron expression, by the name that cronsim gives to its field."""
+
+
+def fault(cron: str) -> str | None:
+    """Say what is wrong with a cron expression; None if it happens within 50 years."""
+    never = "Must be a cron expression with a next run, such as 0 9 * * 1."
+    if len(cron.split()) != len(allowed):
+        return never
     try:
-        return next(CronSim(cron, datetime(2000, 1, 1)), None) is not None  # noqa: DTZ001
-    except CronSimError:
-        return False
+        run = next(CronSim(cron, datetime(2000, 1, 1)), None)  # noqa: DTZ001
+    except CronSimError as error:
+        field = str(error).removeprefix("Bad ")
+        if field not in allowed:
+            return never
+        return f"Wrong {field.replace('-', ' ')}: must be {allowed[field]}."
+    return None if run else never
 
 
 def after(moment: datetime, cron: str, timezone: str) -> Iterator[datetime]:

@@ -59,8 +59,8 @@ class Cron(Text):
 
     def check_meaning(self, text: str) -> None:
         """Raise ValidationError if the moment never comes, such as on 30 February."""
-        if not occurrences.happens(text):
-            raise ValidationError("Must be a cron expression with a next run, such as 0 9 * * 1.")
+        if fault := occurrences.fault(text):
+            raise ValidationError(fault)
 
 
 class ShownAudience(fields.Field[str | list[str]]):
