@@ -11,6 +11,8 @@ from flask import Flask
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
+from voucherpool.schedules import occurrences
+
 # Refusals of data that keep the schema: what a schema cannot say is what the clock, the rows and
 # two fields together say. Any other reason for a 422 means that the schema promises too much.
 refusals_by_state = {"order_below_minimum", "idempotency_key_reused"}
@@ -34,7 +36,8 @@ reasons_by_state = {
     "Must not be given with length or prefix.",
     "The pool needs a count.",
     "Must result in 1 to 5000000 vouchers",
-    "Must be a cron expression such as 0 9 * * 1",
+    "Must be a cron expression with a next run, such as 0 9 * * 1.",
+    *(f"Wrong {field.replace('-', ' ')}" for field in occurrences.allowed),
     "Must be a time zone of IANA, such as Europe/Berlin.",
     *("Must be at most 31d.", "Must be at most 3650d."),
     "Must not lead to a private or reserved address that VOUCHERPOOL_WEBHOOKS_ALLOW does not name.",

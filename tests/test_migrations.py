@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+from tests.builders import Builders
 from tests.conftest import config
 from tests.emptying import drop_schema
 from tests.gate import Gate
@@ -15,6 +16,7 @@ from voucherpool import create_app
 from voucherpool.archive import partitions
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
+from voucherpool.vouchers import codes
 
 pytestmark = pytest.mark.one_machine("is about the schema before any distribution")
 
@@ -116,3 +118,69 @@ def test_a_host_that_takes_no_writes_is_not_migrated(database_url):
     app = create_app(config(database_url.update_query_dict(read_only)))
     with app.app_context(), pytest.raises(OperationalError, match="read-only"):
         flask_migrate.upgrade()
+
+
+@pytest.fixture
+def make_own(own_app):
+    """Return a function that makes a voucher of three uses, and returns its code in normal form."""
+    make = Builders(own_app)
+
+    def run(code):
+        return codes.normal_form(make.voucher(code=code, max_redemptions=3))
+
+    return run
+
+
+def stored(query):
+    with db.engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(query))]
+
+
+def test_what_was_stored_before_is_brought_into_normal_form_and_twins_are_named(context, capfd):
+    twin, alone = "u@bücher.example", "v@bücher.example"
+    with db.engine.begin() as connection:
+        for email, key in ((twin, twin), ("u@xn--bcher-kva.example",) * 2, (alone, alone)):
+            connection.execute(
+                text("INSERT INTO customers (email, email_key) VALUES (:email, :key)"),
+                {"email": email, "key": key},
+            )
+        for name in ("Été", "E\u0301te\u0301", "Noël", "Fe\u0301te\u00a02030", "A\u200bB"):
+            connection.execute(
+                text("INSERT INTO offers (name, discount) VALUES (:name, 5)"), {"name": name}
+            )
+    flask_migrate.stamp(revision="0001")
+    flask_migrate.upgrade()
+    assert stored("SELECT email_key FROM customers ORDER BY id") == [
+        (twin,),
+        ("u@xn--bcher-kva.example",),
+        ("v@xn--bcher-kva.example",),
+    ]
+    assert stored("SELECT name FROM offers ORDER BY id") == [
+        ("Été",),
+        ("E\u0301te\u0301",),
+        ("Noël",),
+        ("Féte 2030",),
+        ("A\u200bB",),
+    ]
+    told = capfd.readouterr().err
+    assert "Customers 2 and 1 have the same e-mail" in told
+    assert "offers 2: its name looks the same as that of another row" in told
+    assert "offers 5: its name holds an invisible character" in told
+    assert twin not in told
+
+
+def test_references_are_brought_into_normal_form_within_their_voucher(context, make_own):
+    first, second = make_own("AAAA-1"), make_own("BBBB-2")
+    for key, reference in ((first, "Été 1"), (first, "E\u0301te\u0301  1"), (second, "a  b")):
+        with db.engine.begin() as connection:
+            connection.execute(
+                text(
+                    "INSERT INTO redemptions (code_key, customer_id, offer_id, order_ref, discount,"
+                    " discount_type) VALUES (:key, 1, 1, :reference, 5, 'percentage')"
+                ),
+                {"key": key, "reference": reference},
+            )
+    flask_migrate.stamp(revision="0001")
+    flask_migrate.upgrade()
+    found = stored("SELECT order_ref FROM redemptions ORDER BY redeemed_at")
+    assert found == [("Été 1",), ("E\u0301te\u0301  1",), ("a b",)]

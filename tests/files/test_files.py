@@ -379,3 +379,21 @@ def test_vouchers_of_an_erased_customer_do_not_come_back_as_anybodys(client, mak
     assert client.delete("/customers/1").status_code == 204
     [_, line] = export(client).splitlines()
     assert line.startswith(f"{kept},{ben},")
+
+
+def read(client, path):
+    with client.get(path) as answer:
+        return answer.data
+
+
+def test_a_file_for_excel_begins_with_a_byte_order_mark(app, client, make):
+    make.voucher("jürgen@example.org")
+    marked = read(client, "/offers/1/codes?bom=true")
+    assert marked == b"\xef\xbb\xbf" + read(client, "/offers/1/codes?bom=false")
+    client.post("/offers/1/imports?expiry=2099-12-31", data="code\nA-1-B-2\n")
+    run = app.test_cli_runner().invoke
+    assert run(args=["vouchers", "export", "--offer", "KOI", "--bom"]).stdout_bytes == marked
+    with client.post("/redemptions/export", json={"bom": True}) as answer:
+        ledger = answer.data
+    assert ledger.startswith(b"\xef\xbb\xbfid,")
+    assert list(client.get("/offers/1/codes?bom=1").json["errors"]) == ["bom"]

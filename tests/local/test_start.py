@@ -158,6 +158,15 @@ def refusal(tmp_path):
         signal.signal(number, handler)
 
 
+def test_the_settings_of_e_mail_need_no_secret_key_beside_the_kept_one(
+    refusal, server, monkeypatch
+):
+    mail = {"SMTP_URL": "smtp+plain://127.0.0.1", "MAIL_FROM": "shop@shop.example"}
+    for name, value in {**mail, "PUBLIC_URL": "https://shop.example"}.items():
+        monkeypatch.setenv(f"VOUCHERPOOL_{name}", value)
+    assert f"Port {server.port} " in refusal(server.port)
+
+
 def test_a_taken_port_is_one_line_and_exit_code_1(refusal, server):
     assert f"Port {server.port} " in refusal(server.port)
 

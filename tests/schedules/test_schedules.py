@@ -182,9 +182,11 @@ def test_what_the_issue_shows_is_what_a_preview_answers(client):
 
 
 def test_a_preview_of_leap_days_and_of_the_end_of_the_years_is_answered(client):
-    body = {"cron": "0 0 29 2 */7", "timezone": "UTC", "after": "2199-12-31T23:59:59Z"}
+    body = {"cron": "0 0 29 2 */7", "timezone": "UTC", "after": "2124-12-31T23:59:59Z"}
     found = client.post("/schedules/preview", json=body).json["occurrences"]
-    assert [each[:10] for each in found[:2]] == ["2224-02-29", "2252-02-29"]
+    assert [each[:10] for each in found] == ["2128-02-29", "2156-02-29", "2184-02-29"]
+    body["after"] = "2199-12-31T23:59:59Z"
+    assert client.post("/schedules/preview", json=body).json == {"occurrences": []}
     body["cron"] = "0 0 31 2 *"
     assert list(refused(client.post("/schedules/preview", json=body))) == ["cron"]
 
@@ -215,10 +217,19 @@ def test_a_stored_answer_forgets_the_e_mail_of_an_erased_customer(client, ask, m
 @pytest.mark.parametrize(
     ("cron", "told"),
     [
-        ("0 24 * * *", "Must be a cron expression such as 0 9 * * 1: its hour is 0 to 23."),
-        ("0 9 * * 8", "Must be a cron expression such as 0 9 * * 1: its day-of-week is 0 to 7."),
+        ("0 24 * * *", "Wrong hour: must be 0 to 23."),
+        ("61 * * * *", "Wrong minute: must be 0 to 59."),
+        ("0 9 31 2 *", "Wrong day of month: must be one that the months have, 1 to 31."),
+        ("0 9 * 13 *", "Wrong month: must be 1 to 12, or JAN."),
+        ("0 9 * * 8", "Wrong day of week: must be 0 to 7, or MON."),
     ],
 )
-def test_a_wrong_field_of_a_cron_expression_is_named_with_its_range(client, cron, told):
-    answer = client.post("/schedules/preview", json={"cron": cron, "timezone": "UTC"})
-    assert answer.json["errors"] == {"cron": [told]}
+def test_a_wrong_field_of_an_expression_is_named(client, cron, told):
+    body = {"cron": cron, "timezone": "UTC"}
+    assert refused(client.post("/schedules/preview", json=body)) == {"cron": [told]}
+
+
+def test_no_occurrence_is_answered_that_no_other_request_would_take(client):
+    body = {"cron": "0 9 * * *", "timezone": "UTC", "after": "2199-12-29"}
+    found = client.post("/schedules/preview", json=body).json["occurrences"]
+    assert found == [f"2199-12-{day}T09:00:00Z" for day in (29, 30, 31)]

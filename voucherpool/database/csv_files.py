@@ -28,12 +28,15 @@ def write(
     columns: Sequence[str],
     chosen: AnySelect,
     progress: Progress = lambda _: None,
+    *,
+    bom: bool = False,
 ) -> int:
     """Write the rows of the query in one snapshot, rewind the file, and return their number.
 
-    Call it in a long_transaction(). It passes the number of rows of each page to `progress`.
+    Call it in a long_transaction(). It passes the number of rows of each page to `progress`. With
+    `bom` the file begins with a byte order mark, without which Excel does not read UTF-8.
     """
-    text = TextIOWrapper(file, "utf-8", newline="")
+    text = TextIOWrapper(file, "utf-8-sig" if bom else "utf-8", newline="")
     writer = csv.writer(text)
     writer.writerow(columns)
     found = db.session.execute(chosen, execution_options={"yield_per": page_size})
@@ -51,6 +54,11 @@ def cell(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return a text as no spreadsheet runs it."""
     is_formula = column.op("~")(literal(formula))
     return case((is_formula, literal("'") + column), else_=column)
+
+
+def local_moment(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a moment to the second in the connection's time zone, the shop's."""
+    return func.to_char(column, 'YYYY-MM-DD"T"HH24:MI:SSTZH:TZM')
 
 
 def moment(column: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -26,7 +26,8 @@ from voucherpool.offers import service as offers
 @click.option("--offer", "offer_name", help="Write this offer's vouchers.")
 @click.option("--batch", "batch_id", type=int, help="Write this batch's vouchers.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="The file.")
-def export(offer_name: str | None, batch_id: int | None, output: Path | None) -> None:
+@click.option("--bom", is_flag=True, help="Begin with a byte order mark, for Excel.")
+def export(offer_name: str | None, batch_id: int | None, output: Path | None, *, bom: bool) -> None:
     """Write the vouchers of an offer or batch as CSV.
 
     The file can be read by its owner only. Without --output it is standard output.
@@ -36,7 +37,7 @@ def export(offer_name: str | None, batch_id: int | None, output: Path | None) ->
             chosen = _chosen(offer_name, batch_id)
             length = exporting.count(chosen) if output else 0
             with click.progressbar(length=length, file=sys.stderr, hidden=not output) as bar:
-                written = csv_files.write(file, layout.columns, chosen, bar.update)
+                written = csv_files.write(file, layout.columns, chosen, bar.update, bom=bom)
         if output is None:
             shutil.copyfileobj(file, sys.stdout.buffer)
         else:

@@ -34,30 +34,32 @@ def parsed_first(fields: Fields, offer_id: int) -> Iterator[Fields]:
 @blueprint.get(
     "/offers/<id:offer_id>/codes",
     scope="issue",
+    query=schemas.ExportRequest(),
     sends_file=True,
     refuses=(OfferNotFound, TooManyTransfers),
     documented=exported,
 )
-def export_offer(offer_id: int) -> Response:
+def export_offer(query: Fields, offer_id: int) -> Response:
     """Export the vouchers of an offer as a file, in the order of issue."""
     with long_transaction():
         return attachments.csv(
-            f"offer-{offer_id}.csv", layout.columns, exporting.of_offer(offer_id)
+            f"offer-{offer_id}.csv", layout.columns, exporting.of_offer(offer_id), **query
         )
 
 
 @blueprint.get(
     "/batches/<id:batch_id>/codes",
     scope="issue",
+    query=schemas.ExportRequest(),
     sends_file=True,
     refuses=(BatchNotFound, TooManyTransfers),
     documented=exported,
 )
-def export_batch(batch_id: int) -> Response:
+def export_batch(query: Fields, batch_id: int) -> Response:
     """Export the vouchers of a batch as a file, in the order of issue."""
     with long_transaction():
         return attachments.csv(
-            f"batch-{batch_id}.csv", layout.columns, exporting.of_batch(batch_id)
+            f"batch-{batch_id}.csv", layout.columns, exporting.of_batch(batch_id), **query
         )
 
 

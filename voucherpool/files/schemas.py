@@ -27,3 +27,9 @@ class Imported(Answer):
     """The number of vouchers issued from a file."""
 
     imported = fields.Integer()
+
+
+class ExportRequest(Query):
+    """With `bom`, for Excel, the file begins with a byte order mark."""
+
+    bom = fields.Boolean(truthy={"true"}, falsy={"false"}, load_default=False)

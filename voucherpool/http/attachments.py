@@ -19,11 +19,11 @@ from voucherpool.database.model import AnySelect
 chunk_bytes = 64 * 1024
 
 
-def csv(name: str, columns: Sequence[str], chosen: AnySelect) -> Response:
+def csv(name: str, columns: Sequence[str], chosen: AnySelect, *, bom: bool = False) -> Response:
     """Return what the query finds as a file of CSV; call it in a long_transaction()."""
     with ExitStack() as undo:
         file = undo.enter_context(TemporaryFile())
-        csv_files.write(file, columns, chosen)
+        csv_files.write(file, columns, chosen, bom=bom)
         response = Response(
             iter(partial(file.read, chunk_bytes), b""),
             content_type=f"{csv_files.media_type}; charset=utf-8",

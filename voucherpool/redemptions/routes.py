@@ -62,7 +62,7 @@ def search_redemptions(body: Fields) -> Page:
     "/export",
     scope="read",
     or_scope="support",
-    body=schemas.RedemptionCriteria(),
+    body=schemas.RedemptionExport(),
     body_is_optional=True,
     sends_file=True,
     refuses=(CustomerNotFound, OfferNotFound, BatchNotFound, TooManyTransfers),
@@ -71,7 +71,9 @@ def search_redemptions(body: Fields) -> Page:
 def export_redemptions(body: Fields) -> Response:
     """Export the redemptions that a search finds as a file, the oldest first."""
     with long_transaction():
-        return attachments.csv("redemptions.csv", tuple(search.cells), search.exported(**body))
+        bom = body.pop("bom")
+        found = search.exported(**body)
+        return attachments.csv("redemptions.csv", tuple(search.cells), found, bom=bom)
 
 
 @blueprint.post(

@@ -3,7 +3,7 @@
 from marshmallow import fields, validate
 
 from voucherpool.audit.schemas import Reason
-from voucherpool.input.fields import AmountShown, Cursor, Email, Id, Metadata, Name
+from voucherpool.input.fields import AmountShown, Cursor, Email, Flag, Id, Metadata, Name
 from voucherpool.input.schemas import Answer, PageRequest, Request, Search, page_of
 from voucherpool.input.times import End, Moment, Timestamp
 from voucherpool.statistics.schemas import Sum
@@ -63,6 +63,12 @@ class RedemptionSearch(RedemptionCriteria, Search):
     """The redemptions to find, and the page."""
 
     cursor = Cursor(Timestamp(), fields.UUID())
+
+
+class RedemptionExport(RedemptionCriteria):
+    """The redemptions to export; with `bom`, for Excel, after a byte order mark."""
+
+    bom = Flag(load_default=False)
 
 
 class OrderRequest(Request):

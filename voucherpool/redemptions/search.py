@@ -9,7 +9,7 @@ from voucherpool.batches import service as batches
 from voucherpool.customers import service as customers
 from voucherpool.customers.models import Customer
 from voucherpool.database import cluster, paging
-from voucherpool.database.csv_files import cell, moment
+from voucherpool.database.csv_files import cell, local_moment
 from voucherpool.database.model import AnySelect
 from voucherpool.database.paging import Page, Position
 from voucherpool.offers import service as offers
@@ -104,8 +104,8 @@ cells = {
     "discount": _r.discount,
     "discount_type": _r.discount_type,
     "discount_amount": _r.discount_amount,
-    "redeemed_at": moment(_r.redeemed_at),
-    "reversed_at": moment(_r.reversed_at),
+    "redeemed_at": local_moment(_r.redeemed_at),
+    "reversed_at": local_moment(_r.reversed_at),
 }
 """The columns of a file."""
 

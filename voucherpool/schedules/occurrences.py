@@ -19,26 +19,29 @@ longest_turning_back = timedelta(days=1)
 """No clock was ever turned back by more than this."""
 
 
-ranges = {
+allowed = {
     "minute": "0 to 59",
     "hour": "0 to 23",
-    "day-of-month": "1 to 31, and in the month",
-    "month": "1 to 12",
-    "day-of-week": "0 to 7",
+    "day-of-month": "one that the months have, 1 to 31",
+    "month": "1 to 12, or JAN",
+    "day-of-week": "0 to 7, or MON",
 }
-"""What the fields of a cron expression may be, in their order."""
+"""The values of a cron expression, by the name that cronsim gives to its field."""
 
 
 def fault(cron: str) -> str | None:
-    """Return what is wrong with a cron expression of five fields, or None if it happens."""
-    if len(cron.split()) != len(ranges):
-        return f"its {len(ranges)} fields are {', '.join(ranges)}"
+    """Say what is wrong with a cron expression; None if it happens within 50 years."""
+    never = "Must be a cron expression with a next run, such as 0 9 * * 1."
+    if len(cron.split()) != len(allowed):
+        return never
     try:
-        happens = next(CronSim(cron, datetime(2000, 1, 1)), None) is not None  # noqa: DTZ001
+        run = next(CronSim(cron, datetime(2000, 1, 1)), None)  # noqa: DTZ001
     except CronSimError as error:
         field = str(error).removeprefix("Bad ")
-        return f"its {field} is {ranges[field]}" if field in ranges else str(error)
-    return None if happens else "it never happens"
+        if field not in allowed:
+            return never
+        return f"Wrong {field.replace('-', ' ')}: must be {allowed[field]}."
+    return None if run else never
 
 
 def after(moment: datetime, cron: str, timezone: str) -> Iterator[datetime]:

@@ -58,9 +58,9 @@ class Cron(Text):
     expected = "five fields of a cron expression, such as 0 9 * * 1"
 
     def check_meaning(self, text: str) -> None:
-        """Raise ValidationError if a field is out of its range, or the moment never comes."""
+        """Raise ValidationError if the moment never comes, such as on 30 February."""
         if fault := occurrences.fault(text):
-            raise ValidationError(f"Must be a cron expression such as 0 9 * * 1: {fault}.")
+            raise ValidationError(fault)
 
 
 class ShownAudience(fields.Field[str | list[str]]):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 from sqlalchemy import delete, exists, func, literal, select, update
@@ -16,6 +16,7 @@ from voucherpool.database.model import AnyRow, db
 from voucherpool.database.paging import Page, Position
 from voucherpool.database.retries import racing_for
 from voucherpool.errors import ScheduleExists, ScheduleNotFound
+from voucherpool.input.times import latest
 from voucherpool.offers import service as offers
 from voucherpool.offers.models import Offer
 from voucherpool.schedules import occurrences
@@ -108,8 +109,9 @@ def list_runs(schedule_id: int, limit: int, after: Position | None = None) -> Pa
 
 
 def preview(cron: str, timezone: str, after: datetime | None = None) -> Sequence[datetime]:
-    """Return the next ten occurrences after a moment, or after now."""
-    return list(islice(occurrences.after(after or _now(), cron, timezone), previewed))
+    """Return the next ten occurrences after a moment, or after now; fewer before the year 2200."""
+    following = occurrences.after(after or _now(), cron, timezone)
+    return list(takewhile(lambda it: it < latest, islice(following, previewed)))
 
 
 def forget(customer_id: int) -> None:
