@@ -29,6 +29,7 @@ reasons_by_state = {
     "Must be the cursor of the previous page.",
     "A new offer needs a discount.",
     "Give an email, an order_ref, or both.",
+    "Name its subject, unless that is a voucher",  # look its code up instead
     "A fixed amount needs a currency.",
     "A percentage must be at most 100.",
     "Must be after starts_at.",
