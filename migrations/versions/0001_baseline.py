@@ -16,7 +16,7 @@ schema = r"""
     CREATE DOMAIN reference AS TEXT CONSTRAINT reference_check CHECK (VALUE <> '');
 
     CREATE DOMAIN spelled_code AS TEXT CONSTRAINT spelled_code_check CHECK (VALUE ~
-            '^[ -]*([0-9A-Za-z][ -]*){4,64}$');
+            '^[ -]*([0-9A-Za-z_.%&@+][ -]*){1,64}$');
 
     CREATE DOMAIN holds AS JSONB CONSTRAINT holds_check CHECK (jsonb_typeof(VALUE) = 'object' AND
             VALUE <> '{}');
@@ -132,7 +132,7 @@ schema = r"""
     CREATE TABLE archived_redemptions (
         code_key TEXT NOT NULL,
         id UUID NOT NULL,
-        customer_id BIGINT NOT NULL,
+        customer_id BIGINT,
         offer_id BIGINT NOT NULL,
         order_ref reference,
         discount positive_amount NOT NULL,
@@ -143,6 +143,7 @@ schema = r"""
         redeemed_at TIMESTAMP WITH TIME ZONE NOT NULL,
         reversed_at TIMESTAMP WITH TIME ZONE,
         metadata JSONB,
+        kind TEXT,
         archived_at TIMESTAMP WITH TIME ZONE NOT NULL
     )
      PARTITION BY RANGE (archived_at);
@@ -599,7 +600,7 @@ schema = r"""
     CREATE TABLE redemptions (
         code_key TEXT NOT NULL,
         id UUID DEFAULT gen_random_uuid() NOT NULL,
-        customer_id BIGINT NOT NULL,
+        customer_id BIGINT,
         offer_id BIGINT NOT NULL,
         order_ref reference,
         discount positive_amount NOT NULL,
@@ -610,10 +611,13 @@ schema = r"""
         redeemed_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
         reversed_at TIMESTAMP WITH TIME ZONE,
         metadata JSONB,
+        kind TEXT,
         CONSTRAINT redemptions_pkey PRIMARY KEY (code_key, id),
         CONSTRAINT redemptions_amounts_check CHECK (order_amount >= 0 AND discount_amount >= 0 AND
             discount_amount <= order_amount),
         CONSTRAINT redemptions_reversed_at_check CHECK (reversed_at >= redeemed_at),
+        CONSTRAINT redemptions_kind_check CHECK ((kind IS NULL OR kind = 'imported') AND
+            num_nonnulls(customer_id, kind) > 0),
         CONSTRAINT redemptions_code_key_fkey FOREIGN KEY(code_key) REFERENCES vouchers (code_key),
         CONSTRAINT redemptions_customer_id_fkey FOREIGN KEY(customer_id) REFERENCES customers (id)
     );
@@ -707,7 +711,7 @@ schema = r"""
 
 
 def upgrade() -> None:
-    op.get_bind().exec_driver_sql(schema)
+    op.get_bind().exec_driver_sql(schema.replace("%", "%%"))  # psycopg2 reads %% as %
 
 
 def downgrade() -> None:

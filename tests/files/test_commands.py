@@ -51,7 +51,7 @@ def test_wrong_lines_are_told_one_by_one_and_nothing_is_imported(run, file, sql)
     result = run("import", file, "--offer", "KOI", "--expiry", in_days(1))
     assert result.exit_code == 1
     lines = result.stderr.strip().splitlines()[-4:]
-    assert lines[0].startswith("line 2: code: Must be 4 to 64")
+    assert lines[0].startswith("line 2: code: Must be 1 to 64")
     assert lines[1:] == [
         "line 3: email: No customer has this e-mail.",
         "file: 2 lines are wrong.",

@@ -63,7 +63,7 @@ def test_a_file_becomes_vouchers(send, make, sql):
         f"SUMMER-2, ANA@example.org ,2027-04-21T18:25:43-05:00,3,12.50\n"
     )
     answer = send(text)
-    assert (answer.status_code, answer.json) == (201, {"imported": 2})
+    assert (answer.status_code, answer.json["imported"]) == (201, 2)
     first, second = sql(vouchers)
     assert (first.code, first.email, first.max_redemptions) == ("summer-1", None, 1)
     assert (second.code_key, second.email, second.max_redemptions) == ("SUMMER2", ana, 3)
@@ -153,7 +153,7 @@ def test_an_unknown_time_zone_is_named(errors):
         (b"code\nSUMMER-1,x\n", 2, "no content in a column without a name"),
         (b"code,,email\nSUMMER-1,x,\n", 2, "no content in a column without a name"),
         (b"code,max_redemptions\n,2\n", 2, "code: Must not be empty."),
-        (b"code\nSUMMER-1\nX\n", 3, "code: Must be 4 to 64"),
+        (b"code\nSUMMER-1\nX!\n", 3, "code: Must be 1 to 64"),
         (b"code\nSUMMER-1\n\n\nS\x00UMMER\n", 5, "code: "),
         (b"code\nSUMMER-1\nM\xfcller\n", 3, "UTF-8"),
         ("code\nSUMMER-1\n".encode("utf-16"), 1, "UTF-8"),
@@ -193,7 +193,7 @@ def test_an_unknown_time_zone_is_named(errors):
         (b"code,frozen_discount\nSUMMER-1,101\n", 2, "frozen_discount: "),
         (b"code,frozen_discount\nSUMMER-1,1.2345\n", 2, "at most 2 decimals"),
         (b"code,frozen_discount\nSUMMER-1,NaN\n", 2, "Must be a number"),
-        (b"code,redemption_count\nSUMMER-1,1\n", 2, "redemption_count: Must be 0"),
+        (b"code,redemption_count\nSUMMER-1,2\n", 2, "redemption_count: Must not be above"),
         (b"code\nSUMMER-1\nSUMMER-2\nsummer 1\n", 4, "The same code as in line 2."),
     ],
 )
@@ -273,7 +273,7 @@ def test_a_file_may_be_larger_than_other_bodies_and_has_a_limit(send, sql, monke
     lines = (f"SUMMER-{number:05}".ljust(100) + "\n" for number in range(10_400))
     text = "code\n" + "".join(lines)
     assert len(text) > 2**20
-    assert send(text, f"?expiry={later}").json == {"imported": 10_400}
+    assert send(text, f"?expiry={later}").json["imported"] == 10_400
     monkeypatch.setattr("voucherpool.http.uploads.most_mebibytes", 1)
     answer = send(text)
     assert (answer.status_code, answer.json["code"]) == (413, "body_too_large")
@@ -368,7 +368,7 @@ def test_what_was_exported_can_be_imported_again(client, make, send, sql):
     send("code\nsummer o1\n--SUMMER--2--\n", f"?expiry={later}")
     before, file = sql(vouchers), export(client)
     sql("DELETE FROM vouchers")
-    assert send(file).json == {"imported": 6}
+    assert send(file).json["imported"] == 6
     assert sql(vouchers) == before
     assert export(client) == file
 

@@ -52,6 +52,7 @@ def test_a_redemption_is_shown_with_all_that_it_was(client, make):
         "discount_amount": 17.68,
         "redeemed_at": answer["redeemed_at"],
         "reversed_at": None,
+        "kind": "redeemed",
         "metadata": None,
     }
     assert ledger(client, email=ana) == {"items": [shown], "next": None, "discounted": None}

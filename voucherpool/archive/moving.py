@@ -96,9 +96,12 @@ add_to_archived_totals = text(f"""
     ON CONFLICT (offer_id, day, currency) DO UPDATE SET
         {", ".join(f"{name} = total.{name} + excluded.{name}" for name in summed)}""")
 
+nobody = 0
+"""The customer in the totals of redemptions by nobody who is known."""
+
 add_to_customer_totals = text(f"""
     INSERT INTO customer_totals AS total (customer_id, offer_id, redemption_count)
-    SELECT customer_id, offer_id, count(*) FROM archived_redemptions
+    SELECT coalesce(customer_id, {nobody}), offer_id, count(*) FROM archived_redemptions
     {_moved_now} AND reversed_at IS NULL
     GROUP BY 1, 2
     ORDER BY 1, 2

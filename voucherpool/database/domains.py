@@ -69,7 +69,7 @@ positive_count = Domain("positive_count", BigInteger(), "VALUE > 0")
 positive_amount = Domain("positive_amount", Numeric(), "VALUE > 0")
 moment_or_never = MomentOrNever("moment_or_never", _at_any_time(), "VALUE > '-infinity'")
 reference = Domain("reference", Text(), "VALUE <> ''")
-spelled_code = Domain("spelled_code", Text(), "VALUE ~ '^[ -]*([0-9A-Za-z][ -]*){4,64}$'")
+spelled_code = Domain("spelled_code", Text(), "VALUE ~ '^[ -]*([0-9A-Za-z_.%&@+][ -]*){1,64}$'")
 open_holds = Domain(
     "holds", JSONB(none_as_null=True), "jsonb_typeof(VALUE) = 'object' AND VALUE <> '{}'"
 )

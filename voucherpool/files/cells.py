@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from marshmallow import ValidationError
@@ -42,10 +42,10 @@ def readers(currency_decimals: int | None, timezone: str) -> Readers:
         "email": Email().deserialize,
         # Most rows have the same value.
         "expires_at": lru_cache(lambda cell: _end(cell, timezone)),
-        "max_redemptions": lru_cache(_count),
+        "max_redemptions": lru_cache(partial(_count, least=1)),
         "frozen_discount": lru_cache(lambda cell: _amount(cell, discount, most)),
         "disabled_at": lru_cache(lambda cell: _moment(cell, Moment(), timezone)),
-        "redemption_count": _no_redemptions,
+        "redemption_count": lru_cache(partial(_count, least=0)),
     }
 
 
@@ -87,12 +87,12 @@ def _day_by_slashes(first: int, second: int, year: int) -> date:
     return month_first
 
 
-def _count(cell: str) -> int:
+def _count(cell: str, least: int) -> int:
     if perhaps_grouped.fullmatch(cell):
         raise _two_readings(cell)
     if not digits.fullmatch(cell):
         raise ValidationError("Must be a whole number, in digits only.")
-    count: int = Count(most=most_redemptions).deserialize(int(cell))
+    count: int = Count(least=least, most=most_redemptions).deserialize(int(cell))
     return count
 
 
@@ -115,8 +115,3 @@ def _two_readings(cell: str) -> ValidationError:
     return ValidationError(
         f"May mean {whole}{rest} or {whole}.{rest}: write digits without grouping."
     )
-
-
-def _no_redemptions(cell: str) -> None:
-    if cell != "0":
-        raise ValidationError("Must be 0: a file cannot contain redemptions.")

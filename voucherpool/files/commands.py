@@ -67,9 +67,15 @@ def _chosen(offer_name: str | None, batch_id: int | None) -> AnySelect:
 @click.option("--offer", "offer_name", required=True, help="The offer of the vouchers.")
 @click.option("--expiry", help="For lines without one: a day, such as 2030-12-31, or a moment.")
 @click.option("--timezone", help="Of the days, such as Europe/Berlin; the shop's without it.")
-def import_(file: Path, offer_name: str, **options: str | None) -> None:
+@click.option(
+    "--on-conflict",
+    type=click.Choice(("refuse", "skip")),
+    help="What to do with codes that exist; refuse without it.",
+)
+@click.option("--create-customers", is_flag=True, help="Make unknown e-mails customers.")
+def import_(file: Path, offer_name: str, create_customers: bool, **options: str | None) -> None:
     """Issue the vouchers of a CSV file: all or none."""
-    terms = loaded(ImportRequest(), options)
+    terms = loaded(ImportRequest(), options | {"create_customers": str(create_customers).lower()})
     with transaction():
         offer_id = offers.id_of(offer_name)
         readers = importing.readers(offer_id, terms.pop("timezone"))
@@ -79,8 +85,12 @@ def import_(file: Path, offer_name: str, **options: str | None) -> None:
         parsed(file, readers, bar.update) as rows,
         long_transaction(),
     ):
-        imported = importing.load(rows, offer_id, **terms)
-    click.echo(f"Imported {counted(imported, 'voucher')}.")
+        done = importing.load(rows, offer_id, **terms)
+    click.echo(f"Imported {counted(done.imported, 'voucher')}.")
+    if done.skipped:
+        click.echo(f"Skipped {counted(done.skipped, 'line')} whose code exists.")
+    if done.customers_created:
+        click.echo(f"Created {counted(done.customers_created, 'customer')}.")
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Imports the vouchers of a file: all of them, or none."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -13,14 +14,18 @@ from sqlalchemy import (
     Numeric,
     Table,
     Text,
+    any_,
     bindparam,
+    case,
     cast,
+    delete,
     func,
     insert,
     literal,
     select,
     text,
     true,
+    union,
     union_all,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -39,8 +44,12 @@ from voucherpool.files.reading import Refusals
 from voucherpool.observability import metrics
 from voucherpool.offers import counts
 from voucherpool.offers import service as offers
+from voucherpool.vouchers import budgets
 from voucherpool.vouchers.archived import archived_vouchers
 from voucherpool.vouchers.models import Voucher
+
+most_redemptions = 1_000_000
+"""The uses in a file that were taken before; each becomes a row of the ledger."""
 
 
 def readers(offer_id: int, timezone: str) -> Readers:
@@ -53,10 +62,29 @@ def readers(offer_id: int, timezone: str) -> Readers:
     return cells.readers(offer.currency_decimals if is_amount else None, timezone)
 
 
-def load(file: Parsed, offer_id: int, expires_at: datetime | None = None) -> int:
-    """Issue all vouchers of a file under an offer, or none, and return how many.
+class Imported(NamedTuple):
+    """What became of a file's lines; `skipped_lines` are the first of those that were skipped."""
 
-    `expires_at` is for lines without one. Raises InvalidInput with the wrong lines.
+    imported: int
+    skipped: int
+    skipped_lines: Sequence[int]
+    customers_created: int
+
+
+def load(
+    file: Parsed,
+    offer_id: int,
+    expires_at: datetime | None = None,
+    *,
+    on_conflict: str = "refuse",
+    create_customers: bool = False,
+) -> Imported:
+    """Issue all vouchers of a file under an offer, or none.
+
+    `expires_at` is for lines without one. With `on_conflict` "skip" the vouchers that exist are
+    left as they are. Unknown e-mails are refused unless they are to become customers.
+
+    Raises InvalidInput with the wrong lines, and LostRace.
     """
     expect_many_rows()
     if expires_at:
@@ -65,14 +93,38 @@ def load(file: Parsed, offer_id: int, expires_at: datetime | None = None) -> int
     for page in file.pages():
         db.session.execute(fill, {**page, "default": expires_at})
     db.session.execute(text("ANALYZE incoming"))
+    skipped = _skip_known() if on_conflict == "skip" else []
+    created = _create_customers() if create_customers else 0
     _refuse(file.refusals)
     with racing_for("vouchers_pkey"):
         issued: Any = db.session.execute(issue, {"offer_id": offer_id})
-    imported: int = issued.rowcount
-    audit.record("offer.vouchers_imported", offer_id, after={"imported": imported})
-    counts.count_issued(offer_id, imported)
-    after_commit(lambda: metrics.issued.inc(imported))
-    return imported
+    done = Imported(issued.rowcount, len(skipped), skipped[: reading.most_named], created)
+    audit.record("offer.vouchers_imported", offer_id, after=done._asdict())
+    counts.count_issued(offer_id, done.imported)
+    _enter_redemptions(offer_id)
+    after_commit(lambda: metrics.issued.inc(done.imported))
+    return done
+
+
+def _skip_known() -> Sequence[int]:
+    """Take the rows out whose codes exist, and return their lines."""
+    lines = db.session.scalars(known).all()
+    db.session.execute(skip, {"lines": lines})
+    return lines
+
+
+def _create_customers() -> int:
+    """Make the unknown e-mails customers, and return how many."""
+    created = db.session.execute(create_unknown).all()
+    db.session.execute(name_created)
+    return len(created)
+
+
+def _enter_redemptions(offer_id: int) -> None:
+    """Enter the uses that were taken before, so that the ledger explains each voucher's count."""
+    entered: Any = db.session.execute(enter, {"offer_id": offer_id})
+    if entered.rowcount:
+        budgets.add(offer_id, entered.rowcount, None, None)
 
 
 def _refuse(refusals: Refusals) -> None:
@@ -82,6 +134,9 @@ def _refuse(refusals: Refusals) -> None:
         refusals.add_all({line: reasons for line, reasons, _ in found}, found[0].total)
     if refusals.count:
         raise InvalidInput(refusals.by_line())
+    if db.session.execute(count_redemptions).scalar_one() > most_redemptions:
+        reason = f"Must have at most {most_redemptions} redemptions in all: split it."
+        raise InvalidInput({"file": [reason]})
 
 
 _types: dict[str, TypeEngine[Any]] = {
@@ -90,6 +145,7 @@ _types: dict[str, TypeEngine[Any]] = {
     "max_redemptions": BigInteger(),
     "frozen_discount": Numeric(),
     "disabled_at": DateTime(timezone=True),
+    "redemption_count": BigInteger(),
 }
 listed = {name: _types.get(name, Text()) for name in parsing.columns}
 
@@ -113,6 +169,7 @@ def _fill_statement() -> Executable:
     defaults = {
         "expires_at": func.coalesce(row.c.expires_at, bindparam("default")),
         "max_redemptions": func.coalesce(row.c.max_redemptions, 1),
+        "redemption_count": func.coalesce(row.c.redemption_count, 0),
     }
     values = {name: defaults.get(name, row.c[name]) for name in listed}
     # Look each customer up only once, so that the result cannot change meanwhile.
@@ -138,11 +195,14 @@ def _where(condition: ColumnElement[bool], reason: str) -> AnySelect:
 def _issue_statement() -> Executable:
     columns = (
         *("code_key", "code", "customer_id", "expires_at"),
-        *("max_redemptions", "frozen_discount", "disabled_at"),
+        *("max_redemptions", "redemption_count", "frozen_discount", "disabled_at"),
     )
     offer_id = bindparam("offer_id", type_=BigInteger)
-    rows = select(*(incoming.c[name] for name in columns), offer_id, true())
-    named = [*columns, "offer_id", "is_chosen"]
+    uses = incoming.c.redemption_count
+    used_at = case((uses == incoming.c.max_redemptions, func.now()))
+    was_redeemed = case((uses > 0, true()))
+    rows = select(*(incoming.c[name] for name in columns), offer_id, true(), used_at, was_redeemed)
+    named = [*columns, "offer_id", "is_chosen", "used_at", "was_redeemed"]
     return insert(Voucher.__table__).from_select(named, rows.order_by(incoming.c.line))
 
 
@@ -161,6 +221,10 @@ def _wrong_statement() -> Executable:
         _where(row.expires_at.is_(None), "expires_at: Must be given, here or for all lines."),
         _where(row.expires_at <= func.now(), "expires_at: Must be in the future."),
         _where(row.disabled_at > func.now(), "disabled_at: Must not be in the future."),
+        _where(
+            row.redemption_count > row.max_redemptions,
+            "redemption_count: Must not be above max_redemptions.",
+        ),
     )
     line, reason = reasons.subquery().c
     return (
@@ -172,3 +236,29 @@ def _wrong_statement() -> Executable:
 
 
 fill, wrong, issue = _fill_statement(), _wrong_statement(), _issue_statement()
+
+_row = incoming.c
+known = union(
+    select(_row.line).where(Voucher.code_key == _row.code_key),
+    select(_row.line).where(archived_vouchers.c.code_key == _row.code_key),
+).order_by("line")
+skip = delete(incoming).where(_row.line == any_(bindparam("lines", type_=ARRAY(BigInteger))))
+
+# Sorted, because two files that create the same customers in different orders can deadlock.
+create_unknown = text("""
+    INSERT INTO customers (email, email_key)
+    SELECT DISTINCT ON (email_key) email, email_key FROM incoming
+    WHERE email_key IS NOT NULL AND customer_id IS NULL ORDER BY email_key, line
+    ON CONFLICT (email_key) DO NOTHING RETURNING id""")
+name_created = text("""
+    UPDATE incoming SET customer_id = customers.id FROM customers
+    WHERE customers.email_key = incoming.email_key AND incoming.customer_id IS NULL""")
+
+count_redemptions = select(func.coalesce(func.sum(_row.redemption_count), 0))
+enter = text("""
+    INSERT INTO redemptions (
+        code_key, customer_id, offer_id, discount, discount_type, currency, kind
+    )
+    SELECT code_key, customer_id, offers.id, coalesce(frozen_discount, discount), discount_type,
+        currency, 'imported'
+    FROM incoming JOIN offers ON offers.id = :offer_id, generate_series(1, redemption_count)""")

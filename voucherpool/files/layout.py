@@ -28,6 +28,7 @@ class Row(NamedTuple):
     max_redemptions: int | None = None
     frozen_discount: Decimal | None = None
     disabled_at: datetime | None = None
+    redemption_count: int | None = None
 
 
 def text_of(cell: str) -> str:

@@ -16,7 +16,7 @@ from voucherpool.input.emails import email_key
 from voucherpool.vouchers import codes
 
 page_size = 5000
-columns = ("line", "code_key", "code", "email_key", *Row._fields[3:])
+columns = ("line", "code_key", "code", "email", "email_key", *Row._fields[3:])
 
 Progress = Callable[[int], object]
 Page = Mapping[str, str]
@@ -58,7 +58,7 @@ def _lists(rows: Sequence[Row]) -> Page:
     lines, spelt, emails, *others = zip(*rows, strict=True)
     keys = map(codes.normal_form, spelt)
     people = (email and email_key(email) for email in emails)
-    values = zip(columns, (lines, keys, spelt, people, *others), strict=True)
+    values = zip(columns, (lines, keys, spelt, emails, people, *others), strict=True)
     return {
         name: ",".join("" if value is None else str(value) for value in column)
         for name, column in values

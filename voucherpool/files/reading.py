@@ -189,5 +189,4 @@ def _row(line: int, names: list[str], cells: list[str], readers: Readers) -> Row
             reasons.append("code: Must not be empty.")
     if reasons:
         raise ValidationError(reasons)
-    values.pop("redemption_count", None)
     return Row(line, **values)

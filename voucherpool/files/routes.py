@@ -74,6 +74,6 @@ def export_batch(query: Fields, batch_id: int) -> Response:
     around=parsed_first,
     documented={"requestBody": body},
 )
-def import_vouchers(query: Fields, offer_id: int) -> dict[str, int]:
+def import_vouchers(query: Fields, offer_id: int) -> importing.Imported:
     """Issue the vouchers of a file, all of them or none; `expiry` is for lines without one."""
-    return {"imported": importing.load(offer_id=offer_id, **query)}
+    return importing.load(offer_id=offer_id, **query)

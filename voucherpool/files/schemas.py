@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from typing import Any
 
-from marshmallow import fields
+from marshmallow import fields, validate
 
 from voucherpool.input.schemas import Answer, Query
 from voucherpool.input.times import Expiry, ShopTimezone, days_of, timezones
@@ -11,10 +11,16 @@ from voucherpool.vouchers.schemas import Expiring
 
 
 class ImportRequest(Expiring, Query):
-    """The expiry of vouchers whose line has none, and the time zone of days in the file."""
+    """How to read a file: the expiry for lines without one, and the time zone of its days.
+
+    With `on_conflict=skip` the vouchers that exist are left as they are, and the others issued.
+    With `create_customers=true` unknown e-mails become customers.
+    """
 
     expires_at = Expiry()
     timezone = ShopTimezone()
+    on_conflict = fields.String(validate=validate.OneOf(("refuse", "skip")), load_default="refuse")
+    create_customers = fields.Boolean(truthy={"true"}, falsy={"false"}, load_default=False)
 
     def load(self, data: Any, **options: Any) -> Any:
         """Read a plain day of the expiry as a day of the request's own time zone."""
@@ -24,9 +30,12 @@ class ImportRequest(Expiring, Query):
 
 
 class Imported(Answer):
-    """The number of vouchers issued from a file."""
+    """What became of a file's lines; `skipped_lines` are the first 100 of the skipped ones."""
 
     imported = fields.Integer()
+    skipped = fields.Integer()
+    skipped_lines = fields.List(fields.Integer())
+    customers_created = fields.Integer()
 
 
 class ExportRequest(Query):

@@ -46,7 +46,10 @@ base64url = re.compile("^[0-9A-Za-z_-]{1,200}$")
 # A code, also in the wide letters and digits of a Japanese keyboard; the dropped characters join.
 letter = r"0-9A-Za-z\uff10-\uff19\uff21-\uff3a\uff41-\uff5a"
 joint = rf" \xa0\u1680\u2000-\u200a\u202f\u205f\u3000{dash}{invisible}"
-issuable_code = re.compile(f"^[{blank}]*[{joint}]*(?:[{letter}][{joint}]*){{4,64}}[{blank}]*$")
+sign = r"%&+.@_\uff05\uff06\uff0b\uff0e\uff20\uff3f"
+issuable_code = re.compile(
+    f"^[{blank}]*[{joint}]*(?:[{letter}{sign}][{joint}]*){{1,64}}[{blank}]*$"
+)
 code_prefix = re.compile(f"^[{blank}]*[{joint}]*(?:[{letter}][{joint}]*)+[{blank}]*$")
 code_pattern = re.compile(
     rf"^[{blank}]*[{letter}{joint}]*(?:[#\uff03][{letter}{joint}]*){{10,32}}[{blank}]*$"

@@ -81,9 +81,11 @@ of_counts = {
         ) AS total USING (offer_id, currency)
         WHERE ({" AND ".join(f"there.{name} <= total.{name}" for name in moving.summed)})
             IS NOT TRUE""",
-    "the archive holds more live redemptions of a customer than the totals": """
+    "the archive holds more live redemptions of a customer than the totals": f"""
         SELECT count(*) FROM (
-            SELECT customer_id, offer_id, count(*) AS uses FROM redemptions
+            SELECT coalesce(customer_id, {moving.nobody}) AS customer_id, offer_id,
+                count(*) AS uses
+            FROM redemptions
             WHERE reversed_at IS NULL AND archived_at IS NOT NULL GROUP BY 1, 2
         ) AS there
         LEFT JOIN customer_totals USING (customer_id, offer_id)

@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from sqlalchemy import literal_column, select, true
+from sqlalchemy import func, literal_column, select, true
 
 from voucherpool.customers.models import Customer
 from voucherpool.offers.models import Offer
@@ -28,6 +28,7 @@ class Entry(NamedTuple):
     discount_amount: Decimal | None
     redeemed_at: datetime
     reversed_at: datetime | None
+    kind: str
     metadata: dict[str, str] | None
     code_key: str
     is_archived: bool
@@ -52,11 +53,12 @@ redemptions = including_archive(
         *(Redemption.discount, Redemption.discount_type),
         *(Redemption.currency, Redemption.discount_amount),
         *(Redemption.redeemed_at, Redemption.reversed_at),
+        func.coalesce(Redemption.kind, "redeemed").label("kind"),
         *(Redemption.metadata_.label("metadata"), Redemption.code_key),
         literal_column("redemptions.archived_at IS NOT NULL").label("is_archived"),
     )
     .select_from(Redemption)
     .join(voucher, true())
-    .join(Customer, Customer.id == Redemption.customer_id)
+    .outerjoin(Customer, Customer.id == Redemption.customer_id)
 )
 """The columns of an Entry."""

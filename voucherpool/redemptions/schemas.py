@@ -11,7 +11,11 @@ from voucherpool.vouchers.schemas import AnyCode
 
 
 class Redemption(Answer):
-    """A row of the ledger."""
+    """A row of the ledger.
+
+    A use that was taken before its voucher was imported has the `kind` imported: its moment is that
+    of the import, its amounts are unknown, and so is perhaps its customer.
+    """
 
     id = fields.UUID()
     code = fields.String()
@@ -25,6 +29,7 @@ class Redemption(Answer):
     discount_amount = AmountShown(allow_none=True)
     redeemed_at = Timestamp()
     reversed_at = Timestamp(allow_none=True)
+    kind = fields.String(validate=validate.OneOf(("redeemed", "imported")))
     metadata = Metadata(allow_none=True)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, true, tuple_
+from sqlalchemy import ColumnElement, Text, cast, func, select, true, tuple_
 
 from voucherpool.batches import service as batches
 from voucherpool.customers import service as customers
@@ -106,6 +106,8 @@ cells = {
     "discount_amount": _r.discount_amount,
     "redeemed_at": local_moment(_r.redeemed_at),
     "reversed_at": local_moment(_r.reversed_at),
+    "kind": func.coalesce(_r.kind, "redeemed"),
+    "metadata": cast(_r.metadata_, Text),
 }
 """The columns of a file."""
 
@@ -113,6 +115,6 @@ rows = including_archive(
     select(*cells.values())
     .select_from(Redemption)
     .join(Voucher, Voucher.code_key == Redemption.code_key)
-    .join(Customer, Customer.id == Redemption.customer_id)
+    .outerjoin(Customer, Customer.id == Redemption.customer_id)
     .join(Offer, Offer.id == Redemption.offer_id)
 )

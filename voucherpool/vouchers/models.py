@@ -130,8 +130,9 @@ class Redemption(Model):
     """One use of a voucher, with the discount that it gave.
 
     `order_amount` and `discount_amount` are in `currency`; both are set, or neither. `metadata` is
-    the shop's own. A foreign key to the offer would lock the offer's row in each redemption, so
-    there is none.
+    the shop's own. A use that was taken before its voucher was imported has the `kind` imported,
+    and perhaps no customer. A foreign key to the offer would lock the offer's row in each
+    redemption, so there is none.
     """
 
     __tablename__ = "redemptions"
@@ -141,6 +142,10 @@ class Redemption(Model):
             name="amounts",
         ),
         CheckConstraint("reversed_at >= redeemed_at", name="reversed_at"),
+        CheckConstraint(
+            "(kind IS NULL OR kind = 'imported') AND num_nonnulls(customer_id, kind) > 0",
+            name="kind",
+        ),
         Index("redemptions_id_idx", "id"),
         # Both count an offer's redemptions without reading the table.
         Index(
@@ -169,7 +174,7 @@ class Redemption(Model):
 
     code_key: Mapped[str] = mapped_column(ForeignKey(Voucher.code_key), primary_key=True)
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
-    customer_id: Mapped[int] = mapped_column(ForeignKey(Customer.id))
+    customer_id: Mapped[int | None] = mapped_column(ForeignKey(Customer.id))
     offer_id: Mapped[int]
     order_ref: Mapped[str | None] = mapped_column(domains.reference)
     discount: Mapped[Decimal] = mapped_column(domains.positive_amount)
@@ -182,6 +187,7 @@ class Redemption(Model):
     metadata_: Mapped[dict[str, str] | None] = mapped_column(
         "metadata", JSONB(none_as_null=True), key="metadata_"
     )
+    kind: Mapped[str | None]
 
 
 class BudgetHold(Model):

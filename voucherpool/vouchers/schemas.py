@@ -41,11 +41,14 @@ class CodeText(Text):
 
 
 class VanityCode(CodeText):
-    """A code that the issuer chose: 4 to 64 letters and digits; spaces and dashes do not count."""
+    """A code that the issuer chose: 1 to 64 letters, digits and any of `_.%&@+`.
+
+    Spaces and dashes do not count.
+    """
 
     longest = codes.longest_spelling
     form = formats.issuable_code
-    expected = "4 to 64 ASCII letters and digits; spaces and dashes may stand between"
+    expected = "1 to 64 ASCII letters, digits or _.%&@+; spaces and dashes may stand between"
 
 
 class Expiring(Request):
