@@ -25,8 +25,12 @@ def changed(answer, *names):
 def test_only_the_terms_that_are_given_change(change, make):
     code = make.voucher(max_redemptions=3)
     before = change(code, max_redemptions=4).json
-    after = change(code.lower(), expires_at="2199-04-21T18:25:43-05:00").json
+    answer = change(code.lower(), expires_at="2199-04-21T18:25:43-05:00", reason="extended")
+    after = answer.json
+    newest = after.pop("changes")[0]
+    del before["changes"]
     assert after == before | {"expires_at": "2199-04-21T23:25:43Z"}
+    assert (newest["action"], newest["reason"]) == ("voucher.changed", "extended")
 
 
 def test_a_voucher_that_expired_is_extended_and_redeems(change, make, client):

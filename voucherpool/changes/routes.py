@@ -2,7 +2,7 @@
 
 from flask import current_app
 
-from voucherpool.changes import schemas, service
+from voucherpool.changes import deleting, schemas, service
 from voucherpool.database.paging import Page
 from voucherpool.errors import BatchNotFound, OfferNotFound
 from voucherpool.http.routes import Blueprint, Fields
@@ -74,6 +74,30 @@ def read_change(change_id: int) -> service.Progress:
 def cancel_change(change_id: int) -> service.Progress:
     """Cancel a change; what it has changed stays changed."""
     return service.cancel(change_id)
+
+
+@blueprint.delete(
+    "/batches/<id:batch_id>",
+    scope="admin",
+    answer=(204, None),
+    refuses=(BatchNotFound, service.BatchUnfinished, deleting.BatchInUse),
+    writes=True,
+)
+def delete_batch(batch_id: int) -> None:
+    """Delete a batch and its vouchers, if none was ever redeemed or is held."""
+    deleting.delete_batch(batch_id)
+
+
+@blueprint.delete(
+    "/offers/<id:offer_id>",
+    scope="admin",
+    answer=(204, None),
+    refuses=(OfferNotFound, deleting.OfferInUse),
+    writes=True,
+)
+def delete_offer(offer_id: int) -> None:
+    """Delete an offer, its batches and its vouchers, if none was ever redeemed or is held."""
+    deleting.delete_offer(offer_id)
 
 
 def _timezone() -> str:

@@ -8,7 +8,12 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from psycopg2.errors import DeadlockDetected, SerializationFailure, UniqueViolation
+from psycopg2.errors import (
+    DeadlockDetected,
+    ForeignKeyViolation,
+    SerializationFailure,
+    UniqueViolation,
+)
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -85,7 +90,9 @@ def retrying(call: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
 
 def is_undone(error: DBAPIError) -> bool:
     """Tell whether the transaction was undone for a reason that may be gone on a retry."""
-    undone = isinstance(error.orig, SerializationFailure | DeadlockDetected)
+    # What a new row refers to was deleted meanwhile: the retry finds it gone.
+    lost = isinstance(error.orig, ForeignKeyViolation)
+    undone = lost or isinstance(error.orig, SerializationFailure | DeadlockDetected)
     return undone or error.connection_invalidated or is_unconnected(error)
 
 

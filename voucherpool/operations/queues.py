@@ -22,7 +22,9 @@ waiting = text("""
         UNION ALL SELECT 'messages', due_at FROM messages WHERE state = 'waiting'
         UNION ALL SELECT state || '_batches', coalesce(started_at, created_at) FROM batches
             WHERE finished_at IS NULL
+        UNION ALL SELECT 'changes', coalesce(started_at, created_at) FROM changes
+            WHERE finished_at IS NULL
         UNION ALL SELECT unnest(ARRAY[
-            'events', 'deliveries', 'messages', 'pending_batches', 'running_batches']), NULL
+            'events', 'deliveries', 'messages', 'pending_batches', 'running_batches', 'changes']), NULL
     ) AS item (name, since)
     GROUP BY name""")

@@ -42,13 +42,12 @@ def issue(
     freeze_discount: bool = False,
     notify: bool = False,
 ) -> str:
-    """Issue one voucher and return its code; without an e-mail it is unbound.
+    """Issue one voucher and return its code.
 
-    Without `expires_at` it never expires.
-
-    Creates the offer if its name is new, otherwise sets its discount (a percentage) if one is
-    given. Later changes of the offer do not affect a frozen discount. With `notify` the customer
-    gets an e-mail. A chosen `code` needs an open transaction.
+    Without an e-mail it is unbound, and without `expires_at` it never expires. Creates the offer if
+    its name is new, otherwise sets its discount (a percentage) if one is given. Later changes of
+    the offer do not affect a frozen discount. With `notify` the customer gets an e-mail. A chosen
+    `code` needs an open transaction.
 
     Raises CustomerNotFound, OfferNotPercentage, OfferDiscountDiffers if another discount is locked,
     VoucherExists if the chosen code is taken, and InvalidInput if the expiry is not in the future
