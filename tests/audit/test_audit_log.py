@@ -43,6 +43,13 @@ requests = {
     "PATCH /customers/<id:customer_id>": {"json": {"name": "Ana"}},
     "POST /offers/<id:offer_id>/batches": {"json": {"count": 1, "expiry": in_days(30)}},
     "POST /offers/<id:offer_id>/imports": {"query_string": {"expiry": in_days(30)}, **csv_file},
+    "POST /batches/<id:batch_id>/cancel": {},
+    "POST /batches/<id:batch_id>/changes": {"json": {"expires_at": {"add": "7d"}}},
+    "POST /changes/<id:change_id>/cancel": {},
+    "POST /offers/<id:offer_id>/changes": {"json": {"disabled": True, "reason": "leaked"}},
+    "DELETE /batches/<id:batch_id>": {},
+    "DELETE /offers/<id:offer_id>": {"ids": {"offer_id": 2}},
+    "POST /vouchers/change": {"json": {"code": "FISH-4-FRIENDS", "max_redemptions": 10}},
     "POST /vouchers/disable": {"json": {"code": "FISH-4-FRIENDS", "reason": "leaked"}},
     "POST /vouchers/enable": {"json": {"code": "FISH-4-FRIENDS", "reason": "found"}},
     "POST /redemptions/<uuid:redemption_id>/reverse": {"json": {"reason": "returned"}},
@@ -82,7 +89,8 @@ def things(app, client, make, monkeypatch, entries):
     make.voucher(code="FISH-4-FRIENDS", max_redemptions=9)
     redeemed = [client.redeemed("FISH-4-FRIENDS", order_ref=f"A-{n}") for n in (1, 2)]
     entries()
-    ids = dict.fromkeys(("offer_id", "customer_id", "schedule_id", "webhook_id"), 1)
+    kinds = ("offer", "customer", "schedule", "webhook", "batch", "change")
+    ids = dict.fromkeys((f"{kind}_id" for kind in kinds), 1)
     return ids | {"redemption_id": redeemed[0]["redemption_id"]}
 
 
@@ -96,8 +104,10 @@ def test_every_administrative_route_leaves_exactly_one_entry(app, client, things
     named = {"Voucherpool-Actor": "Eve of support", "X-Request-Id": "r-1"}
     for route, request in requests.items():
         method = route.partition(" ")[0]
-        address = rules[route].build(things, append_unknown=False)[1]
-        answer = client.open(address, method=method, headers=named, **request)
+        sent = dict(request)
+        ids = things | sent.pop("ids", {})
+        address = rules[route].build(ids, append_unknown=False)[1]
+        answer = client.open(address, method=method, headers=named, **sent)
         assert answer.status_code < 300, (route, answer.text)
         found = entries("api_key, actor, request_id, reason")
         reason = request.get("json", {}).get("reason")
