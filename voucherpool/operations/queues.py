@@ -25,6 +25,7 @@ waiting = text("""
         UNION ALL SELECT 'changes', coalesce(started_at, created_at) FROM changes
             WHERE finished_at IS NULL
         UNION ALL SELECT unnest(ARRAY[
-            'events', 'deliveries', 'messages', 'pending_batches', 'running_batches', 'changes']), NULL
+            'events', 'deliveries', 'messages', 'pending_batches', 'running_batches', 'changes'
+        ]), NULL
     ) AS item (name, since)
     GROUP BY name""")
