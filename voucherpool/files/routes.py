@@ -34,7 +34,7 @@ def parsed_first(fields: Fields, offer_id: int) -> Iterator[Fields]:
 @blueprint.get(
     "/offers/<id:offer_id>/codes",
     scope="issue",
-    query=schemas.ExportRequest(),
+    query=schemas.FileExport(),
     sends_file=True,
     refuses=(OfferNotFound, TooManyTransfers),
     documented=exported,
@@ -50,7 +50,7 @@ def export_offer(query: Fields, offer_id: int) -> Response:
 @blueprint.get(
     "/batches/<id:batch_id>/codes",
     scope="issue",
-    query=schemas.ExportRequest(),
+    query=schemas.FileExport(),
     sends_file=True,
     refuses=(BatchNotFound, TooManyTransfers),
     documented=exported,

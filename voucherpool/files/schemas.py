@@ -38,7 +38,7 @@ class Imported(Answer):
     customers_created = fields.Integer()
 
 
-class ExportRequest(Query):
+class FileExport(Query):
     """With `bom`, for Excel, the file begins with a byte order mark."""
 
     bom = fields.Boolean(truthy={"true"}, falsy={"false"}, load_default=False)
