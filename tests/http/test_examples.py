@@ -13,8 +13,11 @@ from voucherpool.config.settings import checkout
 from voucherpool.database.transactions import transaction
 from voucherpool.operations import seeding
 
-only_later = {"reverseRedemption", "showUnsubscribe", "unsubscribe"}
-"""Operations that name what only an earlier answer or an e-mail tells."""
+only_later = {
+    *("reverseRedemption", "showUnsubscribe", "unsubscribe"),
+    *("deleteBatch", "deleteOffer"),
+}
+"""Operations that name what only an earlier answer or an e-mail tells, or delete what others name."""
 
 
 @pytest.fixture
