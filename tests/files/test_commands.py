@@ -47,7 +47,7 @@ def test_a_batch_comes_out_by_its_id(run):
 
 
 def test_wrong_lines_are_told_one_by_one_and_nothing_is_imported(run, file, sql):
-    file.write_text("code,email\nX,\nSUMMER-1,nobody@example.org\n")
+    file.write_text("code,email\nX!,\nSUMMER-1,nobody@example.org\n")
     result = run("import", file, "--offer", "KOI", "--expiry", in_days(1))
     assert result.exit_code == 1
     lines = result.stderr.strip().splitlines()[-4:]

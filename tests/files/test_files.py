@@ -230,21 +230,21 @@ def test_each_line_needs_an_expiry_of_its_own_or_for_all(errors):
 
 
 def test_the_first_100_wrong_lines_are_named_in_order_and_all_are_counted(errors):
-    lines = ["SUMMER,", *["X,"] * 60, *["summer,"] * 60, *["NEW-1,x"] * 60]
+    lines = ["SUMMER,", *["X!,"] * 60, *["summer,"] * 60, *["NEW-1,x"] * 60]
     reasons = errors("code,email\n" + "\n".join(lines))
     assert reasons.pop("file") == ["180 lines are wrong."]
     assert list(reasons) == [f"line {number}" for number in range(3, 103)]
 
 
 def test_after_10_000_wrong_lines_no_more_is_read(errors):
-    reasons = errors("code\n" + "x\n" * 10_001)
+    reasons = errors("code\n" + "x!\n" * 10_001)
     assert reasons["file"] == [
         "10000 lines are wrong; the lines after the last of them were not read."
     ]
 
 
 def test_all_that_is_wrong_about_a_line_is_named(errors):
-    reasons = errors("code,email,max_redemptions\nX,y,z\n")
+    reasons = errors("code,email,max_redemptions\nX!,y,z\n")
     assert [reason.partition(":")[0] for reason in reasons["line 2"]] == [
         "code",
         "email",

@@ -41,14 +41,14 @@ def test_a_chosen_code_that_is_taken_is_409_and_leaves_nothing(client, make, sql
 def test_an_unacceptable_code_is_422_and_named(client, make, sql):
     make.customer()
     other_characters = [
-        "SUMMER_26",
-        "SUMMER.26",
+        "SUMMER!26",
+        "SUMMER,26",
         "SÜMMER26",
         "SUMMER²⁶",
-        "SUM＿MER",
+        "SUM／MER",
         "ſummer",
     ]
-    wrong_lengths = ["", "ABC", "A - B - C", "----", "- - - -", "A" * 65, "A" + "-" * 100 + "BCD"]
+    wrong_lengths = ["", "----", "- - - -", "A" * 65, "A" + "-" * 100 + "BCD"]
     for code in [*other_characters, *wrong_lengths, "SUM\nMER", 123456, True, [], {}]:
         answer = client.post(path, json=body(code=code))
         assert (answer.status_code, answer.json["code"]) == (422, "validation_failed"), code
