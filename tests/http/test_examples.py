@@ -17,7 +17,7 @@ only_later = {
     *("reverseRedemption", "showUnsubscribe", "unsubscribe"),
     *("deleteBatch", "deleteOffer"),
 }
-"""Operations that name what only an earlier answer or an e-mail tells, or delete what others name."""
+"""Operations that name what only an earlier answer tells, or delete what others name."""
 
 
 @pytest.fixture
