@@ -10,9 +10,13 @@ voucherpool := $(python) -c 'import runpy, signal; signal.signal(signal.SIGINT, 
 	runpy.run_module("voucherpool", run_name="__main__")'
 pip_install := -m pip install --disable-pip-version-check --no-input --progress-bar off
 # The name of each package, and what went wrong.
-shown := sed -un 's/^Collecting \([^ ]*\) .*/  \1/p; /^ERROR/p; /Retrying/p'
+shown := sed -un 's/^Collecting \([^ ]*\) .*/  \1/p; s/^\(Installing\) collected .*/  \1 them/p; /^ERROR/p; /Retrying/p'
 not_installed := echo "Error: the packages cannot be installed; pip says above why. Without a network, \
 name a mirror in PIP_INDEX_URL or a folder of packages in PIP_FIND_LINKS." >&2; exit 1
+
+# Says every 4 s that what follows on the line goes on; ends by itself if make is stopped.
+ticking = began=$$(date +%s); while sleep 4 && kill -0 $$$$ 2>&-; do \
+	echo "  … $$(($$(date +%s) - began)) s"; done & ticker=$$!
 
 # Without bytecode on the disk, each process that a test starts compiles the package again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -90,9 +94,11 @@ clean: ## remove the environment and the caches; the data in var/ stay
 .venv/%.ready: requirements/%.lock setup.cfg
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "voucherpool needs Python 3.11 or newer: make run PYTHON=/path/to/python3.11")'
 	@echo "Installing the packages of $< into .venv (once)"
-	@trap '' INT; $(PYTHON) -m venv .venv
+	@$(ticking); trap '' INT; $(PYTHON) -m venv .venv; made=$$?; kill $$ticker; exit $$made
 	@rm -f .venv/failed
-	@{ $(python) $(pip_install) --require-hashes --requirement $< 2>&1 || touch .venv/failed; } | $(shown)
+	@$(ticking); { $(python) $(pip_install) --require-hashes --requirement $< 2>&1 \
+		|| touch .venv/failed; } | $(shown); kill $$ticker
 	@test ! -e .venv/failed || { $(not_installed); }
-	@$(python) $(pip_install) --quiet --no-deps --no-build-isolation --editable .
+	@$(ticking); $(python) $(pip_install) --quiet --no-deps --no-build-isolation --editable .; \
+		installed=$$?; kill $$ticker; exit $$installed
 	@touch $@

@@ -51,6 +51,8 @@ authorized = """
     document.querySelector('.auth-btn-wrapper .btn-done').click();
 """
 operations = """
+    document.querySelectorAll('.opblock-tag[data-is-open=false]').forEach(tag => tag.click());
+    await until(() => document.querySelectorAll('.opblock').length > 50);
     return [...document.querySelectorAll('.opblock')].map(block => block.id);
 """
 execute = """
@@ -77,7 +79,7 @@ tools += """
             await new Promise(done => setTimeout(done, 100));
         if (!found()) throw new Error('not found: ' + found);
     };
-    await until(() => document.querySelector('.opblock'));
+    await until(() => document.querySelector('.opblock-tag'));
 """
 
 

@@ -1,7 +1,10 @@
 """The commands."""
 
 import errno
+import json
+import os
 import re
+import signal
 
 import click
 import pytest
@@ -13,6 +16,7 @@ from tests.patience import most_seconds
 from tests.tables import columns
 from voucherpool import create_app
 from voucherpool.__main__ import main
+from voucherpool.archive import moving
 from voucherpool.cli import plain_errors
 from voucherpool.config.settings import Config
 from voucherpool.database.model import db
@@ -25,19 +29,22 @@ def run(app):
 
 
 def test_seed_adds_ten_customers_and_some_offers_and_twice_changes_nothing(run, sql):
-    assert run("seed").output == "Added 10 customers and 3 offers.\n"
+    assert run("seed").output == "Added 10 customers, 3 offers and 23 vouchers.\n"
     rows = sql("SELECT email FROM customers ORDER BY id")
     assert [row.email for row in rows] == [f"customer{n}@gmail.com" for n in range(10)]
     sql("UPDATE offers SET discount = 50")
     before = sql("SELECT c::text FROM customers c UNION ALL SELECT o::text FROM offers o")
-    assert run("seed").output == "Added 0 customers and 0 offers.\n"
+    assert run("seed").output == "Added 0 customers, 0 offers and 0 vouchers.\n"
     assert sql("SELECT c::text FROM customers c UNION ALL SELECT o::text FROM offers o") == before
 
 
 def test_one_customer_is_not_called_customers(run, tmp_path):
     (tmp_path / "customers.json").write_text('[{"email": "a@example.org"}]')
     (tmp_path / "offers.json").write_text("[]")
-    assert run("seed", "--directory", str(tmp_path)).output == "Added 1 customer and 0 offers.\n"
+    assert (
+        run("seed", "--directory", str(tmp_path)).output
+        == "Added 1 customer, 0 offers and 0 vouchers.\n"
+    )
 
 
 def test_the_fields_that_are_wrong_are_named_in_sentences(run, make):
@@ -77,12 +84,14 @@ def test_a_key_is_printed_once_and_opens_its_scopes_only(app, run, anonymous, ma
     assert anonymous.post("/vouchers/validate", headers=headers).status_code == 403
     listed = run("apikeys", "list").output
     [headings, row] = columns(listed)
-    assert headings == ["ID", "NAME", "SCOPES", "CREATED", "LAST USED", "STATE"]
+    assert headings == ["ID", "NAME", "SCOPES", "CREATED AT", "LAST USED AT", "REVOKED AT"]
     [(key_id,)] = sql("SELECT id FROM api_keys")
-    assert [row[0], *row[1:3], row[5]] == [str(key_id), "shop", "read", "active"]
+    assert [row[0], *row[1:3], row[5]] == [str(key_id), "shop", "read", "-"]
     assert key not in listed
     assert run("apikeys", "revoke", "shop").output == "Revoked shop.\n"
-    assert "revoked 20" in run("apikeys", "list").output
+    [listed] = json.loads(run("apikeys", "list", "--json").output)
+    assert (listed["id"], listed["scopes"]) == (key_id, ["read"])
+    assert listed["revoked_at"] is not None
     app.extensions["apikeys"].grants.clear()
     assert anonymous.get("/vouchers?email=ana@example.org", headers=headers).status_code == 401
 
@@ -231,3 +240,32 @@ def test_a_misspelt_setting_is_a_warning_that_names_the_nearest(
     # It comes before an error that it may explain.
     monkeypatch.setenv("VOUCHERPOOL_THREAD", "8")
     assert without_database("seed").output.splitlines()[0] == f"Warning: {warning}"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_is_stopped_says_what_is_done_and_how_to_go_on(run, monkeypatch, number):
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def stop(*_):
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(moving, "blocks", lambda: [0, 1])
+    monkeypatch.setattr(moving, "archive", stop)
+    ended = run("vouchers", "archive", "--older-than", "90d")
+    last = "Interrupted. Archived 0 vouchers: run it again for the rest."
+    assert (ended.exit_code, ended.stderr.splitlines()[-1]) == (130, last)
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_who_reads_only_the_first_lines_sees_no_error(voucherpool, make):
+    make.voucher()
+    listing = voucherpool("offers", "list")
+    listing.stdout.close()
+    assert listing.stderr.read() == ""
+
+
+def test_completion_knows_the_commands_without_a_database(without_database, monkeypatch):
+    typed = {"COMP_WORDS": "voucherpool vouchers d", "COMP_CWORD": "2"}
+    asked = {"_VOUCHERPOOL_COMPLETE": "bash_complete", **typed}
+    offered = CliRunner(env=asked).invoke(main, prog_name="voucherpool").output
+    assert offered == "plain,disable\n"

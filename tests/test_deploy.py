@@ -9,6 +9,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
 import yaml
 from prometheus_client import REGISTRY
@@ -21,6 +22,7 @@ from voucherpool.database.model import db
 deploy = checkout / "deploy"
 compose = "docker-compose.yml"
 compose_files = [checkout / compose, deploy / compose]
+manifests = sorted((deploy / "kubernetes").glob("*.yaml"))
 units = sorted(deploy.glob("*.service"))
 
 
@@ -85,6 +87,32 @@ def test_systemd_accepts_each_unit(unit, tmp_path):
     copy = tmp_path / unit.name
     copy.write_text(unit.read_text().replace("/opt/voucherpool/bin/voucherpool", "/bin/sh"))
     assert run("systemd-analyze", "verify", copy) == ""
+
+
+@pytest.mark.parametrize("manifest", manifests, ids=lambda manifest: manifest.name)
+def test_kubernetes_accepts_each_manifest(manifest):
+    kubernetes_validate.validate(yaml.safe_load(manifest.read_text()), "1.34", strict=True)
+
+
+def test_the_manifests_run_commands_that_exist_with_settings_that_are_documented():
+    assert len(manifests) == 5
+    documented = (checkout / "docs" / "operations.md").read_text()
+    secret = yaml.safe_load((deploy / "kubernetes" / "secret.yaml").read_text())
+    for name in ("web", "worker", "migrate"):
+        manifest = yaml.safe_load((deploy / "kubernetes" / f"{name}.yaml").read_text())
+        pod = manifest["spec"]["template"]
+        [container] = pod["spec"]["containers"]
+        program, command, *_ = container["command"]
+        assert program == "voucherpool"
+        assert command in main.commands
+        for variable in container["env"]:
+            assert f"`{variable['name']}`" in documented
+            if "valueFrom" in variable:
+                assert variable["valueFrom"]["secretKeyRef"]["key"] in secret["stringData"]
+        if name != "migrate":
+            assert manifest["spec"]["selector"]["matchLabels"] == pod["metadata"]["labels"]
+    service = yaml.safe_load((deploy / "kubernetes" / "service.yaml").read_text())
+    assert service["spec"]["selector"] == {"app": "voucherpool", "part": "web"}
 
 
 @installed("nginx")

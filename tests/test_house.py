@@ -20,7 +20,8 @@ def test_only_probes_documentation_and_the_link_in_e_mails_are_public(app):
         for rule in app.url_map.iter_rules()
         if app.view_functions[rule.endpoint].scope == "public"
     }
-    documentation = {"/", "/openapi.json", "/docs", "/docs/assets/<string:name>"}
+    documentation = {"/", "/openapi.json", "/docs"}
+    documentation |= {f"/docs/{folder}<string:name>" for folder in ("", "assets/", "examples/")}
     assert public == {"/livez", "/readyz", "/unsubscribe/<string:token>", *documentation}
 
 

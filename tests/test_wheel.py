@@ -19,7 +19,7 @@ from tests.patience import most_seconds
 from tests.server import free_port, wait_until_listening
 from voucherpool.config.settings import checkout, durability
 
-parts = ("voucherpool", "migrations", "seeds")
+parts = ("voucherpool", "migrations", "seeds", "docs")
 files = ("setup.cfg", "pyproject.toml", "gunicorn.conf.py", "wsgi.py", "README.md", "LICENSE")
 
 
@@ -70,7 +70,7 @@ def test_the_wheel_serves_and_redeems_from_an_empty_folder(programs, environment
         ).stdout.strip()
 
     run("db", "upgrade")
-    assert run("seed") == "Added 10 customers and 3 offers."
+    assert run("seed") == "Added 10 customers, 3 offers and 23 vouchers."
     key = run("apikeys", "create", "shop", "--scope", "issue", "--scope", "redeem")
     port = free_port()
     process = subprocess.Popen(

@@ -14,8 +14,11 @@ import voucherpool.changes.commands
 import voucherpool.erasure.commands
 import voucherpool.files.commands
 import voucherpool.mail.commands
+import voucherpool.offers.commands
 import voucherpool.operations.commands
 import voucherpool.schedules.commands
+import voucherpool.statistics.commands
+import voucherpool.support.commands
 import voucherpool.webhooks.commands  # noqa: F401 (each adds its commands to voucherpool.cli)
 from voucherpool import cli
 from voucherpool.batches import routes as batches
@@ -40,8 +43,9 @@ from voucherpool.http import (
     throttle,
     transfers,
 )
-from voucherpool.http.documentation import document, page
+from voucherpool.http.documentation import document, page, pages
 from voucherpool.http.exchange import Exchange
+from voucherpool.http.routes import IdConverter
 from voucherpool.mail import routes as mail
 from voucherpool.offers import routes as offers
 from voucherpool.redemptions import routes as redemptions
@@ -88,11 +92,14 @@ def create_app(config: Config | None = None) -> Flask:
     idempotency.init_app(app, erasure.redacted)
     transfers.init_app(app)
     probes.init_app(app)
-    page.init_app(app)
-    document.init_app(app)
+    app.url_map.converters["id"] = IdConverter
+    if app.config["DOCS"]:
+        for documented in (document, page, pages):
+            documented.init_app(app)
     for part in (
-        *(vouchers, support, redemptions, offers, statistics, customers, batches, changes, files),
-        *(claims, schedules, notifications, webhooks, mail, erasing, audit_log, probes),
+        # In the order of the documentation.
+        *(vouchers, claims, redemptions, support, offers, statistics, batches, changes, files),
+        *(schedules, customers, erasing, mail, notifications, webhooks, audit_log, probes),
         request_metrics,
     ):
         app.register_blueprint(part.blueprint)

@@ -1,10 +1,15 @@
-"""Shared by all commands: plain errors, who acts, one transaction, and the groups."""
+"""Shared by all commands: errors, interruptions, who acts, one transaction, and the groups."""
 
 import os
 import pwd
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import shutil
+import signal
+import stat
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import IO, Any, TypeVar
 
 import click
 from flask import Flask, current_app, has_app_context
@@ -34,6 +39,8 @@ def plain_errors() -> Iterator[None]:
         raise click.ClickException(reasons or error.detail) from error
     except CannotStart as error:
         raise click.ClickException(str(error)) from error
+    except BrokenPipeError:
+        raise  # click ends in silence: who read the output wants no more of it
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise click.ClickException(f"{where}{error.strerror}.") from error
@@ -65,13 +72,43 @@ def loaded(schema: Schema, options: Mapping[str, object]) -> Any:
         raise InvalidInput(error.messages_dict) from error
 
 
-def print_table(headings: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print rows under headings, in columns that line up."""
-    lines = [headings, *([str(cell) for cell in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+class Interrupted(click.ClickException):
+    """Somebody stopped a command; the message says what is done and how to go on."""
+
+    exit_code = 128 + signal.SIGINT
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the message; it is no error."""
+        click.echo(f"Interrupted. {self.message}", file=file, err=True)
+
+
+@contextmanager
+def interruptible(explain: Callable[[], str]) -> Iterator[None]:
+    """End the block at Ctrl-C or SIGTERM with what `explain` then returns. Raises Interrupted."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(explain()) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def deliver(file: IO[bytes], output: Path | None) -> None:
+    """Copy a file to `output`, which only its owner can read then, or to standard output."""
+    if output is None:
+        shutil.copyfileobj(file, sys.stdout.buffer)
+    else:
+        with open(output, "wb", opener=_private) as target:
+            shutil.copyfileobj(file, target)
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file for its owner alone, even if it existed before."""
+    descriptor = os.open(path, flags, 0o600)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.fchmod(descriptor, 0o600)
+    return descriptor
 
 
 def counted(number: int, name: str) -> str:
@@ -132,9 +169,14 @@ def init_app(app: Flask) -> None:
 
 @root.group(cls=Group)
 def vouchers() -> None:
-    """Issue, archive, import and export vouchers."""
+    """Show, disable, issue, archive, import and export vouchers."""
 
 
 @root.group(cls=Group)
 def customers() -> None:
-    """Erase customers."""
+    """Show, export and erase customers."""
+
+
+@root.group(cls=Group)
+def offers() -> None:
+    """List offers, and show their terms and statistics."""

@@ -1,7 +1,7 @@
 """The base of all errors, and most of them; voucherpool.http.problems turns them into responses."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from math import ceil
 from typing import ClassVar
@@ -40,6 +40,13 @@ class VoucherPoolError(Exception):
     def code(cls) -> str:
         """Return the stable name of the error: its class's name in snake case."""
         return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+
+def codes(base: type[VoucherPoolError] = VoucherPoolError) -> Iterator[str]:
+    """Yield the code of every error that a module of this process has declared."""
+    for error in base.__subclasses__():
+        yield error.code()
+        yield from codes(error)
 
 
 class NotFound(VoucherPoolError, status=HTTPStatus.NOT_FOUND):

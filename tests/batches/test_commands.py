@@ -1,8 +1,12 @@
-"""`voucherpool vouchers issue`: the options that it takes and refuses."""
+"""`voucherpool vouchers issue`: the options that it takes and refuses; `voucherpool batches`."""
+
+import json
 
 import pytest
 
 from tests.builders import ana, ben, in_days
+from tests.tables import columns
+from voucherpool.batches import generating
 
 
 @pytest.fixture
@@ -63,3 +67,39 @@ def test_a_batch_that_is_done_is_only_reported_when_it_is_resumed(run, sql):
     again = run("--resume", "1")
     assert first.stdout == again.stdout == "Issued 5 vouchers in batch 1.\n"
     assert sql("SELECT count(*) FROM vouchers") == [(5,)]
+
+
+def test_batches_are_listed_the_newest_first_and_shown(app, run, client):
+    client.post("/offers", json={"name": "OTHER", "discount": 5})
+    for offer in ("KOI", "OTHER"):
+        run(offer, "--count", "3", "--expiry", in_days(1))
+    batches = app.test_cli_runner()
+    listed = columns(batches.invoke(args=("batches", "list")).output)
+    assert listed[0][:5] == ["ID", "OFFER ID", "STATE", "REQUESTED", "CREATED"]
+    assert [row[:5] for row in listed[1:]] == [
+        ["2", "2", "done", "3", "3"],
+        ["1", "1", "done", "3", "3"],
+    ]
+    assert len(columns(batches.invoke(args=("batches", "list", "--offer", "KOI")).output)) == 2
+    shown = batches.invoke(args=("batches", "show", "2", "--json")).output
+    assert json.loads(shown) == client.get("/batches/2").json
+    assert "No batch" in batches.invoke(args=("batches", "show", "9")).output
+
+
+def test_an_interrupted_issue_says_what_is_done_and_how_to_go_on(run, monkeypatch, sql):
+    advance = generating.advance
+
+    def interrupt_second(batch_id):
+        if sql("SELECT created FROM batches") != [(0,)]:
+            raise KeyboardInterrupt
+        return advance(batch_id)
+
+    monkeypatch.setattr(generating, "advance", interrupt_second)
+    ended = run("KOI", "--count", "20001", "--expiry", in_days(1))
+    assert ended.exit_code == 130
+    assert ended.stderr.splitlines()[-1] == (
+        "Interrupted. Batch 1 has 20000 of 20001 vouchers: a running worker goes on, and so does"
+        " `voucherpool vouchers issue --resume 1`."
+    )
+    monkeypatch.undo()
+    assert run("--resume", "1").stdout == "Issued 20001 vouchers in batch 1.\n"

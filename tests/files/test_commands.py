@@ -1,10 +1,14 @@
 """`voucherpool vouchers export` and `import`."""
 
 import stat
+from contextlib import contextmanager
+from functools import partial
 
+import click
 import pytest
 
 from tests.builders import in_days
+from voucherpool.files import importing
 
 
 @pytest.fixture
@@ -57,6 +61,37 @@ def test_wrong_lines_are_told_one_by_one_and_nothing_is_imported(run, file, sql)
         "file: 2 lines are wrong.",
         "Error: Nothing was imported.",
     ]
+    assert sql("SELECT * FROM vouchers") == []
+
+
+def test_no_bar_is_full_while_an_import_goes_on(run, file, monkeypatch):
+    shown = []
+    monkeypatch.setattr(importing, "issue_all", lambda *_: shown.append("issued") or 2)
+    monkeypatch.setattr(click, "progressbar", partial(recorded, click.progressbar, shown))
+    run("import", file, "--offer", "KOI", "--expiry", in_days(1))
+    assert shown == ["Reading", "over", "Copying", "over", "issued"]
+
+
+@contextmanager
+def recorded(progressbar, shown, **options):
+    """Show a bar, and record when it begins and is over."""
+    shown.append(options["label"])
+    with progressbar(**options) as bar:
+        yield bar
+    assert bar.finished
+    shown.append("over")
+
+
+@pytest.mark.parametrize("step", ["copy", "issue_all"])
+def test_an_interrupted_import_says_that_nothing_is_half_done(run, file, sql, monkeypatch, step):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importing, step, interrupt)
+    ended = run("import", file, "--offer", "KOI", "--expiry", in_days(1))
+    assert ended.exit_code == 130
+    last = ended.stderr.splitlines()[-1]
+    assert last == f"Interrupted. All of {file} is imported or nothing: run it again."
     assert sql("SELECT * FROM vouchers") == []
 
 

@@ -1,5 +1,6 @@
 """API keys, scopes and open mode."""
 
+import json
 import uuid
 from datetime import UTC
 
@@ -223,3 +224,14 @@ def test_the_last_use_of_a_key_is_noted_but_not_with_every_request(app, client, 
     assert last > first
     shown = last.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     assert shown in app.test_cli_runner().invoke(args=["apikeys", "list"]).output
+
+
+def test_the_log_says_whose_key_lacks_the_scope(app, anonymous, capsys):
+    with app.app_context(), transaction():
+        key = apikeys.create("reader", ["read"])
+    assert problem(anonymous.post("/vouchers/redeem", headers=bearer(key))) == (
+        403,
+        "scope_missing",
+    )
+    line = json.loads(capsys.readouterr().err.splitlines()[-1])
+    assert (line["code"], line["api_key_id"]) == ("scope_missing", 1)

@@ -3,15 +3,24 @@
 import json
 import re
 from contextlib import closing
+from dataclasses import replace
 from http.client import HTTPConnection
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import urljoin
 
+import pytest
+
+from tests.conftest import config
 from tests.patience import most_seconds
+from voucherpool import create_app
 from voucherpool.apikeys import service as apikeys
+from voucherpool.config.settings import checkout
+from voucherpool.database.model import db
 
 operation_ids = Path(__file__).with_name("operation_ids.txt")
-documentation = {"/", "/openapi.json", "/docs", "/docs/assets/{name}"}
+documentation = {"/", "/openapi.json", "/docs"}
+documentation |= {f"/docs/{folder}{{name}}" for folder in ("", "assets/", "examples/")}
 
 
 def scope_of(operation):
@@ -53,12 +62,45 @@ def test_each_operation_keeps_its_id(anonymous):
 
 def test_the_page_loads_nothing_from_elsewhere(anonymous):
     page = anonymous.get("/docs").text
-    assets = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assets = re.findall(r'<(?:link|script)[^>]* (?:src|href)="([^"]*)"', page)
     assert assets
     for asset in assets:
         assert asset.startswith("docs/assets/")
         with anonymous.get(f"/{asset}") as answer:
             assert answer.status_code == 200
+
+
+def test_the_page_leads_to_the_guide_and_its_pages_lead_to_each_other(anonymous):
+    assert "docs/guide.md" in anonymous.get("/docs").text
+    guide = anonymous.get("/docs/guide.md")
+    assert (guide.status_code, guide.mimetype) == (200, "text/html")
+    assert '<h2 id="take-a-voucher-at-checkout">' in guide.text
+    assert "<table>" in guide.text
+    assert "<title>Guide" in guide.text
+    links = set(re.findall(r'(?:href|src)="([^":]+)"', guide.text))
+    assert {"operations.md#guessing", "examples/checkout.py"} <= links
+    for page in sorted((checkout / "docs").glob("*.md")):
+        shown = anonymous.get(f"/docs/{page.name}").text
+        for link in re.findall(r'(?:href|src)="(?!https?:)([^"#]+)', shown):
+            with anonymous.get(urljoin(f"/docs/{page.name}", link)) as answer:
+                assert answer.status_code == 200, (page.name, link)
+
+
+@pytest.mark.parametrize("name", ["README.md", "..", "%2e%2e/setup.cfg", "examples/nothing.py"])
+def test_only_pages_of_the_documentation_are_served(anonymous, name):
+    answer = anonymous.get(f"/docs/{name}")
+    assert (answer.status_code, answer.json["code"]) == (404, "not_found")
+
+
+def test_an_operator_can_close_the_documentation(database_url):
+    app = create_app(replace(config(database_url), docs=False))
+    for path in ("/", "/docs", "/docs/guide.md", "/docs/assets/page.js", "/openapi.json"):
+        answer = app.test_client().get(path)
+        assert (answer.status_code, answer.json["code"]) == (404, "not_found")
+        assert answer.json["detail"] == "Nothing is at this path."
+    assert app.test_client().get("/livez").status_code == 200
+    with app.app_context():
+        db.engine.dispose()
 
 
 def test_the_address_without_a_path_leads_to_the_page(anonymous):
@@ -111,3 +153,18 @@ def test_the_document_is_serialised_once(own_app, monkeypatch):
     monkeypatch.setattr("flask.json.dumps", None)
     monkeypatch.setattr("apispec.APISpec.to_dict", None)
     assert client.get("/openapi.json").data == first
+
+
+def test_what_may_grow_is_an_open_enum(anonymous):
+    schemas = anonymous.get("/openapi.json").json["components"]["schemas"]
+    for schema, field, value in (
+        ("Problem", "code", "voucher_already_redeemed"),
+        ("Problem", "code", "internal_server_error"),
+        ("CheckResult", "reason", "voucher_expired"),
+        ("RefusedAttempt", "reason", "bound_to_another_customer"),
+        ("RedemptionResult", "discount_type", "fixed_amount"),
+        ("Offer", "discount_type", "percentage"),
+    ):
+        known, others = schemas[schema]["properties"][field]["anyOf"]
+        assert value in known["enum"]
+        assert others == {"type": "string"}

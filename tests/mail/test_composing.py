@@ -147,6 +147,14 @@ def test_preview_prints_a_sample(app, mail, kind):
     assert "<!doctype html>" in result.output
 
 
+def test_a_preview_needs_no_settings(app):
+    assert app.config["MAIL"] is None
+    result = app.test_cli_runner().invoke(args=["mail", "preview", "expiring", "--language", "de"])
+    assert result.exit_code == 0
+    assert "From: Shop <vouchers@example.org>" in result.output
+    assert "Gültig bis einschließlich" in result.output
+
+
 def test_the_test_command_says_what_happened(app, mail, inbox):
     run = app.test_cli_runner()
     taken = run.invoke(args=["mail", "test", "ana@example.org"])

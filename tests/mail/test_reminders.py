@@ -10,7 +10,7 @@ from tests.erasure.test_erasure import dumped
 from tests.mail.conftest import until_idle
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
-from voucherpool.mail import queue, reminders, service
+from voucherpool.mail import queue, reminders
 
 
 @pytest.fixture
@@ -268,22 +268,21 @@ def test_reminder_days_can_be_taken_away(client, offer, voucher, remind, sql):
     assert sql("SELECT * FROM reminders") == []
 
 
-def test_forgetting_a_customer_takes_messages_reminders_and_the_opt_out(
-    app, mail, offer, voucher, remind, sql, inbox
+def test_erasing_a_customer_takes_messages_reminders_and_the_opt_out(
+    client, offer, voucher, remind, sql, inbox
 ):
     offer(7)
     for email in (ana, ben):
         voucher(email)
     remind()
     sql("INSERT INTO opt_outs SELECT id FROM customers")
-    with app.app_context(), transaction():
-        service.forget(1)
+    assert client.delete("/customers/1").status_code == 204
     for table in ("messages", "reminders", "opt_outs"):
         assert [tuple(row) for row in sql(f"SELECT customer_id FROM {table}")] == [(2,)]
 
 
 def test_after_an_erasure_no_table_knows_the_e_mail(
-    app, client, offer, voucher, work, remind, inbox, sql
+    client, offer, voucher, work, remind, inbox, sql
 ):
     offer(7, 1)
     voucher()
@@ -292,8 +291,6 @@ def test_after_an_erasure_no_table_knows_the_e_mail(
     remind()
     client.put("/customers/1/opt-out")
     assert ana in dumped(sql)
-    with app.app_context(), transaction():
-        service.forget(1)
     assert client.delete("/customers/1").status_code == 204
     assert ana not in dumped(sql).lower()
     assert len(inbox.messages) == 1

@@ -279,8 +279,10 @@ def test_the_command_says_what_it_did_and_lists_what_comes(app, ask, due):
     ]
     assert runner.invoke(args=("schedules", "run")).output == "No schedule is due.\n"
     [headings, monday, _] = columns(runner.invoke(args=("schedules", "list")).output)
-    assert headings == ["ID", "NAME", "CRON", "TIME ZONE", "NEXT RUN"]
-    assert monday == ["1", "Monday", "0 9 * * 1", "Europe/Berlin", following]
+    assert headings == ["ID", "NAME", "OFFER NAME", "CRON", "TIMEZONE", "PAUSED", "NEXT AT"]
+    assert [*monday[:2], *monday[3:]] == [
+        *("1", "Monday", "0 9 * * 1", "Europe/Berlin", "no", following)
+    ]
 
 
 @pytest.mark.parametrize(("crew", "kills"), [(1, 1), pytest.param(4, 60, marks=pytest.mark.fault)])

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from tests.builders import ana, ben, moved
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
-from voucherpool.vouchers import checking, rules
+from voucherpool.vouchers import attempts, checking, rules, schemas
 
 refusal_of = {refusal.code(): refusal for refusal in rules.refusals}
 
@@ -209,3 +209,8 @@ def test_a_check_of_an_order_answers_what_redeeming_would(
     else:
         assert checked["reason"] == redeemed.json["code"]
         assert sql("SELECT count(*) FROM customers") == known
+
+
+def test_the_document_names_all_reasons():
+    refusals = {*rules.refusals, *attempts.order_refusals}
+    assert set(schemas.refusals) == refusals

@@ -1,5 +1,7 @@
 """`voucherpool webhooks`, `voucherpool secret-key`, and the key of `make run`."""
 
+import json
+
 import pytest
 from click.testing import CliRunner
 from cryptography.fernet import Fernet
@@ -21,10 +23,12 @@ def test_the_list_shows_every_webhook_and_no_secret(create, client, run):
     second = create("http://127.0.0.1:9/b", "voucher.issued")
     client.patch(f"/webhooks/{second['id']}", json={"disabled": True})
     assert columns(run("list").output) == [
-        ["ID", "URL", "EVENT TYPES", "STATE"],
-        [str(first["id"]), "http://127.0.0.1:9/a", "voucher.issued,pool.low", "enabled"],
-        [str(second["id"]), "http://127.0.0.1:9/b", "voucher.issued", "disabled: requested"],
+        ["ID", "URL", "EVENT TYPES", "FAILING SINCE", "DISABLED REASON"],
+        [str(first["id"]), "http://127.0.0.1:9/a", "voucher.issued, pool.low", "-", "-"],
+        [str(second["id"]), "http://127.0.0.1:9/b", "voucher.issued", "-", "requested"],
     ]
+    listed = json.loads(run("list", "--json").output)
+    assert listed == client.get("/webhooks").json["items"]
 
 
 def test_a_test_event_says_what_became_of_it(create, receiver, run, sql):
@@ -49,10 +53,10 @@ def test_deliveries_are_listed_and_parked_ones_are_sent_again(
         deliver()
     sql("UPDATE deliveries SET state = 'parked', finished_at = now() WHERE state = 'waiting'")
     lines = columns(run("deliveries", webhook["id"]).output)
-    assert [(line[0], *line[2:4], line[5]) for line in lines] == [
-        ("EVENT", "STATE", "ATTEMPTS", "RESULT"),
-        ("2", "delivered", "1", "200"),
-        ("1", "parked", "1", "500 rejected"),
+    assert [(line[0], *line[2:4], *line[5:]) for line in lines] == [
+        ("NUMBER", "STATE", "ATTEMPTS", "STATUS", "ERROR"),
+        ("2", "delivered", "1", "200", "-"),
+        ("1", "parked", "1", "500", "rejected"),
     ]
     assert len(run("deliveries", webhook["id"], "--state", "parked").output.splitlines()) == 2
     assert run("retry", webhook["id"]).output == "Queued 1 delivery.\n"

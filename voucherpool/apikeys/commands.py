@@ -1,13 +1,14 @@
 """`voucherpool apikeys`."""
 
 import click
-from marshmallow import ValidationError
+from marshmallow import Schema, ValidationError, fields
 
 from voucherpool.apikeys import service as apikeys
-from voucherpool.cli import Group, print_table, root
+from voucherpool.cli import Group, root
 from voucherpool.database.transactions import transaction
 from voucherpool.input.fields import Name
-from voucherpool.input.times import rfc3339_utc
+from voucherpool.input.times import Timestamp
+from voucherpool.printing import as_json, print_rows
 
 
 @root.group(name="apikeys", cls=Group)
@@ -40,26 +41,26 @@ def create(name: str, scopes: tuple[str, ...]) -> None:
     click.echo(key)
 
 
+class ApiKey(Schema):
+    """An API key as the list shows it, without its digest."""
+
+    id = fields.Integer()
+    name = fields.String()
+    scopes = fields.List(fields.String())
+    created_at = Timestamp()
+    last_used_at = Timestamp()
+    revoked_at = Timestamp()
+
+
 @api_keys.command(name="list")
-def list_keys() -> None:
+@as_json
+def list_keys(as_json: bool) -> None:
     """List the keys: id, name, scopes and dates.
 
     Logs name a key by its id.
     """
-    print_table(
-        ("ID", "NAME", "SCOPES", "CREATED", "LAST USED", "STATE"),
-        (
-            (
-                key.id,
-                key.name,
-                ",".join(key.scopes),
-                rfc3339_utc(key.created_at),
-                rfc3339_utc(key.last_used_at) if key.last_used_at else "never",
-                f"revoked {rfc3339_utc(key.revoked_at)}" if key.revoked_at else "active",
-            )
-            for key in apikeys.everyone()
-        ),
-    )
+    schema = ApiKey()
+    print_rows(schema.dump(apikeys.everyone(), many=True), tuple(schema.fields), as_json)
 
 
 @api_keys.command()

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     LargeBinary,
     bindparam,
     case,
@@ -105,10 +106,14 @@ def count(subject: Subject, memory: OverLimit) -> None:
         after_commit(lambda: memory.learn(counted))
 
 
+def of_emails(emails: Collection[str]) -> ColumnElement[bool]:
+    """Return the condition of the rows that count failed attempts of the e-mails."""
+    return FailedAttempts.subject.in_([_digest_of(email) for email in emails])
+
+
 def erase_emails(emails: Collection[str]) -> None:
     """Forget the failed attempts of the e-mails."""
-    subjects = [_digest_of(email) for email in emails]
-    db.session.execute(delete(FailedAttempts).where(FailedAttempts.subject.in_(subjects)))
+    db.session.execute(delete(FailedAttempts).where(of_emails(emails)))
 
 
 def forget_old_failed_attempts() -> int:

@@ -23,7 +23,7 @@ scopes = {
     "redeem": "redeem and hold vouchers, and give redemptions back",
     "read": "check and list vouchers; read customers, offers, redemptions and statistics",
     "support": "look up, search, disable and enable vouchers; give redemptions back",
-    "admin": "what `support` may; erase customers; manage schedules and webhooks",
+    "admin": "what `support` may; export and erase customers; schedules and webhooks",
     "metrics": "read the metrics",
 }
 

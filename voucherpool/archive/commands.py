@@ -1,15 +1,18 @@
 """`voucherpool vouchers archive` and `purge`."""
 
 import sys
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 
 import click
 
 from voucherpool.archive import moving, partitions, picking
-from voucherpool.cli import counted, in_long_transaction, vouchers
+from voucherpool.cli import counted, in_long_transaction, interruptible, vouchers
 from voucherpool.config import environment
 from voucherpool.database.transactions import transaction
+
+go_on = "run it again for the rest."
 
 
 class Age(click.ParamType[timedelta]):
@@ -42,21 +45,23 @@ def archive(older_than: timedelta) -> None:
     with transaction():
         blocks = moving.blocks()
     moved = 0
-    with click.progressbar(blocks, file=sys.stderr) as bar:
+    with (
+        interruptible(lambda: f"Archived {counted(moved, 'voucher')}: {go_on}"),
+        click.progressbar(blocks, file=sys.stderr) as bar,
+    ):
         for first in bar:
-            moved += _archive_batch(older_than, first)
+            for number in _archive_batch(older_than, first):
+                moved += number
     click.echo(f"Archived {counted(moved, 'voucher')}.")
 
 
-def _archive_batch(older_than: timedelta, first: int) -> int:
-    """Archive a batch in as many transactions as it takes; return the number of vouchers."""
-    moved = 0
-    while True:
+def _archive_batch(older_than: timedelta, first: int) -> Iterator[int]:
+    """Archive a batch in as many transactions as it takes; yield each one's number of vouchers."""
+    number = picking.vouchers_at_once
+    while number >= picking.vouchers_at_once:
         with moving.resting():
-            now = in_long_transaction(partial(moving.archive, older_than, first))
-        moved += now
-        if now < picking.vouchers_at_once:
-            return moved
+            number = in_long_transaction(partial(moving.archive, older_than, first))
+            yield number
 
 
 @vouchers.command()
@@ -74,7 +79,10 @@ def purge(older_than: timedelta) -> None:
     with transaction():
         months = partitions.months(older_than)
     gone = 0
-    with click.progressbar(months, file=sys.stderr) as bar:
+    with (
+        interruptible(lambda: f"Purged {counted(gone, 'voucher')}: {go_on}"),
+        click.progressbar(months, file=sys.stderr) as bar,
+    ):
         for month in bar:
             gone += in_long_transaction(partial(partitions.purge, month))
     click.echo(f"Purged {counted(gone, 'voucher')}.")

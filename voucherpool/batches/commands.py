@@ -1,4 +1,4 @@
-"""`voucherpool vouchers issue`: generates a batch in this process."""
+"""`voucherpool vouchers issue`, which generates a batch in this process, and `batches`."""
 
 import sys
 import time
@@ -9,10 +9,45 @@ from typing import Any
 import click
 
 from voucherpool.batches import generating, service
-from voucherpool.batches.schemas import NewBatch, all_customers, pool
-from voucherpool.cli import counted, in_long_transaction, loaded, vouchers
+from voucherpool.batches.schemas import Batch, NewBatch, all_customers, pool
+from voucherpool.cli import (
+    Group,
+    counted,
+    in_long_transaction,
+    interruptible,
+    loaded,
+    root,
+    vouchers,
+)
 from voucherpool.database.transactions import long_transaction
 from voucherpool.offers import service as offers
+from voucherpool.printing import as_json, print_record, print_rows
+
+shown_at_once = 100
+
+
+@root.group(cls=Group)
+def batches() -> None:
+    """List batches, and show their progress."""
+
+
+@batches.command(name="list")
+@click.option("--offer", "offer_name", help="Only those of this offer.")
+@as_json
+def list_newest(offer_name: str | None, as_json: bool) -> None:
+    """List the newest 100 batches."""
+    offer_id = None if offer_name is None else offers.id_of(offer_name)
+    found = Batch().dump(service.newest(shown_at_once, offer_id), many=True)
+    shown = ("id", "offer_id", "state", "requested", "created", "created_at", "finished_at")
+    print_rows(found, shown, as_json)
+
+
+@batches.command()
+@click.argument("batch_id", type=int)
+@as_json
+def show(batch_id: int, as_json: bool) -> None:
+    """Show the batch BATCH_ID and its progress."""
+    print_record(Batch().dump(service.read(batch_id)), {}, as_json)
 
 
 @vouchers.command()
@@ -59,9 +94,11 @@ def _new_batch(terms: Mapping[str, object]) -> Any:
 
 def _finish(batch: service.Progress) -> None:
     """Work on a batch until it is finished; workers may work on it too."""
-    resume = f"If interrupted, continue with --resume {batch.id}."
-    click.echo(f"Issuing batch {batch.id}. {resume}", err=True)
-    with click.progressbar(length=batch.requested, file=sys.stderr) as bar:
+    click.echo(f"Issuing batch {batch.id}.", err=True)
+    with (
+        interruptible(lambda: _how_to_go_on(batch)),
+        click.progressbar(length=batch.requested, file=sys.stderr) as bar,
+    ):
         while batch.finished_at is None:
             advanced = in_long_transaction(partial(generating.advance, batch.id))
             batch = in_long_transaction(partial(service.read, batch.id))
@@ -71,3 +108,10 @@ def _finish(batch: service.Progress) -> None:
     if batch.error:
         raise click.ClickException(f"Batch {batch.id} failed: {batch.error}")
     click.echo(f"Issued {counted(batch.created, 'voucher')} in batch {batch.id}.")
+
+
+def _how_to_go_on(batch: service.Progress) -> str:
+    return (
+        f"Batch {batch.id} has {batch.created} of {counted(batch.requested, 'voucher')}: a running"
+        f" worker goes on, and so does `voucherpool vouchers issue --resume {batch.id}`."
+    )

@@ -34,7 +34,7 @@ class Pattern(CodeText):
     expected = "ASCII letters, digits, spaces and dashes, with # 10 to 32 times"
 
 
-class Codes(Request):
+class CodePattern(Request):
     """The form of a batch's codes: a length and a prefix, or a pattern."""
 
     length = Count(least=10, most=32)
@@ -106,7 +106,7 @@ class NewBatch(Expiring):
 
     count = Count(most=most_vouchers)
     expires_at = Expiry(required=True, allow_none=True)
-    pattern = fields.Nested(Codes, data_key="code")
+    pattern = fields.Nested(CodePattern, data_key="code")
     max_redemptions = Count(most=most_redemptions, load_default=1)
     freeze_discount = Flag(load_default=False)
     valid_for = Period()
@@ -129,7 +129,7 @@ class NewBatch(Expiring):
     @post_load
     def with_pattern(self, data: dict[str, object], **_: object) -> dict[str, object]:
         """Replace the code's fields by their pattern."""
-        return {"count": 1, "pattern": Codes().load({}), **data}
+        return {"count": 1, "pattern": CodePattern().load({}), **data}
 
 
 class Batch(Answer):

@@ -157,6 +157,13 @@ def list_batches(offer_id: int, limit: int, after: Position | None = None) -> Pa
     return paging.fetch(batches.where(Batch.offer_id == offer_id), (Batch.id,), limit, after)
 
 
+def newest(limit: int, offer_id: int | None = None) -> Sequence[Progress]:
+    """Return up to `limit` batches, of all offers or of one, the newest first."""
+    some = batches if offer_id is None else batches.where(Batch.offer_id == offer_id)
+    rows = db.session.execute(some.order_by(Batch.id.desc()).limit(limit))
+    return [Progress(*row) for row in rows]
+
+
 def resume(batch_id: int) -> Progress:
     """Restart a batch if it has failed, and return it. Raises BatchNotFound."""
     this_failed = (Batch.id == batch_id, Batch.state == "failed")

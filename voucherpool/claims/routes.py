@@ -67,7 +67,7 @@ def attempt(fields: Fields) -> Iterator[Fields]:
     "/claim",
     scope="issue",
     body=schemas.ClaimRequest(),
-    answer=(201, schemas.Claimed()),
+    answer=(201, schemas.ClaimedVoucher()),
     refuses=(
         TooManyFailedAttempts,
         *(CustomerNotFound, OfferNotFound, VoucherNotFound),

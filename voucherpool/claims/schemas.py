@@ -20,7 +20,7 @@ class ClaimRequest(Request):
     client_ref = ClientRef()
 
 
-class Claimed(Answer):
+class ClaimedVoucher(Answer):
     """The claimed voucher, with its code as it is shown to people."""
 
     code = fields.String()

@@ -60,7 +60,8 @@ class Config:
     `secret_keys` are Fernet keys: the first encrypts, all decrypt. `webhooks_allow` are networks
     that webhooks may lead to although they are not public. `texts` are those of e-mails and of the
     page that ends them; `mail` is None where no e-mails are sent. Days are days in the `timezone`
-    of the shop. The log is `json`, or for people on a `console`.
+    of the shop. The log is `json`, or for people on a `console`. Without `docs`
+    the documentation is not served.
     """
 
     database_url: URL
@@ -82,6 +83,7 @@ class Config:
     mail: mails.Mail | None = None
     timezone: str = "UTC"
     log: str = "json"
+    docs: bool = True
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Config":
@@ -113,6 +115,7 @@ class Config:
             mail=mails.settings(environ, read.number("VOUCHERPOOL_MAIL_RATE", 600)),
             timezone=read.timezone(),
             log=read.one_of("VOUCHERPOOL_LOG", ("json", "console")),
+            docs=read.one_of("VOUCHERPOOL_DOCS", ("on", "off")) == "on",
         )
 
     def for_flask(self) -> dict[str, object]:
@@ -151,6 +154,7 @@ class Config:
             "MAIL": self.mail,
             "TIMEZONE": self.timezone,
             "LOG": self.log,
+            "DOCS": self.docs,
         }
 
     def connection_settings(self) -> dict[str, Any]:

@@ -1,16 +1,28 @@
-"""The route that erases a customer."""
+"""The routes that export and erase what is kept about a customer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
-from voucherpool.database.transactions import transaction
-from voucherpool.erasure import service
+from flask import Response
+
+from voucherpool.database.transactions import long_transaction, transaction
+from voucherpool.erasure import exporting, service
+from voucherpool.erasure.personal_data import places
 from voucherpool.errors import CustomerNotFound
+from voucherpool.http import attachments
 from voucherpool.http.routes import Blueprint, Fields
+from voucherpool.http.transfers import TooManyTransfers
 
 blueprint = Blueprint(
-    "erasure", __name__, url_prefix="/customers", description="Erasing a customer."
+    "erasure", __name__, url_prefix="/customers", description="Exporting and erasing a customer."
 )
+
+tables = {
+    "type": "object",
+    "additionalProperties": {"type": "array", "items": {"type": "object"}},
+    "description": f"The tables: {', '.join(place.table for place in places)}.",
+}
 
 
 @contextmanager
@@ -24,6 +36,21 @@ def holds_ended(fields: Fields, customer_id: int) -> Iterator[Fields]:
     finally:
         with transaction():
             service.end_holds(customer_id)
+
+
+@blueprint.get(
+    "/<id:customer_id>/export",
+    scope="admin",
+    sends_file=True,
+    refuses=(CustomerNotFound, TooManyTransfers),
+    documented=attachments.documented_as(tables, exporting.media_type),
+)
+def export_customer(customer_id: int) -> Response:
+    """Export all that is kept about a customer: by table, the rows about this person."""
+    with long_transaction():
+        write = partial(exporting.write, person=exporting.person_of(customer_id))
+        name = f"customer-{customer_id}.json"
+        return attachments.attachment(name, write, exporting.media_type)
 
 
 @blueprint.delete(

@@ -1,21 +1,10 @@
 """Erases customers (GDPR, article 17): removes all that names the person, keeps the ledger."""
 
-from collections.abc import Callable
-
-from voucherpool.apikeys import failed_attempts
 from voucherpool.audit import service as audit
 from voucherpool.customers import service as customers
-from voucherpool.http import idempotency, redaction, stored_answers
-from voucherpool.mail import service as mail
-from voucherpool.redemptions import service as redemptions
-from voucherpool.schedules import service as schedules
+from voucherpool.erasure.personal_data import Person, places
+from voucherpool.http import idempotency, redaction
 from voucherpool.vouchers import holding
-
-forgetting: tuple[Callable[[int], None], ...] = (
-    *(schedules.forget, mail.forget),
-    *(redemptions.forget, audit.forget),
-)
-"""Each removes a customer from one package's tables."""
 
 
 def erase(customer_id: int) -> None:
@@ -25,13 +14,9 @@ def erase(customer_id: int) -> None:
     """
     # Lock first: redacted() takes the same lock for each e-mail that an answer shows, so that an
     # answer is either redacted below or finds no such customer.
-    emails = customers.lock(customer_id).emails()
-    customers.make_anonymous(customer_id)
-    # A new table that stores e-mails needs a line here.
-    stored_answers.erase(customer_id, emails)
-    failed_attempts.erase_emails(emails)
-    for forget in forgetting:
-        forget(customer_id)
+    person = Person(customer_id, customers.lock(customer_id).emails())
+    for place in places:
+        place.forget(person)
     audit.record("customer.erased", customer_id)
 
 

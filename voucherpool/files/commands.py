@@ -1,17 +1,14 @@
 """`voucherpool vouchers export` and `import`."""
 
-import os
-import shutil
-import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 
 import click
 
-from voucherpool.cli import counted, loaded, vouchers
+from voucherpool.cli import counted, deliver, interruptible, loaded, vouchers
 from voucherpool.database import csv_files
 from voucherpool.database.model import AnySelect
 from voucherpool.database.transactions import long_transaction, transaction
@@ -32,26 +29,15 @@ def export(offer_name: str | None, batch_id: int | None, output: Path | None, *,
 
     The file can be read by its owner only. Without --output it is standard output.
     """
-    with TemporaryFile() as file:
+    again = f"{output or 'The output'} is not complete: run it again."
+    with interruptible(lambda: again), TemporaryFile() as file:
         with long_transaction():
             chosen = _chosen(offer_name, batch_id)
             length = exporting.count(chosen) if output else 0
             with click.progressbar(length=length, file=sys.stderr, hidden=not output) as bar:
                 written = csv_files.write(file, layout.columns, chosen, bar.update, bom=bom)
-        if output is None:
-            shutil.copyfileobj(file, sys.stdout.buffer)
-        else:
-            with open(output, "wb", opener=_private) as target:
-                shutil.copyfileobj(file, target)
+        deliver(file, output)
     click.echo(f"Wrote {counted(written, 'voucher')} to {output or 'standard output'}.", err=True)
-
-
-def _private(path: str, flags: int) -> int:
-    """Open a file that only its owner can read, even if it existed before."""
-    descriptor = os.open(path, flags, 0o600)
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.fchmod(descriptor, 0o600)
-    return descriptor
 
 
 def _chosen(offer_name: str | None, batch_id: int | None) -> AnySelect:
@@ -79,13 +65,17 @@ def import_(file: Path, offer_name: str, create_customers: bool, **options: str 
     with transaction():
         offer_id = offers.id_of(offer_name)
         readers = importing.readers(offer_id, terms.pop("timezone"))
-    with (
-        _one_reason_a_line(),
-        click.progressbar(length=file.stat().st_size, file=sys.stderr) as bar,
-        parsed(file, readers, bar.update) as rows,
-        long_transaction(),
-    ):
-        done = importing.load(rows, offer_id, **terms)
+    again = f"All of {file} is imported or nothing: run it again."
+    with _one_reason_a_line(), interruptible(lambda: again), ExitStack() as reading:
+        size = file.stat().st_size
+        with click.progressbar(length=size, label="Reading", file=sys.stderr) as bar:
+            rows = reading.enter_context(parsed(file, readers, bar.update))
+        with long_transaction():
+            size = rows.size()
+            with click.progressbar(length=size, label="Copying", file=sys.stderr) as bar:
+                importing.copy(rows, terms.pop("expires_at", None), bar.update)
+            click.echo("Checking and issuing the vouchers.", err=True)
+            done = importing.issue_all(rows, offer_id, **terms)
     click.echo(f"Imported {counted(done.imported, 'voucher')}.")
     if done.skipped:
         click.echo(f"Skipped {counted(done.skipped, 'line')} whose code exists.")

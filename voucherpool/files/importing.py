@@ -39,7 +39,7 @@ from voucherpool.database.transactions import after_commit, expect_many_rows, re
 from voucherpool.errors import InvalidInput
 from voucherpool.files import cells, parsing, reading
 from voucherpool.files.cells import Readers
-from voucherpool.files.parsing import Parsed
+from voucherpool.files.parsing import Parsed, Progress, ignore
 from voucherpool.files.reading import Refusals
 from voucherpool.observability import metrics
 from voucherpool.offers import counts
@@ -86,13 +86,36 @@ def load(
 
     Raises InvalidInput with the wrong lines, and LostRace.
     """
+    copy(file, expires_at)
+    return issue_all(file, offer_id, on_conflict=on_conflict, create_customers=create_customers)
+
+
+def copy(file: Parsed, expires_at: datetime | None = None, progress: Progress = ignore) -> None:
+    """Copy the rows of a file to PostgreSQL; issue_all() comes next, in the same transaction.
+
+    It passes the bytes of each page to `progress`. Raises InvalidInput for an `expires_at` that is
+    over.
+    """
     expect_many_rows()
     if expires_at:
         require_future(expires_at)
     incoming.create(db.session.connection(), checkfirst=False)
-    for page in file.pages():
+    for page in file.pages(progress):
         db.session.execute(fill, {**page, "default": expires_at})
     db.session.execute(text("ANALYZE incoming"))
+
+
+def issue_all(
+    file: Parsed,
+    offer_id: int,
+    *,
+    on_conflict: str = "refuse",
+    create_customers: bool = False,
+) -> Imported:
+    """Issue the copied vouchers under an offer, as load() does.
+
+    Raises InvalidInput with the wrong lines, and LostRace.
+    """
     skipped = _skip_known() if on_conflict == "skip" else []
     created = _create_customers() if create_customers else 0
     _refuse(file.refusals)

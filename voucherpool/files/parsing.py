@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from os import SEEK_END
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, NamedTuple
@@ -19,6 +20,12 @@ page_size = 5000
 columns = ("line", "code_key", "code", "email", "email_key", *Row._fields[3:])
 
 Progress = Callable[[int], object]
+
+
+def ignore(_: int) -> None:
+    """Show no progress."""
+
+
 Page = Mapping[str, str]
 """The values of some rows: each column as one comma-separated text, which PostgreSQL reads fast.
 
@@ -32,14 +39,20 @@ class Parsed(NamedTuple):
     file: IO[bytes]
     refusals: Refusals
 
-    def pages(self) -> Iterator[Page]:
-        """Yield the pages from the first on."""
+    def size(self) -> int:
+        """Return the number of bytes of all pages."""
+        return self.file.seek(0, SEEK_END)
+
+    def pages(self, progress: Progress = ignore) -> Iterator[Page]:
+        """Yield the pages from the first on; pass the bytes of each that is done to `progress`."""
         self.file.seek(0)
-        yield from map(json.loads, self.file)
+        for page in self.file:
+            yield json.loads(page)
+            progress(len(page))
 
 
 @contextmanager
-def parsed(path: Path, readers: Readers, progress: Progress = lambda _: None) -> Iterator[Parsed]:
+def parsed(path: Path, readers: Readers, progress: Progress = ignore) -> Iterator[Parsed]:
     """Parse a file, and keep its rows while the context lasts.
 
     It passes the number of bytes read to `progress`.

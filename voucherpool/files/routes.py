@@ -68,7 +68,7 @@ def export_batch(query: Fields, batch_id: int) -> Response:
     scope="issue",
     query=schemas.ImportRequest(),
     receives=media_type,
-    answer=(201, schemas.Imported()),
+    answer=(201, schemas.ImportResult()),
     refuses=(OfferNotFound, TooManyTransfers),
     writes=True,
     around=parsed_first,

@@ -29,7 +29,7 @@ class ImportRequest(Expiring, Query):
             return super().load(data, **options)
 
 
-class Imported(Answer):
+class ImportResult(Answer):
     """What became of a file's lines; `skipped_lines` are the first 100 of the skipped ones."""
 
     imported = fields.Integer()

@@ -5,11 +5,11 @@ end. The file is on disk, so its size does not matter.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from tempfile import TemporaryFile
-from typing import Any
+from typing import IO, Any
 
 from flask import Response
 
@@ -21,12 +21,18 @@ chunk_bytes = 64 * 1024
 
 def csv(name: str, columns: Sequence[str], chosen: AnySelect, *, bom: bool = False) -> Response:
     """Return what the query finds as a file of CSV; call it in a long_transaction()."""
+    write = partial(csv_files.write, columns=columns, chosen=chosen, bom=bom)
+    return attachment(name, write, csv_files.media_type)
+
+
+def attachment(name: str, write: Callable[[IO[bytes]], object], media_type: str) -> Response:
+    """Return a file of UTF-8 that `write` writes and rewinds."""
     with ExitStack() as undo:
         file = undo.enter_context(TemporaryFile())
-        csv_files.write(file, columns, chosen, bom=bom)
+        write(file)
         response = Response(
             iter(partial(file.read, chunk_bytes), b""),
-            content_type=f"{csv_files.media_type}; charset=utf-8",
+            content_type=f"{media_type}; charset=utf-8",
             headers={
                 "Content-Disposition": f'attachment; filename="{name}"',
                 "Content-Length": str(os.fstat(file.fileno()).st_size),
@@ -39,9 +45,14 @@ def csv(name: str, columns: Sequence[str], chosen: AnySelect, *, bom: bool = Fal
 def documented(columns: Sequence[str]) -> dict[str, Any]:
     """Return the operation's parts of the OpenAPI document for an answer of csv()."""
     schema = {"type": "string", "description": f"Its columns: {', '.join(columns)}."}
+    return documented_as(schema, csv_files.media_type)
+
+
+def documented_as(schema: Mapping[str, Any], media_type: str) -> dict[str, Any]:
+    """Return the operation's parts of the OpenAPI document for an attachment()."""
     answer = {
         "description": "OK",
         "headers": {"Content-Disposition": {"schema": {"type": "string"}}},
-        "content": {csv_files.media_type: {"schema": schema}},
+        "content": {media_type: {"schema": schema}},
     }
     return {"responses": {"200": answer}}

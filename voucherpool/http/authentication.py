@@ -51,9 +51,9 @@ def _check() -> None:
     if scope == public:
         return
     grant = _grant(app, request)
+    request.api_key_id, request.scope = grant.key_id, scope
     if scope not in grant.scopes and getattr(view, "or_scope", None) not in grant.scopes:
         raise ScopeMissing(f"The API key lacks the scope that this route needs: {scope}.")
-    request.api_key_id, request.scope = grant.key_id, scope
     actor.name(actor.Actor(grant.key_id, grant.name, _named_actor(request)))
 
 

@@ -18,6 +18,8 @@ from voucherpool.observability import logs, metrics
 
 # Visible ASCII only: the id goes back out in a header and into the log.
 acceptable = re.compile(r"[\x21-\x7e]{1,128}")
+# W3C Trace Context, 3.2; an id of zeros alone is none.
+traceparent = re.compile("[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 known_methods = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -63,4 +65,6 @@ class Exchange:
             "seconds": seconds,
             "api_key_id": request.api_key_id,
         }
+        if parent := traceparent.fullmatch(request.environ.get("HTTP_TRACEPARENT", "")):
+            answered["trace_id"] = parent[1]
         logs.write(answered, self._log_form)

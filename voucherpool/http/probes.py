@@ -11,20 +11,20 @@ blueprint = Blueprint(
 )
 
 
-class Alive(Schema):
+class LivenessStatus(Schema):
     """The process runs."""
 
     status = fields.String(required=True, validate=validate.Equal("alive"))
 
 
-class Ready(Schema):
+class ReadinessStatus(Schema):
     """Whether the service can serve; `reason` says what is wrong with the database, if anything."""
 
     status = fields.String(required=True, validate=validate.OneOf(["ready", "not ready"]))
     reason = fields.String()
 
 
-@blueprint.get("/livez", scope=public, answer=(200, Alive()))
+@blueprint.get("/livez", scope=public, answer=(200, LivenessStatus()))
 def livez() -> dict[str, str]:
     """Check that the process runs, without asking the database."""
     return {"status": "alive"}
@@ -33,12 +33,12 @@ def livez() -> dict[str, str]:
 @blueprint.get(
     "/readyz",
     scope=public,
-    answer=(200, Ready()),
+    answer=(200, ReadinessStatus()),
     documented={
         "responses": {
             "503": {
                 "description": "Service Unavailable",
-                "content": {"application/json": {"schema": Ready()}},
+                "content": {"application/json": {"schema": ReadinessStatus()}},
             }
         }
     },

@@ -21,7 +21,10 @@ from voucherpool.readiness.obstacles import Readiness
 log = logging.getLogger(__name__)
 
 media_type = "application/problem+json"
-nowhere = "Nothing is at this path: /docs shows all routes, and /openapi.json describes them."
+codes_of_http = ("bad_request", "internal_server_error", "method_not_allowed", "not_found")
+"""The codes of errors that Flask and Werkzeug raise."""
+nowhere = "Nothing is at this path"
+described = f"{nowhere}: /docs shows all routes, and /openapi.json describes them."
 
 
 class Problem(marshmallow.Schema):
@@ -55,7 +58,9 @@ def _answer_http(error: HTTPException) -> Response:
     code = re.sub(r"[^a-z]+", "_", status.phrase.lower()).strip("_")
     kept = {"Allow", "Location", "Retry-After"}
     headers = {name: value for name, value in error.get_headers() if name in kept}
-    detail = nowhere if status == HTTPStatus.NOT_FOUND else error.description
+    detail = error.description
+    if status == HTTPStatus.NOT_FOUND:
+        detail = described if current_app.config["DOCS"] else f"{nowhere}."
     return _problem(status, code, detail or status.description, None, headers)
 
 

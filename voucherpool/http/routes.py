@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import flask
 import marshmallow
 from flask import Response, make_response, url_for
+from werkzeug.routing import BaseConverter
 
 from voucherpool.database import cluster
 from voucherpool.database.retries import Repeatable, retrying
@@ -140,14 +141,35 @@ class Route:
         return response
 
 
+class IdConverter(BaseConverter):
+    """An id in an address: 1 to 18 digits, which PostgreSQL's bigint can hold."""
+
+    regex = "[0-9]{1,18}"
+    part_isolating = True
+
+    def to_python(self, value: str) -> int:
+        """Return the number."""
+        return int(value)
+
+
 class Blueprint(flask.Blueprint):
-    """A group of routes; `description` is for the OpenAPI document."""
+    """A group of routes.
+
+    For the OpenAPI document are the `description`, and the `payloads` of events that the service
+    sends, by their types.
+    """
 
     def __init__(
-        self, name: str, import_name: str, *, description: str, url_prefix: str | None = None
+        self,
+        name: str,
+        import_name: str,
+        *,
+        description: str,
+        url_prefix: str | None = None,
+        payloads: Mapping[str, marshmallow.Schema] | None = None,
     ) -> None:
         super().__init__(name, import_name, url_prefix=url_prefix)
-        self.description = description
+        self.description, self.payloads = description, payloads or {}
 
     def get(self, rule: str, **declared: Any) -> Callable[[View], View]:
         """Return a decorator that makes a view a route for GET."""

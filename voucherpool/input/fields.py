@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections.abc import Iterable
 from decimal import Context, Decimal
 from typing import Any, TypedDict, TypeVar, Unpack
 
@@ -168,6 +169,22 @@ class AmountShown(fields.Field[Decimal]):
 
     def _serialize(self, value: Decimal | None, *_: object, **__: object) -> float | int | None:
         return None if value is None else json_number(value)
+
+
+class OpenEnum(fields.String):
+    """A text of an answer that has one of the known values today; later versions may add others."""
+
+    def __init__(self, *known: str, **options: Unpack[Options]) -> None:
+        super().__init__(metadata=open_enum(known), **options)
+
+
+def open_enum(known: Iterable[str]) -> dict[str, Any]:
+    """Return the JSON Schema of a text that has one of the known values today."""
+    return {
+        "type": "string",
+        "anyOf": [{"type": "string", "enum": [*known]}, {"type": "string"}],
+        "description": "More values may be added: treat an unknown one like the general case.",
+    }
 
 
 class Amount(StopsAtFirst[Decimal], AmountShown):

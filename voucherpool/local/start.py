@@ -154,13 +154,14 @@ def _prepare(config: Config) -> None:
 
 greeting = """
 voucherpool serves on {url}
-Documentation:        {url}/docs
+Try every route:      {url}/docs
+The guide:            {url}/docs/guide.md
 Clients on this machine need no API key. Issue a first voucher:
 
   curl -d '{{"email":"customer1@gmail.com","offer_name":"KOI","discount":22.1,\
 "expiry":"2099-12-31T23:59:59+01:00"}}' {url}/vouchers/generate
 
-docs/guide.md goes on from here. Commands, in another terminal:
+The guide goes on from here. Commands, in another terminal:
 
   {program} --help
 

@@ -3,13 +3,14 @@
 import uuid
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.headerregistry import Address
 
 import click
 from flask import current_app
 from marshmallow import ValidationError
 
 from voucherpool.cli import Group, root
-from voucherpool.config.mail import Mail
+from voucherpool.config.mail import Mail, Relay, own_texts
 from voucherpool.errors import MailNotConfigured
 from voucherpool.input.fields import Email
 from voucherpool.mail import composing
@@ -18,6 +19,16 @@ from voucherpool.mail.connection import Connection, NotReady, Refused
 
 nobody = 0
 """The customer of a sample: its link unsubscribes nobody."""
+
+
+made_up = Mail(
+    Relay("smtp", "smtp.example.org", 587),
+    Address("Shop", addr_spec="vouchers@example.org"),
+    "https://vouchers.example.org",
+    per_minute=1,
+    texts=own_texts,
+)
+"""For a preview without settings."""
 
 
 @root.group(cls=Group)
@@ -54,9 +65,13 @@ def test(address: str) -> None:
 @click.argument("kind", type=click.Choice(["issued", "expiring"]))
 @click.option("--language", help="Two letters, such as de; the shop's if you leave it out.")
 def preview(kind: str, language: str | None) -> None:
-    """Print a sample e-mail: headers, plain text, HTML."""
+    """Print a sample e-mail: headers, plain text, HTML.
+
+    Settings that are missing are made up.
+    """
     letter = _sample(kind, "ana@example.org", language)
-    message = composing.compose(letter, _settings(), _keys())
+    settings = current_app.config["MAIL"] or made_up._replace(texts=current_app.config["TEXTS"])
+    message = composing.compose(letter, settings, _keys() or ("made up",))
     plain, html = message.iter_parts()
     headers = (f"{name}: {value}" for name, value in message.items())
     click.echo("\n".join((*headers, "", plain.get_content(), html.get_content())))

@@ -9,8 +9,7 @@ from voucherpool.audit import service as audit
 from voucherpool.customers import service as customers
 from voucherpool.customers.models import Customer
 from voucherpool.database.model import db
-from voucherpool.events.models import Message
-from voucherpool.mail.models import OptOut, Reminder
+from voucherpool.mail.models import OptOut
 
 
 def language_of(customer_id: int) -> str | None:
@@ -50,9 +49,3 @@ def opted_out_at(customer_id: int) -> datetime | None:
     customers.read(customer_id)
     when = select(OptOut.created_at).where(OptOut.customer_id == customer_id)
     return db.session.scalar(when)
-
-
-def forget(customer_id: int) -> None:
-    """Delete the customer's messages, reminders and opt-out; call this in the erasure."""
-    for table in (Message, Reminder, OptOut):
-        db.session.execute(delete(table).where(table.customer_id == customer_id))

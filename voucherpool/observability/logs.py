@@ -9,7 +9,7 @@ import traceback
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from pythonjsonlogger.json import JsonFormatter
 
@@ -63,7 +63,10 @@ class Formatter(JsonFormatter):
 
 
 class Answered(TypedDict):
-    """A request as the log shows it: its route, never its address, and the code of a refusal."""
+    """A request as the log shows it: its route, never its address, and the code of a refusal.
+
+    `trace_id` is that of a trace that the request belongs to.
+    """
 
     method: str
     route: str
@@ -71,6 +74,7 @@ class Answered(TypedDict):
     code: str | None
     seconds: float
     api_key_id: int | None
+    trace_id: NotRequired[str]
 
 
 def write(request: Answered, form: str) -> None:

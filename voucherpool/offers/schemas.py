@@ -10,6 +10,7 @@ from voucherpool.input.fields import (
     Flag,
     Metadata,
     Name,
+    OpenEnum,
     Percentage,
 )
 from voucherpool.input.schemas import Answer, PageRequest, Request, page_of
@@ -37,10 +38,11 @@ def _insist_on_different(numbers: list[int]) -> None:
 
 
 class OfferSeed(Request):
-    """An offer in a seed file."""
+    """An offer in a seed file, and how many unbound vouchers a new one gets."""
 
     name = Name(required=True)
     discount = Percentage(required=True)
+    pool = Count(most=1000)
 
 
 class OfferChanges(Request):
@@ -95,7 +97,7 @@ class Offer(Answer):
     name = fields.String()
     discount = AmountShown()
     discount_locked = fields.Boolean()
-    discount_type = fields.String()
+    discount_type = OpenEnum(*discount_types)
     currency = fields.String(allow_none=True)
     currency_optional = fields.Boolean()
     min_order_amount = AmountShown(allow_none=True)

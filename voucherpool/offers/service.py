@@ -159,6 +159,11 @@ def list_offers(limit: int, part: str | None = None, after: Position | None = No
     return paging.fetch(statement, (Offer.id,), limit, after)
 
 
+def everyone() -> Sequence[Offer]:
+    """Return all offers, the oldest first."""
+    return db.session.scalars(select(Offer).order_by(Offer.id)).all()
+
+
 def change(offer_id: int, **changes: Any) -> Offer:
     """Change terms of an offer and return it; this affects its vouchers, except frozen discounts.
 

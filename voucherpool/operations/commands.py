@@ -31,17 +31,17 @@ from voucherpool.webhooks.delivering import Deliverer
     "--directory",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=beside("seeds"),
-    help="Where customers.json and offers.json are.",
+    help="Where customers.json, offers.json and vouchers.json are.",
 )
 def seed(directory: Path) -> None:
-    """Add the customers and offers of the seed files.
+    """Add the customers, offers and vouchers of the seed files.
 
     Those that exist stay as they are.
     """
     with transaction():
         added = seeding.load(directory)
     customers, offers = counted(added.customers, "customer"), counted(added.offers, "offer")
-    click.echo(f"Added {customers} and {offers}.")
+    click.echo(f"Added {customers}, {offers} and {counted(added.vouchers, 'voucher')}.")
 
 
 @root.command()

@@ -3,10 +3,11 @@
 from marshmallow import fields, validate
 
 from voucherpool.audit.schemas import Reason
-from voucherpool.input.fields import AmountShown, Cursor, Email, Flag, Id, Metadata, Name
+from voucherpool.input.fields import AmountShown, Cursor, Email, Flag, Id, Metadata, Name, OpenEnum
 from voucherpool.input.schemas import Answer, PageRequest, Request, Search, page_of
 from voucherpool.input.times import End, Moment, Timestamp
-from voucherpool.statistics.schemas import Sum
+from voucherpool.offers.schemas import discount_types
+from voucherpool.statistics.schemas import Money
 from voucherpool.vouchers.schemas import AnyCode
 
 
@@ -24,7 +25,7 @@ class Redemption(Answer):
     order_ref = fields.String(allow_none=True)
     order_amount = AmountShown(allow_none=True)
     discount = AmountShown()
-    discount_type = fields.String()
+    discount_type = OpenEnum(*discount_types)
     currency = fields.String(allow_none=True)
     discount_amount = AmountShown(allow_none=True)
     redeemed_at = Timestamp()
@@ -97,7 +98,7 @@ class Redemptions(Answer):
 
     items = fields.List(fields.Nested(Redemption))
     next = Cursor(Timestamp(), fields.UUID(), allow_none=True)
-    discounted = fields.List(fields.Nested(Sum), allow_none=True)
+    discounted = fields.List(fields.Nested(Money), allow_none=True)
 
 
 found_page = page_of(Redemption, "FoundRedemptions", Timestamp(), fields.UUID())

@@ -2,9 +2,10 @@
 
 import click
 
-from voucherpool.cli import Group, in_long_transaction, print_table, root
+from voucherpool.cli import Group, in_long_transaction, root
 from voucherpool.input.times import rfc3339_utc
-from voucherpool.schedules import running, service
+from voucherpool.printing import as_json, print_rows
+from voucherpool.schedules import running, schemas, service
 
 
 @root.group(cls=Group)
@@ -30,18 +31,10 @@ def run() -> None:
 
 
 @schedules.command(name="list")
-def list_all() -> None:
+@as_json
+def list_all(as_json: bool) -> None:
     """List the schedules, and when each runs next."""
-    print_table(
-        ("ID", "NAME", "CRON", "TIME ZONE", "NEXT RUN"),
-        (
-            (
-                each.id,
-                each.name,
-                each.cron,
-                each.timezone,
-                rfc3339_utc(each.next_at) if each.next_at else "paused",
-            )
-            for each in service.all_schedules()
-        ),
+    found = schemas.Schedule().dump(service.all_schedules(), many=True)
+    print_rows(
+        found, ("id", "name", "offer_name", "cron", "timezone", "paused", "next_at"), as_json
     )

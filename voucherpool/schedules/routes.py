@@ -38,7 +38,10 @@ def list_schedules(query: Fields) -> Page:
 
 
 @blueprint.post(
-    "/preview", scope="admin", body=schemas.PreviewRequest(), answer=(200, schemas.Preview())
+    "/preview",
+    scope="admin",
+    body=schemas.SchedulePreviewRequest(),
+    answer=(200, schemas.SchedulePreview()),
 )
 def preview_schedule(body: Fields) -> dict[str, Sequence[datetime]]:
     """Preview the next ten occurrences of a cron expression in a time zone."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from sqlalchemy import func, insert, select, update
 
 from voucherpool.batches import service as batches
-from voucherpool.batches.schemas import Codes
+from voucherpool.batches.schemas import CodePattern
 from voucherpool.database.model import db
 from voucherpool.database.retries import is_temporary
 from voucherpool.database.transactions import after_commit, transaction
@@ -116,7 +116,7 @@ def _batch(schedule: Schedule, occurrence: datetime) -> int:
         audience,
         schedule.offer_id,
         occurrence + schedule.valid_for,
-        str(Codes().load({})),
+        str(CodePattern().load({})),
         count=schedule.count,
         frozen_discount=schedule.discount,
         notify=schedule.notify,

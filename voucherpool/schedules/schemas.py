@@ -140,7 +140,7 @@ class Schedule(Answer):
     updated_at = Timestamp()
 
 
-class Run(Answer):
+class ScheduleRun(Answer):
     """The result of an occurrence; `error` says why there is no batch."""
 
     occurrence = Timestamp()
@@ -156,7 +156,7 @@ class RunsRequest(PageRequest):
     cursor = Cursor(Timestamp())
 
 
-class PreviewRequest(Request):
+class SchedulePreviewRequest(Request):
     """An expression to try; `after` is now if it is left out."""
 
     cron = Cron(required=True)
@@ -164,11 +164,11 @@ class PreviewRequest(Request):
     after = Moment()
 
 
-class Preview(Answer):
+class SchedulePreview(Answer):
     """The next ten occurrences, in UTC."""
 
     occurrences = fields.List(Timestamp())
 
 
 schedules_page = page_of(Schedule, "Schedules")
-runs_page = page_of(Run, "ScheduleRuns", Timestamp())
+runs_page = page_of(ScheduleRun, "ScheduleRuns", Timestamp())

@@ -61,9 +61,9 @@ def list_schedules(limit: int, after: Position | None = None) -> Page:
     return paging.fetch(schedules, (Schedule.id,), limit, after)
 
 
-def all_schedules() -> Sequence[Schedule]:
+def all_schedules() -> Sequence[AnyRow]:
     """Return all schedules, the oldest first."""
-    return db.session.scalars(select(Schedule).order_by(Schedule.id)).all()
+    return db.session.execute(schedules.order_by(Schedule.id)).all()
 
 
 def change(schedule_id: int, **changes: Any) -> AnyRow:

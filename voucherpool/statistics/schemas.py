@@ -31,7 +31,7 @@ class Counts(Answer):
     reversed = fields.Integer()
 
 
-class Sum(Answer):
+class Money(Answer):
     """A sum of money; its currency is null if the offer has none."""
 
     currency = fields.String(allow_none=True)
@@ -45,10 +45,10 @@ class Totals(Counts):
     before the discount. `given_back` and `turnover_given_back` are what was reversed of them.
     """
 
-    discounted = fields.List(fields.Nested(Sum))
-    given_back = fields.List(fields.Nested(Sum))
-    turnover = fields.List(fields.Nested(Sum))
-    turnover_given_back = fields.List(fields.Nested(Sum))
+    discounted = fields.List(fields.Nested(Money))
+    given_back = fields.List(fields.Nested(Money))
+    turnover = fields.List(fields.Nested(Money))
+    turnover_given_back = fields.List(fields.Nested(Money))
 
 
 class DayTotals(Totals):

@@ -4,11 +4,22 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from voucherpool import errors
 from voucherpool.audit.schemas import Reason
-from voucherpool.input.fields import AmountShown, Count, Cursor, Digits, Email, Flag, Id, Name
+from voucherpool.input.fields import (
+    AmountShown,
+    Count,
+    Cursor,
+    Digits,
+    Email,
+    Flag,
+    Id,
+    Name,
+    OpenEnum,
+)
 from voucherpool.input.schemas import Answer, PageRequest, Search, page_of
 from voucherpool.input.times import End, Expiry, Moment, MomentOrNever, Timestamp
+from voucherpool.offers.schemas import discount_types
 from voucherpool.redemptions.schemas import Redemption
-from voucherpool.vouchers.schemas import AnyCode, CodeRequest, Expiring, most_redemptions
+from voucherpool.vouchers.schemas import AnyCode, Expiring, VoucherCode, most_redemptions, reasons
 
 states = (
     "redeemable",
@@ -47,6 +58,9 @@ class VoucherChange(Expiring):
             raise ValidationError("Must be given, or another term to change.", "expiry")
 
 
+only_support_sees = ("too_many_holds", "bound_to_another_customer")
+
+
 class VoucherHold(Answer):
     """An open hold of a voucher."""
 
@@ -55,13 +69,13 @@ class VoucherHold(Answer):
     held_until = Timestamp()
 
 
-class Attempt(Answer):
+class RefusedAttempt(Answer):
     """A refused check, hold or redemption (`action`) and its reason."""
 
     action = fields.String(allow_none=True)
     order_ref = fields.String(allow_none=True)
     email = fields.String(allow_none=True)
-    reason = fields.String()
+    reason = OpenEnum(*reasons, *only_support_sees)
     attempted_at = Timestamp()
 
 
@@ -97,12 +111,12 @@ class FoundVoucher(Answer):
     """
 
     code = fields.String()
-    state = fields.String()
+    state = OpenEnum(*states)
     email = fields.String(allow_none=True)
     offer_name = fields.String()
     batch_id = fields.Integer(allow_none=True)
     discount = AmountShown()
-    discount_type = fields.String()
+    discount_type = OpenEnum(*discount_types)
     currency = fields.String(allow_none=True)
     expires_at = Timestamp(allow_none=True)
     max_redemptions = fields.Integer()
@@ -114,13 +128,13 @@ class FoundVoucher(Answer):
     archived_at = Timestamp(allow_none=True)
 
 
-class SwitchRequest(CodeRequest):
+class SwitchRequest(VoucherCode):
     """A voucher to disable or to enable, and why."""
 
     reason = Reason()
 
 
-class LookupRequest(CodeRequest):
+class LookupRequest(VoucherCode):
     """A voucher to look up; `cursor` continues after the redemptions of an earlier answer."""
 
     cursor = Cursor(Timestamp(), fields.UUID())
@@ -143,7 +157,7 @@ class VoucherRecord(Answer):
     email = fields.String(allow_none=True)
     offer_name = fields.String()
     discount = AmountShown()
-    discount_type = fields.String()
+    discount_type = OpenEnum(*discount_types)
     currency = fields.String(allow_none=True)
     frozen = fields.Boolean()
     starts_at = Timestamp(allow_none=True)
@@ -161,7 +175,7 @@ class VoucherRecord(Answer):
     redemptions = fields.List(fields.Nested(Redemption))
     next_redemptions = Cursor(Timestamp(), fields.UUID(), allow_none=True)
     changes = fields.List(fields.Nested(RecordedChange))
-    refused_attempts = fields.List(fields.Nested(Attempt))
+    refused_attempts = fields.List(fields.Nested(RefusedAttempt))
 
 
 found_page = page_of(FoundVoucher, "FoundVouchers", MomentOrNever(), Digits())

@@ -1,6 +1,7 @@
 """Reserves uses of vouchers during a checkout."""
 
 import uuid
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from voucherpool.errors import VoucherHeld
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers import budgets, hold_sql, on_cluster, state
 from voucherpool.vouchers.hold_sql import Hold
-from voucherpool.vouchers.models import Voucher
+from voucherpool.vouchers.models import Voucher, open_holds
 from voucherpool.vouchers.state import VoucherState
 
 
@@ -86,6 +87,12 @@ def release_all(customer_id: int) -> None:
     db.session.execute(unreserve_those_of, theirs)
 
 
+def of_customer(customer_id: int) -> Iterator[Mapping[str, object]]:
+    """Yield the code and the end of each open hold of a customer."""
+    for hold in db.session.execute(_open_of, {"customer": customer_id}).mappings():
+        yield dict(hold)
+
+
 hold_short = Statement("hold", Hold, hold_sql.short_form, hold_sql.types)
 hold_counting = Statement("hold_counting", Hold, hold_sql.hold_counting, hold_sql.counting_types)
 
@@ -113,10 +120,17 @@ unreserve = text("""
     DELETE FROM budget_holds WHERE offer_id = :offer_id AND hold_id = :hold_id""")
 unreserve_those_of = text("DELETE FROM budget_holds WHERE customer_id = :customer")
 
-_held_by = text("""
-    SELECT code_key FROM vouchers
-    WHERE holds @? format('$.*.customer ? (@ == %s)', CAST(:customer AS bigint))::jsonpath
-    ORDER BY code_key""")
+_is_held_by = "holds @? format('$.*.customer ? (@ == %s)', CAST(:customer AS bigint))::jsonpath"
+
+_held_by = text(f"SELECT code_key FROM vouchers WHERE {_is_held_by} ORDER BY code_key")
+
+_open_of = text(f"""
+    SELECT code, to_timestamp(until) AS held_until
+    FROM vouchers, LATERAL (
+        SELECT (terms->>'customer')::bigint, (terms->>'until')::numeric FROM {open_holds}
+    ) AS held (customer_id, until)
+    WHERE {_is_held_by} AND held.customer_id = :customer
+    ORDER BY until""")
 
 _release_those_of = text("""
     UPDATE vouchers SET holds = (

@@ -43,7 +43,7 @@ next_page = {
     "/generate",
     scope="issue",
     body=schemas.GenerateRequest(),
-    answer=(201, schemas.Code()),
+    answer=(201, schemas.IssuedVoucher()),
     refuses=(CustomerNotFound, OfferDiscountDiffers, OfferNotPercentage, VoucherExists),
     writes=True,
     one_statement=True,
@@ -62,7 +62,7 @@ def generate_voucher(body: Fields) -> dict[str, str]:
 redemption: Fields = {
     "scope": "redeem",
     "body": schemas.RedeemRequest(),
-    "answer": (201, schemas.Redeemed()),
+    "answer": (201, schemas.RedemptionResult()),
     "refuses": (TooManyFailedAttempts, *rules.refusals, *attempts.order_refusals),
     "writes": True,
     "one_statement": True,
@@ -89,7 +89,7 @@ def validate_voucher(body: Fields) -> redeem_sql.Redeemed:
     "/check",
     scope="read",
     body=schemas.CheckRequest(),
-    answer=(200, schemas.Checked()),
+    answer=(200, schemas.CheckResult()),
     refuses=(TooManyFailedAttempts,),
 )
 def check_voucher(body: Fields) -> dict[str, object]:
@@ -107,7 +107,7 @@ def check_voucher(body: Fields) -> dict[str, object]:
     "/hold",
     scope="redeem",
     body=schemas.HoldRequest(),
-    answer=(201, schemas.Held()),
+    answer=(201, schemas.Hold()),
     refuses=(TooManyFailedAttempts, holding.TooManyHolds, *rules.refusals, *rules.order_refusals),
     writes=True,
     one_statement=True,

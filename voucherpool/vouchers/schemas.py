@@ -2,6 +2,7 @@
 
 from marshmallow import ValidationError, fields, pre_load
 
+from voucherpool import errors
 from voucherpool.input import formats
 from voucherpool.input.fields import (
     Amount,
@@ -15,11 +16,13 @@ from voucherpool.input.fields import (
     Flag,
     Metadata,
     Name,
+    OpenEnum,
     Percentage,
     Text,
 )
 from voucherpool.input.schemas import Answer, PageRequest, Plain, Request, Sparse
 from voucherpool.input.times import Expiry, MomentOrNever, Timestamp
+from voucherpool.offers.schemas import discount_types
 from voucherpool.vouchers import codes
 
 most_redemptions = 1_000_000_000
@@ -91,13 +94,13 @@ class GenerateRequest(Expiring):
     create_customer = Flag()
 
 
-class Code(Answer):
+class IssuedVoucher(Answer):
     """A voucher's code as it is shown to people."""
 
     code = fields.String(required=True)
 
 
-class CodeRequest(Plain):
+class VoucherCode(Plain):
     """A voucher, in any spelling of its code."""
 
     code = AnyCode(required=True)
@@ -115,7 +118,7 @@ class OrderAmount(Amount):
         self.metadata = {**self.metadata, "description": described}
 
 
-class OrderRequest(CodeRequest):
+class OrderRequest(VoucherCode):
     """A voucher for a customer's order.
 
     With `create_customer` an unknown e-mail becomes a customer, unless the request is refused.
@@ -161,16 +164,28 @@ class ReleaseRequest(Request):
     hold_id = fields.UUID(required=True)
 
 
+refusals = (
+    *(errors.CustomerNotFound, errors.VoucherNotFound),
+    *(errors.RedemptionLimitReached, errors.VoucherAlreadyRedeemed, errors.VoucherExpired),
+    *(errors.VoucherDisabled, errors.OfferNotActive, errors.VoucherHeld),
+    *(errors.CustomerLimitReached, errors.CurrencyMismatch, errors.CurrencyRequired),
+    *(errors.OrderBelowMinimum, errors.OrderMismatch, errors.RedemptionReversed),
+    *(errors.OfferBudgetExhausted, errors.OrderAmountRequired),
+)
+reasons = tuple(refusal.code() for refusal in refusals)
+"""The codes of all that can refuse a redemption."""
+
+
 class Discount(Sparse):
     """A voucher's discount: a percentage, or an amount in a currency."""
 
     discount = AmountShown(required=True)
-    discount_type = fields.String()
+    discount_type = OpenEnum(*discount_types)
     currency = fields.String()
     discount_amount = AmountShown(metadata={"description": "The amount to take off the order."})
 
 
-class Redeemed(Discount):
+class RedemptionResult(Discount):
     """A redemption with the discount that it gave."""
 
     redemption_id = fields.UUID(required=True, attribute="id")
@@ -178,20 +193,20 @@ class Redeemed(Discount):
     metadata = Metadata()
 
 
-class Checked(Discount):
+class CheckResult(Discount):
     """Whether a voucher can be redeemed now; `reason` is the code of the error if not.
 
     A voucher without `expires_at` never expires.
     """
 
     redeemable = fields.Boolean(required=True)
-    reason = fields.String()
+    reason = OpenEnum(*reasons)
     discount = AmountShown()
     offer_name = fields.String()
     expires_at = Timestamp()
 
 
-class Held(Answer):
+class Hold(Answer):
     """A reserved use of a voucher."""
 
     hold_id = fields.UUID(required=True)

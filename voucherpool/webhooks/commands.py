@@ -1,19 +1,18 @@
 """`voucherpool webhooks`."""
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import click
 from flask import current_app
 from sqlalchemy import func, select
 
-from voucherpool.cli import Group, counted, in_long_transaction, print_table, root
+from voucherpool.cli import Group, counted, in_long_transaction, root
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.events.numbering import Numbered
-from voucherpool.input.times import rfc3339_utc
+from voucherpool.printing import as_json, print_rows
 from voucherpool.webhooks import delivering, schemas, service, signing
 from voucherpool.webhooks.addresses import Policy
 
@@ -35,20 +34,12 @@ def webhooks() -> None:
 
 
 @webhooks.command(name="list")
-def list_all() -> None:
-    """List the webhooks: id, address, event types and state."""
-    print_table(
-        ("ID", "URL", "EVENT TYPES", "STATE"),
-        (
-            (
-                webhook.id,
-                webhook.url,
-                ",".join(webhook.event_types),
-                f"disabled: {webhook.disabled_reason}" if webhook.disabled_at else "enabled",
-            )
-            for webhook in service.everyone()
-        ),
-    )
+@as_json
+def list_all(as_json: bool) -> None:
+    """List the webhooks: address, event types and state."""
+    found = schemas.Webhook().dump(service.everyone(), many=True)
+    shown = ("id", "url", "event_types", "failing_since", "disabled_reason")
+    print_rows(found, shown, as_json)
 
 
 @webhooks.command()
@@ -87,23 +78,12 @@ def encrypt() -> None:
 @webhooks.command()
 @click.argument("webhook_id", type=int)
 @click.option("--state", type=click.Choice(schemas.states), help="Only those in this state.")
-def deliveries(webhook_id: int, state: str | None) -> None:
+@as_json
+def deliveries(webhook_id: int, state: str | None, as_json: bool) -> None:
     """List the newest 100 deliveries of a webhook."""
-    rows: Sequence[Any] = service.list_deliveries(webhook_id, shown_at_once, state).items
-    print_table(
-        ("EVENT", "TYPE", "STATE", "ATTEMPTS", "LAST ATTEMPT", "RESULT"),
-        (
-            (
-                row.number,
-                row.type,
-                row.state,
-                row.attempts,
-                rfc3339_utc(row.attempted_at) if row.attempted_at else "none",
-                " ".join(str(part) for part in (row.status, row.error) if part is not None),
-            )
-            for row in rows
-        ),
-    )
+    newest = service.list_deliveries(webhook_id, shown_at_once, state).items
+    shown = ("number", "type", "state", "attempts", "attempted_at", "status", "error")
+    print_rows(schemas.Delivery().dump(newest, many=True), shown, as_json)
 
 
 @webhooks.command()

@@ -11,12 +11,14 @@ from voucherpool.http.routes import Blueprint, Fields
 from voucherpool.input.schemas import PageRequest
 from voucherpool.webhooks import schemas, service
 from voucherpool.webhooks.addresses import Policy
+from voucherpool.webhooks.payloads import payloads
 
 blueprint = Blueprint(
     "webhooks",
     __name__,
     url_prefix="/webhooks",
     description="Endpoints that events are sent to, signed.",
+    payloads=payloads,
 )
 
 
@@ -55,7 +57,7 @@ def list_webhooks(query: Fields) -> Page:
 @blueprint.post(
     "/<id:webhook_id>/rotate-secret",
     scope="admin",
-    body=schemas.Rotation(),
+    body=schemas.SecretRotation(),
     body_is_optional=True,
     answer=(200, schemas.WebhookWithSecret()),
     refuses=(WebhookNotFound, SecretKeyNotConfigured),
@@ -70,7 +72,7 @@ def rotate_webhook_secret(body: Fields, webhook_id: int) -> Mapping[str, object]
     "/<id:webhook_id>/replay",
     scope="admin",
     body=schemas.Replay(),
-    answer=(202, schemas.Queued()),
+    answer=(202, schemas.ReplayResult()),
     refuses=(WebhookNotFound, WebhookDisabled),
     writes=True,
 )

@@ -77,7 +77,7 @@ class WebhookWithSecret(Webhook):
     )
 
 
-class Rotation(Request):
+class SecretRotation(Request):
     """How long the previous secret signs too."""
 
     previous_valid_for_seconds = Count(least=0, most=30 * day, load_default=day)
@@ -89,7 +89,7 @@ class Replay(Request):
     since = Moment(required=True)
 
 
-class Queued(Answer):
+class ReplayResult(Answer):
     """How many events will be sent again, without those that wait already.
 
     It is an estimate if more than 10 000 events happened since then.

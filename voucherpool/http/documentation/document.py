@@ -6,27 +6,26 @@ from importlib.metadata import metadata
 from types import SimpleNamespace
 from typing import Any, cast
 
+import marshmallow
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.field_converter import FieldConverterMixin
 from flask import Flask, Response, json, request
-from werkzeug.routing import BaseConverter, Rule
+from werkzeug.routing import Rule
 
+from voucherpool import errors
 from voucherpool.apikeys import service as apikeys
 from voucherpool.http import problems
 from voucherpool.http.authentication import open_to_all
 from voucherpool.http.documentation import examples, operations
 from voucherpool.http.routes import Blueprint, Route
 from voucherpool.input import formats
-from voucherpool.input.fields import Amount, AmountShown, Cursor, Field
+from voucherpool.input.fields import Amount, AmountShown, Cursor, Field, open_enum
 from voucherpool.input.schemas import Query, Request, null_is_absent
 from voucherpool.input.times import Moment
 
 description = """\
 Issues, hands out, checks and redeems discount vouchers.
-
-To begin, issue a voucher with `POST /vouchers/generate`, and redeem it with
-`POST /vouchers/redeem`. `POST /vouchers/check` checks a voucher without using it.
 
 Amounts are in major units: 19.99 is nineteen euros and 99 cents. Times are RFC 3339 with an offset.
 Errors are problem+json (RFC 9457); their `code` never changes. Fields, codes and routes are added,
@@ -38,20 +37,8 @@ nulls: dict[str, object] = {"enum": None, "oneOf": {"type": "null"}}
 """What lets null into the lists of a field's schema."""
 
 
-class IdConverter(BaseConverter):
-    """An id in an address: 1 to 18 digits, which PostgreSQL's bigint can hold."""
-
-    regex = "[0-9]{1,18}"
-    part_isolating = True
-
-    def to_python(self, value: str) -> int:
-        """Return the number."""
-        return int(value)
-
-
 def init_app(app: Flask) -> None:
     """Serve the document of the app's routes."""
-    app.url_map.converters["id"] = IdConverter
 
     @cache
     def document() -> bytes:
@@ -92,6 +79,7 @@ def document_of(app: Flask) -> dict[str, Any]:
     api_key = {"type": "http", "scheme": "bearer", "description": _scopes()}
     spec.components.security_scheme("apiKey", api_key)
     spec.components.schema("Problem", schema=problems.Problem)
+    webhooks: dict[str, Any] = {}
     for rule in app.url_map.iter_rules():
         route = app.view_functions[rule.endpoint]
         if isinstance(route, Route):
@@ -99,7 +87,27 @@ def document_of(app: Flask) -> dict[str, Any]:
     for blueprint in app.blueprints.values():
         if isinstance(blueprint, Blueprint):
             spec.tag({"name": blueprint.name, "description": blueprint.description})
-    return spec.to_dict()
+            sent = {type_: _sent(type_, schema) for type_, schema in blueprint.payloads.items()}
+            for item in sent.values():
+                schemas.resolver.resolve_operations(item)
+            webhooks |= sent
+    described = {**spec.to_dict(), **({"webhooks": webhooks} if webhooks else {})}
+    problem = described["components"]["schemas"]["Problem"]["properties"]
+    problem["code"] = open_enum(sorted({*errors.codes(), *problems.codes_of_http}))
+    return described
+
+
+def _sent(type_: str, schema: marshmallow.Schema) -> dict[str, Any]:
+    """Return what the service sends to webhooks for a type of events."""
+    content = {"application/json": {"schema": schema}}
+    answered = {"2XX": {"description": "Your endpoint took the event."}}
+    return {
+        "post": {
+            "summary": f"The event {type_}.",
+            "requestBody": {"required": True, "content": content},
+            "responses": answered,
+        }
+    }
 
 
 def _add(spec: APISpec, rule: Rule, route: Route) -> None:
