@@ -213,3 +213,10 @@ def test_a_batch_keeps_no_email(ask, make, sql):
     ask("key", audience=[ana])
     for table in ("batches", "batch_customers", "idempotency_keys"):
         assert ana not in str(sql(f"TABLE {table}"))
+
+
+def test_errors_are_by_field_by_the_fields_of_an_object_and_by_the_places_of_a_list(ask):
+    errors = ask(expiry="soon", code={"length": 9}, audience=[ana, "x"]).json["errors"]
+    assert list(errors["code"]) == ["length"]
+    assert list(errors["audience"]) == ["1"]
+    assert [type(errors[name]) for name in ("expiry", "code", "audience")] == [list, dict, dict]

@@ -36,7 +36,13 @@ class Problem(marshmallow.Schema):
     detail = fields.String(required=True)
     code = fields.String(required=True)
     request_id = fields.String(required=True)
-    errors = fields.Dict(keys=fields.String())
+    errors = fields.Dict(
+        keys=fields.String(),
+        metadata={
+            "description": "The reasons by field: a list of texts. A nested object has them by its"
+            " own fields instead, a list of values by the places of its wrong items, from 0 on."
+        },
+    )
 
 
 def init_app(app: Flask) -> None:
