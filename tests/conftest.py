@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,7 +45,7 @@ from voucherpool.database.model import db
 from voucherpool.database.statements import Statement
 from voucherpool.database.transactions import long_transaction
 from voucherpool.http import probes, throttle
-from voucherpool.local.postgres import LocalPostgres
+from voucherpool.local.postgres import LocalPostgres, LocalPostgresError
 from voucherpool.operations import distributing, integrity
 
 # Fast instead of durable: what the tests write is thrown away.
@@ -102,8 +102,9 @@ def memory(name: str) -> Iterator[Path]:
     parent = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else tempfile.gettempdir()
     for left in Path(parent).glob(f"voucherpool-{name}-*"):  # by runs that were killed
         dead = not Path("/proc", left.name.rpartition("-")[2]).exists()
-        if dead and left.stat().st_uid == os.getuid():
-            _remove(left)
+        with suppress(OSError, LocalPostgresError):  # another process removes it at the same time
+            if dead and left.stat().st_uid == os.getuid():
+                _remove(left)
     home = Path(parent, f"voucherpool-{name}-{os.getpid()}")
     home.mkdir(mode=0o711)  # root's PostgreSQL runs as nobody and must get in
     try:

@@ -55,7 +55,7 @@ def test_exactly_one_of_offer_batch_and_resume_is_named(run, batch):
     assert run("--offer", "KOI", "--expiry", "never", "--extend", "7d").exit_code == 2
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(8, marks=pytest.mark.fault)])
+@pytest.mark.parametrize("kills", [1, pytest.param(8, marks=pytest.mark.fault)])
 def test_a_change_that_is_killed_again_and_again_adds_its_days_exactly_once(
     batch, voucherpool, sql, audit, kills
 ):

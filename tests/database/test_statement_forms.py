@@ -8,6 +8,7 @@ import gc
 import importlib
 import pkgutil
 import re
+from functools import cache
 
 import pytest
 from pglast import ast, enums, parse_sql
@@ -133,6 +134,7 @@ def concerns(sql):
     return bool(words & set(keys)) and not any(word.startswith("archived_") for word in words)
 
 
+@cache
 def prepared():
     """Return all prepared statements by name."""
     for module in pkgutil.walk_packages(voucherpool.__path__, "voucherpool."):
