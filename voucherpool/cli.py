@@ -63,8 +63,13 @@ def _reasons(errors: Reasons | None) -> Iterator[str]:
 
 
 def loaded(schema: Schema, options: Mapping[str, object]) -> Any:
-    """Return what a schema reads from a command's options. Raises InvalidInput."""
+    """Return what a schema reads from a command's options. Raises InvalidInput.
+
+    An expiry of `never` is a request's null.
+    """
     given = {name: value for name, value in options.items() if value is not None}
+    if given.get("expiry") == "never":
+        given["expiry"] = None
     try:
         with days_of(current_app.config["TIMEZONE"]):
             return schema.load(given)

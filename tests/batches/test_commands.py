@@ -34,6 +34,12 @@ def test_customers_are_named_one_by_one_or_all(run, make, sql):
     assert [row.count for row in rows] == [3, 3]
 
 
+def test_vouchers_may_never_expire_until_they_are_claimed(run, sql):
+    assert run("KOI", "--count", "2", "--expiry", "never", "--valid-for", "P30D").exit_code == 0
+    rows = sql("SELECT DISTINCT expires_at::text, valid_for::text FROM vouchers")
+    assert rows == [("infinity", "30 days")]
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [

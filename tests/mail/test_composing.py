@@ -79,6 +79,19 @@ def test_a_voucher_is_announced_with_the_days_on_which_it_works_in_the_shop(
     assert f"Valid {end}" in told
 
 
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        *(("en", "Does not expire"), ("de", "Läuft nicht ab")),
+        *(("fr", "N’expire pas"), ("es", "No caduca")),
+    ],
+)
+def test_a_voucher_without_expiry_says_so(composed, language, words):
+    message = composed(letter("issued", language, (percentage._replace(expires_at=None),)))
+    assert words in text_of(message)
+    assert words in text_of(message, "html")
+
+
 def test_the_last_day_is_the_one_that_an_import_gave(composed):
     end = End.of(date(2030, 12, 31), "Europe/Berlin")
     told = letter(vouchers=(amount._replace(expires_at=end),), language="de")

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
-from tests.builders import ana, ben, moved
+from tests.builders import ana, ben, in_days, moved
 from tests.erasure.test_erasure import dumped
 from tests.mail.conftest import until_idle
 from voucherpool.database.model import db
@@ -85,6 +85,33 @@ def test_a_voucher_is_announced_once_for_each_of_the_days(
         (2,),
         (7,),
     ]
+
+
+def test_a_voucher_that_was_extended_is_announced_again_before_its_new_expiry(
+    client, offer, voucher, work, inbox, tomorrow
+):
+    offer(7)
+    code = voucher(days=5)
+    work()
+    work()
+    assert len(inbox.messages) == 1
+    terms = {"code": code, "expires_at": in_days(30)}
+    assert client.post("/vouchers/change", json=terms).status_code == 200
+    for days, sent in ((20, 1), (5, 2), (1, 2)):
+        tomorrow(days)
+        work()
+        work()
+        assert len(inbox.messages) == sent
+
+
+def test_a_voucher_that_never_expires_is_never_announced_as_expiring(
+    client, offer, voucher, work, inbox
+):
+    offer(7)
+    client.post("/vouchers/change", json={"code": voucher(days=5), "expires_at": None})
+    work()
+    work()
+    assert inbox.messages == []
 
 
 def test_vouchers_within_the_days_when_an_offer_gets_them_are_announced_too(

@@ -5,21 +5,20 @@ import time
 from functools import partial
 
 import click
-from marshmallow import ValidationError
+from flask import current_app
 
 from voucherpool.changes import changing, service
 from voucherpool.changes.schemas import NewChange
 from voucherpool.changes.terms import chosen
-from voucherpool.cli import counted, in_long_transaction, vouchers
+from voucherpool.cli import counted, in_long_transaction, loaded, vouchers
 from voucherpool.database.transactions import long_transaction
-from voucherpool.errors import InvalidInput
 from voucherpool.offers import service as offers
 
 
 @vouchers.command()
 @click.option("--offer", "offer_name", help="Change the vouchers of the offer with this name.")
 @click.option("--batch", "batch_id", type=int, help="Change the vouchers of this batch.")
-@click.option("--expiry", help="Such as 2030-12-31T23:59:59+01:00, or never.")
+@click.option("--expiry", help="A day, such as 2030-12-31, or a moment with an offset, or never.")
 @click.option("--extend", help="Add days to each expiry, such as 7d.")
 @click.option("--disable/--enable", "disabled", default=None)
 @click.option("--only", type=click.Choice(tuple(chosen)), help="By default all.")
@@ -48,17 +47,11 @@ def change(
 
 
 def _new_change(terms: dict[str, object]) -> dict[str, object]:
-    if terms.get("expiry") == "never":
-        terms["expiry"] = None
     if "extend" in terms:
         if "expiry" in terms:
             raise click.UsageError("Give --expiry or --extend, not both.")
         terms["expiry"] = {"add": terms.pop("extend")}
-    try:
-        loaded: dict[str, object] = NewChange().load(terms)
-    except ValidationError as error:
-        raise InvalidInput(error.messages_dict) from error
-    return loaded
+    return {**loaded(NewChange(), terms), "timezone": current_app.config["TIMEZONE"]}
 
 
 def _finish(change: service.Progress) -> None:
