@@ -42,6 +42,11 @@ requests = {
     "POST /customers": {"json": {"email": ben}},
     "PATCH /customers/<id:customer_id>": {"json": {"name": "Ana"}},
     "POST /offers/<id:offer_id>/batches": {"json": {"count": 1, "expiry": in_days(30)}},
+    "POST /batches/<id:batch_id>/cancel": {},
+    "POST /batches/<id:batch_id>/changes": {"json": {"expires_at": {"add": "7d"}}},
+    "POST /offers/<id:offer_id>/changes": {"json": {"disabled": True, "reason": "leaked"}},
+    "POST /changes/<id:change_id>/cancel": {},
+    "POST /vouchers/change": {"json": {"code": "FISH-4-FRIENDS", "max_redemptions": 8}},
     "POST /offers/<id:offer_id>/imports": {"query_string": {"expiry": in_days(30)}, **csv_file},
     "POST /vouchers/disable": {"json": {"code": "FISH-4-FRIENDS", "reason": "leaked"}},
     "POST /vouchers/enable": {"json": {"code": "FISH-4-FRIENDS", "reason": "found"}},
@@ -82,7 +87,8 @@ def things(app, client, make, monkeypatch, entries):
     make.voucher(code="FISH-4-FRIENDS", max_redemptions=9)
     redeemed = [client.redeemed("FISH-4-FRIENDS", order_ref=f"A-{n}") for n in (1, 2)]
     entries()
-    ids = dict.fromkeys(("offer_id", "customer_id", "schedule_id", "webhook_id"), 1)
+    names = ("offer_id", "customer_id", "batch_id", "change_id", "schedule_id", "webhook_id")
+    ids = dict.fromkeys(names, 1)
     return ids | {"redemption_id": redeemed[0]["redemption_id"]}
 
 

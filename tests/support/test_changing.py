@@ -26,6 +26,8 @@ def test_only_the_terms_that_are_given_change(change, make):
     code = make.voucher(max_redemptions=3)
     before = change(code, max_redemptions=4).json
     after = change(code.lower(), expires_at="2199-04-21T18:25:43-05:00").json
+    for record in (before, after):
+        del record["changes"]
     assert after == before | {"expires_at": "2199-04-21T23:25:43Z"}
 
 

@@ -55,6 +55,8 @@ def population(client, make, sql):
             sql("UPDATE vouchers SET customer_id = NULL WHERE code_key = :key", **key)
             made[code] = None
         sql(f"UPDATE vouchers SET expires_at = {at(days)} WHERE code_key = :key", **key)
+        if chance.random() < 0.1:
+            sql(f"UPDATE vouchers SET starts_at = {at(1)} WHERE code_key = :key", **key)
     spent(client, "offer 4")
     for name, change in changes.items():
         sql(f"UPDATE offers SET {change} WHERE name = :name", name=name)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, true, tuple_
+from sqlalchemy import ColumnElement, Text, cast, select, true, tuple_
 
 from voucherpool.batches import service as batches
 from voucherpool.customers import service as customers
@@ -106,8 +106,9 @@ cells = {
     "discount_amount": _r.discount_amount,
     "redeemed_at": moment(_r.redeemed_at),
     "reversed_at": moment(_r.reversed_at),
+    "metadata": cell(cast(_r.metadata_, Text)),
 }
-"""The columns of a file."""
+"""The columns of a file; `metadata` is JSON."""
 
 rows = including_archive(
     select(*cells.values())
