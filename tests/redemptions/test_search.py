@@ -156,6 +156,7 @@ def test_a_row_of_the_file_says_who_what_and_how_much(client, ledger, sql):
         "discount": "10",
         "discount_type": "percentage",
         "discount_amount": "1.30",
+        "metadata": "",
     }
 
 

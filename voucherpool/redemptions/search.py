@@ -107,9 +107,9 @@ cells = {
     "redeemed_at": local_moment(_r.redeemed_at),
     "reversed_at": local_moment(_r.reversed_at),
     "kind": func.coalesce(_r.kind, "redeemed"),
-    "metadata": cast(_r.metadata_, Text),
+    "metadata": cell(cast(_r.metadata_, Text)),
 }
-"""The columns of a file."""
+"""The columns of a file; `metadata` is JSON."""
 
 rows = including_archive(
     select(*cells.values())

@@ -146,6 +146,8 @@ class RecordedChange(Answer):
     action = fields.String()
     api_key = fields.String(allow_none=True)
     actor = fields.String(allow_none=True)
+    before = fields.Dict(allow_none=True)
+    after = fields.Dict(allow_none=True)
     reason = fields.String(allow_none=True)
     created_at = Timestamp()
 
