@@ -53,7 +53,8 @@ authorized = """
 operations = """
     document.querySelectorAll('.opblock-tag[data-is-open=false]').forEach(tag => tag.click());
     await until(() => document.querySelectorAll('.opblock').length > 50);
-    return [...document.querySelectorAll('.opblock')].map(block => block.id);
+    const blocks = [...document.querySelectorAll('.opblock')];
+    return blocks.filter(block => !block.closest('.webhooks')).map(block => block.id);
 """
 execute = """
     const block = document.getElementById(name);

@@ -29,6 +29,8 @@ def everywhere(client, make, sql):
     schedule |= {"cron": "0 9 * * 1", "timezone": "UTC", "valid_for": "7d"}
     post(client, "/schedules", schedule, "s")
     client.put(f"/customers/{made['id']}/opt-out")
+    unlimited = {"email": given, "offer_name": "KOI", "expiry": None}
+    client.post("/vouchers/generate", json=unlimited)
     hold = make.voucher(customer_id=None, max_redemptions=2)
     for email in (given, ben):
         client.hold(hold, email)
@@ -95,6 +97,7 @@ def test_the_export_has_the_rows_of_every_table(client, everywhere, sql):
     assert sorted(customer["former_emails"]) == sorted(former)
     assert {row["offer_name"] for row in tables["vouchers"]} == {"KOI"}
     assert tables["schedules"][0]["name"] == "1"
+    assert None in [row["expires_at"] for row in tables["vouchers"]]
 
 
 def test_the_archive_is_exported_too(client, make, run):

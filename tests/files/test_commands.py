@@ -66,7 +66,12 @@ def test_wrong_lines_are_told_one_by_one_and_nothing_is_imported(run, file, sql)
 
 def test_no_bar_is_full_while_an_import_goes_on(run, file, monkeypatch):
     shown = []
-    monkeypatch.setattr(importing, "issue_all", lambda *_: shown.append("issued") or 2)
+
+    def issue_all(*_, **__):
+        shown.append("issued")
+        return importing.Imported(2, 0, [], 0)
+
+    monkeypatch.setattr(importing, "issue_all", issue_all)
     monkeypatch.setattr(click, "progressbar", partial(recorded, click.progressbar, shown))
     run("import", file, "--offer", "KOI", "--expiry", in_days(1))
     assert shown == ["Reading", "over", "Copying", "over", "issued"]

@@ -22,7 +22,7 @@ from voucherpool.apikeys.models import FailedAttempts
 from voucherpool.audit import service as audit
 from voucherpool.audit.models import AuditEntry
 from voucherpool.batches.models import BatchCustomers
-from voucherpool.claims.models import Claim
+from voucherpool.claims.models import Claim, ClaimCount
 from voucherpool.customers import service as customers
 from voucherpool.customers.models import Customer
 from voucherpool.database.model import AnySelect, Model, db
@@ -155,6 +155,7 @@ places = (
     Place("customer_totals", _by_id(CustomerTotals), keep),
     Place("refused_attempts", _refused_attempts, keep),
     Place("claims", _by_id(Claim), keep),
+    Place("claim_counts", _by_id(ClaimCount), keep),
     Place("batch_customers", _listed(BatchCustomers), keep),
     Place("schedules", _listed(Schedule), lambda person: schedules.forget(person.id)),
     Place("events", _by_id(Event), keep),

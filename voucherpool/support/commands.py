@@ -11,6 +11,7 @@ from voucherpool.support import schemas, service
 tables = {
     "holds": ("email", "held_until"),
     "redemptions": ("id", "email", "order_ref", "discount_amount", "redeemed_at", "reversed_at"),
+    "changes": ("created_at", "action", "api_key", "actor", "reason"),
     "refused_attempts": ("action", "reason", "email", "order_ref", "attempted_at"),
 }
 
@@ -35,7 +36,7 @@ def _print(record: service.Record, as_json: bool) -> None:
 def show(code: str, as_json: bool) -> None:
     """Show the record of the voucher CODE, in any spelling.
 
-    It has the holds, the redemptions and the refused attempts.
+    It has the holds, redemptions, changes and refused attempts.
     """
     _print(service.lookup(code), as_json)
 

@@ -3,7 +3,7 @@
 from marshmallow import Schema, fields, validate
 
 from voucherpool.events import event_types
-from voucherpool.input.fields import AmountShown, Field, OpenEnum
+from voucherpool.input.fields import AmountShown, Field, Metadata, OpenEnum
 from voucherpool.input.schemas import Answer
 from voucherpool.input.times import Timestamp
 from voucherpool.offers.schemas import discount_types
@@ -19,7 +19,7 @@ class EventVoucher(Answer):
     discount = AmountShown()
     discount_type = OpenEnum(*discount_types)
     currency = fields.String(allow_none=True)
-    expires_at = Timestamp()
+    expires_at = Timestamp(allow_none=True)
     max_redemptions = fields.Integer()
     redemption_count = fields.Integer()
     disabled_at = Timestamp(allow_none=True)
@@ -38,6 +38,7 @@ class EventRedemption(Answer):
     discount_amount = AmountShown(allow_none=True)
     redeemed_at = Timestamp()
     reversed_at = Timestamp(allow_none=True)
+    metadata = Metadata(allow_none=True)
 
 
 class EventBatch(Answer):
@@ -46,7 +47,8 @@ class EventBatch(Answer):
     id = fields.Integer()
     offer_id = fields.Integer()
     requested = fields.Integer()
-    state = fields.String(validate=validate.OneOf(("done", "failed")))
+    state = OpenEnum("done", "failed", "cancelled")
+    metadata = Metadata(allow_none=True)
 
 
 class EventOffer(Answer):
@@ -55,6 +57,7 @@ class EventOffer(Answer):
     id = fields.Integer()
     name = fields.String()
     pool_low_at = fields.Integer()
+    metadata = Metadata(allow_none=True)
 
 
 class EventBudget(Answer):
@@ -67,6 +70,7 @@ class EventBudget(Answer):
     redemption_count = fields.Integer()
     max_discount_total = AmountShown(allow_none=True)
     discount_total = AmountShown()
+    metadata = Metadata(allow_none=True)
 
 
 class EventWebhook(Answer):
