@@ -40,7 +40,6 @@ def test_an_offer_is_made_with_a_name_and_a_discount(client):
         "max_redemptions_per_customer": None,
         "max_redemptions": None,
         "max_discount_total": None,
-        "max_claims_per_customer": None,
         "pool_low_at": None,
         "reminder_days": None,
         "metadata": None,
