@@ -318,6 +318,7 @@ def test_events_say_once_that_four_fifths_and_all_are_used(client, offer, vouche
         "redemption_count": 2,
         "max_discount_total": 50,
         "discount_total": 40,
+        "metadata": None,
     }
     assert events() == []
     client.redeemed(codes[2], **euros(20))
