@@ -21,7 +21,8 @@ from sqlalchemy.exc import DBAPIError
 from voucherpool.audit import actor
 from voucherpool.database.retries import LostRace, retrying
 from voucherpool.database.transactions import long_transaction
-from voucherpool.errors import CannotStart, InvalidInput, Reasons, VoucherPoolError
+from voucherpool.errors import CannotStart, Reasons, VoucherPoolError
+from voucherpool.input.errors import InvalidInput
 from voucherpool.input.times import days_of
 from voucherpool.readiness import reachability
 from voucherpool.readiness.obstacles import find_obstacle

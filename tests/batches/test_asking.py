@@ -8,7 +8,7 @@ import pytest
 from tests.builders import ana, ben, in_days
 from voucherpool.batches import service
 from voucherpool.database.transactions import transaction
-from voucherpool.errors import InvalidInput
+from voucherpool.input.errors import InvalidInput
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ from tests.patience import most_seconds
 from tests.server import at_once
 from voucherpool import create_app
 from voucherpool.claims import service as claiming
+from voucherpool.claims.errors import PoolEmpty
 from voucherpool.config.settings import Config
 from voucherpool.customers import service as customers
 from voucherpool.database import retries
 from voucherpool.database.model import db
 from voucherpool.database.retries import LostRace
 from voucherpool.database.transactions import transaction
-from voucherpool.errors import PoolEmpty
 from voucherpool.operations import integrity
 
 

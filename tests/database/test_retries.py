@@ -5,8 +5,8 @@ from psycopg2.errors import DeadlockDetected, LockNotAvailable, SerializationFai
 from sqlalchemy.exc import OperationalError
 
 from voucherpool.database import retries
+from voucherpool.database.errors import DatabaseUnavailable, OutcomeUnknown
 from voucherpool.database.retries import LostRace, Repeatable, retrying
-from voucherpool.errors import DatabaseUnavailable, OutcomeUnknown
 
 
 class Failing:

@@ -9,9 +9,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from voucherpool.database import watchdog
+from voucherpool.database.errors import OutcomeUnknown
 from voucherpool.database.model import db
 from voucherpool.database.transactions import long_transaction, transaction
-from voucherpool.errors import OutcomeUnknown
 
 pytestmark = pytest.mark.one_machine("stops a process of the server")
 

@@ -11,9 +11,9 @@ from marshmallow import Schema, ValidationError
 import voucherpool
 from tests.stopwatch import is_busy
 from voucherpool.batches.schemas import Audience
-from voucherpool.errors import MalformedJson
 from voucherpool.files import cells, reading
 from voucherpool.input import strict_json
+from voucherpool.input.errors import MalformedJson
 from voucherpool.vouchers import codes
 
 mebibyte = 2**20

@@ -11,9 +11,9 @@ from sqlalchemy.exc import OperationalError
 from tests.builders import in_days
 from tests.patience import most_seconds, until
 from tests.server import free_port
+from voucherpool.database.errors import OutcomeUnknown
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
-from voucherpool.errors import OutcomeUnknown
 from voucherpool.operations import worker as background
 from voucherpool.webhooks.addresses import Policy
 from voucherpool.webhooks.delivering import Deliverer

@@ -12,11 +12,11 @@ from typing import NamedTuple
 from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
+from voucherpool.apikeys.errors import ApiKeyExists, ApiKeyNotFound
 from voucherpool.apikeys.models import ApiKey
 from voucherpool.audit import service as audit
 from voucherpool.database.model import db
 from voucherpool.database.retries import retrying
-from voucherpool.errors import ApiKeyExists, ApiKeyNotFound
 
 scopes = {
     "issue": "issue and import vouchers; create and change customers and offers",

@@ -30,12 +30,12 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError
 
 from voucherpool.audit import service as audit
+from voucherpool.batches.errors import BatchFinished
 from voucherpool.batches.models import Batch, BatchCustomers
 from voucherpool.batches.service import Progress, page_size, read
 from voucherpool.database.model import db
 from voucherpool.database.retries import LostRace, is_temporary, racing_for
 from voucherpool.database.transactions import after_commit
-from voucherpool.errors import BatchFinished
 from voucherpool.events import event_types, subscribers
 from voucherpool.observability import metrics
 from voucherpool.offers import counts

@@ -1,10 +1,11 @@
 """The batches' routes."""
 
 from voucherpool.batches import generating, schemas, service
+from voucherpool.batches.errors import BatchFinished, BatchNotFound
 from voucherpool.database.paging import Page
-from voucherpool.errors import BatchFinished, BatchNotFound, OfferNotFound
 from voucherpool.http.routes import Blueprint, Fields
 from voucherpool.input.schemas import PageRequest
+from voucherpool.offers.errors import OfferNotFound
 
 blueprint = Blueprint(
     "batches", __name__, description="Vouchers in bulk, issued in the background."

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from voucherpool.audit import service as audit
+from voucherpool.batches.errors import BatchNotFound
 from voucherpool.batches.models import Batch, BatchCustomers
 from voucherpool.batches.schemas import most_vouchers, pool
 from voucherpool.customers.models import Customer
@@ -32,8 +33,9 @@ from voucherpool.database import paging
 from voucherpool.database.model import db
 from voucherpool.database.paging import Page, Position
 from voucherpool.database.transactions import require_future
-from voucherpool.errors import BatchNotFound, Conflict, InvalidInput
+from voucherpool.errors import Conflict
 from voucherpool.input.emails import email_key
+from voucherpool.input.errors import InvalidInput
 from voucherpool.offers import service as offers
 
 page_size = 20_000

@@ -5,11 +5,13 @@ from sqlalchemy import delete, text
 from sqlalchemy.exc import IntegrityError
 
 from voucherpool.audit import service as audit
+from voucherpool.batches.errors import BatchNotFound
 from voucherpool.batches.models import Batch
 from voucherpool.changes.service import BatchUnfinished
 from voucherpool.database.model import db
 from voucherpool.database.transactions import expect_many_rows
-from voucherpool.errors import BatchNotFound, Conflict, OfferNotFound
+from voucherpool.errors import Conflict
+from voucherpool.offers.errors import OfferNotFound
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers.models import open_holds
 

@@ -2,11 +2,12 @@
 
 from flask import current_app
 
+from voucherpool.batches.errors import BatchNotFound
 from voucherpool.changes import deleting, schemas, service
 from voucherpool.database.paging import Page
-from voucherpool.errors import BatchNotFound, OfferNotFound
 from voucherpool.http.routes import Blueprint, Fields
 from voucherpool.input.schemas import PageRequest
+from voucherpool.offers.errors import OfferNotFound
 
 blueprint = Blueprint(
     "changes", __name__, description="Changes of many vouchers, in the background."

@@ -5,24 +5,22 @@ from contextlib import contextmanager, suppress
 
 from flask import current_app
 
+from voucherpool.apikeys.errors import TooManyFailedAttempts
 from voucherpool.claims import schemas, service
+from voucherpool.claims.errors import ClaimLimitReached, ClaimMismatch, PoolEmpty
 from voucherpool.customers import guests
+from voucherpool.customers.errors import CustomerNotFound
 from voucherpool.customers.visitors import visitor
+from voucherpool.database.errors import OutcomeUnknown
 from voucherpool.database.transactions import transaction
-from voucherpool.errors import (
-    ClaimLimitReached,
-    ClaimMismatch,
+from voucherpool.http.routes import Blueprint, Fields
+from voucherpool.offers.errors import OfferNotFound
+from voucherpool.vouchers.errors import (
     CustomerLimitReached,
-    CustomerNotFound,
     OfferBudgetExhausted,
     OfferNotActive,
-    OfferNotFound,
-    OutcomeUnknown,
-    PoolEmpty,
-    TooManyFailedAttempts,
     VoucherNotFound,
 )
-from voucherpool.http.routes import Blueprint, Fields
 
 blueprint = Blueprint(
     "claims",

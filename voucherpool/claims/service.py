@@ -6,26 +6,24 @@ from typing import NamedTuple
 from sqlalchemy import DateTime, bindparam, select
 
 from voucherpool.claims import on_cluster, pool
+from voucherpool.claims.errors import ClaimLimitReached, ClaimMismatch, PoolEmpty
 from voucherpool.claims.models import Claim
+from voucherpool.customers.errors import CustomerNotFound
 from voucherpool.database import cluster
 from voucherpool.database.model import db
 from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
-from voucherpool.errors import (
-    ClaimLimitReached,
-    ClaimMismatch,
-    CustomerLimitReached,
-    CustomerNotFound,
-    OfferBudgetExhausted,
-    OfferNotActive,
-    OfferNotFound,
-    PoolEmpty,
-    VoucherNotFound,
-)
 from voucherpool.input.emails import email_key
+from voucherpool.offers.errors import OfferNotFound
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers import budgets, limits, rules
 from voucherpool.vouchers.archived import including_archive
+from voucherpool.vouchers.errors import (
+    CustomerLimitReached,
+    OfferBudgetExhausted,
+    OfferNotActive,
+    VoucherNotFound,
+)
 from voucherpool.vouchers.models import Voucher
 
 

@@ -3,10 +3,10 @@
 from typing import NoReturn
 
 from voucherpool.customers import service
+from voucherpool.database.errors import OutcomeUnknown
 from voucherpool.database.model import db
 from voucherpool.database.retries import LostRace, Repeatable
 from voucherpool.database.transactions import transaction
-from voucherpool.errors import OutcomeUnknown
 
 
 def create(email: str) -> NoReturn:

@@ -1,9 +1,9 @@
 """The customers' routes."""
 
 from voucherpool.customers import schemas, service
+from voucherpool.customers.errors import CustomerExists, CustomerNotFound
 from voucherpool.customers.models import Customer
 from voucherpool.database.paging import Page
-from voucherpool.errors import CustomerExists, CustomerNotFound
 from voucherpool.http.routes import Blueprint, Fields
 
 blueprint = Blueprint(

@@ -7,13 +7,13 @@ from sqlalchemy import bindparam, exists, func, null, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from voucherpool.audit import service as audit
+from voucherpool.customers.errors import CustomerExists, CustomerNotFound
 from voucherpool.customers.models import Customer
 from voucherpool.database import cluster, paging
 from voucherpool.database.model import db
 from voucherpool.database.paging import Page, Position
 from voucherpool.database.retries import racing_for
 from voucherpool.database.statements import Statement
-from voucherpool.errors import CustomerExists, CustomerNotFound
 from voucherpool.input.emails import email_key
 
 

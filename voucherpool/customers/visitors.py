@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
+from voucherpool.apikeys.errors import TooManyFailedAttempts
 from voucherpool.apikeys.failed_attempts import Subject
 from voucherpool.customers import service
-from voucherpool.errors import TooManyFailedAttempts
 from voucherpool.http import throttle
 from voucherpool.http.routes import Fields
 from voucherpool.input.emails import email_key

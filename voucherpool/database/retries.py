@@ -17,8 +17,8 @@ from psycopg2.errors import (
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from voucherpool.database.errors import DatabaseUnavailable
 from voucherpool.database.model import db
-from voucherpool.errors import DatabaseUnavailable
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

@@ -13,8 +13,9 @@ from sqlalchemy import DateTime, func, literal, select, text
 from sqlalchemy.exc import DBAPIError
 
 from voucherpool.config.settings import plans_of_many_rows
+from voucherpool.database.errors import OutcomeUnknown
 from voucherpool.database.model import db
-from voucherpool.errors import InvalidInput, OutcomeUnknown
+from voucherpool.input.errors import InvalidInput
 
 
 @dataclass

@@ -6,10 +6,10 @@ from functools import partial
 
 from flask import Response
 
+from voucherpool.customers.errors import CustomerNotFound
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.erasure import exporting, service
 from voucherpool.erasure.personal_data import places
-from voucherpool.errors import CustomerNotFound
 from voucherpool.http import attachments
 from voucherpool.http.routes import Blueprint, Fields
 from voucherpool.http.transfers import TooManyTransfers

@@ -12,10 +12,10 @@ from voucherpool.cli import counted, deliver, interruptible, loaded, vouchers
 from voucherpool.database import csv_files
 from voucherpool.database.model import AnySelect
 from voucherpool.database.transactions import long_transaction, transaction
-from voucherpool.errors import InvalidInput
 from voucherpool.files import exporting, importing, layout
 from voucherpool.files.parsing import parsed
 from voucherpool.files.schemas import ImportRequest
+from voucherpool.input.errors import InvalidInput
 from voucherpool.offers import service as offers
 
 

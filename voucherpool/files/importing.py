@@ -36,11 +36,11 @@ from voucherpool.customers.models import Customer
 from voucherpool.database.model import AnySelect, db
 from voucherpool.database.retries import racing_for
 from voucherpool.database.transactions import after_commit, expect_many_rows, require_future
-from voucherpool.errors import InvalidInput
 from voucherpool.files import cells, parsing, reading
 from voucherpool.files.cells import Readers
 from voucherpool.files.parsing import Parsed, Progress, ignore
 from voucherpool.files.reading import Refusals
+from voucherpool.input.errors import InvalidInput
 from voucherpool.observability import metrics
 from voucherpool.offers import counts
 from voucherpool.offers import service as offers

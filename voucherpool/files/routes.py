@@ -5,14 +5,15 @@ from contextlib import contextmanager
 
 from flask import Response
 
+from voucherpool.batches.errors import BatchNotFound
 from voucherpool.database.csv_files import media_type
 from voucherpool.database.transactions import long_transaction, transaction
-from voucherpool.errors import BatchNotFound, OfferNotFound
 from voucherpool.files import exporting, importing, layout, schemas
 from voucherpool.files.parsing import parsed
 from voucherpool.http import attachments
 from voucherpool.http.routes import Blueprint, Fields
 from voucherpool.http.transfers import TooManyTransfers
+from voucherpool.offers.errors import OfferNotFound
 
 blueprint = Blueprint("files", __name__, description="Vouchers as CSV files: import and export.")
 

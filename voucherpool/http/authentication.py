@@ -8,10 +8,11 @@ from typing import TypeVar
 from flask import Flask, current_app
 
 from voucherpool.apikeys import service as apikeys
+from voucherpool.apikeys.errors import ApiKeyInvalid, ApiKeyRequired, ScopeMissing
 from voucherpool.audit import actor
-from voucherpool.errors import ApiKeyInvalid, ApiKeyRequired, InvalidInput, ScopeMissing
 from voucherpool.http.bodies import Request, current_request
 from voucherpool.http.routes import public
+from voucherpool.input.errors import InvalidInput
 
 View = TypeVar("View", bound=Callable[..., object])
 

@@ -8,7 +8,7 @@ import flask
 from gunicorn.http.errors import ParseException
 from werkzeug.wsgi import get_content_length, get_input_stream
 
-from voucherpool.errors import BodyTooLarge, MalformedBody
+from voucherpool.http.errors import BodyTooLarge, MalformedBody
 
 badly_chunked = (
     "The body's chunks are badly framed or cut off: send each as its size in hexadecimal, CRLF,"

@@ -13,11 +13,12 @@ from decimal import Decimal
 from flask import Flask, Response, current_app, g
 
 from voucherpool.database.transactions import committing
-from voucherpool.errors import IdempotencyKeyReused, InvalidInput
 from voucherpool.http import redaction
 from voucherpool.http.bodies import Request, current_request
+from voucherpool.http.errors import IdempotencyKeyReused
 from voucherpool.http.stored_answers import store_answer, take_key
 from voucherpool.input import strict_json
+from voucherpool.input.errors import InvalidInput
 
 Redacted = tuple[str, list[int]]
 """An answer without erased people, and the ids of the customers that it shows."""

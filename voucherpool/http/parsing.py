@@ -5,10 +5,11 @@ from typing import Any
 import marshmallow
 from flask import current_app
 
-from voucherpool.errors import InvalidInput, UnsupportedMediaType
 from voucherpool.http import queries
 from voucherpool.http.bodies import Request, current_request
+from voucherpool.http.errors import UnsupportedMediaType
 from voucherpool.input import strict_json
+from voucherpool.input.errors import InvalidInput
 from voucherpool.input.times import days_of
 
 

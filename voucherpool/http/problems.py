@@ -13,7 +13,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from voucherpool.errors import DatabaseUnavailable, VoucherPoolError
+from voucherpool.database.errors import DatabaseUnavailable
+from voucherpool.errors import VoucherPoolError
 from voucherpool.http.bodies import current_request
 from voucherpool.observability import logs, metrics
 from voucherpool.readiness.obstacles import Readiness

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from urllib.parse import unquote, unquote_plus
 
-from voucherpool.errors import InvalidInput
 from voucherpool.input import formats
+from voucherpool.input.errors import InvalidInput
 
 escape_plus = "In a query, write + as %2B."
 not_utf8 = "Must be UTF-8, percent-encoded."

@@ -12,9 +12,10 @@ from flask import Response, make_response, url_for
 from werkzeug.routing import BaseConverter
 
 from voucherpool.database import cluster
+from voucherpool.database.errors import OutcomeUnknown
 from voucherpool.database.retries import Repeatable, retrying
 from voucherpool.database.transactions import committing, transaction
-from voucherpool.errors import OutcomeUnknown, VoucherPoolError
+from voucherpool.errors import VoucherPoolError
 from voucherpool.http import idempotency, parsing, transfers, uploads
 
 View = TypeVar("View", bound=Callable[..., object])

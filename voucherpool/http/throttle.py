@@ -3,8 +3,8 @@
 from flask import Flask, current_app
 
 from voucherpool.apikeys import failed_attempts
+from voucherpool.apikeys.errors import TooManyFailedAttempts
 from voucherpool.apikeys.failed_attempts import OverLimit, Subject
-from voucherpool.errors import TooManyFailedAttempts
 from voucherpool.http.bodies import current_request
 
 

@@ -9,7 +9,7 @@ from typing import IO
 
 from flask import g, request
 
-from voucherpool.errors import UnsupportedMediaType
+from voucherpool.http.errors import UnsupportedMediaType
 
 most_mebibytes = 256
 chunk_bytes = 64 * 1024

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple, NoReturn
 
-from voucherpool.errors import MalformedJson
+from voucherpool.input.errors import MalformedJson
 
 deepest = 20
 widest = 100  # names in one object

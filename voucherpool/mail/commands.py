@@ -11,11 +11,11 @@ from marshmallow import ValidationError
 
 from voucherpool.cli import Group, root
 from voucherpool.config.mail import Mail, Relay, own_texts
-from voucherpool.errors import MailNotConfigured
 from voucherpool.input.fields import Email
 from voucherpool.mail import composing
 from voucherpool.mail.composing import Announced, Letter
 from voucherpool.mail.connection import Connection, NotReady, Refused
+from voucherpool.mail.errors import MailNotConfigured
 
 nobody = 0
 """The customer of a sample: its link unsubscribes nobody."""

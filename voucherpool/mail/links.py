@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from itsdangerous import BadData, URLSafeSerializer
 
-from voucherpool.errors import LinkNotFound
+from voucherpool.mail.errors import LinkNotFound
 
 
 def unsubscribe_url(public_url: str, keys: Sequence[str], customer_id: int) -> str:

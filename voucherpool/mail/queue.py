@@ -11,12 +11,12 @@ from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, tex
 
 from voucherpool.customers.models import Customer
 from voucherpool.database.model import db
-from voucherpool.errors import OfferNotActive, VoucherNotStarted
 from voucherpool.events.models import Message
 from voucherpool.mail.composing import Announced, Letter, most_shown
 from voucherpool.mail.models import OptOut, Reminder
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers import limits, rules
+from voucherpool.vouchers.errors import OfferNotActive, VoucherNotStarted
 from voucherpool.vouchers.models import Voucher
 
 lease_seconds = 300

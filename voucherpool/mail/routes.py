@@ -4,10 +4,12 @@ from datetime import datetime
 
 from flask import Response, current_app
 
+from voucherpool.customers.errors import CustomerNotFound
+from voucherpool.database.errors import DatabaseUnavailable
 from voucherpool.database.transactions import transaction
-from voucherpool.errors import CustomerNotFound, DatabaseUnavailable, LinkNotFound
 from voucherpool.http.routes import Blueprint, public
 from voucherpool.mail import composing, links, schemas, service
+from voucherpool.mail.errors import LinkNotFound
 
 blueprint = Blueprint("mail", __name__, description="Unsubscribing customers from e-mails.")
 

@@ -12,10 +12,10 @@ from functools import partial
 from jinja2 import TemplateError
 
 from voucherpool.config.mail import Mail
+from voucherpool.database.errors import OutcomeUnknown
 from voucherpool.database.model import db
 from voucherpool.database.retries import Repeatable, retrying
 from voucherpool.database.transactions import transaction
-from voucherpool.errors import OutcomeUnknown
 from voucherpool.events import backoff
 from voucherpool.mail import composing, queue
 from voucherpool.mail.composing import NotAddressable

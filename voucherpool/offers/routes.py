@@ -1,9 +1,9 @@
 """The offers' routes."""
 
 from voucherpool.database.paging import Page
-from voucherpool.errors import OfferExists, OfferNameSimilar, OfferNotFound
 from voucherpool.http.routes import Blueprint, Fields
 from voucherpool.offers import schemas, service
+from voucherpool.offers.errors import OfferExists, OfferNameSimilar, OfferNotFound
 from voucherpool.offers.models import Offer
 
 blueprint = Blueprint(

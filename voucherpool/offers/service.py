@@ -13,17 +13,17 @@ from voucherpool.database import paging
 from voucherpool.database.model import db
 from voucherpool.database.paging import Page, Position
 from voucherpool.database.retries import racing_for
-from voucherpool.errors import (
-    InvalidInput,
+from voucherpool.errors import VoucherPoolError
+from voucherpool.input import names
+from voucherpool.input.errors import InvalidInput
+from voucherpool.input.fields import currency_decimals
+from voucherpool.offers.errors import (
     OfferDiscountDiffers,
     OfferExists,
     OfferNameSimilar,
     OfferNotFound,
     OfferNotPercentage,
-    VoucherPoolError,
 )
-from voucherpool.input import names
-from voucherpool.input.fields import currency_decimals
 from voucherpool.offers.models import Offer, OfferBudget
 
 longest_redemption = "1 minute"

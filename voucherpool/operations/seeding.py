@@ -10,12 +10,13 @@ from marshmallow import Schema, ValidationError, fields
 from voucherpool.audit import service as audit
 from voucherpool.customers import service as customers
 from voucherpool.customers.schemas import NewCustomer
-from voucherpool.errors import InvalidInput, MalformedJson, VoucherExists
 from voucherpool.input import strict_json
+from voucherpool.input.errors import InvalidInput, MalformedJson
 from voucherpool.input.fields import Amount, Count, Currency, Email, Name
 from voucherpool.offers import service as offers
 from voucherpool.offers.schemas import OfferSeed
 from voucherpool.vouchers import issuing, redeeming
+from voucherpool.vouchers.errors import VoucherExists
 from voucherpool.vouchers.schemas import VanityCode, most_redemptions
 
 forever = datetime(2099, 12, 31, 23, 59, 59, tzinfo=UTC)

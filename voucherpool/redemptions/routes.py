@@ -5,20 +5,18 @@ from collections.abc import Sequence
 
 from flask import Response
 
+from voucherpool.batches.errors import BatchNotFound
+from voucherpool.customers.errors import CustomerNotFound
 from voucherpool.database.paging import Page
 from voucherpool.database.transactions import long_transaction
-from voucherpool.errors import (
-    BatchNotFound,
-    CustomerNotFound,
-    OfferNotFound,
-    RedemptionNotFound,
-    VoucherArchived,
-)
 from voucherpool.http import attachments
 from voucherpool.http.routes import Blueprint, Fields
 from voucherpool.http.transfers import TooManyTransfers
+from voucherpool.offers.errors import OfferNotFound
 from voucherpool.redemptions import schemas, search, service
+from voucherpool.redemptions.errors import RedemptionNotFound
 from voucherpool.redemptions.ledger import Entry
+from voucherpool.vouchers.errors import VoucherArchived
 
 blueprint = Blueprint(
     "redemptions",

@@ -15,11 +15,13 @@ from voucherpool.database.model import db
 from voucherpool.database.paging import Page, Position
 from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
-from voucherpool.errors import InvalidInput, RedemptionNotFound, VoucherArchived
 from voucherpool.events import event_types, subscribers
+from voucherpool.input.errors import InvalidInput
+from voucherpool.redemptions.errors import RedemptionNotFound
 from voucherpool.redemptions.ledger import Entry, redemptions
 from voucherpool.vouchers import budgets, events
 from voucherpool.vouchers.archived import with_archive
+from voucherpool.vouchers.errors import VoucherArchived
 from voucherpool.vouchers.models import Redemption, Voucher
 
 

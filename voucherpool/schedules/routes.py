@@ -5,10 +5,11 @@ from datetime import datetime
 
 from voucherpool.database.model import AnyRow
 from voucherpool.database.paging import Page
-from voucherpool.errors import OfferNotFound, ScheduleExists, ScheduleNotFound
 from voucherpool.http.routes import Blueprint, Fields
 from voucherpool.input.schemas import PageRequest
+from voucherpool.offers.errors import OfferNotFound
 from voucherpool.schedules import schemas, service
+from voucherpool.schedules.errors import ScheduleExists, ScheduleNotFound
 
 blueprint = Blueprint(
     "schedules",

@@ -18,7 +18,8 @@ from voucherpool.batches.schemas import CodePattern
 from voucherpool.database.model import db
 from voucherpool.database.retries import is_temporary
 from voucherpool.database.transactions import after_commit, transaction
-from voucherpool.errors import InvalidInput, VoucherPoolError
+from voucherpool.errors import VoucherPoolError
+from voucherpool.input.errors import InvalidInput
 from voucherpool.observability import metrics
 from voucherpool.schedules import occurrences
 from voucherpool.schedules.models import Schedule, ScheduleRun

@@ -15,11 +15,11 @@ from voucherpool.database import paging
 from voucherpool.database.model import AnyRow, db
 from voucherpool.database.paging import Page, Position
 from voucherpool.database.retries import racing_for
-from voucherpool.errors import ScheduleExists, ScheduleNotFound
 from voucherpool.input.times import latest
 from voucherpool.offers import service as offers
 from voucherpool.offers.models import Offer
 from voucherpool.schedules import occurrences
+from voucherpool.schedules.errors import ScheduleExists, ScheduleNotFound
 from voucherpool.schedules.models import Schedule, ScheduleRun
 from voucherpool.schedules.schemas import customers
 

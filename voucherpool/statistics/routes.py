@@ -1,7 +1,7 @@
 """The statistics' routes."""
 
-from voucherpool.errors import OfferNotFound
 from voucherpool.http.routes import Blueprint, Fields
+from voucherpool.offers.errors import OfferNotFound
 from voucherpool.statistics import schemas, service
 
 blueprint = Blueprint(

@@ -10,9 +10,10 @@ from voucherpool.claims.models import Claim
 from voucherpool.customers import service as customers
 from voucherpool.database.model import db
 from voucherpool.database.transactions import require_future
-from voucherpool.errors import InvalidInput, LimitBelowUses, VoucherInUse
+from voucherpool.input.errors import InvalidInput
 from voucherpool.support import service
 from voucherpool.support.service import Record
+from voucherpool.vouchers.errors import LimitBelowUses, VoucherInUse
 from voucherpool.vouchers.models import Voucher, open_holds
 
 

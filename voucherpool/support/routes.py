@@ -1,17 +1,17 @@
 """The routes for support staff."""
 
+from voucherpool.batches.errors import BatchNotFound
+from voucherpool.customers.errors import CustomerNotFound
 from voucherpool.database.paging import Page
-from voucherpool.errors import (
-    BatchNotFound,
-    CustomerNotFound,
+from voucherpool.http.routes import Blueprint, Fields
+from voucherpool.offers.errors import OfferNotFound
+from voucherpool.support import changing, schemas, search, service
+from voucherpool.vouchers.errors import (
     LimitBelowUses,
-    OfferNotFound,
     VoucherArchived,
     VoucherInUse,
     VoucherNotFound,
 )
-from voucherpool.http.routes import Blueprint, Fields
-from voucherpool.support import changing, schemas, search, service
 
 blueprint = Blueprint(
     "support",

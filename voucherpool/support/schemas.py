@@ -2,8 +2,8 @@
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from voucherpool import errors
 from voucherpool.audit.schemas import Reason
+from voucherpool.customers.errors import CustomerNotFound
 from voucherpool.input.fields import (
     AmountShown,
     Count,
@@ -19,6 +19,17 @@ from voucherpool.input.schemas import Answer, PageRequest, Search, page_of
 from voucherpool.input.times import End, Expiry, Moment, MomentOrNever, Timestamp
 from voucherpool.offers.schemas import discount_types
 from voucherpool.redemptions.schemas import Redemption
+from voucherpool.vouchers.errors import (
+    CustomerLimitReached,
+    OfferBudgetExhausted,
+    OfferNotActive,
+    RedemptionLimitReached,
+    VoucherAlreadyRedeemed,
+    VoucherDisabled,
+    VoucherExpired,
+    VoucherHeld,
+    VoucherNotStarted,
+)
 from voucherpool.vouchers.schemas import AnyCode, Expiring, VoucherCode, most_redemptions, reasons
 
 states = (
@@ -26,11 +37,11 @@ states = (
     *(
         error.code()
         for error in (
-            *(errors.CustomerNotFound, errors.RedemptionLimitReached),
-            *(errors.VoucherAlreadyRedeemed, errors.VoucherExpired, errors.VoucherDisabled),
-            *(errors.VoucherNotStarted,),
-            *(errors.OfferNotActive, errors.VoucherHeld, errors.CustomerLimitReached),
-            errors.OfferBudgetExhausted,
+            *(CustomerNotFound, RedemptionLimitReached),
+            *(VoucherAlreadyRedeemed, VoucherExpired, VoucherDisabled),
+            *(VoucherNotStarted,),
+            *(OfferNotActive, VoucherHeld, CustomerLimitReached),
+            OfferBudgetExhausted,
         )
     ),
 )

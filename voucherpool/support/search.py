@@ -13,18 +13,18 @@ from sqlalchemy import text
 
 from voucherpool.batches import service as batches
 from voucherpool.customers import service as customers
+from voucherpool.customers.errors import CustomerNotFound
 from voucherpool.database import cluster, paging
 from voucherpool.database.model import db
 from voucherpool.database.paging import Page, Position
-from voucherpool.errors import (
+from voucherpool.offers import service as offers
+from voucherpool.vouchers import budgets, codes, limits, rules
+from voucherpool.vouchers.errors import (
     CustomerLimitReached,
-    CustomerNotFound,
     OfferBudgetExhausted,
     RedemptionLimitReached,
     VoucherAlreadyRedeemed,
 )
-from voucherpool.offers import service as offers
-from voucherpool.vouchers import budgets, codes, limits, rules
 
 of_owner: rules.Rules = {
     CustomerNotFound: "vouchers.customer_id IS NULL OR customers.email IS NOT NULL"

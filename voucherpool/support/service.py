@@ -16,12 +16,12 @@ from voucherpool.customers.models import Customer
 from voucherpool.database import paging
 from voucherpool.database.model import db
 from voucherpool.database.paging import Position
-from voucherpool.errors import VoucherArchived, VoucherNotFound
 from voucherpool.events import event_types
 from voucherpool.offers.models import Offer
 from voucherpool.redemptions import ledger
 from voucherpool.vouchers import codes, events, rules
 from voucherpool.vouchers.archived import including_archive
+from voucherpool.vouchers.errors import VoucherArchived, VoucherNotFound
 from voucherpool.vouchers.models import Redemption, RefusedAttempt, Voucher, open_holds
 
 Record = Mapping[str, object]

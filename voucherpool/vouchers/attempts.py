@@ -8,18 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from voucherpool.customers import guests
+from voucherpool.customers.errors import CustomerNotFound
 from voucherpool.customers.visitors import visitor
+from voucherpool.database.errors import OutcomeUnknown
 from voucherpool.database.transactions import transaction
-from voucherpool.errors import (
-    CustomerNotFound,
-    OrderMismatch,
-    OutcomeUnknown,
-    RedemptionReversed,
-    VoucherNotFound,
-    VoucherPoolError,
-)
+from voucherpool.errors import VoucherPoolError
 from voucherpool.http.routes import Fields
 from voucherpool.vouchers import checking, refusals, rules
+from voucherpool.vouchers.errors import OrderMismatch, RedemptionReversed, VoucherNotFound
 
 order_refusals: tuple[type[VoucherPoolError], ...] = (
     *rules.order_refusals,

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from voucherpool.errors import CustomerNotFound
+from voucherpool.customers.errors import CustomerNotFound
 from voucherpool.vouchers import earlier, state
 from voucherpool.vouchers.state import VoucherState
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
-from voucherpool.errors import OrderMismatch, RedemptionReversed
 from voucherpool.vouchers.archived import with_archive
+from voucherpool.vouchers.errors import OrderMismatch, RedemptionReversed
 from voucherpool.vouchers.redeem_sql import Redeemed
 
 

@@ -12,9 +12,9 @@ from voucherpool.database import cluster
 from voucherpool.database.model import db
 from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
-from voucherpool.errors import VoucherHeld
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers import budgets, hold_sql, on_cluster, state
+from voucherpool.vouchers.errors import VoucherHeld
 from voucherpool.vouchers.hold_sql import Hold
 from voucherpool.vouchers.models import Voucher, open_holds
 from voucherpool.vouchers.state import VoucherState

@@ -9,13 +9,13 @@ from voucherpool.customers import service as customers
 from voucherpool.database import cluster
 from voucherpool.database.statements import Statement
 from voucherpool.database.transactions import after_commit, require_future
-from voucherpool.errors import VoucherExists
 from voucherpool.events import event_types, subscribers
 from voucherpool.input.emails import email_key
 from voucherpool.observability import metrics
 from voucherpool.offers import counts
 from voucherpool.offers import service as offers
 from voucherpool.vouchers import archived, codes, events, on_cluster
+from voucherpool.vouchers.errors import VoucherExists
 
 attempts = 5  # a collision of 60-bit codes is rare: five in a row mean a broken generator
 

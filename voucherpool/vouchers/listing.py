@@ -4,10 +4,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
+from voucherpool.customers.errors import CustomerNotFound
 from voucherpool.database import paging
 from voucherpool.database.paging import Page, Position
 from voucherpool.database.statements import Statement
-from voucherpool.errors import CustomerNotFound
 from voucherpool.input.emails import email_key
 from voucherpool.vouchers import budgets, limits, rules
 from voucherpool.vouchers.models import expiry

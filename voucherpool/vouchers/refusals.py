@@ -4,10 +4,11 @@ from sqlalchemy import Text, and_, bindparam, case, delete, func, insert, select
 
 from voucherpool.customers.models import Customer
 from voucherpool.database.model import db
-from voucherpool.errors import VoucherNotFound, VoucherPoolError
+from voucherpool.errors import VoucherPoolError
 from voucherpool.input.emails import email_key
 from voucherpool.vouchers import codes
 from voucherpool.vouchers.archived import archived_vouchers
+from voucherpool.vouchers.errors import VoucherNotFound
 from voucherpool.vouchers.models import RefusedAttempt, Voucher
 
 attempts_kept = 20

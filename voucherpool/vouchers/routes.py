@@ -4,15 +4,11 @@ from collections.abc import Sequence
 
 from flask import url_for
 
+from voucherpool.apikeys.errors import TooManyFailedAttempts
+from voucherpool.customers.errors import CustomerNotFound
 from voucherpool.database.paging import Page
-from voucherpool.errors import (
-    CustomerNotFound,
-    OfferDiscountDiffers,
-    OfferNotPercentage,
-    TooManyFailedAttempts,
-    VoucherExists,
-)
 from voucherpool.http.routes import Blueprint, Fields
+from voucherpool.offers.errors import OfferDiscountDiffers, OfferNotPercentage
 from voucherpool.vouchers import (
     attempts,
     checking,
@@ -25,6 +21,7 @@ from voucherpool.vouchers import (
     rules,
     schemas,
 )
+from voucherpool.vouchers.errors import VoucherExists
 
 blueprint = Blueprint(
     "vouchers",

@@ -9,11 +9,13 @@ from decimal import Decimal
 
 from sqlalchemy import Boolean, ColumnElement, Numeric, literal_column
 
-from voucherpool.errors import (
+from voucherpool.customers.errors import CustomerNotFound
+from voucherpool.errors import VoucherPoolError
+from voucherpool.input.fields import currency_decimals
+from voucherpool.vouchers.errors import (
     CurrencyMismatch,
     CurrencyRequired,
     CustomerLimitReached,
-    CustomerNotFound,
     OfferBudgetExhausted,
     OfferNotActive,
     OrderAmountRequired,
@@ -25,9 +27,7 @@ from voucherpool.errors import (
     VoucherHeld,
     VoucherNotFound,
     VoucherNotStarted,
-    VoucherPoolError,
 )
-from voucherpool.input.fields import currency_decimals
 from voucherpool.vouchers.models import open_holds
 
 Rules = dict[type[VoucherPoolError], str]

@@ -2,7 +2,7 @@
 
 from marshmallow import ValidationError, fields, pre_load
 
-from voucherpool import errors
+from voucherpool.customers.errors import CustomerNotFound
 from voucherpool.input import formats
 from voucherpool.input.fields import (
     Amount,
@@ -24,6 +24,23 @@ from voucherpool.input.schemas import Answer, PageRequest, Plain, Request, Spars
 from voucherpool.input.times import Expiry, MomentOrNever, Timestamp
 from voucherpool.offers.schemas import discount_types
 from voucherpool.vouchers import codes
+from voucherpool.vouchers.errors import (
+    CurrencyMismatch,
+    CurrencyRequired,
+    CustomerLimitReached,
+    OfferBudgetExhausted,
+    OfferNotActive,
+    OrderAmountRequired,
+    OrderBelowMinimum,
+    OrderMismatch,
+    RedemptionLimitReached,
+    RedemptionReversed,
+    VoucherAlreadyRedeemed,
+    VoucherDisabled,
+    VoucherExpired,
+    VoucherHeld,
+    VoucherNotFound,
+)
 
 most_redemptions = 1_000_000_000
 longest_hold_seconds = 86400
@@ -165,12 +182,12 @@ class ReleaseRequest(Request):
 
 
 refusals = (
-    *(errors.CustomerNotFound, errors.VoucherNotFound),
-    *(errors.RedemptionLimitReached, errors.VoucherAlreadyRedeemed, errors.VoucherExpired),
-    *(errors.VoucherDisabled, errors.OfferNotActive, errors.VoucherHeld),
-    *(errors.CustomerLimitReached, errors.CurrencyMismatch, errors.CurrencyRequired),
-    *(errors.OrderBelowMinimum, errors.OrderMismatch, errors.RedemptionReversed),
-    *(errors.OfferBudgetExhausted, errors.OrderAmountRequired),
+    *(CustomerNotFound, VoucherNotFound),
+    *(RedemptionLimitReached, VoucherAlreadyRedeemed, VoucherExpired),
+    *(VoucherDisabled, OfferNotActive, VoucherHeld),
+    *(CustomerLimitReached, CurrencyMismatch, CurrencyRequired),
+    *(OrderBelowMinimum, OrderMismatch, RedemptionReversed),
+    *(OfferBudgetExhausted, OrderAmountRequired),
 )
 reasons = tuple(refusal.code() for refusal in refusals)
 """The codes of all that can refuse a redemption."""

@@ -4,17 +4,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
+from voucherpool.customers.errors import CustomerNotFound
 from voucherpool.database.statements import Statement
-from voucherpool.errors import (
-    CustomerLimitReached,
-    CustomerNotFound,
-    OfferBudgetExhausted,
-    VoucherNotFound,
-    VoucherPoolError,
-)
+from voucherpool.errors import VoucherPoolError
 from voucherpool.input.emails import email_key
 from voucherpool.vouchers import budgets, codes, limits, rules
 from voucherpool.vouchers.archived import with_archive
+from voucherpool.vouchers.errors import CustomerLimitReached, OfferBudgetExhausted, VoucherNotFound
 from voucherpool.vouchers.models import expiry
 
 

@@ -9,8 +9,8 @@ from threading import Thread
 from typing import NamedTuple
 
 from voucherpool.config.environment import Network
-from voucherpool.errors import InvalidInput
 from voucherpool.input import formats
+from voucherpool.input.errors import InvalidInput
 
 Resolver = Callable[[str, int], Sequence[str]]
 """Returns the addresses of a host, in the order in which to try them; raises OSError."""

@@ -7,13 +7,14 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from threading import BoundedSemaphore, Event, Thread
 
+from voucherpool.database.errors import OutcomeUnknown
 from voucherpool.database.retries import Repeatable, report, retrying
 from voucherpool.database.transactions import transaction
-from voucherpool.errors import OutcomeUnknown, SecretKeyNotConfigured
 from voucherpool.events.numbering import Numbered
 from voucherpool.input.times import rfc3339_utc
 from voucherpool.webhooks import deliveries, sending, signing
 from voucherpool.webhooks.addresses import Policy
+from voucherpool.webhooks.errors import SecretKeyNotConfigured
 from voucherpool.webhooks.sending import Outcome
 
 log = logging.getLogger(__name__)

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from flask import current_app
 
 from voucherpool.database.paging import Page
-from voucherpool.errors import SecretKeyNotConfigured, WebhookDisabled, WebhookNotFound
 from voucherpool.http.routes import Blueprint, Fields
 from voucherpool.input.schemas import PageRequest
 from voucherpool.webhooks import schemas, service
 from voucherpool.webhooks.addresses import Policy
+from voucherpool.webhooks.errors import SecretKeyNotConfigured, WebhookDisabled, WebhookNotFound
 from voucherpool.webhooks.payloads import payloads
 
 blueprint = Blueprint(

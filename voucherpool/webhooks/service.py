@@ -14,9 +14,10 @@ from voucherpool.database import paging
 from voucherpool.database.model import db
 from voucherpool.database.paging import Page, Position
 from voucherpool.database.transactions import expect_many_rows
-from voucherpool.errors import Conflict, WebhookDisabled, WebhookNotFound
+from voucherpool.errors import Conflict
 from voucherpool.events.models import Delivery, NumberedEvent, Webhook
 from voucherpool.webhooks import backlog, deliveries, signing
+from voucherpool.webhooks.errors import WebhookDisabled, WebhookNotFound
 
 
 class TooManyWebhooks(Conflict):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import standardwebhooks
 
-from voucherpool.errors import SecretKeyNotConfigured
+from voucherpool.webhooks.errors import SecretKeyNotConfigured
 
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet

@@ -8,25 +8,33 @@ from typing import Any
 
 from werkzeug.routing import Rule
 
-from voucherpool import errors
+from voucherpool.apikeys.errors import ApiKeyInvalid, ApiKeyRequired, ScopeMissing
+from voucherpool.database.errors import DatabaseUnavailable, OutcomeUnknown
 from voucherpool.http import problems
 from voucherpool.http.authentication import acceptable_actor
+from voucherpool.http.errors import (
+    BodyTooLarge,
+    IdempotencyKeyReused,
+    MalformedBody,
+    UnsupportedMediaType,
+)
 from voucherpool.http.idempotency import acceptable
 from voucherpool.http.routes import Route, public
+from voucherpool.input.errors import InvalidInput, MalformedJson
 
 Documented = dict[str, Any]
 
 always_possible = (
-    errors.MalformedJson,
-    errors.MalformedBody,
-    errors.ApiKeyRequired,
-    errors.ApiKeyInvalid,
-    errors.ScopeMissing,
-    errors.BodyTooLarge,
-    errors.UnsupportedMediaType,
-    errors.InvalidInput,
-    errors.DatabaseUnavailable,
-    errors.OutcomeUnknown,
+    MalformedJson,
+    MalformedBody,
+    ApiKeyRequired,
+    ApiKeyInvalid,
+    ScopeMissing,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    InvalidInput,
+    DatabaseUnavailable,
+    OutcomeUnknown,
 )
 
 idempotency_key = {
@@ -105,6 +113,6 @@ def _responses(route: Route) -> Documented:
         answer["headers"] = headers
     if route.scope == public:
         return {str(status): answer, **problems.documented(*route.refuses)}
-    repeats = (errors.IdempotencyKeyReused,) if route.writes else ()
+    repeats = (IdempotencyKeyReused,) if route.writes else ()
     refusals = (*always_possible, *repeats, *route.refuses)
     return {str(status): answer, **problems.documented(*refusals)}
