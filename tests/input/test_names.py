@@ -52,7 +52,7 @@ def test_a_command_and_a_seed_file_find_an_offer_in_every_spelling(app, client, 
     (tmp_path / "offers.json").write_text(seed, encoding="utf-8")
     run = app.test_cli_runner().invoke
     planted = run(args=["seed", "--directory", str(tmp_path)])
-    assert planted.output == "Added 0 customers and 0 offers.\n"
+    assert "0 offers" in planted.output
     issue = ["vouchers", "issue", spellings[1], "--count", "1", "--expiry", "2099-12-31"]
     assert run(args=issue).exit_code == 0
     assert run(args=["vouchers", "export", "--offer", spellings[2]]).exit_code == 0
