@@ -79,11 +79,9 @@ def create(
 ) -> Progress:
     """Create a batch and return it; a worker generates its vouchers.
 
-    Without `expires_at` they never expire, unless they are claimed: then they are valid for
-    `valid_for` (ISO 8601: P30D), to the end of a day.
-    `audience` is "pool", "all_customers", or e-mails; `count` is the number of vouchers for the
-    pool or for each customer. A frozen discount is the offer's current one. With `notify` each
-    voucher is an event, and its customer gets an e-mail.
+    Without `expires_at` they never expire; `valid_for` (ISO 8601: P30D) counts from a claim on.
+    `audience` is "pool", "all_customers", or e-mails; `count` is for the pool or each customer. A
+    frozen discount is the offer's current one. With `notify` vouchers are events and e-mailed.
 
     Raises OfferNotFound, InvalidInput and TooManyBatches.
     """
