@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import IO, Any, TypeVar
 
 import click
@@ -91,6 +92,9 @@ class Interrupted(click.ClickException):
 @contextmanager
 def interruptible(explain: Callable[[], str]) -> Iterator[None]:
     """End the block at Ctrl-C or SIGTERM with what `explain` then returns. Raises Interrupted."""
+    if current_thread() is not main_thread():
+        yield  # signals reach the main thread alone
+        return
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
