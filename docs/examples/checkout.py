@@ -25,6 +25,7 @@ messages = {
     "voucher_expired": "This voucher has expired.",
     "voucher_disabled": "This voucher has been stopped. Please ask our support.",
     "offer_budget_exhausted": "This offer is used up, or too small for this order.",
+    "voucher_not_started": "This voucher is not valid yet.",
     "offer_not_active": "This offer has not begun, or is over.",
     "voucher_held": "This voucher is in use. Please try again in some minutes.",
     "order_below_minimum": "This voucher needs a larger order.",

@@ -69,6 +69,7 @@ else
     voucher_expired) echo "This voucher has expired." ;;
     voucher_disabled) echo "This voucher has been stopped. Please ask our support." ;;
     offer_budget_exhausted) echo "This offer is used up, or too small for this order." ;;
+    voucher_not_started) echo "This voucher is not valid yet." ;;
     offer_not_active) echo "This offer has not begun, or is over." ;;
     voucher_held) echo "This voucher is in use. Please try again in some minutes." ;;
     order_below_minimum) echo "This voucher needs a larger order." ;;

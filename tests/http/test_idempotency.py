@@ -26,7 +26,10 @@ def test_a_repeat_gets_the_first_answer_byte_for_byte(client, make, sql):
     assert len(sql("SELECT * FROM redemptions")) == 1
 
 
-reads = {"/vouchers/check", "/vouchers/lookup", "/schedules/preview"}
+reads = {
+    *("/vouchers/check", "/vouchers/lookup", "/vouchers/search"),
+    *("/redemptions/search", "/redemptions/export", "/schedules/preview"),
+}
 keyless = {"/unsubscribe/<string:token>"}
 """A mail program sends it; a repeat changes nothing."""
 writing = {"POST", "PATCH", "PUT", "DELETE"}
@@ -39,6 +42,7 @@ def writes(client, make):
     code = make.voucher(max_redemptions=9)
     redemption = client.redeem(code).json["redemption_id"]
     hold, asks = client.hold(code).json, {"code": code, "email": ana}
+    unused = client.post("/offers", json={"name": "UNUSED", "discount": 5}).json["id"]
     issue = {"email": ana, "offer_name": "KOI", "discount": 5, "expiry": in_days(1)}
     schedule = {"name": "Monday", "offer_name": "KOI", "cron": "0 9 * * 1", "timezone": "UTC"}
     schedule |= {"audience": "all_customers", "valid_for": "7d"}
@@ -56,6 +60,13 @@ def writes(client, make):
         "POST /offers": {"name": "NEW", "discount": 5},
         "PATCH /offers/1": {"discount": 6},
         "POST /offers/1/batches": {"count": 1, "expiry": in_days(1)},
+        "POST /batches/1/cancel": None,
+        "POST /batches/1/changes": {"expires_at": {"add": "7d"}},
+        "POST /changes/1/cancel": None,
+        "POST /offers/1/changes": {"disabled": True, "reason": "leaked"},
+        "DELETE /batches/1": None,
+        f"DELETE /offers/{unused}": None,
+        "POST /vouchers/change": {"code": code, "max_redemptions": 10},
         "POST /offers/1/imports": f"code,expires_at\r\nOWN-CODE-1,{in_days(1)}\r\n",
         "POST /customers": {"email": "new@example.org"},
         "PATCH /customers/1": {"name": "Ana"},

@@ -32,7 +32,7 @@ def test_without_an_address_a_command_uses_the_running_database_and_says_so(loca
     assert ended.exit_code == 0, ended.stderr
     assert ended.stderr.startswith("Using the database of `make run` in ")
     ended = run("seed")
-    assert ended.stdout == "Added 10 customers and 3 offers.\n"
+    assert ended.stdout == "Added 10 customers, 3 offers and 23 vouchers.\n"
 
 
 def test_the_secret_key_of_the_service_is_found_too(local):

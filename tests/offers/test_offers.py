@@ -38,6 +38,7 @@ def test_an_offer_is_made_with_a_name_and_a_discount(client):
         "starts_at": None,
         "ends_at": None,
         "max_redemptions_per_customer": None,
+        "max_claims_per_customer": None,
         "max_redemptions": None,
         "max_discount_total": None,
         "pool_low_at": None,

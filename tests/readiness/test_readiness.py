@@ -151,7 +151,12 @@ def test_service_and_worker_wait_for_a_postgresql_that_starts_later_and_until_it
     until(lambda: all(log.lines() for log in logs))
     open_it()
     until(lambda: all(empty in log.lines()[-1] for log in logs))
-    until(lambda: empty in server.request("GET", "/readyz", None)[1]["reason"])
+    # Each worker process looks for itself.
+    until(
+        lambda: all(
+            empty in server.request("GET", "/readyz", None)[1]["reason"] for _ in "12345678"
+        )
+    )
     for _ in range(5):
         insist_on_503(server, empty)
     upgrade()

@@ -70,13 +70,13 @@ def _shortened(value: Mapping[str, object]) -> dict[str, object]:
 
 def _tell(client: Client) -> None:
     _say("A pool of 1000 codes, made in the background")
-    batch = client.show("POST", "/offers/1/batches", {"count": 1000, "expiry": expiry})
+    batch = client.show("POST", "/offers/3/batches", {"count": 1000, "expiry": expiry})
     while not batch["finished_at"]:
         time.sleep(seconds_between_looks)
         _, batch = client.call("GET", f"/batches/{batch['id']}")
     client.show("GET", f"/batches/{batch['id']}")
     _say("A customer claims one")
-    voucher = client.show("POST", "/vouchers/claim", {"email": ada, "offer_name": "KOI"})
+    voucher = client.show("POST", "/vouchers/claim", {"email": ada, "offer_name": "BLACK FRIDAY"})
     code = {"code": voucher["code"]}
     _say("The checkout asks what it would take off")
     client.show("POST", "/vouchers/check", {**code, "email": ada, **order})
@@ -90,7 +90,7 @@ def _tell(client: Client) -> None:
     again = {**order, "order_ref": "ORDER-1002"}
     client.show("POST", "/vouchers/redeem", {**code, "email": ada, **again})
     _say("The statistics")
-    client.show("GET", "/offers/1/stats")
+    client.show("GET", "/offers/3/stats")
 
 
 def _say(text: str) -> None:

@@ -40,6 +40,7 @@ from voucherpool.vouchers.errors import (
     VoucherExpired,
     VoucherHeld,
     VoucherNotFound,
+    VoucherNotStarted,
 )
 
 most_redemptions = 1_000_000_000
@@ -187,7 +188,7 @@ refusals = (
     *(VoucherDisabled, OfferNotActive, VoucherHeld),
     *(CustomerLimitReached, CurrencyMismatch, CurrencyRequired),
     *(OrderBelowMinimum, OrderMismatch, RedemptionReversed),
-    *(OfferBudgetExhausted, OrderAmountRequired),
+    *(OfferBudgetExhausted, OrderAmountRequired, VoucherNotStarted),
 )
 reasons = tuple(refusal.code() for refusal in refusals)
 """The codes of all that can refuse a redemption."""
