@@ -62,6 +62,7 @@ def test_every_route_serves_its_scope_and_no_other(app, anonymous, routes):
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
         for scope, key in keys.items():
             answer = anonymous.open(address, method=method, headers=bearer(key))
+            answer.close()
             if scope in needed:
                 assert answer.status_code not in (401, 403), (method, address)
             else:
