@@ -18,6 +18,7 @@ from voucherpool.schedules import occurrences
 refusals_by_state = {"order_below_minimum", "idempotency_key_reused"}
 reasons_by_state = {
     "Must be in the future.",  # by the clock
+    "Must have at most 64 bytes before the @.",  # a schema counts no bytes
     "Must be a date and time that exist.",  # 30 February has the form of a day
     "Must be from 2000-01-01 to 2199-12-31T23",
     "Must not be before from.",

@@ -32,7 +32,7 @@ label = rf"[^{unseen}{separator_forms}!-,./:-@\[-`{{-~]"
 # An encoded word may stand for several addresses, so an address holds none (RFC 2047, 5).
 no_encoded_word = r"(?![^@]*=\?)"
 mailbox = re.compile(
-    rf"^[{blank}]*{no_encoded_word}(?=[^@]{{1,64}}@){atom}(?:\.{atom})*"
+    rf"^[{blank}]*{no_encoded_word}{atom}(?:\.{atom})*"
     rf"@(?:localhost|(?:{label}+\.)+{label}{{2,}})[{blank}]*$"
 )
 clock = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
