@@ -18,6 +18,12 @@ https = "https://vouchers.shop.example"
 class Browser(FlaskClient):
     """A browser, which sends the forms of the pages that it has loaded."""
 
+    def get_cookie_value(self) -> str:
+        """Return the cookie of the session."""
+        cookie = self.get_cookie("__Secure-voucherpool", "vouchers.shop.example", "/console")
+        assert cookie is not None
+        return cookie.value
+
     def load(self, path: str, **more: object) -> TestResponse:
         """Load a page of the console."""
         return self.get(f"/console{path}", base_url=https, **more)

@@ -1,17 +1,14 @@
 """The page of activity: who did what, the schedules with their next runs, and the webhooks."""
 
 from flask import flash, redirect, render_template, request, url_for
-from werkzeug.wrappers import Response
 
 from voucherpool.audit import actions, schemas, service
 from voucherpool.console.forms import Form
-from voucherpool.console.pages import page
+from voucherpool.console.pages import Page, page
 from voucherpool.console.writing import writing
 from voucherpool.errors import VoucherPoolError
 from voucherpool.schedules import service as schedules
 from voucherpool.webhooks import service as webhooks
-
-Page = str | tuple[str, int] | Response
 
 page_size = 50
 most_shown = 100

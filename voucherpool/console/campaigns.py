@@ -3,19 +3,16 @@
 from typing import Any
 
 from flask import Response, redirect, render_template, request, url_for
-from werkzeug.wrappers import Response as BaseResponse
 
 from voucherpool.batches import generating, schemas, service
 from voucherpool.console.downloads import csv
 from voucherpool.console.forms import Form
-from voucherpool.console.pages import page
+from voucherpool.console.pages import Page, page
 from voucherpool.console.writing import once, writing
 from voucherpool.errors import InvalidInput, VoucherPoolError
 from voucherpool.files import exporting, layout
 from voucherpool.offers import service as offers
 from voucherpool.vouchers import codes
-
-Page = str | tuple[str, int] | BaseResponse
 
 names = ("count", "expiry", "max_redemptions", "freeze_discount", "notify")
 previewed = 3

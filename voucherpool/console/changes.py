@@ -8,22 +8,19 @@ from datetime import timedelta
 
 from flask import redirect, render_template, request, url_for
 from marshmallow import fields, validate
-from werkzeug.wrappers import Response
 
 from voucherpool.audit.schemas import Reason
 from voucherpool.batches import service as batches
 from voucherpool.changes import schemas, service, terms
 from voucherpool.console import shown
 from voucherpool.console.forms import Fields, Form
-from voucherpool.console.pages import page
+from voucherpool.console.pages import Page, page
 from voucherpool.console.writing import once, writing
 from voucherpool.errors import Conflict, InvalidInput, VoucherPoolError
 from voucherpool.input.fields import Count
 from voucherpool.input.schemas import Request
 from voucherpool.input.times import Expiry
 from voucherpool.offers import service as offers
-
-Page = str | tuple[str, int] | Response
 
 
 class NotCounted(Conflict):

@@ -1,10 +1,9 @@
 """The pages of customers: finding one, their vouchers and redemptions, opt-out and erasure."""
 
 from flask import flash, redirect, render_template, request, url_for
-from werkzeug.wrappers import Response
 
 from voucherpool.console.forms import Form
-from voucherpool.console.pages import page, refused
+from voucherpool.console.pages import Page, page, refused
 from voucherpool.console.writing import writing
 from voucherpool.customers import schemas, service
 from voucherpool.erasure import service as erasure
@@ -12,8 +11,6 @@ from voucherpool.errors import InvalidInput, VoucherPoolError
 from voucherpool.mail import service as mail
 from voucherpool.redemptions import search as redemptions
 from voucherpool.support import search
-
-Page = str | tuple[str, int] | Response
 
 page_size = 50
 

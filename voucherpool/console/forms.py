@@ -6,7 +6,7 @@ from typing import Any
 import marshmallow
 from flask import current_app
 
-from voucherpool.console.pages import refused
+from voucherpool.console.pages import Refused, refused
 from voucherpool.errors import InvalidInput, VoucherPoolError
 from voucherpool.input.fields import Count, Flag
 from voucherpool.input.times import days_of
@@ -45,7 +45,7 @@ class Form:
         finally:
             self.names = names
 
-    def refused(self, template: str, error: VoucherPoolError, **shown: Any) -> tuple[str, int]:
+    def refused(self, template: str, error: VoucherPoolError, **shown: Any) -> Refused:
         """Return the form's page again, with what is wrong beside each field."""
         self.errors = dict(_flat(error.errors or {}))
         return refused(template, error, form=self, **shown)

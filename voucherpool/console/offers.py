@@ -4,13 +4,12 @@ from typing import Any
 
 from flask import flash, redirect, render_template, request, url_for
 from sqlalchemy import func, select
-from werkzeug.wrappers import Response
 
 from voucherpool.batches import service as batches
 from voucherpool.changes import service as changes
 from voucherpool.console import charts, shown
 from voucherpool.console.forms import Form
-from voucherpool.console.pages import page
+from voucherpool.console.pages import Page, page
 from voucherpool.console.writing import writing
 from voucherpool.database.model import db
 from voucherpool.errors import VoucherPoolError
@@ -18,8 +17,6 @@ from voucherpool.input.fields import largest_page
 from voucherpool.offers import schemas, service
 from voucherpool.offers.models import Offer
 from voucherpool.statistics import service as statistics
-
-Page = str | tuple[str, int] | Response
 
 page_size = 50
 changeable = (

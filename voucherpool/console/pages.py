@@ -1,6 +1,6 @@
 """The console's edge: who may see a page, what protects it, and how its errors look."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +24,9 @@ from voucherpool.http.authentication import open_to_all
 from voucherpool.http.bodies import current_request
 from voucherpool.observability import logs, metrics
 
-View = TypeVar("View", bound=Callable[..., object])
+Refused = tuple[str, int, Mapping[str, str]]
+Page = str | Refused | BaseResponse
+View = TypeVar("View", bound=Callable[..., Page])
 
 files = Path(__file__).with_name("files")
 headers = {
@@ -79,7 +81,8 @@ def _admit() -> BaseResponse | None:
     if not current_app.config["SECRET_KEYS"]:
         # As a text: without a key there is no session, and so no page with a form.
         return Response(SecretKeyNotConfigured.detail, HTTPStatus.CONFLICT, mimetype="text/plain")
-    needed = current_app.view_functions[request.endpoint or ""].needs  # type: ignore[attr-defined]
+    view: Any = current_app.view_functions[request.endpoint or ""]
+    needed = view.needs
     if needed != everybody and not current_user.is_authenticated:
         return redirect(flask.url_for("console.sign_in"))
     if request.method == "POST":
@@ -116,7 +119,7 @@ def _for_templates() -> dict[str, object]:
 
 
 @blueprint.errorhandler(VoucherPoolError)
-def _refuse(error: VoucherPoolError) -> tuple[str, int]:
+def _refuse(error: VoucherPoolError) -> Refused:
     return refused("error.html", error)
 
 
@@ -130,16 +133,16 @@ def _refuse_http(error: HTTPException) -> tuple[str, int] | HTTPException:
 @blueprint.errorhandler(OperationalError)
 @blueprint.errorhandler(InterfaceError)
 @blueprint.errorhandler(PoolTimeout)
-def _refuse_unavailable(_: Exception) -> tuple[str, int]:
+def _refuse_unavailable(_: Exception) -> Refused:
     return refused("error.html", DatabaseUnavailable())
 
 
-def refused(template: str, error: VoucherPoolError, **shown: Any) -> tuple[str, int]:
+def refused(template: str, error: VoucherPoolError, **shown: Any) -> Refused:
     """Return a page that shows the error, with its status; count and log it like the API's."""
     metrics.refused(error.code())
     current_request().refusal = error.code()
     more = {"error": error.detail, "request_id": logs.request_id.get()}
-    return render_template(template, **more | shown), error.status.value
+    return render_template(template, **more | shown), error.status.value, error.headers
 
 
 @page("/files/<string:name>", everybody)

@@ -4,11 +4,9 @@ from flask import Response, render_template, request
 
 from voucherpool.console.downloads import csv
 from voucherpool.console.forms import Fields, Form
-from voucherpool.console.pages import page
+from voucherpool.console.pages import Page, page
 from voucherpool.errors import VoucherPoolError
 from voucherpool.redemptions import schemas, search
-
-Page = str | tuple[str, int] | Response
 
 page_size = 50
 criteria = ("offer_name", "email", "order_ref", "from", "to")

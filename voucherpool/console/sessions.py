@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 import flask
 from flask import Flask, current_app
-from flask.sessions import SecureCookieSessionInterface, SessionMixin
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_login import LoginManager, UserMixin, current_user, login_user
 
 from voucherpool.config.environment import Network
@@ -49,7 +49,7 @@ class Sessions(SecureCookieSessionInterface):
 
     digest_method = staticmethod(hashlib.sha256)
 
-    def open_session(self, app: Flask, request: flask.Request) -> SessionMixin | None:
+    def open_session(self, app: Flask, request: flask.Request) -> SecureCookieSession | None:
         """Return the session of a request to the console; None is no session."""
         is_console = request.environ.get("PATH_INFO", "").startswith(root)
         return super().open_session(app, request) if is_console else None
@@ -106,7 +106,7 @@ def person(user: ConsoleUser) -> Person:
 
 def _of_session(token: str) -> Person | None:
     user = users.of_session(token) if with_password() else None
-    return user and person(user)
+    return person(user) if user else None
 
 
 def _of_request(request: flask.Request) -> Person | None:
@@ -118,7 +118,7 @@ def _of_request(request: flask.Request) -> Person | None:
         request.remote_addr, config["CONSOLE_PROXIES"]
     ):
         user = users.find(named)
-        return user and person(user)
+        return person(user) if user else None
     return None
 
 

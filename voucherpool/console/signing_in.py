@@ -3,18 +3,15 @@
 from http import HTTPStatus
 
 from flask import current_app, flash, redirect, render_template, request, url_for
-from werkzeug.wrappers import Response
 
 from voucherpool.apikeys import failed_attempts
 from voucherpool.console import sessions, users
-from voucherpool.console.pages import act, everybody, page, refused
+from voucherpool.console.pages import Page, act, everybody, page, refused
 from voucherpool.console.sessions import Person
 from voucherpool.console.writing import writing
 from voucherpool.errors import InvalidInput, VoucherPoolError
 from voucherpool.http import throttle
 from voucherpool.input import formats
-
-Page = str | tuple[str, int] | Response
 
 
 class PasswordWrong(VoucherPoolError, status=HTTPStatus.FORBIDDEN):
@@ -33,7 +30,7 @@ def sign_in() -> Page:
         return refused("sign_in.html", error, with_password=True, email=email)
     with writing():
         act(person)
-        users.signed_in(person.id)
+        users.note_sign_in(person.id)
     sessions.begin(person)
     return redirect(url_for("console.overview"))
 

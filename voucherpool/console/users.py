@@ -123,7 +123,7 @@ def with_password(email: str, password: str) -> ConsoleUser | None:
     return user if known else None
 
 
-def signed_in(user_id: int) -> None:
+def note_sign_in(user_id: int | None) -> None:
     """Note that the user has signed in."""
     this = update(ConsoleUser).where(ConsoleUser.id == user_id)
     db.session.execute(this.values(signed_in_at=func.now()))

@@ -9,15 +9,13 @@ from marshmallow import fields
 from voucherpool.audit.schemas import Reason
 from voucherpool.console import sentences, timeline
 from voucherpool.console.forms import Fields, Form
-from voucherpool.console.pages import page, refused
+from voucherpool.console.pages import Page, page, refused
 from voucherpool.console.writing import writing
 from voucherpool.errors import VoucherPoolError
 from voucherpool.input.schemas import Request
 from voucherpool.redemptions import service as redemptions
 from voucherpool.support import changing, search, service
 from voucherpool.support.schemas import LookupRequest, VoucherChange
-
-Page = str | tuple[str, int]
 
 
 class Why(Request):
@@ -75,10 +73,8 @@ def _change(code: str) -> None:
     names = ("code", "expiry", "max_redemptions")
     form = Form(VoucherChange(), names, request.form)
     before = {"max_redemptions": str(service.lookup(code)["max_redemptions"])}
-    if request.form.get("never"):
-        terms = {"code": code, "expires_at": None}
-    else:
-        terms = form.load_changes(before)
+    never: Fields = {"code": code, "expires_at": None}
+    terms = never if request.form.get("never") else form.load_changes(before)
     changing.change(**terms, **_read(Why()))
 
 

@@ -100,8 +100,8 @@ def search(limit: int, after: Position | None = None, **criteria: Any) -> Page:
 
 def state_of(code: str) -> str | None:
     """Return the state of the voucher with the code; None if there is none."""
-    [found] = _counted(_page({"code_key": codes.normal_form(code)}, 1, None).items) or [None]
-    return found and found.state
+    found = _counted(_page({"code_key": codes.normal_form(code)}, 1, None).items)
+    return found[0].state if found else None
 
 
 def of_customer(customer_id: int, limit: int, after: Position | None = None) -> Page:
