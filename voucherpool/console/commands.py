@@ -1,13 +1,15 @@
 """`voucherpool console`."""
 
 import click
+from marshmallow import Schema, fields
 
-from voucherpool.cli import Group, loaded, print_table, root
+from voucherpool.cli import Group, loaded, root
 from voucherpool.console import users
 from voucherpool.database.transactions import transaction
 from voucherpool.input.fields import Email
 from voucherpool.input.schemas import Request
-from voucherpool.input.times import rfc3339_utc
+from voucherpool.input.times import Timestamp
+from voucherpool.printing import as_json, print_rows
 
 
 class Named(Request):
@@ -72,21 +74,21 @@ def remove(email: str) -> None:
     click.echo(f"Removed {email}.")
 
 
+class User(Schema):
+    """A user as the list shows them."""
+
+    email = fields.String()
+    role = fields.String()
+    has_password = fields.Function(lambda user: user.password is not None)
+    signed_in_at = Timestamp()
+
+
 @of_users.command(name="list")
-def list_users() -> None:
-    """List the users: e-mail, role and dates."""
-    print_table(
-        ("E-MAIL", "ROLE", "PASSWORD", "LAST SIGNED IN"),
-        (
-            (
-                user.email,
-                user.role,
-                "chosen" if user.password else "none yet",
-                rfc3339_utc(user.signed_in_at) if user.signed_in_at else "never",
-            )
-            for user in users.everyone()
-        ),
-    )
+@as_json
+def list_users(as_json: bool) -> None:
+    """List the users: e-mail, role and when they last signed in."""
+    schema = User()
+    print_rows(schema.dump(users.everyone(), many=True), tuple(schema.fields), as_json)
 
 
 def _print_link(token: str) -> None:

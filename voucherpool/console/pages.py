@@ -19,7 +19,12 @@ from voucherpool.audit import actor
 from voucherpool.console import sessions, shown, writing
 from voucherpool.console.sessions import Person
 from voucherpool.database.retries import retrying
-from voucherpool.errors import DatabaseUnavailable, SecretKeyNotConfigured, VoucherPoolError
+from voucherpool.errors import (
+    DatabaseUnavailable,
+    InvalidInput,
+    SecretKeyNotConfigured,
+    VoucherPoolError,
+)
 from voucherpool.http.authentication import open_to_all
 from voucherpool.http.bodies import current_request
 from voucherpool.observability import logs, metrics
@@ -41,6 +46,7 @@ headers = {
 }
 for_macros = {"csrf_token": generate_csrf, "form_key": writing.new_key, "shown": shown}
 """What the macros of templates use, which do not see the variables of a page."""
+see_below = "Not done yet: see below what is wrong."
 everybody = "everybody"
 """The scope of pages that need no user."""
 
@@ -141,7 +147,8 @@ def refused(template: str, error: VoucherPoolError, **shown: Any) -> Refused:
     """Return a page that shows the error, with its status; count and log it like the API's."""
     metrics.refused(error.code())
     current_request().refusal = error.code()
-    more = {"error": error.detail, "request_id": logs.request_id.get()}
+    detail = see_below if error.detail == InvalidInput.detail else error.detail
+    more = {"error": detail, "request_id": logs.request_id.get()}
     return render_template(template, **more | shown), error.status.value, error.headers
 
 
