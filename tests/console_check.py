@@ -1,6 +1,7 @@
 """`make console`: a campaign's life on the console in a real browser, and pictures of each page.
 
-SCREENSHOTS names the folder of the pictures.
+SCREENSHOTS names the folder of the pictures, and AXE the file axe.min.js of the npm package
+axe-core, with which each page is then checked for what keeps people out.
 """
 
 import base64
@@ -78,6 +79,9 @@ class Console:
             self._browser.send("Emulation.setEmulatedMedia", features=scheme)
             screen = {"width": wide, "height": 900, "deviceScaleFactor": 1, "mobile": wide < 500}
             self._browser.send("Emulation.setDeviceMetricsOverride", **screen)
+            if axe := os.environ.get("AXE"):
+                found = self._found_by_axe(Path(axe).read_text())
+                assert found == [], (name, wide, shade, found)
             high, width = self.run(size)
             assert width <= wide, (name, wide, width)
             clip = {"x": 0, "y": 0, "width": wide, "height": min(high, 2200), "scale": 1}
@@ -85,6 +89,12 @@ class Console:
             picture = self._browser.send("Page.captureScreenshot", **taken)["data"]
             if folder := os.environ.get("SCREENSHOTS"):
                 Path(folder, f"{name}-{wide}-{shade}.png").write_bytes(base64.b64decode(picture))
+
+    def _found_by_axe(self, source: str) -> Any:
+        """Return what axe finds wrong: rules and elements."""
+        wrapped = f"(async () => {{ {source}; {axe_run} }})()"
+        asked = {"expression": wrapped, "awaitPromise": True, "returnByValue": True}
+        return self._browser.send("Runtime.evaluate", **asked)["result"].get("value")
 
     def _leave(self, how: Any) -> None:
         """Leave the page, and wait until the next one is there."""
@@ -99,6 +109,10 @@ class Console:
 
 
 is_there = "return document.readyState == 'complete' && !document.documentElement.dataset.left;"
+axe_run = """
+    const found = await axe.run();
+    return found.violations.map(one => [one.id, one.nodes.map(node => node.html).slice(0, 3)]);
+"""
 size = "const page = document.scrollingElement; return [page.scrollHeight, page.scrollWidth];"
 press = """
     const button = [...document.querySelectorAll('main button, main a[role=button], header button')]

@@ -54,13 +54,13 @@ def test_a_campaign_from_the_offer_to_the_file(app, signed_in, client):
     assert preview.text.count("<code>SUN-") == 3
     asked = browser.send("/offers/1/campaign", campaign)
     assert asked.location == "/console/batches/1"
-    assert '<meta http-equiv="refresh"' in browser.load("/batches/1").text
+    assert "data-renews" in browser.load("/batches/1").text
     with app.app_context():
         while worker.add_chunk_to_batch():
             pass
     page = browser.load("/batches/1").text
     assert "3 of 3 vouchers" in page
-    assert "refresh" not in page
+    assert "data-renews" not in page
     with browser.send("/batches/1/codes", {}, of="/batches/1") as file:
         assert file.text.count("SUN-") == 3
         assert "attachment" in file.headers["Content-Disposition"]

@@ -35,10 +35,10 @@ View = TypeVar("View", bound=Callable[..., Page])
 
 files = Path(__file__).with_name("files")
 headers = {
-    # No script, and no style besides the files.
+    # No script and no style besides the files.
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self';"
-        " base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
+        " img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     # Without a referrer browsers would send forms with the origin null, which looks foreign.
@@ -154,5 +154,5 @@ def refused(template: str, error: VoucherPoolError, **shown: Any) -> Refused:
 
 @page("/files/<string:name>", everybody)
 def file(name: str) -> Response:
-    """Serve a stylesheet; browsers keep it for a day."""
+    """Serve a stylesheet, a script or a picture; browsers keep it for a day."""
     return send_from_directory(files, name, max_age=86400)

@@ -22,7 +22,7 @@ def of_state(state: str, voucher: Record) -> Markup:
 
 def _redeemable(voucher: Record) -> Markup:
     who = voucher["email"] or "any customer"
-    until = shown.moment(voucher["expires_at"], "it is disabled: it never expires")
+    until = shown.end(voucher["expires_at"], "it is disabled: it never expires")
     said = Markup("Would redeem now for {}, until {}.").format(who, until)
     if voucher["max_redemptions"] > 1:
         left = voucher["max_redemptions"] - voucher["redemption_count"]
@@ -46,7 +46,9 @@ sentences: Mapping[str, Callable[[Record], Markup]] = {
     "redeemable": _redeemable,
     "voucher_already_redeemed": _on("Was redeemed on {}.", "used_at"),
     "redemption_limit_reached": _on("All of its uses are taken, the last one on {}.", "used_at"),
-    "voucher_expired": _on("Expired on {}.", "expires_at"),
+    "voucher_expired": lambda voucher: Markup("Expired at {}.").format(
+        shown.end(voucher["expires_at"])
+    ),
     "voucher_disabled": _on("Is disabled since {}: nobody can redeem it.", "disabled_at"),
     "voucher_not_started": _on("Cannot be redeemed before {}.", "starts_at"),
     "voucher_held": lambda voucher: Markup("Cannot be redeemed by others now.") + _held(voucher),

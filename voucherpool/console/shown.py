@@ -1,6 +1,6 @@
 """How the console shows moments, numbers and money: as the browser's locale writes them."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -49,9 +49,25 @@ def moment(value: datetime | None, otherwise: str = "never") -> str:
     return Markup('<time datetime="{}">{}</time>').format(value.astimezone(UTC).isoformat(), text)
 
 
-def at(text: str) -> str:
-    """Return a moment that JSON holds."""
-    return moment(datetime.fromisoformat(text))
+def end_at(text: str) -> str:
+    """Return an end that JSON holds."""
+    return end(datetime.fromisoformat(text))
+
+
+def end(value: datetime | None, otherwise: str = "never") -> str:
+    """Return the moment at which something ends; of one at midnight, the last day before."""
+    if value is not None and value.astimezone(ZoneInfo(timezone())).time() == time():
+        return Markup("the end of {}").format(day(last_day(value, timezone())))
+    return moment(value, otherwise)
+
+
+def kept(given: object) -> str:
+    """Return a value of the audit log, which JSON holds."""
+    if isinstance(given, list):
+        return ", ".join(map(kept, given))
+    if isinstance(given, dict):
+        return ", ".join(f"{word(name)} {kept(each)}" for name, each in given.items())
+    return nothing if given is None else str(given)
 
 
 def day(value: date) -> str:
