@@ -111,7 +111,12 @@ def test_a_role_may_do_no_more_than_its_scopes(app, signed_in, make, client):
     }
     posts = {
         "support": ("/vouchers/change", "/changes/1/do", "/batches/1/cancel", "/batches/1/codes"),
-        "marketing": ("/customers/1/erase", "/customers/1/e-mails", "/webhooks/1/retry"),
+        "marketing": (
+            "/customers/1/erase",
+            "/customers/1/export",
+            "/customers/1/e-mails",
+            "/webhooks/1/retry",
+        ),
     }
     posts["support"] += posts["marketing"]
     forms["support"] += forms["marketing"]

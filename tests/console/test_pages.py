@@ -188,7 +188,7 @@ def test_each_state_has_a_sentence(state):
 
 
 def test_every_state_of_a_voucher_is_said():
-    assert {*search.states} <= {*shown.sentences}
+    assert {*search.states} <= {*shown.sentences()}
 
 
 def test_a_customer_is_found_and_shown_with_vouchers_and_redemptions(make, signed_in, client):
@@ -224,6 +224,13 @@ def test_a_customer_is_opted_out_of_e_mails_and_in_again(make, signed_in):
     assert "none wanted since" in browser.load("/customers/1").text
     browser.send("/customers/1/e-mails", {"opt_in": "1"}, of="/customers/1")
     assert "none wanted since" not in browser.load("/customers/1").text
+
+
+def test_all_that_is_kept_about_a_customer_is_exported(make, signed_in):
+    make.voucher()
+    with signed_in("admin").send("/customers/1/export", {}, of="/customers/1") as file:
+        assert "ana@example.org" in file.text
+        assert "customer-1.json" in file.headers["Content-Disposition"]
 
 
 def test_redemptions_are_searched_paged_and_sent_as_a_file(make, signed_in, client):

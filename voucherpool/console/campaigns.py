@@ -5,12 +5,14 @@ from typing import Any
 from flask import Response, redirect, render_template, request, url_for
 
 from voucherpool.batches import generating, schemas, service
-from voucherpool.console.downloads import csv
+from voucherpool.console.downloads import sent
 from voucherpool.console.forms import Form
 from voucherpool.console.pages import Page, page
 from voucherpool.console.writing import once, writing
-from voucherpool.errors import InvalidInput, VoucherPoolError
+from voucherpool.errors import VoucherPoolError
 from voucherpool.files import exporting, layout
+from voucherpool.http import attachments
+from voucherpool.input.errors import InvalidInput
 from voucherpool.offers import service as offers
 from voucherpool.vouchers import codes
 
@@ -57,7 +59,8 @@ def cancel_batch(batch_id: int) -> Page:
 def download_batch(batch_id: int) -> Response:
     """Send the vouchers of a batch as a file."""
     name = f"batch-{batch_id}.csv"
-    return csv(name, layout.columns, lambda: exporting.of_batch(batch_id))
+    columns = layout.columns
+    return sent(lambda: attachments.csv(name, columns, exporting.of_batch(batch_id), bom=True))
 
 
 def _read(form: Form) -> dict[str, Any]:

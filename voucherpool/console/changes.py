@@ -16,7 +16,8 @@ from voucherpool.console import shown
 from voucherpool.console.forms import Fields, Form
 from voucherpool.console.pages import Page, page
 from voucherpool.console.writing import once, writing
-from voucherpool.errors import Conflict, InvalidInput, VoucherPoolError
+from voucherpool.errors import Conflict, VoucherPoolError
+from voucherpool.input.errors import InvalidInput
 from voucherpool.input.fields import Count
 from voucherpool.input.schemas import Request
 from voucherpool.input.times import Expiry

@@ -1,13 +1,19 @@
 """The pages of customers: finding one, their vouchers and redemptions, opt-out and erasure."""
 
-from flask import flash, redirect, render_template, request, url_for
+from functools import partial
 
+from flask import Response, flash, redirect, render_template, request, url_for
+
+from voucherpool.console.downloads import sent
 from voucherpool.console.forms import Form
 from voucherpool.console.pages import Page, page, refused
 from voucherpool.console.writing import writing
 from voucherpool.customers import schemas, service
+from voucherpool.erasure import exporting
 from voucherpool.erasure import service as erasure
-from voucherpool.errors import InvalidInput, VoucherPoolError
+from voucherpool.errors import VoucherPoolError
+from voucherpool.http import attachments
+from voucherpool.input.errors import InvalidInput
 from voucherpool.mail import service as mail
 from voucherpool.redemptions import search as redemptions
 from voucherpool.support import search
@@ -34,6 +40,18 @@ def customers() -> Page:
 def customer(customer_id: int) -> Page:
     """Show a customer with all vouchers and the newest redemptions."""
     return render_template("customer.html", **_context(customer_id))
+
+
+@page("/customers/<id:customer_id>/export", "admin", "POST")
+def export_customer(customer_id: int) -> Response:
+    """Send all that is kept about a customer."""
+    name = f"customer-{customer_id}.json"
+
+    def write() -> Response:
+        of_person = partial(exporting.write, person=exporting.person_of(customer_id))
+        return attachments.attachment(name, of_person, exporting.media_type)
+
+    return sent(write)
 
 
 @page("/customers/<id:customer_id>/e-mails", "admin", "POST")

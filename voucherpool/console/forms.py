@@ -7,7 +7,8 @@ import marshmallow
 from flask import current_app
 
 from voucherpool.console.pages import Refused, refused
-from voucherpool.errors import InvalidInput, VoucherPoolError
+from voucherpool.errors import VoucherPoolError
+from voucherpool.input.errors import InvalidInput
 from voucherpool.input.fields import Count, Flag
 from voucherpool.input.times import days_of
 

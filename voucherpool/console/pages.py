@@ -18,16 +18,14 @@ from wtforms import ValidationError
 from voucherpool.audit import actor
 from voucherpool.console import sessions, shown, writing
 from voucherpool.console.sessions import Person
+from voucherpool.database.errors import DatabaseUnavailable
 from voucherpool.database.retries import retrying
-from voucherpool.errors import (
-    DatabaseUnavailable,
-    InvalidInput,
-    SecretKeyNotConfigured,
-    VoucherPoolError,
-)
+from voucherpool.errors import VoucherPoolError
 from voucherpool.http.authentication import open_to_all
 from voucherpool.http.bodies import current_request
+from voucherpool.input.errors import InvalidInput
 from voucherpool.observability import logs, metrics
+from voucherpool.webhooks.errors import SecretKeyNotConfigured
 
 Refused = tuple[str, int, Mapping[str, str]]
 Page = str | Refused | BaseResponse

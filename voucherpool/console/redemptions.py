@@ -2,10 +2,11 @@
 
 from flask import Response, render_template, request
 
-from voucherpool.console.downloads import csv
+from voucherpool.console.downloads import sent
 from voucherpool.console.forms import Fields, Form
 from voucherpool.console.pages import Page, page
 from voucherpool.errors import VoucherPoolError
+from voucherpool.http import attachments
 from voucherpool.redemptions import schemas, search
 
 page_size = 50
@@ -30,4 +31,5 @@ def redemptions() -> Page:
 def _file() -> Response:
     """Return what the form searches as a file, the oldest first."""
     query = Form(schemas.RedemptionCriteria(), criteria, request.form).load()
-    return csv("redemptions.csv", tuple(search.cells), lambda: search.exported(**query))
+    name, columns = "redemptions.csv", tuple(search.cells)
+    return sent(lambda: attachments.csv(name, columns, search.exported(**query), bom=True))

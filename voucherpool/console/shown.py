@@ -1,7 +1,9 @@
 """How the console shows moments, numbers and money: as the browser's locale writes them."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -9,7 +11,7 @@ from babel import Locale, UnknownLocaleError, dates, numbers
 from flask import current_app, g, request
 from markupsafe import Markup
 
-from voucherpool import errors
+from voucherpool.errors import VoucherPoolError
 from voucherpool.input.times import last_day
 
 most_languages = 5
@@ -112,7 +114,7 @@ def discount(thing: Any) -> str:
 
 def reason(code: str) -> str:
     """Return the sentence that the API would say for a refusal."""
-    return sentences.get(code, code.replace("_", " ").capitalize() + ".")
+    return sentences().get(code, code.replace("_", " ").capitalize() + ".")
 
 
 def word(name: str) -> str:
@@ -120,16 +122,18 @@ def word(name: str) -> str:
     return name.replace("_", " ").replace(".", " ")
 
 
-def _all_errors(base: type[errors.VoucherPoolError]) -> dict[str, str]:
+def _all_errors(base: type[VoucherPoolError]) -> dict[str, str]:
     found = {base.code(): base.detail} if hasattr(base, "detail") else {}
     for each in base.__subclasses__():
         found |= _all_errors(each)
     return found
 
 
-sentences = _all_errors(errors.VoucherPoolError) | {
-    "voucher_not_found": "No voucher has this code, or it belongs to another customer.",
-    "bound_to_another_customer": "The voucher belongs to another customer.",
-    "redeemable": "It can be redeemed.",
-}
-"""What refusals mean, by their codes."""
+@cache
+def sentences() -> Mapping[str, str]:
+    """Return what refusals and states mean, by their codes."""
+    return _all_errors(VoucherPoolError) | {
+        "voucher_not_found": "No voucher has this code, or it belongs to another customer.",
+        "bound_to_another_customer": "The voucher belongs to another customer.",
+        "redeemable": "It can be redeemed.",
+    }

@@ -9,9 +9,10 @@ from voucherpool.console import sessions, users
 from voucherpool.console.pages import Page, act, everybody, page, refused
 from voucherpool.console.sessions import Person
 from voucherpool.console.writing import writing
-from voucherpool.errors import InvalidInput, VoucherPoolError
+from voucherpool.errors import VoucherPoolError
 from voucherpool.http import throttle
 from voucherpool.input import formats
+from voucherpool.input.errors import InvalidInput
 
 
 class PasswordWrong(VoucherPoolError, status=HTTPStatus.FORBIDDEN):

@@ -12,8 +12,9 @@ from sqlalchemy.dialects.postgresql import insert
 from voucherpool.audit import service as audit
 from voucherpool.console.models import ConsoleUser
 from voucherpool.database.model import db
-from voucherpool.errors import Conflict, LinkNotFound, NotFound
+from voucherpool.errors import Conflict, NotFound
 from voucherpool.input.emails import email_key
+from voucherpool.mail.errors import LinkNotFound
 
 roles = {
     "support": frozenset({"read", "support"}),
