@@ -174,6 +174,14 @@ def fill(app: Flask, shop: Shop) -> None:
         spread = "(hashtext(id::text) & 1023) ^ 2 / 1048576.0 * 85"
         moved = "redeemed_at = redeemed_at - interval '1 day' * ({})"
         db.session.execute(text(f"UPDATE redemptions SET {moved.format(spread)}"))
+        db.session.execute(issued_before)
+
+
+issued_before = text("""
+    INSERT INTO offer_counts (offer_id, day, slot, issued)
+    SELECT offer, current_date - ago, 1, 2 + (hashtext((offer * ago)::text) & 7)
+    FROM generate_series(1, 4) AS offer, generate_series(1, 85) AS ago
+    WHERE hashtext((ago + offer)::text) & 3 = 0""")
 
 
 def test_a_campaign_lives_its_life_in_a_browser(browser: Browser) -> None:  # noqa: F811
