@@ -12,6 +12,7 @@ from flask import current_app, g, request
 from markupsafe import Markup
 
 from voucherpool.errors import VoucherPoolError
+from voucherpool.input import formats
 from voucherpool.input.times import last_day
 
 most_languages = 5
@@ -69,6 +70,8 @@ def kept(given: object) -> str:
         return ", ".join(map(kept, given))
     if isinstance(given, dict):
         return ", ".join(f"{word(name)} {kept(each)}" for name, each in given.items())
+    if isinstance(given, str) and formats.rfc3339.fullmatch(given):
+        return moment(datetime.fromisoformat(given))
     return nothing if given is None else str(given)
 
 
