@@ -5,6 +5,8 @@ from http.cookies import SimpleCookie
 from ipaddress import ip_network
 
 import pytest
+from flask import session
+from flask.sessions import NullSession
 
 from tests.console.conftest import Browser, https, password
 from voucherpool import create_app
@@ -33,6 +35,12 @@ def test_no_request_of_the_api_reads_the_session(browser, user, app):
         assert answer.status_code in (401, 404)
         assert "Vary" not in answer.headers
         assert "Set-Cookie" not in answer.headers
+
+
+def test_a_session_is_opened_for_the_console_alone(app):
+    for path, is_opened in (("/console/", True), ("/vouchers/redeem", False), ("/", False)):
+        with app.test_request_context(path):
+            assert (type(session._get_current_object()) is not NullSession) == is_opened, path
 
 
 def test_a_page_is_only_for_who_has_signed_in(app, browser):
@@ -230,6 +238,12 @@ def test_only_a_trusted_proxy_names_the_user(behind_proxy, app, browser, signed_
         assert named(browser, email, address).location == "/console/sign-in"
     for other in ("nobody@shop.example", f"{email},admin@shop.example", "", "\x00"):
         assert named(browser, other, "10.1.0.5").location == "/console/sign-in"
+
+
+def test_behind_a_proxy_no_session_of_a_password_counts(app, monkeypatch, signed_in):
+    browser = signed_in("admin")
+    monkeypatch.setitem(app.config, "CONSOLE_USER_HEADER", "X-User")
+    assert browser.load("/").location == "/console/sign-in"
 
 
 def test_behind_a_proxy_no_password_signs_in(behind_proxy, browser, user):
