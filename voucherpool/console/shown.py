@@ -42,6 +42,11 @@ def timezone() -> str:
     return name
 
 
+def today() -> date:
+    """Return the day in the shop's time zone."""
+    return datetime.now(ZoneInfo(timezone())).date()
+
+
 def moment(value: datetime | None, otherwise: str = "never") -> str:
     """Return a moment in the shop's time zone, to the minute."""
     if value is None:
