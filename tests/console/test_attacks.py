@@ -302,3 +302,15 @@ def test_input_that_no_browser_sends_is_no_error_of_the_service(signed_in, make)
             assert browser.send(path, fields, of="/").status_code < 500, (path, text)
     for address in ("/offers?cursor=%00", "/offers?part=%00", "/activity?subject=%00&from=x"):
         assert browser.load(address).status_code in (200, 422), address
+
+
+def test_a_form_is_only_sent_by_post(signed_in, client, app):
+    browser = signed_in("admin")
+    fields = {"name": "SUMMER", "discount": "20", "discount_type": "percentage"}
+    for method in ("HEAD", "GET", "OPTIONS"):
+        for sent in ({"data": fields}, {"query_string": fields}):
+            browser.open("/console/offers/new", method=method, base_url=https, **sent)
+    assert client.get("/offers").json["items"] == []
+    for rule in app.url_map.iter_rules():
+        if rule.rule.startswith("/console"):
+            assert rule.methods <= {"GET", "HEAD", "OPTIONS", "POST"}, rule

@@ -6,8 +6,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from flask import Flask
+from sqlalchemy.exc import OperationalError
 
-from voucherpool.console import sentences, shown
+from voucherpool.console import sentences, shown, users
 from voucherpool.operations import worker
 from voucherpool.support import search
 
@@ -284,3 +285,16 @@ def test_moments_are_those_of_the_shop_as_the_browser_writes_them(
     for language in ("../../etc", "xx-YY", "x" * 500, "de_DE@=;"):
         answer = browser.load("/customers/1", headers={"Accept-Language": language})
         assert answer.status_code == 200
+
+
+def test_a_database_that_is_away_is_told_on_a_page(signed_in, monkeypatch):
+    browser = signed_in("support")
+
+    def away(_):
+        raise OperationalError("SELECT", {}, Exception())
+
+    monkeypatch.setattr(users, "of_session", away)
+    answer = browser.load("/")
+    assert (answer.status_code, answer.mimetype) == (503, "text/html")
+    assert answer.headers["Retry-After"] == "2"
+    assert "The database does not answer: try again." in answer.text

@@ -26,7 +26,7 @@ def create_batch(offer_id: int) -> Page:
     """Make a batch of vouchers; before that, show codes as they will look."""
     offer = offers.read(offer_id)
     form = Form(schemas.NewBatch(), names, request.form)
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template("campaign_form.html", form=form, offer=offer)
     try:
         terms = _read(form)

@@ -93,7 +93,7 @@ def cancel_change(change_id: int) -> Page:
 def _asked(count: Callable[[Fields], service.Progress], **context: object) -> Page:
     """Show the form, or count what it asks for and lead to the result."""
     form = Form(Wanted(), names, request.form)
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template("change_form.html", form=form, **context)
     try:
         wanted = _dry_run(form.load())

@@ -25,7 +25,7 @@ page_size = 50
 def customers() -> Page:
     """Find customers by a part of e-mail or name; neither is in an address."""
     form = Form(schemas.ListRequest(), ("part", "cursor"), request.form)
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template("customers.html", form=form)
     try:
         query = form.load(limit=str(page_size))

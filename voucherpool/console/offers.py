@@ -44,7 +44,7 @@ def offers() -> Page:
 def create_offer() -> Page:
     """Create an offer."""
     form = Form(schemas.NewOffer(), of_new, request.form)
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template("offer_form.html", form=form, offer=None)
     try:
         with writing():
@@ -76,7 +76,7 @@ def change_offer(offer_id: int) -> Page:
     found = service.read(offer_id)
     before = _values(found)
     form = Form(schemas.OfferChanges(), changeable, request.form or before)
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template("offer_form.html", form=form, offer=found)
     try:
         with writing():

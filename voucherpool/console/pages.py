@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import flask
 from flask import Response, current_app, redirect, render_template, request, send_from_directory
-from flask_login import current_user
+from flask_login import AnonymousUserMixin, current_user
 from flask_wtf.csrf import generate_csrf, validate_csrf
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
@@ -19,12 +19,13 @@ from voucherpool.audit import actor
 from voucherpool.console import sessions, shown, writing
 from voucherpool.console.sessions import Person
 from voucherpool.database.errors import DatabaseUnavailable
-from voucherpool.database.retries import retrying
+from voucherpool.database.retries import retrying, unusable
 from voucherpool.errors import VoucherPoolError
 from voucherpool.http.authentication import open_to_all
 from voucherpool.http.bodies import current_request
 from voucherpool.input.errors import InvalidInput
 from voucherpool.observability import logs, metrics
+from voucherpool.readiness.obstacles import Readiness
 from voucherpool.webhooks.errors import SecretKeyNotConfigured
 
 Refused = tuple[str, int, Mapping[str, str]]
@@ -124,7 +125,9 @@ def _for_templates() -> dict[str, object]:
 
 @blueprint.errorhandler(VoucherPoolError)
 def _refuse(error: VoucherPoolError) -> Refused:
-    return refused("error.html", error)
+    # Without a database nobody knows who the user is.
+    somebody = {"user": AnonymousUserMixin()} if isinstance(error, DatabaseUnavailable) else {}
+    return refused("error.html", error, **somebody)
 
 
 @blueprint.errorhandler(HTTPException)
@@ -134,11 +137,13 @@ def _refuse_http(error: HTTPException) -> tuple[str, int] | HTTPException:
     return render_template("error.html", error=error.description), error.code
 
 
-@blueprint.errorhandler(OperationalError)
-@blueprint.errorhandler(InterfaceError)
+@blueprint.errorhandler(DBAPIError)
 @blueprint.errorhandler(PoolTimeout)
-def _refuse_unavailable(_: Exception) -> Refused:
-    return refused("error.html", DatabaseUnavailable())
+def _refuse_unavailable(error: DBAPIError | PoolTimeout) -> Refused:
+    readiness: Readiness = current_app.extensions["readiness"]
+    if isinstance(error, unusable) or error.connection_invalidated or readiness.obstacle():
+        return _refuse(DatabaseUnavailable())
+    raise error
 
 
 def refused(template: str, error: VoucherPoolError, **shown: Any) -> Refused:

@@ -22,7 +22,7 @@ class PasswordWrong(VoucherPoolError, status=HTTPStatus.FORBIDDEN):
 @page("/sign-in", everybody, "GET", "POST")
 def sign_in() -> Page:
     """Let a user sign in; in open mode and behind a proxy there is nothing to do."""
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template("sign_in.html", with_password=sessions.with_password())
     email, password = request.form.get("email", ""), request.form.get("password", "")
     try:
@@ -64,7 +64,7 @@ def sign_out() -> Page:
 @page("/password/<string:token>", everybody, "GET", "POST")
 def choose_password(token: str) -> Page:
     """Let the user of a link choose a password, once."""
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template("password.html", email=users.of_link(token).email)
     try:
         with writing():

@@ -33,7 +33,7 @@ class GivingBack(Why):
 @page("/vouchers", "support", "GET", "POST")
 def vouchers() -> Page:
     """Look a voucher up; its code is in no address."""
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template("vouchers.html", form=_looked_up())
     try:
         return _shown(_code())
