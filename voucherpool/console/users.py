@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Sequence
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
@@ -30,8 +31,6 @@ least_password, most_password = 12, 200
 
 # The smallest of the settings in the OWASP Password Storage Cheat Sheet, "Argon2id".
 hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-nobodys = hasher.hash(secrets.token_urlsafe())
-"""Compared with where nobody has the e-mail, so that the time tells nothing."""
 
 
 class UserExists(Conflict):
@@ -118,7 +117,7 @@ def with_password(email: str, password: str) -> ConsoleUser | None:
     user = find(email)
     known = user.password if user else None
     try:
-        hasher.verify(known or nobodys, password)
+        hasher.verify(known or _of_nobody(), password)
     except VerificationError:
         return None
     return user if known else None
@@ -142,6 +141,12 @@ def of_session(token: str) -> ConsoleUser | None:
     """Return the user of a session that has not ended."""
     this = select(ConsoleUser).where(ConsoleUser.session_token == token)
     return db.session.scalars(this).one_or_none()
+
+
+@cache
+def _of_nobody() -> str:
+    """Return a hash to compare with where nobody has the e-mail, so that the time tells nothing."""
+    return hasher.hash(_new_token())
 
 
 def _new_link(user_id: int) -> str:
