@@ -4,6 +4,7 @@ import re
 
 from voucherpool.apikeys import service as apikeys
 from voucherpool.config.settings import checkout
+from voucherpool.console.users import roles
 
 modules = sorted((checkout / "voucherpool").rglob("*.py"))
 
@@ -19,10 +20,22 @@ def test_only_probes_documentation_and_the_link_in_e_mails_are_public(app):
         rule.rule
         for rule in app.url_map.iter_rules()
         if app.view_functions[rule.endpoint].scope == "public"
+        and rule.endpoint.partition(".")[0] != "console"
     }
     documentation = {"/", "/openapi.json", "/docs"}
     documentation |= {f"/docs/{folder}<string:name>" for folder in ("", "assets/", "examples/")}
     assert public == {"/livez", "/readyz", "/unsubscribe/<string:token>", *documentation}
+
+
+def test_every_page_of_the_console_names_the_scope_that_its_user_needs(app):
+    pages = [rule for rule in app.url_map.iter_rules() if rule.rule.startswith("/console")]
+    needs = {rule.rule: app.view_functions[rule.endpoint].needs for rule in pages}
+    free = {rule for rule, scope in needs.items() if scope == "everybody"}
+    assert free == {
+        *("/console/sign-in", "/console/password/<string:token>"),
+        "/console/files/<string:name>",
+    }
+    assert set(needs.values()) <= {*roles["admin"], "everybody"}
 
 
 def test_what_an_open_hold_is_stands_in_one_place():

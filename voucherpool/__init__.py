@@ -11,6 +11,7 @@ import voucherpool.apikeys.commands
 import voucherpool.archive.commands
 import voucherpool.batches.commands
 import voucherpool.changes.commands
+import voucherpool.console.commands
 import voucherpool.erasure.commands
 import voucherpool.files.commands
 import voucherpool.mail.commands
@@ -25,6 +26,7 @@ from voucherpool.batches import routes as batches
 from voucherpool.changes import routes as changes
 from voucherpool.claims import routes as claims
 from voucherpool.config.settings import Config, beside
+from voucherpool.console import routes as console
 from voucherpool.customers import routes as customers
 from voucherpool.database import connections
 from voucherpool.database.model import db
@@ -103,6 +105,7 @@ def create_app(config: Config | None = None) -> Flask:
         request_metrics,
     ):
         app.register_blueprint(part.blueprint)
+    console.init_app(app)
     problems.init_app(app)
     cli.init_app(app)
     return app

@@ -284,6 +284,28 @@ schema = r"""
         CONSTRAINT api_keys_digest_key UNIQUE (digest)
     );
 
+    CREATE TABLE console_users (
+        id BIGINT GENERATED ALWAYS AS IDENTITY,
+        email TEXT NOT NULL,
+        email_key TEXT NOT NULL,
+        role TEXT NOT NULL,
+        password TEXT,
+        session_token TEXT NOT NULL,
+        link_digest BYTEA,
+        link_until TIMESTAMP WITH TIME ZONE,
+        created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+        signed_in_at TIMESTAMP WITH TIME ZONE,
+        CONSTRAINT console_users_pkey PRIMARY KEY (id),
+        CONSTRAINT console_users_email_check CHECK (email <> '' AND email_key <> ''),
+        CONSTRAINT console_users_role_check CHECK (role IN ('support', 'marketing', 'admin')),
+        CONSTRAINT console_users_link_digest_check CHECK (octet_length(link_digest) = 32),
+        CONSTRAINT console_users_link_until_check CHECK ((link_digest IS NULL) = (link_until IS
+            NULL)),
+        CONSTRAINT console_users_email_key_key UNIQUE (email_key),
+        CONSTRAINT console_users_session_token_key UNIQUE (session_token),
+        CONSTRAINT console_users_link_digest_key UNIQUE (link_digest)
+    );
+
     CREATE TABLE audit_log (
         id BIGINT GENERATED ALWAYS AS IDENTITY,
         created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,

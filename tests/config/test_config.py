@@ -47,6 +47,9 @@ def test_psycopg2_is_the_driver_whatever_spelling_the_url_has(scheme):
         ("VOUCHERPOOL_SECRET_KEY", f"{fernet_key} {fernet_key}"),
         ("VOUCHERPOOL_WEBHOOKS_ALLOW", "localhost"),
         ("VOUCHERPOOL_WEBHOOKS_ALLOW", "127.0.0.0/8,10.1.0.1/16"),
+        ("VOUCHERPOOL_CONSOLE", "no"),
+        ("VOUCHERPOOL_CONSOLE_USER_HEADER", "X User"),
+        ("VOUCHERPOOL_CONSOLE_PROXIES", "proxy.example"),
     ],
 )
 def test_nonsense_is_refused_with_the_variables_name_and_no_password(variable, value):
@@ -185,3 +188,12 @@ def test_every_setting_that_is_documented_is_read():
     documented = re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE)
     assert len(documented) > 15
     assert misspelt(dict.fromkeys(documented, "")) == []
+
+
+def test_a_header_that_names_the_consoles_user_needs_trusted_proxies():
+    named = {"DATABASE_URL": url, "VOUCHERPOOL_CONSOLE_USER_HEADER": "X-User"}
+    with pytest.raises(ConfigurationError, match=r"^VOUCHERPOOL_CONSOLE_PROXIES must be "):
+        Config.from_environment(named)
+    found = Config.from_environment(named | {"VOUCHERPOOL_CONSOLE_PROXIES": "10.1.0.5"})
+    assert found.console_user_header == "X-User"
+    assert [str(network) for network in found.console_proxies] == ["10.1.0.5/32"]

@@ -173,6 +173,7 @@ def test_no_route_answers_500_on_an_empty_database(empty_url):
         client.open(re.sub("<.*?>", "1", rule.rule), method=method, json={}).status_code
         for rule in app.url_map.iter_rules()
         for method in rule.methods
+        if not (rule.rule.startswith("/console") and method == "POST")  # refused before it looks
     }
     assert statuses == {200, 302, 404, 503}
     with app.app_context():

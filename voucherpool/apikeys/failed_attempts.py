@@ -60,6 +60,11 @@ def of_api_key(key_id: int | None, attempt_limit: int) -> Subject:
     return Subject(hashlib.sha256(f"key {key_id}".encode()).digest(), attempt_limit)
 
 
+def of_console_user(email: str, attempt_limit: int) -> Subject:
+    """Return the subject of those who sign in to the console with an e-mail."""
+    return Subject(hashlib.sha256(f"console {email_key(email)}".encode()).digest(), attempt_limit)
+
+
 class OverLimit:
     """The subjects over their limit, as far as this process knows."""
 

@@ -83,6 +83,15 @@ class Environment:
             raise ConfigurationError("VOUCHERPOOL_TIMEZONE", expected)
         return name
 
+    def header(self, variable: str) -> str | None:
+        """Return the name of a header, None if the variable is unset."""
+        name = self._values.get(variable, "").strip()
+        if name and not re.fullmatch("[A-Za-z][A-Za-z0-9-]{0,99}", name):
+            raise ConfigurationError(
+                variable, f"the name of a header, such as X-User, not {name!r}"
+            )
+        return name or None
+
     def networks(self, variable: str) -> tuple[Network, ...]:
         """Return the networks that a variable lists."""
         try:

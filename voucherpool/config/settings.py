@@ -60,8 +60,9 @@ class Config:
     `secret_keys` are Fernet keys: the first encrypts, all decrypt. `webhooks_allow` are networks
     that webhooks may lead to although they are not public. `texts` are those of e-mails and of the
     page that ends them; `mail` is None where no e-mails are sent. Days are days in the `timezone`
-    of the shop. The log is `json`, or for people on a `console`. Without `docs`
-    the documentation is not served.
+    of the shop. The log is `json`, or for people on a `console`. Without `docs` the documentation
+    is not served, without `console` the pages at /console; `console_user_header` names their user
+    in requests from the `console_proxies`.
     """
 
     database_url: URL
@@ -84,6 +85,9 @@ class Config:
     timezone: str = "UTC"
     log: str = "json"
     docs: bool = True
+    console: bool = True
+    console_user_header: str | None = None
+    console_proxies: tuple[Network, ...] = ()
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Config":
@@ -116,6 +120,9 @@ class Config:
             timezone=read.timezone(),
             log=read.one_of("VOUCHERPOOL_LOG", ("json", "console")),
             docs=read.one_of("VOUCHERPOOL_DOCS", ("on", "off")) == "on",
+            console=read.one_of("VOUCHERPOOL_CONSOLE", ("on", "off")) == "on",
+            console_user_header=read.header("VOUCHERPOOL_CONSOLE_USER_HEADER"),
+            console_proxies=_proxies(read),
         )
 
     def for_flask(self) -> dict[str, object]:
@@ -155,6 +162,9 @@ class Config:
             "TIMEZONE": self.timezone,
             "LOG": self.log,
             "DOCS": self.docs,
+            "CONSOLE": self.console,
+            "CONSOLE_USER_HEADER": self.console_user_header,
+            "CONSOLE_PROXIES": self.console_proxies,
         }
 
     def connection_settings(self) -> dict[str, Any]:
@@ -196,6 +206,16 @@ def misspelt(environ: Mapping[str, str]) -> Sequence[str]:
         for name in sorted(wrong)
         for nearest in get_close_matches(name.removeprefix(prefix), settings, n=1, cutoff=0)
     ]
+
+
+def _proxies(read: Environment) -> tuple[Network, ...]:
+    """Return the proxies that may name the console's user: without them anybody could."""
+    header, proxies = "VOUCHERPOOL_CONSOLE_USER_HEADER", "VOUCHERPOOL_CONSOLE_PROXIES"
+    networks = read.networks(proxies)
+    if read.header(header) and not networks:
+        expected = f"the networks of the proxies that set the header in {header}, such as 10.1.0.5"
+        raise ConfigurationError(proxies, expected)
+    return networks
 
 
 def _database_url(environ: Mapping[str, str]) -> URL:

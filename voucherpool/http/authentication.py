@@ -69,7 +69,7 @@ def _named_actor(request: Request) -> str | None:
 def _grant(app: Flask, request: Request) -> apikeys.Grant:
     header = request.environ.get("HTTP_AUTHORIZATION")
     if header is None:
-        if app.config["OPEN_MODE"] and _is_local(request):
+        if app.config["OPEN_MODE"] and is_local(request):
             return apikeys.Grant(None, None, tuple(apikeys.scopes))
         raise ApiKeyRequired
     scheme, _, key = header.partition(" ")
@@ -80,7 +80,7 @@ def _grant(app: Flask, request: Request) -> apikeys.Grant:
     return grant
 
 
-def _is_local(request: Request) -> bool:
+def is_local(request: Request) -> bool:
     """Tell whether the request comes from a program on this machine, not through it.
 
     A forwarding header means a proxy, and a foreign Host a rebound name.

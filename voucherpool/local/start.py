@@ -156,6 +156,7 @@ greeting = """
 voucherpool serves on {url}
 Try every route:      {url}/docs
 The guide:            {url}/docs/guide.md
+The console:          {url}/console/
 Clients on this machine need no API key. Issue a first voucher:
 
   curl -d '{{"email":"customer1@gmail.com","offer_name":"KOI","discount":22.1,\

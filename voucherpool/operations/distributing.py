@@ -43,7 +43,7 @@ managed = (
 """On the coordinator, and known to Citus: what commits with vouchers of another machine commits as
 one (https://docs.citusdata.com/en/stable/develop/api_udf.html)."""
 
-plain = ("api_keys", "failed_attempts", "alembic_version")
+plain = ("api_keys", "console_users", "failed_attempts", "alembic_version")
 """On the coordinator, unknown to Citus: a lost count of failed attempts does no harm."""
 
 

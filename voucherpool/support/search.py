@@ -98,6 +98,12 @@ def search(limit: int, after: Position | None = None, **criteria: Any) -> Page:
     return Page(found, after)
 
 
+def state_of(code: str) -> str | None:
+    """Return the state of the voucher with the code; None if there is none."""
+    found = _counted(_page({"code_key": codes.normal_form(code)}, 1, None).items)
+    return found[0].state if found else None
+
+
 def of_customer(customer_id: int, limit: int, after: Position | None = None) -> Page:
     """Return up to `limit` of all vouchers of a customer, in the order of their expiry.
 
@@ -171,6 +177,7 @@ _part = f"""
         ORDER BY {{order}} LIMIT :count"""
 
 conditions = {
+    "code_key": "vouchers.code_key = :code_key",
     "customer_id": "vouchers.customer_id = :customer_id",
     "offer_id": "vouchers.offer_id = :offer_id",
     "batch_id": "vouchers.batch_id = :batch_id",
@@ -181,7 +188,7 @@ conditions = {
 }
 """The conditions by the names of their values."""
 
-has_index = {"customer_id", "offer_id", "batch_id", "code_part"}
+has_index = {"code_key", "customer_id", "offer_id", "batch_id", "code_part"}
 
 _places = {
     "vouchers.expires_at": "CAST(:expiry AS timestamptz)",
@@ -224,7 +231,8 @@ def query(values: Mapping[str, Any], *, is_first: bool) -> str:
 def _parts(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Sequence[str]]]:
     """Yield the tables to search, and the conditions of the part to search."""
     state = values.get("state")
-    if not values.keys() & {"customer_id"} and values.keys() & {"batch_id", "code_part"}:
+    whole = {"code_key", "batch_id", "code_part"}
+    if "customer_id" not in values and values.keys() & whole:
         yield _hot, ()
     else:
         if state not in used_up:

@@ -1,0 +1,25 @@
+"""All pages of the console, and what adds them to the application."""
+
+from flask import Flask
+
+from voucherpool.console import (  # noqa: F401 (each adds its pages to the blueprint)
+    activity,
+    campaigns,
+    changes,
+    customers,
+    offers,
+    overview,
+    pages,
+    redemptions,
+    sessions,
+    signing_in,
+    vouchers,
+)
+
+
+def init_app(app: Flask) -> None:
+    """Add the console, unless the configuration leaves it out."""
+    if app.config["CONSOLE"]:
+        sessions.init_app(app)
+        app.jinja_env.globals |= pages.for_macros
+        app.register_blueprint(pages.blueprint)
