@@ -32,6 +32,9 @@ reasons_by_state = {
     "Give an email, an order_ref, or both.",
     "Name its subject, unless that is a voucher",  # look its code up instead
     "A fixed amount needs a currency.",
+    *("Must be given, or another term to change.", "Must be given, or disabled."),
+    "Must say why the vouchers are disabled.",
+    "Must have 1 to 40 characters.",  # the name of a text, for which the cases have no dictionary
     "A percentage must be at most 100.",
     "Must be after starts_at.",
     "Must stay as it is",  # the currency that the offer has

@@ -33,6 +33,15 @@ def test_a_guest_becomes_a_customer_and_is_served(client, make, sql, route, body
     assert sql("SELECT email FROM customers ORDER BY id") == [(ana,), (guest,)]
 
 
+def test_the_first_order_of_a_guest_keeps_its_metadata(client, make):
+    code = make.voucher(customer_id=None)
+    body = {"code": code, "email": guest, "create_customer": True, "order_ref": "A-1"}
+    answer = client.post("/vouchers/redeem", json=body | {"metadata": {"channel": "app"}})
+    assert answer.status_code == 201, answer.json
+    [redemption] = client.get("/redemptions?order_ref=A-1").json["items"]
+    assert redemption["metadata"] == {"channel": "app"}
+
+
 def test_a_guest_who_is_refused_is_no_customer(client, make, sql):
     foreign, code = make.voucher(), make.voucher(customer_id=None)
     sql("UPDATE offers SET min_order_amount = 30, currency = 'EUR'")

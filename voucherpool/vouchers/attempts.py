@@ -70,7 +70,8 @@ def to_redeem(fields: Fields) -> Iterator[Fields]:
             yield fields
         except CustomerNotFound:
             if creates:
-                checking.check(**fields, create_customer=True)
+                order = {name: it for name, it in fields.items() if name != "metadata"}
+                checking.check(**order, create_customer=True)
                 guests.create(fields["email"])
             raise
 
