@@ -9,7 +9,7 @@ import psycopg2
 from flask import Flask, request
 
 from voucherpool.config.settings import Config
-from voucherpool.vouchers.issuing import issue_one
+from voucherpool.vouchers.issuing import Issued, issue_one
 from voucherpool.vouchers.redeem_sql import Redeemed
 from voucherpool.vouchers.redeeming import redeem_short
 
@@ -59,5 +59,4 @@ def generate() -> tuple[dict[str, Any], int]:
     values = {"code": code, "key": code, "expires_at": body["expiry"], **terms, **no_options}
     found = cursor()
     found.execute(issue_one.execution, values)
-    [issued] = found.fetchone()
-    return {"code": issued}, 201
+    return {"code": Issued(*found.fetchone()).code}, 201
