@@ -38,6 +38,7 @@ from tests.server import (
 )
 from tests.shop import Shop, open_shop
 from tests.storms import watched
+from tests.webhooks.receiving import Receiver, receiving
 from voucherpool import create_app
 from voucherpool.apikeys import service as apikeys
 from voucherpool.config.settings import Config, durability
@@ -349,3 +350,10 @@ def storm(
     with watched(sql, storm_log):
         yield Server(storm_port, key)
     audit()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Run a receiver of webhooks."""
+    with receiving() as receiver:
+        yield receiver

@@ -13,7 +13,7 @@ from tests.builders import in_days
 from tests.patience import most_seconds
 from voucherpool.database.model import db
 from voucherpool.database.transactions import current_transaction, long_transaction
-from voucherpool.files import importing, layout
+from voucherpool.files import importing, incoming, layout
 
 header = "code,expires_at\n"
 rows = 20_000
@@ -108,13 +108,13 @@ def rows_read_for(twins):
     """Return how many rows the look for wrong lines passes on, if all codes are equal."""
     with long_transaction():
         connection = db.session.connection()
-        importing.incoming.create(connection)
+        incoming.rows.create(connection)
         connection.exec_driver_sql(
             "INSERT INTO incoming (line, code_key, expires_at) SELECT n, 'TWIN', now() + '1 day'"
             f" FROM generate_series(1, {twins}) AS n"
         )
         connection.exec_driver_sql("ANALYZE incoming")
-        wrong = importing.wrong.compile(db.engine)
+        wrong = incoming.wrong.compile(db.engine)
         plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE) {wrong}", wrong.params).scalars()
         steps = re.findall(r"actual time=\S+ rows=(\S+) loops=(\d+)", "\n".join(plan))
     db.session.remove()

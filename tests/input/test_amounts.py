@@ -11,7 +11,7 @@ from marshmallow import ValidationError
 
 from tests.unhurried import unhurried
 from voucherpool.input import strict_json
-from voucherpool.input.fields import Amount, Percentage
+from voucherpool.input.amounts import Amount, Percentage
 
 
 def read(number):

@@ -11,7 +11,6 @@ from tests.erasure.test_erasure import dumped, traces
 from tests.mail.conftest import keys, mail_to, settings_of
 from tests.mail.relay import run_relay
 from tests.patience import until
-from tests.webhooks.receiving import receiving
 from voucherpool.operations.worker import number_events
 
 everybody = """
@@ -25,12 +24,6 @@ queues = ("deliveries", "messages")
 def inbox():
     with run_relay() as inbox:
         yield inbox
-
-
-@pytest.fixture
-def receiver():
-    with receiving() as receiver:
-        yield receiver
 
 
 @pytest.fixture

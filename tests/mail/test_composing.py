@@ -9,7 +9,7 @@ import pytest
 
 from tests.mail.conftest import keys, mail_to
 from voucherpool.config.mail import languages
-from voucherpool.input.fields import currency_decimals
+from voucherpool.input.amounts import currency_decimals
 from voucherpool.input.times import End
 from voucherpool.mail.composing import Announced, Letter, compose, environment
 

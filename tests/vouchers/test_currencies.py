@@ -10,7 +10,7 @@ from sqlalchemy import text, update
 from tests.builders import ana
 from tests.shop import outcome
 from voucherpool.database.model import db
-from voucherpool.input.fields import currency_decimals
+from voucherpool.input.amounts import currency_decimals
 from voucherpool.offers.models import Offer
 from voucherpool.vouchers import rules
 

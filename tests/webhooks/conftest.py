@@ -17,12 +17,6 @@ policy = Policy((loopback,))
 
 
 @pytest.fixture
-def receiver():
-    with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
 def other_receiver():
     with receiving() as receiver:
         yield receiver

@@ -1,1 +1,1 @@
-"""API keys: who calls, what they may do, and whose failed attempts are too many."""
+"""API keys with their scopes, and failed attempts."""

@@ -1,4 +1,4 @@
-"""Slows the guessing of codes: counts failed attempts, and knows whose are too many.
+"""Slows the guessing of codes: counts failed attempts, and knows who has too many.
 
 PostgreSQL keeps the counts, so all processes share them and they survive restarts. An attempt only
 reads this process's memory of the subjects over their limit, which one query a second refreshes. A
@@ -35,7 +35,7 @@ renewed_after_seconds = 1.0
 
 
 class Subject(NamedTuple):
-    """Those whose failed attempts count together, and how many a minute they may have."""
+    """A visitor, customer or API key, by digest, and how many attempts a minute may fail."""
 
     digest: bytes
     attempt_limit: int

@@ -16,7 +16,7 @@ from voucherpool.database.csv_files import cell, moment
 from voucherpool.database.model import AnySelect
 from voucherpool.database.paging import Page, Position
 from voucherpool.database.statements import Statement
-from voucherpool.input.fields import json_number
+from voucherpool.input.amounts import json_number
 from voucherpool.input.times import rfc3339_utc
 from voucherpool.observability import logs
 

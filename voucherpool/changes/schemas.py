@@ -40,7 +40,7 @@ class NewExpiry(Expiry):
 
 
 class NewChange(Expiring):
-    """What to change in many vouchers, and in which; with a null expiry they never expire.
+    """Changes of many vouchers, and which vouchers; with a null expiry they never expire.
 
     `only` is `unused` (no use is taken) or `unclaimed` (unused, and of no customer). A `dry_run`
     only counts. To disable needs a reason.

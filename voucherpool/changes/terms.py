@@ -1,4 +1,4 @@
-"""What a change of many vouchers may say, and the SQL of it."""
+"""The terms of a change of many vouchers, and their SQL."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta

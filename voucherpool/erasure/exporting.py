@@ -9,7 +9,7 @@ from typing import IO
 
 from voucherpool.customers import service as customers
 from voucherpool.erasure.personal_data import Person, places
-from voucherpool.input.fields import json_number
+from voucherpool.input.amounts import json_number
 from voucherpool.input.times import rfc3339_utc
 
 media_type = "application/json"

@@ -14,7 +14,8 @@ from marshmallow import ValidationError
 
 from voucherpool.files.layout import never
 from voucherpool.input import formats
-from voucherpool.input.fields import Amount, Count, Email, Percentage
+from voucherpool.input.amounts import Amount, Percentage
+from voucherpool.input.fields import Count, Email
 from voucherpool.input.times import End, Moment, within_range
 from voucherpool.vouchers.schemas import VanityCode, most_redemptions
 

@@ -30,7 +30,7 @@ class ImportRequest(Expiring, Query):
 
 
 class ImportResult(Answer):
-    """What became of a file's lines; `skipped_lines` are the first 100 of the skipped ones."""
+    """The outcome of a file; `skipped_lines` are the first 100 lines that were skipped."""
 
     imported = fields.Integer()
     skipped = fields.Integer()

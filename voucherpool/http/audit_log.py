@@ -1,4 +1,4 @@
-"""The routes of the audit log, whose package lies below the HTTP edge."""
+"""The routes of the audit log. Its package lies below the HTTP edge."""
 
 from flask import Response
 

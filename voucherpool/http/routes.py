@@ -31,7 +31,7 @@ public = "public"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Route:
-    """What a route does and says of itself.
+    """A route: what it takes, answers and refuses, and how it writes.
 
     Its caller needs the `scope`, or the one of `or_scope`.
 

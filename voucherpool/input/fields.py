@@ -3,10 +3,9 @@
 import base64
 import re
 from collections.abc import Iterable
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any, TypedDict, TypeVar, Unpack
 
-import iso4217
 from marshmallow import ValidationError, fields, validate
 
 from voucherpool.input import emails, formats, names
@@ -15,17 +14,7 @@ Field = fields.Field[Any]
 Value = TypeVar("Value")
 
 has_characters = "Must have {min} to {max} characters."
-largest_amount = 10**12
 largest_page = 500
-exactly = Context(prec=1000)
-residue = Decimal("0.000001")
-"""What computing with doubles leaves of an amount is smaller."""
-currency_decimals = {
-    currency.code: currency.exponent
-    for currency in iso4217.Currency
-    if currency.exponent is not None
-}
-"""The minor unit of each currency: how many decimals its amounts have (ISO 4217)."""
 
 
 class Options(TypedDict, total=False):
@@ -164,13 +153,6 @@ class Metadata(fields.Field[dict[str, str] | None]):
             raise ValidationError({name[: self.longest_name]: error.messages}) from error
 
 
-class AmountShown(fields.Field[Decimal]):
-    """An amount of money or a percentage of an answer, as a JSON number."""
-
-    def _serialize(self, value: Decimal | None, *_: object, **__: object) -> float | int | None:
-        return None if value is None else json_number(value)
-
-
 class OpenEnum(fields.String):
     """A text of an answer that has one of the known values today; later versions may add others."""
 
@@ -185,46 +167,6 @@ def open_enum(known: Iterable[str]) -> dict[str, Any]:
         "anyOf": [{"type": "string", "enum": [*known]}, {"type": "string"}],
         "description": "More values may be added: treat an unknown one like the general case.",
     }
-
-
-class Amount(StopsAtFirst[Decimal], AmountShown):
-    """An amount of money, 0 or more, as a JSON number or a decimal string; kept as a decimal.
-
-    It may have the rounding error of a double beyond its last decimal.
-    """
-
-    most = largest_amount
-    decimals = 4
-
-    def __init__(self, *, above_zero: bool = False, **options: Unpack[Options]) -> None:
-        least = Decimal(1).scaleb(-self.decimals) if above_zero else Decimal(0)
-        super().__init__(validate=validate.Range(least, Decimal(self.most)), **options)
-
-    def _deserialize(self, value: object, *_: object, **__: object) -> Decimal:
-        if isinstance(value, str):
-            if not formats.decimal.fullmatch(value):
-                raise ValidationError('Must be a number, such as 19.99 or "19.99".')
-            value = Decimal(value)
-        return with_decimals(decimal_of(value), self.decimals)
-
-
-class Currency(fields.String):
-    """The code of a currency that has a minor unit (ISO 4217)."""
-
-    def __init__(self, **options: Unpack[Options]) -> None:
-        error = "Must be a currency of ISO 4217, such as EUR."
-        known = validate.OneOf(sorted(currency_decimals), error=error)
-        super().__init__(validate=known, **options)
-
-
-class Percentage(Amount):
-    """A percentage above 0 and up to 100 with at most 2 decimals."""
-
-    most = 100
-    decimals = 2
-
-    def __init__(self, **options: Unpack[Options]) -> None:
-        super().__init__(above_zero=True, **options)
 
 
 class Flag(fields.Boolean):
@@ -298,19 +240,3 @@ def decimal_of(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ValidationError("Must be a number.")
     return Decimal(value)
-
-
-def with_decimals(number: Decimal, most: int) -> Decimal:
-    """Return the number without the rounding error of a double: 0.3 for 0.30000000000000004.
-
-    Raises ValidationError if it has more than `most` decimals.
-    """
-    rounded = number.quantize(Decimal(1).scaleb(-most), context=exactly)
-    if abs(number - rounded) >= residue:
-        raise ValidationError(f"Must have at most {most} decimals.")
-    return number if number == rounded else rounded
-
-
-def json_number(number: Decimal) -> float | int:
-    """Return the shortest JSON number that stands for the decimal: 22.10 is 22.1, 22.00 is 22."""
-    return int(number) if number == number.to_integral_value() else float(number)

@@ -27,8 +27,9 @@ from jinja2 import (
 from marshmallow import ValidationError
 
 from voucherpool.config.mail import Mail, Texts
+from voucherpool.input.amounts import currency_decimals
 from voucherpool.input.emails import deliverable
-from voucherpool.input.fields import Email, currency_decimals
+from voucherpool.input.fields import Email
 from voucherpool.input.times import last_day
 from voucherpool.mail import links
 

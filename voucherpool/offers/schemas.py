@@ -2,17 +2,8 @@
 
 from marshmallow import ValidationError, fields, validate
 
-from voucherpool.input.fields import (
-    Amount,
-    AmountShown,
-    Count,
-    Currency,
-    Flag,
-    Metadata,
-    Name,
-    OpenEnum,
-    Percentage,
-)
+from voucherpool.input.amounts import Amount, AmountShown, Currency, Percentage
+from voucherpool.input.fields import Count, Flag, Metadata, Name, OpenEnum
 from voucherpool.input.schemas import Answer, PageRequest, Request, page_of
 from voucherpool.input.times import End, Moment, Timestamp
 

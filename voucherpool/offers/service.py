@@ -15,8 +15,8 @@ from voucherpool.database.paging import Page, Position
 from voucherpool.database.retries import racing_for
 from voucherpool.errors import VoucherPoolError
 from voucherpool.input import names
+from voucherpool.input.amounts import currency_decimals
 from voucherpool.input.errors import InvalidInput
-from voucherpool.input.fields import currency_decimals
 from voucherpool.offers.errors import (
     OfferDiscountDiffers,
     OfferExists,
@@ -25,10 +25,10 @@ from voucherpool.offers.errors import (
     OfferNotPercentage,
 )
 from voucherpool.offers.models import Offer, OfferBudget
+from voucherpool.offers.terms import attributes, have_budget, require_consistent, term_names
 
 longest_redemption = "1 minute"
 """After this time no request is still redeeming by an offer's earlier terms."""
-
 
 log = logging.getLogger(__name__)
 
@@ -96,20 +96,20 @@ def create(*, allow_similar_name: bool = False, **terms: Any) -> Offer:
     Raises OfferExists, OfferNameSimilar unless `allow_similar_name`, and InvalidInput if the terms
     contradict each other.
     """
-    _check(terms)
+    require_consistent(terms)
     if not allow_similar_name:
         _require_distinct_name(terms["name"])
     currency = terms.get("currency")
     decimals = currency_decimals[currency] if currency else 2
     created = db.session.scalars(
         insert(Offer)
-        .values(currency_decimals=decimals, **_attributes(terms))
+        .values(currency_decimals=decimals, **attributes(terms))
         .on_conflict_do_nothing(index_elements=[Offer.name])
         .returning(Offer)
     ).one_or_none()
     if created is None:
         raise OfferExists
-    if _has_budget(terms):
+    if have_budget(terms):
         db.session.add(OfferBudget(offer_id=created.id, redemption_count=0, discount_total=0))
     audit.record("offer.created", created.id, after=terms)
     return created
@@ -174,9 +174,9 @@ def change(offer_id: int, **changes: Any) -> Offer:
     if offer is None:
         raise OfferNotFound
     terms = {name: getattr(offer, name) for name in term_names}
-    _check(terms | changes)
-    attributes = zip(changes, _attributes(changes), strict=True)
-    before = {name: getattr(offer, attribute) for name, attribute in attributes}
+    require_consistent(terms | changes)
+    named = zip(changes, attributes(changes), strict=True)
+    before = {name: getattr(offer, attribute) for name, attribute in named}
     audit.record("offer.changed", offer_id, before, changes)
     if currency := changes.get("currency"):
         if offer.currency not in (None, currency):
@@ -188,73 +188,28 @@ def change(offer_id: int, **changes: Any) -> Offer:
     if db.session.scalar(select(taken)):
         raise OfferExists
     _begin_or_end_budget(offer_id, terms, terms | changes)
-    changed = _attributes(changes) | {"updated_at": func.now()}
+    changed = attributes(changes) | {"updated_at": func.now()}
     statement = update(Offer).where(Offer.id == offer_id).values(changed).returning(Offer)
     with racing_for("offers_name_key"):
         return db.session.scalars(statement).one()
-
-
-def _attributes(terms: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the terms by the attributes of an Offer: SQLAlchemy has a `metadata` of its own."""
-    return {"metadata_" if name == "metadata" else name: terms[name] for name in terms}
 
 
 def _begin_or_end_budget(
     offer_id: int, before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> None:
     """Let a new budget count what was redeemed before, and forget the count of one that is gone."""
-    if _has_budget(after):
+    if have_budget(after):
         # Amounts in a currency that the offer has only now are not in the count.
-        if _has_budget(before) and before["currency"] == after["currency"]:
+        if have_budget(before) and before["currency"] == after["currency"]:
             return
         db.session.execute(delete(OfferBudget).where(OfferBudget.offer_id == offer_id))
         recount_at = func.now() + text(f"interval '{longest_redemption}'")
         db.session.execute(insert(OfferBudget).values(offer_id=offer_id, recount_at=recount_at))
-    elif _has_budget(before):
+    elif have_budget(before):
         db.session.execute(delete(OfferBudget).where(OfferBudget.offer_id == offer_id))
-
-
-def _has_budget(terms: Mapping[str, Any]) -> bool:
-    return any(terms.get(name) is not None for name in ("max_redemptions", "max_discount_total"))
 
 
 def require_fitting(offer: Offer, discount: Decimal) -> None:
     """Raise InvalidInput unless the offer could have the discount."""
     terms = {name: getattr(offer, name) for name in term_names}
-    _check(terms | {"discount": discount})
-
-
-amounts = ("min_order_amount", "max_discount_amount", "max_discount_total")
-term_names = (
-    "discount",
-    "discount_type",
-    "currency",
-    "min_order_amount",
-    "max_discount_amount",
-    "max_redemptions",
-    "max_discount_total",
-    "starts_at",
-    "ends_at",
-)
-
-
-def _check(terms: Mapping[str, Any]) -> None:
-    errors = {}
-    of_currency = currency_decimals[terms["currency"]] if terms.get("currency") else 2
-    decimals = dict.fromkeys(amounts, of_currency) | {"discount": 2}
-    if terms["discount_type"] == "fixed_amount":
-        decimals["discount"] = of_currency
-        if not terms.get("currency"):
-            errors["currency"] = ["A fixed amount needs a currency."]
-    elif terms["discount"] > 100:
-        errors["discount"] = ["A percentage must be at most 100."]
-    if terms.get("max_discount_total") and not terms.get("currency"):
-        errors["max_discount_total"] = ["A budget of money needs a currency: send `currency` too."]
-    for name, most in decimals.items():
-        if terms.get(name) and terms[name] != round(terms[name], most):
-            errors[name] = [f"Must have at most {most} decimals."]
-    starts_at, ends_at = terms.get("starts_at"), terms.get("ends_at")
-    if starts_at and ends_at and starts_at >= ends_at:
-        errors["ends_at"] = ["Must be after starts_at."]
-    if errors:
-        raise InvalidInput(errors)
+    require_consistent(terms | {"discount": discount})

@@ -11,8 +11,9 @@ from voucherpool.audit import service as audit
 from voucherpool.customers import service as customers
 from voucherpool.customers.schemas import NewCustomer
 from voucherpool.input import strict_json
+from voucherpool.input.amounts import Amount, Currency
 from voucherpool.input.errors import InvalidInput, MalformedJson
-from voucherpool.input.fields import Amount, Count, Currency, Email, Name
+from voucherpool.input.fields import Count, Email, Name
 from voucherpool.offers import service as offers
 from voucherpool.offers.schemas import OfferSeed
 from voucherpool.vouchers import issuing, redeeming

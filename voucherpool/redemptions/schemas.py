@@ -3,7 +3,8 @@
 from marshmallow import fields, validate
 
 from voucherpool.audit.schemas import Reason
-from voucherpool.input.fields import AmountShown, Cursor, Email, Flag, Id, Metadata, Name, OpenEnum
+from voucherpool.input.amounts import AmountShown
+from voucherpool.input.fields import Cursor, Email, Flag, Id, Metadata, Name, OpenEnum
 from voucherpool.input.schemas import Answer, PageRequest, Request, Search, page_of
 from voucherpool.input.times import End, Moment, Timestamp
 from voucherpool.offers.schemas import discount_types

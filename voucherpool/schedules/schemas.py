@@ -7,17 +7,8 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from voucherpool.batches.schemas import Audience, all_customers, most_vouchers, pool
 from voucherpool.input import formats
-from voucherpool.input.fields import (
-    Amount,
-    AmountShown,
-    Count,
-    Cursor,
-    Flag,
-    Name,
-    Options,
-    StopsAtFirst,
-    Text,
-)
+from voucherpool.input.amounts import Amount, AmountShown
+from voucherpool.input.fields import Count, Cursor, Flag, Name, Options, StopsAtFirst, Text
 from voucherpool.input.schemas import Answer, PageRequest, Request, page_of
 from voucherpool.input.times import Moment, Timestamp, Timezone
 from voucherpool.schedules import occurrences

@@ -4,7 +4,7 @@ from datetime import date
 
 from marshmallow import ValidationError, fields, validates_schema
 
-from voucherpool.input.fields import AmountShown
+from voucherpool.input.amounts import AmountShown
 from voucherpool.input.schemas import Answer, Query
 from voucherpool.input.times import Day
 

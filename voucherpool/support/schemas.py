@@ -4,17 +4,8 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from voucherpool.audit.schemas import Reason
 from voucherpool.customers.errors import CustomerNotFound
-from voucherpool.input.fields import (
-    AmountShown,
-    Count,
-    Cursor,
-    Digits,
-    Email,
-    Flag,
-    Id,
-    Name,
-    OpenEnum,
-)
+from voucherpool.input.amounts import AmountShown
+from voucherpool.input.fields import Count, Cursor, Digits, Email, Flag, Id, Name, OpenEnum
 from voucherpool.input.schemas import Answer, PageRequest, Search, page_of
 from voucherpool.input.times import End, Expiry, Moment, MomentOrNever, Timestamp
 from voucherpool.offers.schemas import discount_types

@@ -1,4 +1,4 @@
-"""Attempts to issue, check, hold or redeem: who may make one, and what stays of a refused one.
+"""Attempts to issue, check, hold or redeem: they are admitted, and recorded if refused.
 
 Each is a context manager around a request's transaction, so that a refusal is recorded, a failed
 attempt counted, and a guest created after the transaction was rolled back.

@@ -11,7 +11,7 @@ from sqlalchemy import Boolean, ColumnElement, Numeric, literal_column
 
 from voucherpool.customers.errors import CustomerNotFound
 from voucherpool.errors import VoucherPoolError
-from voucherpool.input.fields import currency_decimals
+from voucherpool.input.amounts import currency_decimals
 from voucherpool.vouchers.errors import (
     CurrencyMismatch,
     CurrencyRequired,

@@ -4,12 +4,10 @@ from marshmallow import ValidationError, fields, pre_load
 
 from voucherpool.customers.errors import CustomerNotFound
 from voucherpool.input import formats
+from voucherpool.input.amounts import Amount, AmountShown, Currency, Percentage
 from voucherpool.input.fields import (
-    Amount,
-    AmountShown,
     ClientRef,
     Count,
-    Currency,
     Cursor,
     Digits,
     Email,
@@ -17,7 +15,6 @@ from voucherpool.input.fields import (
     Metadata,
     Name,
     OpenEnum,
-    Percentage,
     Text,
 )
 from voucherpool.input.schemas import Answer, PageRequest, Plain, Request, Sparse

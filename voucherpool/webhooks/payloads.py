@@ -3,7 +3,8 @@
 from marshmallow import Schema, fields, validate
 
 from voucherpool.events import event_types
-from voucherpool.input.fields import AmountShown, Field, Metadata, OpenEnum
+from voucherpool.input.amounts import AmountShown
+from voucherpool.input.fields import Field, Metadata, OpenEnum
 from voucherpool.input.schemas import Answer
 from voucherpool.input.times import Timestamp
 from voucherpool.offers.schemas import discount_types

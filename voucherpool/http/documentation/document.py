@@ -20,7 +20,8 @@ from voucherpool.http.authentication import open_to_all
 from voucherpool.http.documentation import examples, operations
 from voucherpool.http.routes import Blueprint, Route
 from voucherpool.input import formats
-from voucherpool.input.fields import Amount, AmountShown, Cursor, Field, open_enum
+from voucherpool.input.amounts import Amount, AmountShown
+from voucherpool.input.fields import Cursor, Field, open_enum
 from voucherpool.input.schemas import Query, Request, null_is_absent
 from voucherpool.input.times import Moment
 

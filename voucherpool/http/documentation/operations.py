@@ -59,7 +59,7 @@ of_converter = {
     "uuid": {"type": "string", "format": "uuid"},
     "string": {"type": "string", "minLength": 1},
 }
-"""What a part of a path may be, by its converter."""
+"""The values of a part of a path, by its converter."""
 
 
 def path_of(rule: Rule) -> str:
