@@ -245,6 +245,8 @@ def test_a_misspelt_setting_is_a_warning_that_names_the_nearest(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_command_that_is_stopped_says_what_is_done_and_how_to_go_on(run, monkeypatch, number):
     handler = signal.getsignal(signal.SIGTERM)
+    # A shell lets what it runs in the background ignore SIGINT.
+    at_interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def stop(*_):
         os.kill(os.getpid(), number)
@@ -252,6 +254,7 @@ def test_a_command_that_is_stopped_says_what_is_done_and_how_to_go_on(run, monke
     monkeypatch.setattr(moving, "blocks", lambda: [0, 1])
     monkeypatch.setattr(moving, "archive", stop)
     ended = run("vouchers", "archive", "--older-than", "90d")
+    signal.signal(signal.SIGINT, at_interrupt)
     last = "Interrupted. Archived 0 vouchers: run it again for the rest."
     assert (ended.exit_code, ended.stderr.splitlines()[-1]) == (130, last)
     assert signal.getsignal(signal.SIGTERM) is handler
