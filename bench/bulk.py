@@ -88,7 +88,8 @@ def _prepare(server: URL, rows: Path, count: int) -> None:
 
 
 def _write(rows: Path, count: int) -> None:
-    rest = f"\\N\t1\t{expiry}\t1\t\\N\t1"
+    given = {"offer_id": "1", "expires_at": expiry, "max_redemptions": "1", "batch_id": "1"}
+    rest = "\t".join(given.get(name, "\\N") for name in generating.columns[2:])
     with open(rows, "w") as file:
         for _ in range(count // 1000):
             made = codes.of_pattern(pattern, 1000).items()
