@@ -45,8 +45,8 @@ fill = """
     SELECT id, 'x', n, 'h', now() + (n - 4.5) * interval '1 day'
     FROM offers, generate_series(1, 5) AS n;
     INSERT INTO redemptions (code_key, customer_id, offer_id, discount, discount_type, order_ref)
-    SELECT code_key, 1, offer_id, 10, 'percentage', 'o' || code_key FROM vouchers
-    WHERE code_key BETWEEN '011000' AND '012000';
+    SELECT code_key, 1 + code_key::int % 3000, offer_id, 10, 'percentage', 'o' || code_key
+    FROM vouchers WHERE code_key BETWEEN '011000' AND '012000';
     INSERT INTO claims (offer_id, claim_ref, customer_id)
     SELECT 1 + n % 500, 'c' || n, 1 FROM generate_series(1, 3000) AS n;
     INSERT INTO idempotency_keys (key, scope, fingerprint, status, body)
@@ -164,6 +164,7 @@ counted = r"actual time=\S+ rows=(\S+) loops=(\d+)"
 
 
 def test_the_statements_of_the_busiest_routes_read_few_rows_by_indexes(explain, sql):
+    sql("VACUUM")  # an index scan for a bitmap counts the dead rows of other tests
     sql(fill)
     sql("ANALYZE")
     for name, (statement, values) in statements.items():
