@@ -371,7 +371,8 @@ def test_a_webhook_gets_each_redemption_that_began_after_it_was_made(server, mak
         thread.start()
     sleeper, _ = workers_of(server.port)
     os.kill(sleeper, signal.SIGSTOP)
-    made = listening(event_types.redeemed)
+    listening(event_types.redeemed)
+    [(made,)] = sql("SELECT clock_timestamp()")  # once it is committed: as an answer says it is
     os.kill(sleeper, signal.SIGCONT)
     [(before,)] = redeemed()
     until(lambda: redeemed()[0][0] > before + 100)

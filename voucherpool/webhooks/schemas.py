@@ -54,7 +54,8 @@ class WebhookChanges(Request):
 class Webhook(Answer):
     """An endpoint and the types of events that it gets.
 
-    It misses no event from `active_from` on. All deliveries have failed since `failing_since`.
+    It gets every event of what begins after the answer with `active_from`, and none from before
+    `active_from`. All deliveries have failed since `failing_since`.
     """
 
     id = fields.Integer()
