@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from ipaddress import ip_address
 from typing import TypeVar
 
-from flask import Flask, current_app
+from flask import Flask
 
 from voucherpool.apikeys import service as apikeys
 from voucherpool.apikeys.errors import ApiKeyInvalid, ApiKeyRequired, ScopeMissing
@@ -38,13 +39,13 @@ def init_app(app: Flask) -> None:
     It is a hook, so that no view can forget it.
     """
     app.extensions["apikeys"] = apikeys.KnownKeys()
-    app.before_request(_check)
+    app.before_request(partial(_check, app))
     if app.config["OPEN_MODE"]:
         app.logger.warning("Open mode: clients on this machine are served without an API key.")
 
 
-def _check() -> None:
-    app, request = current_app, current_request()
+def _check(app: Flask) -> None:
+    request = current_request()
     view = app.view_functions.get(request.endpoint or "")
     if view is None:
         return  # Flask answers 404 or 405

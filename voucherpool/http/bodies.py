@@ -39,8 +39,8 @@ class Request(flask.Request):
 
 
 def current_request() -> Request:
-    """Return the request that this thread answers."""
-    return cast(Request, flask.request)
+    """Return the request that this thread answers, not a proxy that looks for it at each use."""
+    return cast(Request, flask.request._get_current_object())  # type: ignore[attr-defined]
 
 
 class Body:
