@@ -34,16 +34,19 @@ class Query(Request):
 
 
 class Plain(Request):
-    """A request whose fields have one name each. Valid ones without null are read a short way.
+    """A request that is read a short way if it is valid as it stands.
 
-    marshmallow would also call each absent field, and prepare to collect errors.
+    marshmallow would also call each absent field, and prepare to collect errors. It reads what
+    needs more than that: a field by another name, a null that means absent, and what is wrong.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         fields_ = self.load_fields.items()
-        self._readers = {name: field.deserialize for name, field in fields_}
-        self._required = {name for name, field in fields_ if field.required}
+        self._readers = {
+            field.data_key or name: (name, field.deserialize) for name, field in fields_
+        }
+        self._required = {field.data_key or name for name, field in fields_ if field.required}
         defaults = {name: field.load_default for name, field in fields_}
         self._defaults = {name: it for name, it in defaults.items() if it is not missing}
 
@@ -51,12 +54,16 @@ class Plain(Request):
         """Return what the schema reads from the data. Raises ValidationError."""
         if isinstance(data, dict) and data.keys() >= self._required:
             try:
-                read = {name: self._readers[name](data[name]) for name in data}
+                read = dict(self._field(*given) for given in data.items())
             except (KeyError, ValidationError):
-                pass  # marshmallow names all that is wrong
+                pass
             else:
                 return self._defaults | read
         return super().load(data, **options)
+
+    def _field(self, given: str, value: object) -> tuple[str, Any]:
+        name, read = self._readers[given]
+        return name, read(value)
 
 
 class Answer(Schema):

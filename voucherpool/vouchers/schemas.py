@@ -91,7 +91,7 @@ class Expiring(Request):
             messages["expires_at"] = messages.pop("expiry")
 
 
-class GenerateRequest(Expiring):
+class GenerateRequest(Expiring, Plain):
     """A voucher to issue; with a null e-mail it is unbound, with a null expiry it never expires.
 
     Without a discount the offer must exist and keeps its discount. With `notify` the customer gets
