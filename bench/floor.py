@@ -9,9 +9,9 @@ import psycopg2
 from flask import Flask, request
 
 from voucherpool.config.settings import Config
+from voucherpool.vouchers.checkout.redeem_sql import Redeemed
+from voucherpool.vouchers.checkout.redeeming import redeem_short
 from voucherpool.vouchers.issuing import Issued, issue_one
-from voucherpool.vouchers.redeem_sql import Redeemed
-from voucherpool.vouchers.redeeming import redeem_short
 
 app = Flask(__name__)
 config = Config.from_environment(os.environ)

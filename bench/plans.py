@@ -20,7 +20,8 @@ from voucherpool import create_app
 from voucherpool.claims import service as claims
 from voucherpool.config.settings import Config
 from voucherpool.database.model import db
-from voucherpool.vouchers import checking, holding, listing, redeeming
+from voucherpool.vouchers import listing
+from voucherpool.vouchers.checkout import checking, holding, redeeming
 
 most_ratio = 1.2
 settling_seconds = 0.2

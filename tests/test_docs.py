@@ -5,7 +5,7 @@ import re
 import pytest
 
 from voucherpool.config.settings import checkout
-from voucherpool.vouchers import redeem_sql
+from voucherpool.vouchers.checkout import redeem_sql
 
 pages = [*sorted(checkout.glob("*.md")), *sorted(checkout.glob("docs/*.md"))]
 pages.append(checkout / "bench" / "README.md")

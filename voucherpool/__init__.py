@@ -38,15 +38,15 @@ from voucherpool.http import (
     audit_log,
     authentication,
     bodies,
-    idempotency,
     probes,
     problems,
     request_metrics,
     throttle,
-    transfers,
 )
 from voucherpool.http.documentation import document, page, pages
 from voucherpool.http.exchange import Exchange
+from voucherpool.http.files import transfers
+from voucherpool.http.idempotency import keys as idempotency
 from voucherpool.http.routes import IdConverter
 from voucherpool.mail import routes as mail
 from voucherpool.offers import routes as offers

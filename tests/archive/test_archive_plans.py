@@ -15,7 +15,8 @@ from voucherpool.database.transactions import transaction
 from voucherpool.redemptions import ledger
 from voucherpool.redemptions import service as redemptions
 from voucherpool.support import service as support
-from voucherpool.vouchers import archived, state
+from voucherpool.vouchers import archived
+from voucherpool.vouchers.eligibility import state
 from voucherpool.vouchers.models import Redemption
 
 fill = """

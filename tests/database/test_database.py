@@ -20,8 +20,8 @@ from voucherpool.database import retries
 from voucherpool.database.model import db
 from voucherpool.database.statements import Statement, give_up_kept_connection
 from voucherpool.database.transactions import long_transaction, transaction
-from voucherpool.vouchers import refusals
-from voucherpool.vouchers import state as voucher_state
+from voucherpool.vouchers.checkout import refusals
+from voucherpool.vouchers.eligibility import state as voucher_state
 from voucherpool.vouchers.models import Voucher
 
 serialization_failure, read_only = "40001", "25006"

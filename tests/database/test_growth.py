@@ -11,9 +11,9 @@ from sqlalchemy import text
 from tests.builders import ana
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
-from voucherpool.http import stored_answers
+from voucherpool.http.idempotency import stored_answers
 from voucherpool.offers import counts
-from voucherpool.vouchers import redeeming
+from voucherpool.vouchers.checkout import redeeming
 
 pytestmark = pytest.mark.one_machine("counts the page writes of one PostgreSQL")
 

@@ -9,9 +9,11 @@ from tests.builders import ana
 from voucherpool.claims import on_cluster as claiming
 from voucherpool.claims import pool
 from voucherpool.database.model import db
-from voucherpool.http import stored_answers
+from voucherpool.http.idempotency import stored_answers
 from voucherpool.redemptions import service as redemptions
-from voucherpool.vouchers import budgets, events, holding, limits, listing, on_cluster, state
+from voucherpool.vouchers import events, listing, on_cluster
+from voucherpool.vouchers.checkout import holding
+from voucherpool.vouchers.eligibility import budgets, limits, state
 
 pytestmark = pytest.mark.cluster
 

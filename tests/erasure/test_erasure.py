@@ -16,9 +16,9 @@ from voucherpool.customers import service as customers
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.erasure import service as erasure
-from voucherpool.http import stored_answers
+from voucherpool.http.idempotency import stored_answers
 from voucherpool.operations import integrity
-from voucherpool.vouchers import refusals
+from voucherpool.vouchers.checkout import refusals
 
 given = "Ana.Ünal@Example.org"
 name = "Ana Ünal-Öz"

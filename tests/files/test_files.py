@@ -274,7 +274,7 @@ def test_a_file_may_be_larger_than_other_bodies_and_has_a_limit(send, sql, monke
     text = "code\n" + "".join(lines)
     assert len(text) > 2**20
     assert send(text, f"?expiry={later}").json["imported"] == 10_400
-    monkeypatch.setattr("voucherpool.http.uploads.most_mebibytes", 1)
+    monkeypatch.setattr("voucherpool.http.files.uploads.most_mebibytes", 1)
     answer = send(text)
     assert (answer.status_code, answer.json["code"]) == (413, "body_too_large")
 

@@ -140,7 +140,7 @@ def test_after_a_body_a_little_too_long_the_next_request_is_answered(send):
 
 
 def test_a_chunked_file_may_have_as_much_as_is_allowed_and_no_byte_more(client, make, monkeypatch):
-    monkeypatch.setattr("voucherpool.http.uploads.most_mebibytes", 1)
+    monkeypatch.setattr("voucherpool.http.files.uploads.most_mebibytes", 1)
     make.voucher(offer="CHRISTMAS")
 
     def send(body):

@@ -2,7 +2,7 @@
 
 from tests.builders import ana, ben
 from voucherpool.support import service as support
-from voucherpool.vouchers import refusals
+from voucherpool.vouchers.checkout import refusals
 
 
 def record(client, code, route="lookup"):

@@ -9,7 +9,7 @@ from tests.builders import ana, ben, in_days
 from tests.shop import outcome
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
-from voucherpool.vouchers import budget_watch
+from voucherpool.vouchers.eligibility import budget_watch
 
 done = (201, None)
 exhausted = (409, "offer_budget_exhausted")

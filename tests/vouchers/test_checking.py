@@ -8,7 +8,9 @@ from sqlalchemy import text
 from tests.builders import ana, ben, moved
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
-from voucherpool.vouchers import attempts, checking, rules, schemas
+from voucherpool.vouchers import schemas
+from voucherpool.vouchers.checkout import attempts, checking
+from voucherpool.vouchers.eligibility import rules
 
 refusal_of = {refusal.code(): refusal for refusal in rules.refusals}
 

@@ -12,7 +12,7 @@ from tests.shop import outcome
 from voucherpool.database.model import db
 from voucherpool.input.amounts import currency_decimals
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import rules
+from voucherpool.vouchers.eligibility import rules
 
 amounts = st.decimals(0, 10**12, places=4)
 percentages = st.decimals("0.01", 100, places=2)

@@ -15,7 +15,7 @@ from tests.claims.pools import body, fill
 from tests.patience import until
 from tests.server import at_once
 from tests.storms import archivist, meanwhile, outcomes
-from voucherpool.vouchers import limits
+from voucherpool.vouchers.eligibility import limits
 
 most = 100
 full = pytest.mark.fault

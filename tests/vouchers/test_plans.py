@@ -9,16 +9,10 @@ from sqlalchemy import text
 from voucherpool.claims import pool
 from voucherpool.claims import service as claiming
 from voucherpool.database.model import db
-from voucherpool.http import stored_answers
-from voucherpool.vouchers import (
-    budgets,
-    hold_sql,
-    holding,
-    limits,
-    listing,
-    redeeming,
-    state,
-)
+from voucherpool.http.idempotency import stored_answers
+from voucherpool.vouchers import listing
+from voucherpool.vouchers.checkout import hold_sql, holding, redeeming
+from voucherpool.vouchers.eligibility import budgets, limits, state
 
 pytestmark = pytest.mark.one_machine("reads the plans of one PostgreSQL")
 

@@ -8,7 +8,8 @@ from voucherpool.claims import low_pools
 from voucherpool.database.transactions import transaction
 from voucherpool.events import event_types
 from voucherpool.operations.worker import number_events
-from voucherpool.vouchers import budget_watch, codes, events
+from voucherpool.vouchers import codes, events
+from voucherpool.vouchers.eligibility import budget_watch
 from voucherpool.webhooks import deliveries
 
 

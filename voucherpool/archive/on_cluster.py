@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from voucherpool.archive import picking
 from voucherpool.database.model import db
-from voucherpool.vouchers import limits
+from voucherpool.vouchers.eligibility import limits
 
 
 def blocks() -> range:

@@ -6,7 +6,7 @@ from voucherpool.claims import pool
 from voucherpool.database.model import db
 from voucherpool.database.transactions import expect_many_rows
 from voucherpool.events import event_types, subscribers
-from voucherpool.vouchers import rules
+from voucherpool.vouchers.eligibility import rules
 
 
 def watch() -> None:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from voucherpool.database.statements import Statement
 from voucherpool.events import event_types, subscribers
 from voucherpool.offers import counts
-from voucherpool.vouchers import events, rules
+from voucherpool.vouchers import events
+from voucherpool.vouchers.eligibility import rules
 from voucherpool.vouchers.models import expiry, open_holds
 
 

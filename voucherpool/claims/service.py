@@ -16,8 +16,8 @@ from voucherpool.database.statements import Statement
 from voucherpool.input.emails import email_key
 from voucherpool.offers.errors import OfferNotFound
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import budgets, limits, rules
 from voucherpool.vouchers.archived import including_archive
+from voucherpool.vouchers.eligibility import budgets, limits, rules
 from voucherpool.vouchers.errors import (
     CustomerLimitReached,
     OfferBudgetExhausted,

@@ -11,7 +11,7 @@ from voucherpool.console.pages import Page, page
 from voucherpool.console.writing import once, writing
 from voucherpool.errors import VoucherPoolError
 from voucherpool.files import exporting, layout
-from voucherpool.http import attachments
+from voucherpool.http.files import attachments
 from voucherpool.input.errors import InvalidInput
 from voucherpool.offers import service as offers
 from voucherpool.vouchers import codes

@@ -12,7 +12,7 @@ from voucherpool.customers import schemas, service
 from voucherpool.erasure import exporting
 from voucherpool.erasure import service as erasure
 from voucherpool.errors import VoucherPoolError
-from voucherpool.http import attachments
+from voucherpool.http.files import attachments
 from voucherpool.input.errors import InvalidInput
 from voucherpool.mail import service as mail
 from voucherpool.redemptions import search as redemptions

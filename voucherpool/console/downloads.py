@@ -6,7 +6,7 @@ from flask import Response
 
 from voucherpool.database.model import db
 from voucherpool.database.transactions import long_transaction
-from voucherpool.http import transfers
+from voucherpool.http.files import transfers
 
 
 def sent(write: Callable[[], Response]) -> Response:

@@ -9,7 +9,7 @@ from voucherpool.console.downloads import sent
 from voucherpool.console.forms import Fields, Form
 from voucherpool.console.pages import Page, page
 from voucherpool.errors import VoucherPoolError
-from voucherpool.http import attachments
+from voucherpool.http.files import attachments
 from voucherpool.redemptions import schemas, search
 
 page_size = 50

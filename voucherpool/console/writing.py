@@ -12,7 +12,7 @@ from flask import request
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.http.errors import IdempotencyKeyReused
-from voucherpool.http.stored_answers import store_answer, take_key
+from voucherpool.http.idempotency.stored_answers import store_answer, take_key
 
 new_key = token_hex
 """Returns the key of a new form."""

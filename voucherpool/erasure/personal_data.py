@@ -27,16 +27,16 @@ from voucherpool.customers import service as customers
 from voucherpool.customers.models import Customer
 from voucherpool.database.model import AnySelect, Model, db
 from voucherpool.events.models import Event, Message, NumberedEvent
-from voucherpool.http import redaction, stored_answers
-from voucherpool.http.stored_answers import IdempotencyKey
+from voucherpool.http.idempotency import redaction, stored_answers
+from voucherpool.http.idempotency.stored_answers import IdempotencyKey
 from voucherpool.input.emails import email_key
 from voucherpool.mail.models import OptOut, Reminder
 from voucherpool.offers.models import Offer
 from voucherpool.redemptions import service as redemptions
 from voucherpool.schedules import service as schedules
 from voucherpool.schedules.models import Schedule
-from voucherpool.vouchers import holding
 from voucherpool.vouchers.archived import CustomerTotals, archived_redemptions, archived_vouchers
+from voucherpool.vouchers.checkout import holding
 from voucherpool.vouchers.models import BudgetHold, Redemption, RefusedAttempt, Voucher
 
 Row = Mapping[str, object]

@@ -10,9 +10,9 @@ from voucherpool.customers.errors import CustomerNotFound
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.erasure import exporting, service
 from voucherpool.erasure.personal_data import places
-from voucherpool.http import attachments
+from voucherpool.http.files import attachments
+from voucherpool.http.files.transfers import TooManyTransfers
 from voucherpool.http.routes import Blueprint, Fields
-from voucherpool.http.transfers import TooManyTransfers
 
 blueprint = Blueprint(
     "erasure", __name__, url_prefix="/customers", description="Exporting and erasing a customer."

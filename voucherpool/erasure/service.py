@@ -3,8 +3,9 @@
 from voucherpool.audit import service as audit
 from voucherpool.customers import service as customers
 from voucherpool.erasure.personal_data import Person, places
-from voucherpool.http import idempotency, redaction
-from voucherpool.vouchers import holding
+from voucherpool.http.idempotency import keys as idempotency
+from voucherpool.http.idempotency import redaction
+from voucherpool.vouchers.checkout import holding
 
 
 def erase(customer_id: int) -> None:

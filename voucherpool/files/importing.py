@@ -20,7 +20,7 @@ from voucherpool.input.errors import InvalidInput
 from voucherpool.observability import metrics
 from voucherpool.offers import counts
 from voucherpool.offers import service as offers
-from voucherpool.vouchers import budgets
+from voucherpool.vouchers.eligibility import budgets
 
 most_redemptions = 1_000_000
 """The earlier redemptions in a file; each becomes a row of the ledger."""

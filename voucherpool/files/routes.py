@@ -10,9 +10,9 @@ from voucherpool.database.csv_files import media_type
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.files import exporting, importing, layout, schemas
 from voucherpool.files.parsing import parsed
-from voucherpool.http import attachments
+from voucherpool.http.files import attachments
+from voucherpool.http.files.transfers import TooManyTransfers
 from voucherpool.http.routes import Blueprint, Fields
-from voucherpool.http.transfers import TooManyTransfers
 from voucherpool.offers.errors import OfferNotFound
 
 blueprint = Blueprint("files", __name__, description="Vouchers as CSV files: import and export.")

@@ -5,9 +5,9 @@ from flask import Response
 from voucherpool.audit import schemas, service
 from voucherpool.database.paging import Page
 from voucherpool.database.transactions import long_transaction
-from voucherpool.http import attachments
+from voucherpool.http.files import attachments
+from voucherpool.http.files.transfers import TooManyTransfers
 from voucherpool.http.routes import Blueprint, Fields
-from voucherpool.http.transfers import TooManyTransfers
 
 blueprint = Blueprint(
     "audit_log", __name__, url_prefix="/audit-log", description="Who did what, and why."

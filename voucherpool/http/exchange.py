@@ -12,7 +12,6 @@ from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from voucherpool.audit import actor
-from voucherpool.http import headers
 from voucherpool.http.bodies import Request
 from voucherpool.observability import logs, metrics
 
@@ -20,6 +19,15 @@ from voucherpool.observability import logs, metrics
 acceptable = re.compile(r"[\x21-\x7e]{1,128}")
 # W3C Trace Context, 3.2; an id of zeros alone is none.
 traceparent = re.compile("[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
+# After the OWASP REST Security Cheat Sheet, "Security Headers".
+security_headers = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
 known_methods = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -38,7 +46,7 @@ class Exchange:
         def start(status: str, given: list[tuple[str, str]], *error: Any) -> Any:
             seconds = round(time.perf_counter() - began, 4)
             self._note(environ["werkzeug.request"], int(status[:3]), seconds)
-            more = headers.missing(given)
+            more = _missing(given)
             return start_response(status, [*given, *more, ("X-Request-Id", request_id)], *error)
 
         logs.request_id.set(request_id)
@@ -68,3 +76,9 @@ class Exchange:
         if parent := traceparent.fullmatch(request.environ.get("HTTP_TRACEPARENT", "")):
             answered["trace_id"] = parent[1]
         logs.write(answered, self._log_form)
+
+
+def _missing(given: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the security headers that an answer with the `given` ones does not set itself."""
+    names = dict(given)
+    return [header for header in security_headers.items() if header[0] not in names]

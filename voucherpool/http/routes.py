@@ -16,7 +16,9 @@ from voucherpool.database.errors import OutcomeUnknown
 from voucherpool.database.retries import Repeatable, retrying
 from voucherpool.database.transactions import committing, transaction
 from voucherpool.errors import VoucherPoolError
-from voucherpool.http import idempotency, parsing, transfers, uploads
+from voucherpool.http import parsing
+from voucherpool.http.files import transfers, uploads
+from voucherpool.http.idempotency import keys as idempotency
 
 View = TypeVar("View", bound=Callable[..., object])
 encode = json.JSONEncoder(separators=(",", ":")).encode

@@ -15,7 +15,7 @@ from voucherpool.events.models import Message
 from voucherpool.mail.composing import Announced, Letter, most_shown
 from voucherpool.mail.models import OptOut, Reminder
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import limits, rules
+from voucherpool.vouchers.eligibility import limits, rules
 from voucherpool.vouchers.errors import OfferNotActive, VoucherNotStarted
 from voucherpool.vouchers.models import Voucher
 

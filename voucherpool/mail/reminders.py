@@ -25,7 +25,8 @@ from voucherpool.database.model import AnySelect, db
 from voucherpool.database.transactions import expect_many_rows, transaction
 from voucherpool.mail.models import Reminder, ReminderProgress
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import events, rules
+from voucherpool.vouchers import events
+from voucherpool.vouchers.eligibility import rules
 from voucherpool.vouchers.models import Voucher
 
 vouchers_at_once = 2_000

@@ -16,7 +16,8 @@ from voucherpool.input.errors import InvalidInput, MalformedJson
 from voucherpool.input.fields import Count, Email, Name
 from voucherpool.offers import service as offers
 from voucherpool.offers.schemas import OfferSeed
-from voucherpool.vouchers import issuing, redeeming
+from voucherpool.vouchers import issuing
+from voucherpool.vouchers.checkout import redeeming
 from voucherpool.vouchers.errors import VoucherExists
 from voucherpool.vouchers.schemas import VanityCode, most_redemptions
 

@@ -27,13 +27,14 @@ from voucherpool.database.retries import is_temporary, report
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.erasure import service as erasure
 from voucherpool.events import numbering
-from voucherpool.http import stored_answers
+from voucherpool.http.idempotency import stored_answers
 from voucherpool.mail import reminders
 from voucherpool.mail.sending import Sender
 from voucherpool.operations import processes, queues
 from voucherpool.readiness.obstacles import Readiness
 from voucherpool.schedules import running
-from voucherpool.vouchers import budget_watch, refusals
+from voucherpool.vouchers.checkout import refusals
+from voucherpool.vouchers.eligibility import budget_watch
 from voucherpool.webhooks import backlog
 from voucherpool.webhooks.delivering import Deliverer
 

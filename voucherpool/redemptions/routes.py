@@ -9,9 +9,9 @@ from voucherpool.batches.errors import BatchNotFound
 from voucherpool.customers.errors import CustomerNotFound
 from voucherpool.database.paging import Page
 from voucherpool.database.transactions import long_transaction
-from voucherpool.http import attachments
+from voucherpool.http.files import attachments
+from voucherpool.http.files.transfers import TooManyTransfers
 from voucherpool.http.routes import Blueprint, Fields
-from voucherpool.http.transfers import TooManyTransfers
 from voucherpool.offers.errors import OfferNotFound
 from voucherpool.redemptions import schemas, search, service
 from voucherpool.redemptions.errors import RedemptionNotFound

@@ -19,8 +19,9 @@ from voucherpool.events import event_types, subscribers
 from voucherpool.input.errors import InvalidInput
 from voucherpool.redemptions.errors import RedemptionNotFound
 from voucherpool.redemptions.ledger import Entry, redemptions
-from voucherpool.vouchers import budgets, events
+from voucherpool.vouchers import events
 from voucherpool.vouchers.archived import with_archive
+from voucherpool.vouchers.eligibility import budgets
 from voucherpool.vouchers.errors import VoucherArchived
 from voucherpool.vouchers.models import Redemption, Voucher
 

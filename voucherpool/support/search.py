@@ -18,7 +18,8 @@ from voucherpool.database import cluster, paging
 from voucherpool.database.model import db
 from voucherpool.database.paging import Page, Position
 from voucherpool.offers import service as offers
-from voucherpool.vouchers import budgets, codes, limits, rules
+from voucherpool.vouchers import codes
+from voucherpool.vouchers.eligibility import budgets, limits, rules
 from voucherpool.vouchers.errors import (
     CustomerLimitReached,
     OfferBudgetExhausted,

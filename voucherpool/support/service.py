@@ -19,8 +19,9 @@ from voucherpool.database.paging import Position
 from voucherpool.events import event_types
 from voucherpool.offers.models import Offer
 from voucherpool.redemptions import ledger
-from voucherpool.vouchers import codes, events, rules
+from voucherpool.vouchers import codes, events
 from voucherpool.vouchers.archived import including_archive
+from voucherpool.vouchers.eligibility import rules
 from voucherpool.vouchers.errors import VoucherArchived, VoucherNotFound
 from voucherpool.vouchers.models import Redemption, RefusedAttempt, Voucher, open_holds
 

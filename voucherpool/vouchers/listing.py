@@ -9,7 +9,7 @@ from voucherpool.database import paging
 from voucherpool.database.paging import Page, Position
 from voucherpool.database.statements import Statement
 from voucherpool.input.emails import email_key
-from voucherpool.vouchers import budgets, limits, rules
+from voucherpool.vouchers.eligibility import budgets, limits, rules
 from voucherpool.vouchers.models import expiry
 
 before_all = ("-infinity", 0)

@@ -18,11 +18,13 @@ from voucherpool.database.transactions import require_future
 from voucherpool.events import event_types, subscribers
 from voucherpool.offers import counts
 from voucherpool.offers import service as offers
-from voucherpool.vouchers import budgets, events, hold_sql, limits, redeem_sql
-from voucherpool.vouchers.hold_sql import Hold
+from voucherpool.vouchers import events
+from voucherpool.vouchers.checkout import hold_sql, redeem_sql
+from voucherpool.vouchers.checkout.hold_sql import Hold
+from voucherpool.vouchers.checkout.redeem_sql import Redeemed
+from voucherpool.vouchers.eligibility import budgets, limits
+from voucherpool.vouchers.eligibility.state import VoucherState
 from voucherpool.vouchers.models import Voucher
-from voucherpool.vouchers.redeem_sql import Redeemed
-from voucherpool.vouchers.state import VoucherState
 
 
 class Taken(NamedTuple):

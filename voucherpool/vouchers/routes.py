@@ -9,18 +9,16 @@ from voucherpool.customers.errors import CustomerNotFound
 from voucherpool.database.paging import Page
 from voucherpool.http.routes import Blueprint, Fields
 from voucherpool.offers.errors import OfferDiscountDiffers, OfferNotPercentage
-from voucherpool.vouchers import (
+from voucherpool.vouchers import issuing, listing, schemas
+from voucherpool.vouchers.checkout import (
     attempts,
     checking,
     hold_sql,
     holding,
-    issuing,
-    listing,
     redeem_sql,
     redeeming,
-    rules,
-    schemas,
 )
+from voucherpool.vouchers.eligibility import rules
 from voucherpool.vouchers.errors import VoucherExists
 
 blueprint = Blueprint(

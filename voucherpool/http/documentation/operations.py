@@ -18,7 +18,7 @@ from voucherpool.http.errors import (
     MalformedBody,
     UnsupportedMediaType,
 )
-from voucherpool.http.idempotency import acceptable
+from voucherpool.http.idempotency.keys import acceptable
 from voucherpool.http.routes import Route, public
 from voucherpool.input.errors import InvalidInput, MalformedJson
 

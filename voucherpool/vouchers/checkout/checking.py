@@ -3,8 +3,9 @@
 from decimal import Decimal
 
 from voucherpool.customers.errors import CustomerNotFound
-from voucherpool.vouchers import earlier, state
-from voucherpool.vouchers.state import VoucherState
+from voucherpool.vouchers.checkout import earlier
+from voucherpool.vouchers.eligibility import state
+from voucherpool.vouchers.eligibility.state import VoucherState
 
 
 def check(

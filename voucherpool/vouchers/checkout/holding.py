@@ -13,11 +13,13 @@ from voucherpool.database.model import db
 from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers import budgets, hold_sql, on_cluster, state
+from voucherpool.vouchers import on_cluster
+from voucherpool.vouchers.checkout import hold_sql
+from voucherpool.vouchers.checkout.hold_sql import Hold
+from voucherpool.vouchers.eligibility import budgets, state
+from voucherpool.vouchers.eligibility.state import VoucherState
 from voucherpool.vouchers.errors import VoucherHeld
-from voucherpool.vouchers.hold_sql import Hold
 from voucherpool.vouchers.models import Voucher, open_holds
-from voucherpool.vouchers.state import VoucherState
 
 
 class TooManyHolds(VoucherHeld):

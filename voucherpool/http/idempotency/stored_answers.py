@@ -22,7 +22,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from voucherpool.database.model import Model, db
 from voucherpool.database.statements import Statement
-from voucherpool.http import redaction
+from voucherpool.http.idempotency import redaction
 from voucherpool.input.emails import email_key
 
 kept_for = "48 hours"

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from voucherpool.vouchers import budgets, rules
+from voucherpool.vouchers.eligibility import budgets, rules
 
 most_holds = 1000
 """Each hold and redemption reads all holds of its voucher, which are in one row."""

@@ -5,7 +5,7 @@ from sqlalchemy import delete, func, text
 from voucherpool.database.model import db
 from voucherpool.database.transactions import expect_many_rows
 from voucherpool.events import event_types, subscribers
-from voucherpool.vouchers import budgets
+from voucherpool.vouchers.eligibility import budgets
 from voucherpool.vouchers.models import BudgetHold
 
 marks = {80: event_types.budget_low, 100: event_types.budget_exhausted}

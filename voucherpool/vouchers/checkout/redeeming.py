@@ -9,9 +9,11 @@ from voucherpool.database.retries import LostRace, racing_for
 from voucherpool.database.statements import Statement
 from voucherpool.database.transactions import after_commit
 from voucherpool.observability import metrics
-from voucherpool.vouchers import budgets, earlier, limits, on_cluster, redeem_sql, state
-from voucherpool.vouchers.redeem_sql import Redeemed
-from voucherpool.vouchers.state import VoucherState
+from voucherpool.vouchers import on_cluster
+from voucherpool.vouchers.checkout import earlier, redeem_sql
+from voucherpool.vouchers.checkout.redeem_sql import Redeemed
+from voucherpool.vouchers.eligibility import budgets, limits, state
+from voucherpool.vouchers.eligibility.state import VoucherState
 
 
 @racing_for("redemptions_order_ref_code_key_key")

@@ -13,10 +13,10 @@ from decimal import Decimal
 from flask import Flask, Response, current_app, g
 
 from voucherpool.database.transactions import committing
-from voucherpool.http import redaction
 from voucherpool.http.bodies import Request, current_request
 from voucherpool.http.errors import IdempotencyKeyReused
-from voucherpool.http.stored_answers import store_answer, take_key
+from voucherpool.http.idempotency import redaction
+from voucherpool.http.idempotency.stored_answers import store_answer, take_key
 from voucherpool.input import strict_json
 from voucherpool.input.errors import InvalidInput
 

@@ -14,7 +14,8 @@ from voucherpool.database.errors import OutcomeUnknown
 from voucherpool.database.transactions import transaction
 from voucherpool.errors import VoucherPoolError
 from voucherpool.http.routes import Fields
-from voucherpool.vouchers import checking, refusals, rules
+from voucherpool.vouchers.checkout import checking, refusals
+from voucherpool.vouchers.eligibility import rules
 from voucherpool.vouchers.errors import OrderMismatch, RedemptionReversed, VoucherNotFound
 
 order_refusals: tuple[type[VoucherPoolError], ...] = (

@@ -5,7 +5,8 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from voucherpool.events import event_types, subscribers
-from voucherpool.vouchers import budgets, events, limits, rules
+from voucherpool.vouchers import events
+from voucherpool.vouchers.eligibility import budgets, limits, rules
 
 
 class Redeemed(NamedTuple):

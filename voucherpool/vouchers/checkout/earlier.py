@@ -7,8 +7,8 @@ from typing import NamedTuple
 from voucherpool.database.retries import LostRace
 from voucherpool.database.statements import Statement
 from voucherpool.vouchers.archived import with_archive
+from voucherpool.vouchers.checkout.redeem_sql import Redeemed
 from voucherpool.vouchers.errors import OrderMismatch, RedemptionReversed
-from voucherpool.vouchers.redeem_sql import Redeemed
 
 
 def repeated(request: dict[str, object], customer_id: int | None, currency: str | None) -> Redeemed:

@@ -8,8 +8,9 @@ from voucherpool.customers.errors import CustomerNotFound
 from voucherpool.database.statements import Statement
 from voucherpool.errors import VoucherPoolError
 from voucherpool.input.emails import email_key
-from voucherpool.vouchers import budgets, codes, limits, rules
+from voucherpool.vouchers import codes
 from voucherpool.vouchers.archived import with_archive
+from voucherpool.vouchers.eligibility import budgets, limits, rules
 from voucherpool.vouchers.errors import CustomerLimitReached, OfferBudgetExhausted, VoucherNotFound
 from voucherpool.vouchers.models import expiry
 

@@ -1,0 +1,1 @@
+"""Files: received, sent, and few of either at once."""

@@ -1,0 +1,1 @@
+"""One answer for each Idempotency-Key: stored, repeated, and without erased people."""

@@ -1,0 +1,1 @@
+"""What a checkout does with a voucher: check, hold, redeem; and the refusals."""
