@@ -9,8 +9,9 @@ from tests.builders import ana, ben, moved
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.vouchers import schemas
-from voucherpool.vouchers.checkout import attempts, checking
+from voucherpool.vouchers.checkout import checking
 from voucherpool.vouchers.eligibility import rules
+from voucherpool.vouchers.errors import OrderMismatch, RedemptionReversed
 
 refusal_of = {refusal.code(): refusal for refusal in rules.refusals}
 
@@ -214,5 +215,5 @@ def test_a_check_of_an_order_answers_what_redeeming_would(
 
 
 def test_the_document_names_all_reasons():
-    refusals = {*rules.refusals, *attempts.order_refusals}
-    assert set(schemas.refusals) == refusals
+    of_order = (*rules.order_refusals, OrderMismatch, RedemptionReversed)
+    assert set(schemas.reasons) == {it.code() for it in (*rules.refusals, *of_order)}

@@ -2,47 +2,81 @@
 
 from http import HTTPStatus
 
-from voucherpool.errors import Conflict, NotFound, Unprocessable, VoucherPoolError
+from voucherpool.errors import Conflict
 
 
-class VoucherNotFound(NotFound):
+class Refusal(Conflict):
+    """A reason why a voucher does not redeem for a customer or an order; a check names its code."""
+
+    detail = "This voucher cannot be redeemed."
+
+
+class VoucherNotFound(Refusal, status=HTTPStatus.NOT_FOUND):
     detail = "This customer has no voucher with this code."
 
 
-class CurrencyMismatch(Conflict):
+class CurrencyMismatch(Refusal):
     detail = "The order is in another currency than the voucher's offer."
+
+
+class VoucherAlreadyRedeemed(Refusal):
+    detail = "This voucher has already been redeemed."
+
+
+class RedemptionLimitReached(Refusal):
+    detail = "This voucher has reached its limit of redemptions."
+
+
+class CustomerLimitReached(Refusal):
+    detail = "This customer has reached the offer's limit of redemptions per customer."
+
+
+class OfferBudgetExhausted(Refusal):
+    detail = "The budget of this voucher's offer is used up, or too small for this order."
+
+
+class VoucherHeld(Refusal):
+    detail = "Other customers hold this voucher: try again later."
+
+
+class VoucherDisabled(Refusal):
+    detail = "This voucher is disabled."
+
+
+class VoucherNotStarted(Refusal):
+    detail = "This voucher is not valid yet."
+
+
+class OfferNotActive(Refusal):
+    detail = "This voucher's offer has not begun or has ended."
+
+
+class OrderMismatch(Refusal):
+    detail = "This order redeemed the voucher before, for another customer, amount or currency."
+
+
+class RedemptionReversed(Refusal):
+    detail = "This order redeemed the voucher and gave it back: use another order_ref."
+
+
+class VoucherExpired(Refusal, status=HTTPStatus.GONE):
+    detail = "This voucher has expired."
+
+
+class CurrencyRequired(Refusal, status=HTTPStatus.UNPROCESSABLE_ENTITY):
+    detail = "This voucher's offer has amounts in a currency: send `currency` with `order_amount`."
+
+
+class OrderAmountRequired(Refusal, status=HTTPStatus.UNPROCESSABLE_ENTITY):
+    detail = "This voucher's offer has a budget of money: send `order_amount`."
+
+
+class OrderBelowMinimum(Refusal, status=HTTPStatus.UNPROCESSABLE_ENTITY):
+    detail = "The order is below the offer's minimum, or `order_amount` is missing."
 
 
 class VoucherExists(Conflict):
     detail = "A voucher with this code exists, in this or another spelling."
-
-
-class VoucherAlreadyRedeemed(Conflict):
-    detail = "This voucher has already been redeemed."
-
-
-class RedemptionLimitReached(Conflict):
-    detail = "This voucher has reached its limit of redemptions."
-
-
-class CustomerLimitReached(Conflict):
-    detail = "This customer has reached the offer's limit of redemptions per customer."
-
-
-class OfferBudgetExhausted(Conflict):
-    detail = "The budget of this voucher's offer is used up, or too small for this order."
-
-
-class VoucherHeld(Conflict):
-    detail = "Other customers hold this voucher: try again later."
-
-
-class VoucherDisabled(Conflict):
-    detail = "This voucher is disabled."
-
-
-class VoucherNotStarted(Conflict):
-    detail = "This voucher is not valid yet."
 
 
 class VoucherInUse(Conflict):
@@ -53,33 +87,5 @@ class LimitBelowUses(Conflict):
     detail = "The voucher has more redemptions and open holds than this limit allows."
 
 
-class OfferNotActive(Conflict):
-    detail = "This voucher's offer has not begun or has ended."
-
-
-class OrderMismatch(Conflict):
-    detail = "This order redeemed the voucher before, for another customer, amount or currency."
-
-
 class VoucherArchived(Conflict):
     detail = "This voucher is archived: you can look it up, but not change it."
-
-
-class RedemptionReversed(Conflict):
-    detail = "This order redeemed the voucher and gave it back: use another order_ref."
-
-
-class VoucherExpired(VoucherPoolError, status=HTTPStatus.GONE):
-    detail = "This voucher has expired."
-
-
-class CurrencyRequired(Unprocessable):
-    detail = "This voucher's offer has amounts in a currency: send `currency` with `order_amount`."
-
-
-class OrderAmountRequired(Unprocessable):
-    detail = "This voucher's offer has a budget of money: send `order_amount`."
-
-
-class OrderBelowMinimum(Unprocessable):
-    detail = "The order is below the offer's minimum, or `order_amount` is missing."

@@ -19,7 +19,12 @@ from voucherpool.vouchers.checkout import (
     redeeming,
 )
 from voucherpool.vouchers.eligibility import rules
-from voucherpool.vouchers.errors import VoucherExists
+from voucherpool.vouchers.errors import (
+    OrderMismatch,
+    RedemptionReversed,
+    Refusal,
+    VoucherExists,
+)
 
 blueprint = Blueprint(
     "vouchers",
@@ -58,7 +63,13 @@ redemption: Fields = {
     "scope": "redeem",
     "body": schemas.RedeemRequest(),
     "answer": (201, schemas.RedemptionResult()),
-    "refuses": (TooManyFailedAttempts, *rules.refusals, *attempts.order_refusals),
+    "refuses": (
+        TooManyFailedAttempts,
+        *rules.refusals,
+        *rules.order_refusals,
+        OrderMismatch,
+        RedemptionReversed,
+    ),
     "writes": True,
     "one_statement": True,
     "around": attempts.to_redeem,
@@ -93,7 +104,7 @@ def check_voucher(body: Fields) -> dict[str, object]:
         with attempts.recorded("check", body):
             asked = {name: body[name] for name in body if name not in ("hold_id", "metadata")}
             found = checking.check(**asked)
-    except (*rules.refusals, *attempts.order_refusals) as refusal:
+    except (CustomerNotFound, Refusal) as refusal:
         return {"redeemable": False, "reason": refusal.code()}
     return {"redeemable": True, **found._asdict()}
 

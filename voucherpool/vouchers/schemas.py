@@ -2,6 +2,7 @@
 
 from marshmallow import ValidationError, fields, pre_load
 
+from voucherpool import errors
 from voucherpool.customers.errors import CustomerNotFound
 from voucherpool.input import formats
 from voucherpool.input.amounts import Amount, AmountShown, Currency, Percentage
@@ -21,24 +22,7 @@ from voucherpool.input.schemas import Answer, PageRequest, Plain, Request, Spars
 from voucherpool.input.times import Expiry, MomentOrNever, Timestamp
 from voucherpool.offers.schemas import discount_types
 from voucherpool.vouchers import codes
-from voucherpool.vouchers.errors import (
-    CurrencyMismatch,
-    CurrencyRequired,
-    CustomerLimitReached,
-    OfferBudgetExhausted,
-    OfferNotActive,
-    OrderAmountRequired,
-    OrderBelowMinimum,
-    OrderMismatch,
-    RedemptionLimitReached,
-    RedemptionReversed,
-    VoucherAlreadyRedeemed,
-    VoucherDisabled,
-    VoucherExpired,
-    VoucherHeld,
-    VoucherNotFound,
-    VoucherNotStarted,
-)
+from voucherpool.vouchers.errors import Refusal
 
 most_redemptions = 1_000_000_000
 longest_hold_seconds = 86400
@@ -179,15 +163,7 @@ class ReleaseRequest(Request):
     hold_id = fields.UUID(required=True)
 
 
-refusals = (
-    *(CustomerNotFound, VoucherNotFound),
-    *(RedemptionLimitReached, VoucherAlreadyRedeemed, VoucherExpired),
-    *(VoucherDisabled, OfferNotActive, VoucherHeld),
-    *(CustomerLimitReached, CurrencyMismatch, CurrencyRequired),
-    *(OrderBelowMinimum, OrderMismatch, RedemptionReversed),
-    *(OfferBudgetExhausted, OrderAmountRequired, VoucherNotStarted),
-)
-reasons = tuple(refusal.code() for refusal in refusals)
+reasons = (CustomerNotFound.code(), *errors.codes(Refusal))
 """The codes of all that can refuse a redemption."""
 
 

@@ -12,18 +12,9 @@ from voucherpool.customers.errors import CustomerNotFound
 from voucherpool.customers.visitors import visitor
 from voucherpool.database.errors import OutcomeUnknown
 from voucherpool.database.transactions import transaction
-from voucherpool.errors import VoucherPoolError
 from voucherpool.http.routes import Fields
 from voucherpool.vouchers.checkout import checking, refusals
-from voucherpool.vouchers.eligibility import rules
-from voucherpool.vouchers.errors import OrderMismatch, RedemptionReversed, VoucherNotFound
-
-order_refusals: tuple[type[VoucherPoolError], ...] = (
-    *rules.order_refusals,
-    OrderMismatch,
-    RedemptionReversed,
-)
-
+from voucherpool.vouchers.errors import Refusal, VoucherNotFound
 
 order_fields = ("order_amount", "currency")
 
@@ -38,7 +29,7 @@ def recorded(action: str, fields: Fields) -> Iterator[Fields]:
     asking.admit()
     try:
         yield fields
-    except (*rules.refusals, *order_refusals) as refusal:
+    except (CustomerNotFound, Refusal) as refusal:
         this = (fields["code"], fields["email"], fields.get("order_ref"))
         # The answer is the same if the record is lost.
         with suppress(OutcomeUnknown), transaction():
