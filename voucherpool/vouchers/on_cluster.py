@@ -112,15 +112,14 @@ entry_terms = {
 enter = Statement(
     "enter_redemption",
     Redeemed,
-    """
+    f"""
     INSERT INTO redemptions (
         code_key, customer_id, offer_id, discount, discount_type, currency, discount_amount,
         order_ref, order_amount, metadata
     )
     VALUES (:code_key, :redeemer_id, :offer_id, :discount, :discount_type, :currency,
         :discount_amount, :order_ref, :order_amount, :metadata)
-    RETURNING id::text, redeemed_at, discount, discount_type, currency, discount_amount,
-        metadata""",
+    RETURNING {redeem_sql.redeemed_columns}""",
     {**entry_terms, "order_ref": "text", "order_amount": "numeric", "metadata": "jsonb"},
 )
 

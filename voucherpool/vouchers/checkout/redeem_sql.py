@@ -21,6 +21,8 @@ class Redeemed(NamedTuple):
     metadata: dict[str, str] | None
 
 
+redeemed_columns = ", ".join(Redeemed._fields)
+
 take = f"""
     UPDATE vouchers
     SET redemption_count = redemption_count + 1,
@@ -107,8 +109,7 @@ _redeem = f"""
         WHERE offers.id = vouchers.offer_id
             AND {subscribers.has_subscribers(f"'{event_types.redeemed}'")}
     )
-    SELECT id::text, redeemed_at, discount, discount_type, currency, discount_amount, metadata
-    FROM entry"""
+    SELECT {redeemed_columns} FROM entry"""
 
 redeem_short = _redeem.format(take=short_form, spend="")
 redeem_counting = _redeem.format(take=counting_form, spend=spend)
