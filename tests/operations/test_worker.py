@@ -15,8 +15,8 @@ from voucherpool.database.errors import OutcomeUnknown
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.operations import worker as background
-from voucherpool.webhooks.addresses import Policy
-from voucherpool.webhooks.delivering import Deliverer
+from voucherpool.webhooks.delivery.addresses import Policy
+from voucherpool.webhooks.delivery.delivering import Deliverer
 
 
 @pytest.fixture

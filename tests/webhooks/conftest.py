@@ -8,9 +8,10 @@ from tests.patience import until
 from tests.webhooks.receiving import receiving
 from voucherpool.events import backoff
 from voucherpool.operations.worker import number_events
-from voucherpool.webhooks import backlog, sending
-from voucherpool.webhooks.addresses import Policy
-from voucherpool.webhooks.delivering import Deliverer
+from voucherpool.webhooks import backlog
+from voucherpool.webhooks.delivery import sending
+from voucherpool.webhooks.delivery.addresses import Policy
+from voucherpool.webhooks.delivery.delivering import Deliverer
 
 loopback = ip_network("127.0.0.0/8")
 policy = Policy((loopback,))

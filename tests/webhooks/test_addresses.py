@@ -6,8 +6,8 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from tests.shop import outcome
-from voucherpool.webhooks import sending
-from voucherpool.webhooks.addresses import Policy, endpoint_of, is_public
+from voucherpool.webhooks.delivery import sending
+from voucherpool.webhooks.delivery.addresses import Policy, endpoint_of, is_public
 
 types = ["voucher.issued"]
 refused = "Must not lead to a private or reserved address"

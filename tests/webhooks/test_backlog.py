@@ -9,7 +9,8 @@ from sqlalchemy.exc import OperationalError
 from tests.builders import end_connections
 from voucherpool.database.transactions import transaction
 from voucherpool.operations.worker import number_events
-from voucherpool.webhooks import backlog, deliveries
+from voucherpool.webhooks import backlog
+from voucherpool.webhooks.delivery import deliveries
 
 page_size = 10
 long_ago = {"since": "2000-01-01T00:00:00Z"}

@@ -16,9 +16,9 @@ from voucherpool import create_app
 from voucherpool.database.model import db
 from voucherpool.events import backoff
 from voucherpool.operations.worker import number_events
-from voucherpool.webhooks import deliveries
-from voucherpool.webhooks.addresses import Policy
-from voucherpool.webhooks.delivering import Deliverer
+from voucherpool.webhooks.delivery import deliveries
+from voucherpool.webhooks.delivery.addresses import Policy
+from voucherpool.webhooks.delivery.delivering import Deliverer
 
 
 def test_an_event_arrives_signed_with_the_e_mail_of_today(

@@ -8,7 +8,7 @@ from threading import Event, Thread
 import pytest
 
 from tests.patience import until
-from voucherpool.webhooks import sending
+from voucherpool.webhooks.delivery import sending
 
 count, most_behind = 200, 60
 

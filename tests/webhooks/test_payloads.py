@@ -10,7 +10,7 @@ from voucherpool.events import event_types
 from voucherpool.operations.worker import number_events
 from voucherpool.vouchers import codes, events
 from voucherpool.vouchers.eligibility import budget_watch
-from voucherpool.webhooks import deliveries
+from voucherpool.webhooks.delivery import deliveries
 
 
 @pytest.fixture

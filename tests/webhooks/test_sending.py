@@ -17,9 +17,9 @@ from tests.patience import most_seconds
 from tests.server import free_port
 from tests.webhooks.conftest import policy
 from tests.webhooks.receiving import receiving
-from voucherpool.webhooks import sending
-from voucherpool.webhooks.addresses import Policy
-from voucherpool.webhooks.sending import post
+from voucherpool.webhooks.delivery import sending
+from voucherpool.webhooks.delivery.addresses import Policy
+from voucherpool.webhooks.delivery.sending import post
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ from voucherpool.operations import distributing, integrity, seeding
 from voucherpool.operations import worker as background
 from voucherpool.readiness import durability, reachability, revisions, server_log
 from voucherpool.readiness import obstacles as readiness
-from voucherpool.webhooks.addresses import Policy
-from voucherpool.webhooks.delivering import Deliverer
+from voucherpool.webhooks.delivery.addresses import Policy
+from voucherpool.webhooks.delivery.delivering import Deliverer
 
 
 @root.command()

@@ -36,7 +36,7 @@ from voucherpool.schedules import running
 from voucherpool.vouchers.checkout import refusals
 from voucherpool.vouchers.eligibility import budget_watch
 from voucherpool.webhooks import backlog
-from voucherpool.webhooks.delivering import Deliverer
+from voucherpool.webhooks.delivery.delivering import Deliverer
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,9 @@ from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.events.numbering import Numbered
 from voucherpool.printing import as_json, print_rows
-from voucherpool.webhooks import delivering, schemas, service, signing
-from voucherpool.webhooks.addresses import Policy
+from voucherpool.webhooks import schemas, service
+from voucherpool.webhooks.delivery import delivering, signing
+from voucherpool.webhooks.delivery.addresses import Policy
 
 shown_at_once = 100
 

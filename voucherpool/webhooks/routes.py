@@ -9,7 +9,7 @@ from voucherpool.database.paging import Page
 from voucherpool.http.routes import Blueprint, Fields
 from voucherpool.input.schemas import PageRequest
 from voucherpool.webhooks import schemas, service
-from voucherpool.webhooks.addresses import Policy
+from voucherpool.webhooks.delivery.addresses import Policy
 from voucherpool.webhooks.errors import SecretKeyNotConfigured, WebhookDisabled, WebhookNotFound
 from voucherpool.webhooks.payloads import payloads
 

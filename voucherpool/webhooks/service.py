@@ -16,7 +16,8 @@ from voucherpool.database.paging import Page, Position
 from voucherpool.database.transactions import expect_many_rows
 from voucherpool.errors import Conflict
 from voucherpool.events.models import Delivery, NumberedEvent, Webhook
-from voucherpool.webhooks import backlog, deliveries, signing
+from voucherpool.webhooks import backlog
+from voucherpool.webhooks.delivery import deliveries, signing
 from voucherpool.webhooks.errors import WebhookDisabled, WebhookNotFound
 
 

@@ -12,10 +12,10 @@ from voucherpool.database.retries import Repeatable, report, retrying
 from voucherpool.database.transactions import transaction
 from voucherpool.events.numbering import Numbered
 from voucherpool.input.times import rfc3339_utc
-from voucherpool.webhooks import deliveries, sending, signing
-from voucherpool.webhooks.addresses import Policy
+from voucherpool.webhooks.delivery import deliveries, sending, signing
+from voucherpool.webhooks.delivery.addresses import Policy
+from voucherpool.webhooks.delivery.sending import Outcome
 from voucherpool.webhooks.errors import SecretKeyNotConfigured
-from voucherpool.webhooks.sending import Outcome
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from voucherpool.database.transactions import after_commit
 from voucherpool.events import backoff, event_types, numbering, subscribers
 from voucherpool.events.models import Delivery, NumberedEvent, Webhook
 from voucherpool.observability import metrics
+from voucherpool.webhooks.delivery.sending import Outcome
 from voucherpool.webhooks.models import Replay
-from voucherpool.webhooks.sending import Outcome
 
 log = logging.getLogger(__name__)
 

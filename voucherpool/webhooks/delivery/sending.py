@@ -10,7 +10,7 @@ from functools import cache
 from http.client import HTTPConnection, HTTPException
 from typing import Any, NamedTuple
 
-from voucherpool.webhooks.addresses import (
+from voucherpool.webhooks.delivery.addresses import (
     AddressRefused,
     Endpoint,
     NameUnknown,
