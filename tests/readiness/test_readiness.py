@@ -101,7 +101,7 @@ def upgrade(empty_url):
     return run
 
 
-def insist_on_503(server, reason):
+def require_503(server, reason):
     """Send some requests, which must all be refused for now, and ask /readyz for the reason."""
     body = {"email": "a@example.org", "offer_name": "K", "discount": 1, "expiry": in_days(1)}
     for path, asked in (("/vouchers/generate", body), ("/customers", {"email": "a@example.org"})):
@@ -112,7 +112,7 @@ def insist_on_503(server, reason):
     assert reason in answer["reason"]
 
 
-def insist_on_a_batch(server, url):
+def require_a_batch(server, url):
     """Make an API key, and with it a batch, which a worker must do."""
     app = create_app(config(url))
     with app.app_context():
@@ -127,7 +127,7 @@ def insist_on_a_batch(server, url):
     until(lambda: server.request("GET", path, None)[1]["state"] == "done")
 
 
-def insist_on_few_lines(logs, *reasons):
+def require_few_lines(logs, *reasons):
     """Each log must have a line for each reason in turn, again each minute, and one at the end."""
     over = "The database is ready."
     until(lambda: all(over in log.lines() for log in logs))
@@ -147,7 +147,7 @@ def test_service_and_worker_wait_for_a_postgresql_that_starts_later_and_until_it
     url, open_it = door
     away, empty = "No such file or directory", "run `voucherpool db upgrade`"
     server, logs = run(url)
-    insist_on_503(server, away)
+    require_503(server, away)
     until(lambda: all(log.lines() for log in logs))
     open_it()
     until(lambda: all(empty in log.lines()[-1] for log in logs))
@@ -158,11 +158,11 @@ def test_service_and_worker_wait_for_a_postgresql_that_starts_later_and_until_it
         )
     )
     for _ in range(5):
-        insist_on_503(server, empty)
+        require_503(server, empty)
     upgrade()
     until(lambda: server.send("/readyz", None, "GET")[0] == 200)
-    insist_on_a_batch(server, url)
-    insist_on_few_lines(logs, away, empty)
+    require_a_batch(server, url)
+    require_few_lines(logs, away, empty)
 
 
 def test_no_route_answers_500_on_an_empty_database(empty_url):

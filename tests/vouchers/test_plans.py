@@ -115,7 +115,7 @@ def test_plans_that_were_made_for_empty_tables_read_few_rows_of_full_ones(count,
             assert set(used) <= by_key, name
         plan = prepared_on_a_new_connection()  # as after a minute
         for name, (statement, values) in statements.items():
-            insist_on_few_rows(name, plan(statement, values, "EXPLAIN (ANALYZE)"))
+            require_few_rows(name, plan(statement, values, "EXPLAIN (ANALYZE)"))
 
 
 def prepared_on_a_new_connection():
@@ -143,7 +143,7 @@ by_key = {
 """All that these statements can use of the tables that grow, however little is known of them."""
 
 
-def insist_on_few_rows(name, plan):
+def require_few_rows(name, plan):
     plan = plan.replace("Seq Scan on webhooks", "")  # of which there are a hundred at most
     assert "Seq Scan" not in plan, f"{name}\n{plan}"
     assert "Sort" not in plan or name in holds, f"{name}\n{plan}"  # of two holds
@@ -163,7 +163,7 @@ def test_the_statements_of_the_busiest_routes_read_few_rows_by_indexes(explain, 
     sql("ANALYZE")
     for name, (statement, values) in statements.items():
         plan = explain(statement, **values)
-        insist_on_few_rows(name, plan)
+        require_few_rows(name, plan)
         if "page" in name:  # read from where it begins
             [index] = re.findall("Index Scan using vouchers_redeemable_idx.*", plan)
             assert "rows=101" in index, plan

@@ -2,7 +2,7 @@
 
 import sysconfig
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -126,8 +126,9 @@ class Config:
         )
 
     def for_flask(self) -> dict[str, object]:
-        """Return the configuration under the names that Flask and its extensions read."""
-        return {
+        """Return the settings by their names in capitals, and those of SQLAlchemy."""
+        ours = {field.name.upper(): getattr(self, field.name) for field in fields(self)}
+        return ours | {
             "SQLALCHEMY_DATABASE_URI": self.database_url,
             "SQLALCHEMY_ENGINE_OPTIONS": {
                 # A read is one statement and needs no BEGIN; transaction() opens the writes.
@@ -146,25 +147,6 @@ class Config:
                 # pgbouncer may run each statement on another connection, which has not prepared it.
                 "execution_options": {"prepare": self.timeouts == "connection"},
             },
-            "THREADS": self.threads,
-            "OPEN_MODE": self.open_mode,
-            "FAILED_ATTEMPTS_PER_KEY": self.failed_attempts_per_key,
-            "FAILED_ATTEMPTS_PER_CLIENT_REF": self.failed_attempts_per_client_ref,
-            "FAILED_ATTEMPTS_PER_EMAIL": self.failed_attempts_per_email,
-            "TOLERATE_OFF": self.tolerate_off,
-            "ARCHIVE_OLDER_THAN": self.archive_older_than,
-            "PURGE_OLDER_THAN": self.purge_older_than,
-            "WORKER_METRICS": self.worker_metrics,
-            "SECRET_KEYS": self.secret_keys,
-            "WEBHOOKS_ALLOW": self.webhooks_allow,
-            "TEXTS": self.texts,
-            "MAIL": self.mail,
-            "TIMEZONE": self.timezone,
-            "LOG": self.log,
-            "DOCS": self.docs,
-            "CONSOLE": self.console,
-            "CONSOLE_USER_HEADER": self.console_user_header,
-            "CONSOLE_PROXIES": self.console_proxies,
         }
 
     def connection_settings(self) -> dict[str, Any]:
@@ -233,11 +215,11 @@ def _database_url(environ: Mapping[str, str]) -> URL:
         # All after the first @ would be read as the host and shown in errors, even a password.
         raise ConfigurationError("DATABASE_URL", f"{expected}, with %40 for any further @")
     url = url.set(drivername=driver)
-    _insist_on_readable_parameters(url)
+    _require_readable_parameters(url)
     return url
 
 
-def _insist_on_readable_parameters(url: URL) -> None:
+def _require_readable_parameters(url: URL) -> None:
     readable = "an address that libpq can read"
     try:
         _, parameters = url.get_dialect()().create_connect_args(url)

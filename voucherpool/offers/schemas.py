@@ -17,13 +17,13 @@ class ReminderDays(fields.List[int]):
     def __init__(self) -> None:
         super().__init__(
             Count(most=365),
-            validate=(validate.Length(1, most_reminder_days), _insist_on_different),
+            validate=(validate.Length(1, most_reminder_days), _require_different),
             allow_none=True,
             metadata={"uniqueItems": True},
         )
 
 
-def _insist_on_different(numbers: list[int]) -> None:
+def _require_different(numbers: list[int]) -> None:
     if len(set(numbers)) < len(numbers):
         raise ValidationError("Must be different numbers.")
 
