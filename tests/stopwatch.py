@@ -4,7 +4,8 @@ import gc
 import re
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import chain, repeat
 from typing import Any
@@ -14,25 +15,40 @@ anything_else = re.compile("[^a]")
 most_passes = 25
 
 
-def cpu_seconds(call: Callable[[], Any], most: float) -> float:
-    """Return the CPU time that a call takes, or `most` where it takes longer and is given up."""
+@contextmanager
+def stopwatch() -> Iterator[Callable[[Callable[[], Any], float], float]]:
+    """Yield a function that returns the CPU time of a call, or `most` where it is given up.
+
+    For many short calls, use one stopwatch: to begin with it takes longer than they do.
+    """
 
     def give_up(*_: Any) -> None:
         raise TimeoutError
 
+    def measure(call: Callable[[], Any], most: float) -> float:
+        began = time.thread_time()
+        signal.setitimer(signal.ITIMER_VIRTUAL, most + 0.1)  # it is coarse, and may be early
+        try:
+            call()
+        except TimeoutError:
+            return most
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        return time.thread_time() - began
+
     gc.disable()  # giving up in the middle of a collection would be an error of its own
     before = signal.signal(signal.SIGVTALRM, give_up)
-    began = time.thread_time()
-    signal.setitimer(signal.ITIMER_VIRTUAL, most + 0.1)  # it is coarse, and may be early
     try:
-        call()
-    except TimeoutError:
-        return most
+        yield measure
     finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
         gc.enable()
-    return time.thread_time() - began
+
+
+def cpu_seconds(call: Callable[[], Any], most: float) -> float:
+    """Return the CPU time that a call takes, or `most` where it takes longer and is given up."""
+    with stopwatch() as measure:
+        return measure(call, most)
 
 
 def pass_seconds() -> float:
