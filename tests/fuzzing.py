@@ -3,15 +3,20 @@
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import schemathesis
 import werkzeug
 from flask import Flask
+from hypothesis.strategies._internal import regex
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
 from voucherpool.schedules import occurrences
+
+# A case would build the strategy of each of its patterns again, which takes longer than sending it.
+regex.regex_strategy = cache(regex.regex_strategy)
 
 # Refusals of data that keep the schema: what a schema cannot say is what the clock, the rows and
 # two fields together say. Any other reason for a 422 means that the schema promises too much.

@@ -1,13 +1,23 @@
 """`voucherpool demo`."""
 
 from pathlib import Path
-from tempfile import gettempdir
+from tempfile import TemporaryDirectory
+
+import pytest
 
 from tests.patience import most_seconds
 
 
-def test_it_shows_the_life_of_a_voucher_and_leaves_nothing(voucherpool):
-    process = voucherpool("demo")
+@pytest.fixture
+def temporary():
+    """Return a folder for the demo's data: short enough for a socket, and open to its user."""
+    with TemporaryDirectory(prefix="voucherpool-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
+
+
+def test_it_shows_the_life_of_a_voucher_and_leaves_nothing(voucherpool, temporary):
+    process = voucherpool("demo", TMPDIR=str(temporary))
     shown, errors = process.communicate(timeout=most_seconds)
     assert (process.returncode, errors) == (0, "")
     assert [line.split()[0] for line in shown.splitlines() if line[:5].strip()[:3].isdigit()] == [
@@ -17,4 +27,4 @@ def test_it_shows_the_life_of_a_voucher_and_leaves_nothing(voucherpool):
     assert len(redeemed) == 2
     assert redeemed[0] == redeemed[1]
     assert '"issued": 1000, "claimed": 1, "redeemed": 1' in shown
-    assert list(Path(gettempdir()).glob("voucherpool-demo-*")) == []
+    assert list(temporary.iterdir()) == []
