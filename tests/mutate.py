@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -63,11 +64,16 @@ class Mutant:
 
 def lines_of(place: str, text: str) -> slice:
     """Return the lines of a function with its decorators, of a method, or of a module's name."""
-    node: ast.AST = ast.parse(text)
+    node: ast.AST = _parsed(text)
     for name in place.split("."):
         [node] = [child for child in ast.iter_child_nodes(node) if name in names_of(child)]
     first = min(part.lineno for part in (node, *getattr(node, "decorator_list", ())))
     return slice(first - 1, node.end_lineno)
+
+
+@lru_cache(1)
+def _parsed(text: str) -> ast.AST:
+    return ast.parse(text)
 
 
 def names_of(node: ast.AST) -> Collection[str]:
