@@ -1,5 +1,6 @@
 """Sends what the OpenAPI document allows and forbids, and gathers what is answered wrongly."""
 
+import itertools
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from flask import Flask
 from hypothesis.strategies._internal import regex
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
+from schemathesis.generation.meta import TestPhase
 
 from voucherpool.schedules import occurrences
 
@@ -138,11 +140,13 @@ def explore(
     *,
     seed: int,
     examples: int,
+    one_of: int = 1,
 ) -> None:
     """Send cases to the app, half of them with values that it knows, and add to the findings.
 
-    `examples` are the random cases of each route, and the chains of routes. `known` are values by
-    the place and the name of what takes them, such as `body.email`.
+    `examples` are the random cases of each route, and the chains of routes. Of those just beyond
+    the borders of what the document allows, `one_of` so many is sent. `known` are values by the
+    place and the name of what takes them, such as `body.email`.
     """
     accepted = {"expected-statuses": ["2xx", "404", "409", "410", "422"]}
     config = {
@@ -158,5 +162,13 @@ def explore(
     schema = schemathesis.openapi.from_wsgi(
         "/openapi.json", app, config=SchemathesisConfig.from_dict(config)
     )
+    forbidden = itertools.count()
+
+    @schema.hook
+    def filter_case(_: Any, case: Any) -> bool:
+        is_border = case.meta is not None and case.meta.phase.name == TestPhase.COVERAGE
+        is_forbidden = is_border and case.meta.generation.mode.is_negative
+        return not is_forbidden or next(forbidden) % one_of == 0
+
     for event in from_schema(schema).execute():
         findings.add(event)
