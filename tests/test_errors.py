@@ -7,6 +7,7 @@ import pytest
 from tests.builders import ana, in_days
 from voucherpool import create_app, errors
 from voucherpool.config.settings import Config
+from voucherpool.database import retries
 
 
 def all_errors(base=errors.VoucherPoolError):
@@ -63,7 +64,8 @@ def test_an_unacceptable_request_id_is_replaced(client):
     assert re.fullmatch("[0-9a-f]{16}", answer.headers["X-Request-Id"])
 
 
-def test_an_unreachable_database_is_503_with_retry_after(database_url):
+def test_an_unreachable_database_is_503_with_retry_after(database_url, monkeypatch):
+    monkeypatch.setattr(retries, "most_attempts", 2)
     app = create_app(Config(database_url.set(query={"host": "/nonexistent"}), open_mode=True))
     body = {"email": ana, "offer_name": "KOI", "discount": 1, "expiry": in_days(1)}
     answer = app.test_client().post("/vouchers/generate", json=body)
