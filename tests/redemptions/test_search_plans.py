@@ -1,5 +1,7 @@
 """How PostgreSQL runs the searches of the ledger: each reads it by an index."""
 
+import re
+
 import pytest
 from sqlalchemy import event
 
@@ -10,6 +12,9 @@ from voucherpool.redemptions import search
 
 pytestmark = pytest.mark.one_machine("reads the plans of one PostgreSQL")
 
+page_size = 20
+offers_used = 20  # of the population, every tenth
+
 
 def searches():
     """Return criteria of searches."""
@@ -17,6 +22,7 @@ def searches():
     return [
         {},
         month,
+        {"since": in_days(-900)},
         month | {"by": "reversed_at"},
         {"code": "00000010"},
         {"order_ref": "o00000010"},
@@ -50,11 +56,22 @@ def explained(criteria, after, *, descending):
 
     event.listen(db.engine, "before_cursor_execute", remember)
     try:
-        page = search.search(20, after, descending=descending, **criteria)
+        page = search.search(page_size, after, descending=descending, **criteria)
     finally:
         event.remove(db.engine, "before_cursor_execute", remember)
     statement, parameters = sent[-1]
     with db.engine.connect() as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE) {statement}", parameters)
-        require_indexes((criteria, after, descending), "\n".join(plan.scalars()))
+        lines = plan.scalars().all()
+    require_indexes((criteria, after, descending), "\n".join(lines))
+    if criteria.keys() <= {"since", "until", "by"}:
+        assert read(lines) <= 2 * offers_used * (page_size + 1), (criteria, after, *lines)
     return page
+
+
+def read(lines):
+    """Return how many rows of the ledger a plan has read."""
+    scans = re.findall(
+        r"Scan.* on redemptions\b.*actual.* rows=([\d.]+) loops=(\d+)", "\n".join(lines)
+    )
+    return sum(float(rows) * int(loops) for rows, loops in scans)

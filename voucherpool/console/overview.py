@@ -1,6 +1,7 @@
 """The first page: how the shop's vouchers do, and what needs somebody."""
 
 from datetime import date, timedelta
+from operator import itemgetter
 from typing import Any
 
 from flask import render_template
@@ -27,7 +28,7 @@ def overview() -> str:
     days = {day["day"]: day for day in found["days"]}
     return render_template(
         "overview.html",
-        found=found,
+        best=_best(found["offers"]),
         charts=_charts(found, today),
         today=days.get(today, {}),
         week_ago=days.get(today - timedelta(days=7), {}),
@@ -37,6 +38,11 @@ def overview() -> str:
         queues=db.session.execute(queues.waiting).all(),
         failing=db.session.execute(failing_webhooks).all(),
     )
+
+
+def _best(offers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the offers with the most redemptions."""
+    return sorted(offers, key=itemgetter("redeemed", "issued"), reverse=True)[:most_shown]
 
 
 def _charts(found: dict[str, Any], today: date) -> list[Chart]:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import select, text
 
@@ -23,11 +23,14 @@ Statistics = Mapping[str, object]
 
 
 class Event(NamedTuple):
-    """The number of one kind of event of an offer on a day in a currency, and its amounts."""
+    """The number of one kind of event of an offer on a day in a currency, and its amounts.
 
-    offer_id: int
+    Without an offer it is that of all offers, and without a day that of all days.
+    """
+
+    offer_id: int | None
     kind: str
-    day: date
+    day: date | None
     currency: str | None
     number: int
     discount_amount: Decimal
@@ -59,7 +62,13 @@ def read(offer_id: int, since: date | None = None, until: date | None = None) ->
         "expired": vouchers.expired,
         "open": _counts(events)["issued"] - vouchers.used_up - vouchers.expired,
         "budget": budget,
-        "days": _days(event for event in events if period.first <= event.day <= period.last),
+        "days": _days(
+            {
+                day: found
+                for day, found in _by(events, "day").items()
+                if period.first <= day <= period.last
+            }
+        ),
     }
 
 
@@ -69,16 +78,17 @@ def read_all(since: date | None = None, until: date | None = None) -> Statistics
     Days are the shop's, by default the last 90.
     """
     moments = _moments(_period(since, until))
-    events = [Event(*row) for row in db.session.execute(events_of_all, moments)]
-    by_offer: dict[int, list[Event]] = defaultdict(list)
-    for event in events:
-        by_offer[event.offer_id].append(event)
-    named = select(Offer.id, Offer.name).where(Offer.id.in_(by_offer)).order_by(Offer.id)
+    named = db.session.execute(select(Offer.id, Offer.name).order_by(Offer.id)).all()
+    request = {**moments, "offers": [offer.id for offer in named]}
+    events = [Event(*row) for row in db.session.execute(events_of_all, request)]
+    by_offer, by_day = _by(events, "offer_id"), _by(events, "day")
     of_offers = [
         {"offer_id": offer.id, "offer_name": offer.name, **_totals(by_offer[offer.id])}
-        for offer in db.session.execute(named)
+        for offer in named
+        if offer.id in by_offer
     ]
-    return {**_totals(events), "offers": of_offers, "days": _days(events)}
+    totals = _totals(event for events in by_day.values() for event in events)
+    return {**totals, "offers": of_offers, "days": _days(by_day)}
 
 
 class Period(NamedTuple):
@@ -134,10 +144,16 @@ def _sums(amounts: Iterable[tuple[str | None, Decimal]]) -> list[dict[str, objec
     ]
 
 
-def _days(events: Iterable[Event]) -> list[dict[str, object]]:
-    by_day: dict[date, list[Event]] = defaultdict(list)
+def _by(events: Iterable[Event], name: str) -> dict[Any, list[Event]]:
+    """Return the events by their offer or day, without those that have none."""
+    found: dict[Any, list[Event]] = defaultdict(list)
     for event in events:
-        by_day[event.day].append(event)
+        if (value := getattr(event, name)) is not None:
+            found[value].append(event)
+    return found
+
+
+def _days(by_day: Mapping[date, list[Event]]) -> list[dict[str, object]]:
     return [
         {"day": day, **_totals(by_day[day])}
         for day in sorted(by_day, reverse=True)
@@ -156,25 +172,9 @@ vouchers_of = text("""
             + coalesce(sum(expired), 0)::bigint
     FROM archived_totals WHERE offer_id = :offer_id""")
 
-# By quarters of an hour first, because converting each moment to a date takes three times as long;
-# midnight is at a quarter in every time zone.
-_events = """
-    WITH ledger AS (
-        SELECT offer_id, date_bin('15 minutes', redeemed_at, '2000-01-01Z') AS quarter, currency,
-            count(*) AS number, sum(discount_amount) AS amount, sum(order_amount) AS turnover
-        FROM redemptions WHERE {redeemed} GROUP BY 1, 2, 3
-    ), reversal AS (
-        SELECT offer_id, date_bin('15 minutes', reversed_at, '2000-01-01Z') AS quarter, currency,
-            count(*) AS number, sum(discount_amount) AS amount, sum(order_amount) AS turnover
-        FROM redemptions WHERE {reversed} AND reversed_at IS NOT NULL GROUP BY 1, 2, 3
-    )
-    SELECT offer_id, 'redeemed', (quarter AT TIME ZONE :timezone)::date, currency,
-        sum(number)::bigint, coalesce(sum(amount), 0), coalesce(sum(turnover), 0)
-    FROM ledger GROUP BY 1, 3, 4
-    UNION ALL SELECT offer_id, 'reversed', (quarter AT TIME ZONE :timezone)::date, currency,
-        sum(number)::bigint, coalesce(sum(amount), 0), coalesce(sum(turnover), 0)
-    FROM reversal GROUP BY 1, 3, 4
-    UNION ALL SELECT offer_id, 'redeemed', day, currency, redeemed, discounted, turnover
+_counted = """
+    SELECT offer_id, 'redeemed' AS kind, day, currency, redeemed AS number, discounted AS amount,
+        turnover
     FROM archived_totals WHERE {counted}
     UNION ALL SELECT offer_id, 'reversed', day, currency, reversed, given_back, turnover_given_back
     FROM archived_totals WHERE {counted}
@@ -182,15 +182,51 @@ _events = """
     UNION ALL SELECT offer_id, 'claimed', day, NULL, claimed, 0, 0
     FROM offer_counts WHERE {counted}"""
 
+# By quarters of an hour first, because converting each moment to a date takes three times as long;
+# midnight is at a quarter in every time zone.
 events_of_offer = text(
-    _events.format(**dict.fromkeys(("redeemed", "reversed", "counted"), "offer_id = :offer_id"))
-)
-events_of_all = text(
-    _events.format(
-        redeemed="redeemed_at >= :since AND redeemed_at < :until",
-        reversed="reversed_at >= :since AND reversed_at < :until",
-        counted="day BETWEEN :first AND :last",
+    """
+    WITH ledger AS (
+        SELECT date_bin('15 minutes', redeemed_at, '2000-01-01Z') AS quarter, currency,
+            count(*) AS number, sum(discount_amount) AS amount, sum(order_amount) AS turnover
+        FROM redemptions WHERE offer_id = :offer_id GROUP BY 1, 2
+    ), reversal AS (
+        SELECT date_bin('15 minutes', reversed_at, '2000-01-01Z') AS quarter, currency,
+            count(*) AS number, sum(discount_amount) AS amount, sum(order_amount) AS turnover
+        FROM redemptions WHERE offer_id = :offer_id AND reversed_at IS NOT NULL GROUP BY 1, 2
     )
+    SELECT :offer_id, 'redeemed', quarter::date, currency,
+        sum(number)::bigint, coalesce(sum(amount), 0), coalesce(sum(turnover), 0)
+    FROM ledger GROUP BY 3, 4
+    UNION ALL SELECT :offer_id, 'reversed', quarter::date, currency,
+        sum(number)::bigint, coalesce(sum(amount), 0), coalesce(sum(turnover), 0)
+    FROM reversal GROUP BY 3, 4
+    UNION ALL """
+    + _counted.format(counted="offer_id = :offer_id")
+)
+
+# Of many offers, few redemptions share a quarter. The offers are named, for their indexes.
+events_of_all = text(
+    """
+    WITH event AS (
+        SELECT offer_id, 'redeemed' AS kind, redeemed_at::date AS day,
+            currency, count(*) AS number, coalesce(sum(discount_amount), 0) AS amount,
+            coalesce(sum(order_amount), 0) AS turnover
+        FROM redemptions WHERE offer_id = ANY(:offers)
+            AND redeemed_at >= :since AND redeemed_at < :until
+        GROUP BY 1, 3, 4
+        UNION ALL SELECT offer_id, 'reversed', reversed_at::date,
+            currency, count(*), coalesce(sum(discount_amount), 0), coalesce(sum(order_amount), 0)
+        FROM redemptions WHERE offer_id = ANY(:offers)
+            AND reversed_at >= :since AND reversed_at < :until
+        GROUP BY 1, 3, 4
+        UNION ALL """
+    + _counted.format(counted="day BETWEEN :first AND :last")
+    + """
+    )
+    SELECT offer_id, kind, day, currency,
+        sum(number)::bigint, sum(amount), sum(turnover)
+    FROM event GROUP BY GROUPING SETS ((offer_id, kind, currency), (day, kind, currency))"""
 )
 
 budget_of = text("""
