@@ -1,13 +1,25 @@
 """`voucherpool demo`."""
 
+import re
+import signal
 from pathlib import Path
 from tempfile import gettempdir
+from urllib.request import urlopen
 
 from tests.patience import most_seconds
 
+shown_on = {
+    "": ("Money given, EUR", "Summer sale", "of its budget", "its pool has fewer", "Webhook"),
+    "offers/4": ("Budget:", "Batch 1", "The printer was late"),
+    "customers/11": ("Given back",),
+    "redemptions": ("Took off",),
+    "activity": ("ana@shop.example", "It stood in a forum"),
+    "schedules": ("Birthday of the month", "fails since"),
+}
+
 
 def test_it_shows_the_life_of_a_voucher_and_leaves_nothing(voucherpool):
-    process = voucherpool("demo")
+    process = voucherpool("demo", "--story")
     shown, errors = process.communicate(timeout=most_seconds)
     assert (process.returncode, errors) == (0, "")
     assert [line.split()[0] for line in shown.splitlines() if line[:5].strip()[:3].isdigit()] == [
@@ -17,4 +29,20 @@ def test_it_shows_the_life_of_a_voucher_and_leaves_nothing(voucherpool):
     assert len(redeemed) == 2
     assert redeemed[0] == redeemed[1]
     assert '"issued": 1000, "claimed": 1, "redeemed": 1' in shown
+    assert list(Path(gettempdir()).glob("voucherpool-demo-*")) == []
+
+
+def test_it_serves_a_shop_that_fills_the_console_until_ctrl_c(voucherpool):
+    process = voucherpool("demo")
+    address = next(
+        found[0] for line in process.stdout if (found := re.search(r"http://\S+/console/", line))
+    )
+    for path, words in shown_on.items():
+        with urlopen(address + path, timeout=most_seconds) as answer:
+            page = answer.read().decode()
+        assert [word for word in words if word not in page] == [], path
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=most_seconds)
+    assert (process.returncode, errors) == (0, "")
+    assert "Stopped." in rest
     assert list(Path(gettempdir()).glob("voucherpool-demo-*")) == []
