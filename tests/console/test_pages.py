@@ -208,11 +208,11 @@ def test_a_customer_is_found_and_shown_with_vouchers_and_redemptions(make, signe
 
 
 def test_the_vouchers_and_redemptions_of_a_customer_are_paged(make, signed_in, client):
-    for number in range(10, 62):
+    for number in range(10, 32):
         client.redeemed(make.voucher(code=f"CODE-{number}-A", days=number), order_ref=f"A-{number}")
     browser = signed_in("support")
     first = browser.load("/customers/1").text
-    assert first.count("CODE-61-A</button>") == 2
+    assert first.count("CODE-31-A</button>") == 2
     assert "CODE-10-A" not in first
     [cursor] = re.findall(r"customers/1\?cursor=([^\"]+)", first)
     rest = browser.load(f"/customers/1?cursor={cursor}").text

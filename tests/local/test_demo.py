@@ -10,7 +10,7 @@ from tests.patience import most_seconds
 
 shown_on = {
     "": ("Money given, EUR", "Summer sale", "of its budget", "its pool has fewer", "Webhook"),
-    "offers/4": ("Budget:", "Batch 1", "The printer was late"),
+    "offers/4": ("Budget:", "The printer was late"),
     "customers/11": ("Given back",),
     "redemptions": ("Took off",),
     "activity": ("ana@shop.example", "It stood in a forum"),
@@ -38,7 +38,7 @@ def test_it_serves_a_shop_that_fills_the_console_until_ctrl_c(voucherpool):
         found[0] for line in process.stdout if (found := re.search(r"http://\S+/console/", line))
     )
     for path, words in shown_on.items():
-        with urlopen(address + path, timeout=most_seconds) as answer:
+        with urlopen(address + path, timeout=most_seconds) as answer:  # noqa: S310 (of the demo)
             page = answer.read().decode()
         assert [word for word in words if word not in page] == [], path
     process.send_signal(signal.SIGINT)

@@ -22,6 +22,8 @@ from voucherpool.support.schemas import CustomersVouchersRequest
 from voucherpool.support.schemas import found_page as found_vouchers
 
 page_size = 50
+shown_of_one = 20
+"""How many vouchers and how many redemptions the page of a customer shows."""
 
 
 @page("/customers", "support", "GET", "POST")
@@ -85,10 +87,10 @@ def erase_customer(customer_id: int) -> Page:
 
 def _context(customer_id: int) -> dict[str, object]:
     found = service.read(customer_id)
-    query = Form(CustomersVouchersRequest(), ("cursor",), request.args).load(limit=str(page_size))
+    query = Form(CustomersVouchersRequest(), ("cursor",), request.args).load()
     wanted: Fields = {"customer_id": customer_id, "descending": True}
-    vouchers = search.search(page_size, query.get("cursor"), **wanted)
-    redeemed = redemptions.search(page_size, descending=True, email=found.email)
+    vouchers = search.search(shown_of_one, query.get("cursor"), **wanted)
+    redeemed = redemptions.search(shown_of_one, descending=True, email=found.email)
     return {
         "customer": found,
         "vouchers": vouchers,

@@ -54,7 +54,8 @@ def _charts(found: dict[str, Any], today: date) -> list[Chart]:
     for each in found["discounted"]:
         currency = each["currency"]
         values = charts.amounts(days, "discounted", currency)
-        drawn.append(charts.by_day(f"Money given, {currency or 'no currency'}", values, today))
+        title = "Money given" if currency else "Money given, no currency"
+        drawn.append(charts.by_day(title, values, today, currency))
     return drawn
 
 

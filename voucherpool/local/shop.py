@@ -6,7 +6,7 @@ All of it is done by the API. Then it is moved into the past, which no API can d
 import random
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy
 from sqlalchemy import text
@@ -66,15 +66,14 @@ def fill(client: Client, database: sqlalchemy.URL, timezone: str) -> None:
     chance = random.Random(90)  # noqa: S311 (the same shop each time)
     for name, email in zip(names, people, strict=True):
         client.make("/customers", {"email": email, "name": name})
-    for campaign in campaigns:
-        _run(client, campaign, chance)
+    summer, *_ = [_run(client, campaign, chance) for campaign in campaigns]
     _automate(client, timezone)
-    _support(client)
+    _support(client, summer)
     _move_into_the_past(database, chance)
 
 
-def _run(client: Client, campaign: Campaign, chance: random.Random) -> None:
-    """Create an offer with its vouchers, and redeem some; some of these are given back."""
+def _run(client: Client, campaign: Campaign, chance: random.Random) -> Mapping[str, Any]:
+    """Create an offer with its vouchers, redeem some, give some of these back; return the batch."""
     offer = client.make("/offers", {"currency": "EUR", **campaign.offer})
     batch = client.make(f"/offers/{offer['id']}/batches", {"expiry": expiry, **campaign.batch})
     client.wait_for(f"/batches/{batch['id']}")
@@ -87,6 +86,7 @@ def _run(client: Client, campaign: Campaign, chance: random.Random) -> None:
         client.make("/vouchers/redeem", {"code": voucher["code"], "email": email, **terms})
         if number % every_so_many == every_so_many - 1:
             client.make("/redemptions/reverse", {"order_ref": order})
+    return dict(batch)
 
 
 def _automate(client: Client, timezone: str) -> None:
@@ -103,7 +103,7 @@ def _automate(client: Client, timezone: str) -> None:
     client.make("/webhooks", {"url": "http://127.0.0.1:9/vouchers", "event_types": types})
 
 
-def _support(client: Client) -> None:
+def _support(client: Client, batch: Mapping[str, Any]) -> None:
     """Do what support and marketing do, and try what is refused."""
     used, other = _codes(client, "Summer sale", "voucher_already_redeemed")[:2]
     free = _codes(client, "Summer sale", "redeemable")
@@ -119,9 +119,10 @@ def _support(client: Client) -> None:
     longer = {"expires_at": f"{next_year + 1}-03-31", "reason": "The parcel came late"}
     client.make("/vouchers/change", {"code": extended, **longer})
     client.make("/vouchers/hold", {"code": held, "email": ada, "ttl_seconds": 86400, **order})
-    client.call("PATCH", "/offers/4", {"discount": 25})
+    client.call("PATCH", f"/offers/{batch['offer_id']}", {"discount": 25})
     week = {"expires_at": {"add": "7d"}, "only": "unused", "reason": "The printer was late"}
-    client.wait_for(f"/changes/{client.make('/batches/1/changes', week)['id']}")
+    change = client.make(f"/batches/{batch['id']}/changes", week)
+    client.wait_for(f"/changes/{change['id']}")
     # These are the events that the webhook fails to deliver.
     for number, code in enumerate(free[3:6]):
         body = {"code": code, "email": ada, "order_ref": f"8{number}", **order}
@@ -137,8 +138,8 @@ def _move_into_the_past(database: sqlalchemy.URL, chance: random.Random) -> None
     """Spread the redemptions and the issued vouchers over the days, with more at weekends."""
     engine = sqlalchemy.create_engine(database)
     with engine.begin() as connection:
-        ids = connection.scalars(text("SELECT id FROM redemptions ORDER BY redeemed_at")).all()
-        ages = sorted(_ages(len(ids), chance), reverse=True)
+        ids = connection.scalars(text("SELECT id FROM redemptions ORDER BY order_ref")).all()
+        ages = _ages(len(ids), chance)
         moved = [{"id": id_, "age": age} for id_, age in zip(ids, ages, strict=True)]
         connection.execute(move_redemption, moved)
         for statement in follow:
