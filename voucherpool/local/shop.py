@@ -170,10 +170,10 @@ follow = (
     UPDATE vouchers SET used_at = redeemed_at FROM redemptions
     WHERE redemptions.code_key = vouchers.code_key AND used_at IS NOT NULL""",
     """
-    UPDATE vouchers SET created_at = least(
-        now() - make_interval(secs => (hashtext(code) & 1023) / 1024.0 * (:days - 1) * 86400),
+    UPDATE vouchers SET created_at = coalesce(
         (SELECT min(redeemed_at) FROM redemptions
-            WHERE redemptions.code_key = vouchers.code_key) - interval '2 days')""",
+            WHERE redemptions.code_key = vouchers.code_key) - interval '2 days',
+        now() - make_interval(secs => (hashtext(code) & 1023) / 1024.0 * (:days - 1) * 86400))""",
     """
     UPDATE vouchers SET expires_at = now() - interval '3 days'
     WHERE redemption_count = 0 AND holds IS NULL AND disabled_at IS NULL
