@@ -24,7 +24,7 @@ from tests.shop import Shop, open_shop
 from voucherpool import create_app
 from voucherpool.apikeys import service as apikeys
 from voucherpool.config.settings import checkout
-from voucherpool.console import users
+from voucherpool.console.users import service as users
 from voucherpool.database.transactions import transaction
 from voucherpool.local.client import Client
 from voucherpool.local.postgres import LocalPostgres

@@ -11,7 +11,7 @@ from flask.sessions import NullSession
 from tests.console.conftest import Browser, https, password
 from voucherpool import create_app
 from voucherpool.apikeys import failed_attempts
-from voucherpool.console import users
+from voucherpool.console.users import service as users
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 

@@ -8,7 +8,9 @@ import pytest
 from flask import Flask
 from sqlalchemy.exc import OperationalError
 
-from voucherpool.console import sentences, shown, users
+from voucherpool.console import shown
+from voucherpool.console.pages import sentences
+from voucherpool.console.users import service as users
 from voucherpool.operations import worker
 from voucherpool.support import search
 

@@ -10,12 +10,13 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from voucherpool.database.model import db
 from voucherpool.input.times import End, Moment
 from voucherpool.offers import service as offers
 from voucherpool.offers.models import Offer
+from voucherpool.statistics import sums
 
 shown_days = 90
 
@@ -52,11 +53,10 @@ def read(offer_id: int, since: date | None = None, until: date | None = None) ->
     """
     request = {"offer_id": offers.read(offer_id).id}
     period = _period(since, until)
-    vouchers = Vouchers(*db.session.execute(vouchers_of, request).one())
-    in_zone = {**request, "timezone": period.timezone}
-    events = [Event(*row) for row in db.session.execute(events_of_offer, in_zone)]
+    vouchers = Vouchers(*db.session.execute(sums.vouchers_of, request).one())
+    events = [Event(*row) for row in db.session.execute(sums.events_of_offer, request)]
     totals = _totals(events)
-    budget = db.session.execute(budget_of, request).mappings().one_or_none()
+    budget = db.session.execute(sums.budget_of, request).mappings().one_or_none()
     return {
         **totals,
         "expired": vouchers.expired,
@@ -80,7 +80,7 @@ def read_all(since: date | None = None, until: date | None = None) -> Statistics
     moments = _moments(_period(since, until))
     named = db.session.execute(select(Offer.id, Offer.name).order_by(Offer.id)).all()
     request = {**moments, "offers": [offer.id for offer in named]}
-    events = [Event(*row) for row in db.session.execute(events_of_all, request)]
+    events = [Event(*row) for row in db.session.execute(sums.events_of_all, request)]
     by_offer, by_day = _by(events, "offer_id"), _by(events, "day")
     of_offers = [
         {"offer_id": offer.id, "offer_name": offer.name, **_totals(by_offer[offer.id])}
@@ -100,7 +100,7 @@ class Period(NamedTuple):
 
 
 def _period(since: date | None, until: date | None) -> Period:
-    today, timezone = db.session.execute(clock).one()
+    today, timezone = db.session.execute(sums.clock).one()
     last = until or max(today, since or date.min)
     return Period(since or last - timedelta(days=shown_days - 1), last, timezone)
 
@@ -134,12 +134,12 @@ def _counts(events: Iterable[Event]) -> dict[str, int]:
 
 def _sums(amounts: Iterable[tuple[str | None, Decimal]]) -> list[dict[str, object]]:
     """Return the sum of each currency that has an amount; events without a currency use None."""
-    sums: dict[str, Decimal] = defaultdict(Decimal)
+    found: dict[str, Decimal] = defaultdict(Decimal)
     for currency, amount in amounts:
-        sums[currency or ""] += amount
+        found[currency or ""] += amount
     return [
         {"currency": currency or None, "amount": amount}
-        for currency, amount in sorted(sums.items())
+        for currency, amount in sorted(found.items())
         if amount
     ]
 
@@ -159,87 +159,3 @@ def _days(by_day: Mapping[date, list[Event]]) -> list[dict[str, object]]:
         for day in sorted(by_day, reverse=True)
         if any(_counts(by_day[day]).values())
     ]
-
-
-clock = text("SELECT current_date, current_setting('TimeZone')")
-
-# Each count uses its own index.
-vouchers_of = text("""
-    SELECT (SELECT count(*) FROM vouchers WHERE offer_id = :offer_id AND used_at IS NOT NULL)
-            + coalesce(sum(used_up), 0)::bigint,
-        (SELECT count(*) FROM vouchers
-            WHERE offer_id = :offer_id AND used_at IS NULL AND expires_at <= now())
-            + coalesce(sum(expired), 0)::bigint
-    FROM archived_totals WHERE offer_id = :offer_id""")
-
-_counted = """
-    SELECT offer_id, 'redeemed' AS kind, day, currency, redeemed AS number, discounted AS amount,
-        turnover
-    FROM archived_totals WHERE {counted}
-    UNION ALL SELECT offer_id, 'reversed', day, currency, reversed, given_back, turnover_given_back
-    FROM archived_totals WHERE {counted}
-    UNION ALL SELECT offer_id, 'issued', day, NULL, issued, 0, 0 FROM offer_counts WHERE {counted}
-    UNION ALL SELECT offer_id, 'claimed', day, NULL, claimed, 0, 0
-    FROM offer_counts WHERE {counted}"""
-
-# By quarters of an hour first, because converting each moment to a date takes three times as long;
-# midnight is at a quarter in every time zone.
-events_of_offer = text(
-    """
-    WITH ledger AS (
-        SELECT date_bin('15 minutes', redeemed_at, '2000-01-01Z') AS quarter, currency,
-            count(*) AS number, sum(discount_amount) AS amount, sum(order_amount) AS turnover
-        FROM redemptions WHERE offer_id = :offer_id GROUP BY 1, 2
-    ), reversal AS (
-        SELECT date_bin('15 minutes', reversed_at, '2000-01-01Z') AS quarter, currency,
-            count(*) AS number, sum(discount_amount) AS amount, sum(order_amount) AS turnover
-        FROM redemptions WHERE offer_id = :offer_id AND reversed_at IS NOT NULL GROUP BY 1, 2
-    )
-    SELECT :offer_id, 'redeemed', quarter::date, currency,
-        sum(number)::bigint, coalesce(sum(amount), 0), coalesce(sum(turnover), 0)
-    FROM ledger GROUP BY 3, 4
-    UNION ALL SELECT :offer_id, 'reversed', quarter::date, currency,
-        sum(number)::bigint, coalesce(sum(amount), 0), coalesce(sum(turnover), 0)
-    FROM reversal GROUP BY 3, 4
-    UNION ALL """
-    + _counted.format(counted="offer_id = :offer_id")
-)
-
-# Of many offers, few redemptions share a quarter. The offers are named, for their indexes.
-events_of_all = text(
-    """
-    WITH event AS (
-        SELECT offer_id, 'redeemed' AS kind, redeemed_at::date AS day,
-            currency, count(*) AS number, coalesce(sum(discount_amount), 0) AS amount,
-            coalesce(sum(order_amount), 0) AS turnover
-        FROM redemptions WHERE offer_id = ANY(:offers)
-            AND redeemed_at >= :since AND redeemed_at < :until
-        GROUP BY 1, 3, 4
-        UNION ALL SELECT offer_id, 'reversed', reversed_at::date,
-            currency, count(*), coalesce(sum(discount_amount), 0), coalesce(sum(order_amount), 0)
-        FROM redemptions WHERE offer_id = ANY(:offers)
-            AND reversed_at >= :since AND reversed_at < :until
-        GROUP BY 1, 3, 4
-        UNION ALL """
-    + _counted.format(counted="day BETWEEN :first AND :last")
-    + """
-    )
-    SELECT offer_id, kind, day, currency,
-        sum(number)::bigint, sum(amount), sum(turnover)
-    FROM event GROUP BY GROUPING SETS ((offer_id, kind, currency), (day, kind, currency))"""
-)
-
-budget_of = text("""
-    WITH held AS (
-        SELECT count(*) AS uses, coalesce(sum(amount), 0) AS amount
-        FROM budget_holds WHERE offer_id = :offer_id AND held_until > now()
-    )
-    SELECT redemption_count, discount_total,
-        CASE WHEN max_redemptions IS NOT NULL THEN
-            greatest(0, max_redemptions - redemption_count - held.uses)
-        END AS remaining_redemptions,
-        CASE WHEN max_discount_total IS NOT NULL THEN
-            greatest(0, max_discount_total - discount_total - held.amount)
-        END AS remaining_discount_total
-    FROM offer_budgets JOIN offers ON offers.id = offer_id, held
-    WHERE offer_id = :offer_id AND redemption_count IS NOT NULL""")

@@ -16,8 +16,9 @@ from werkzeug.wrappers import Response as BaseResponse
 from wtforms import ValidationError
 
 from voucherpool.audit import actor
-from voucherpool.console import sessions, shown, writing
-from voucherpool.console.sessions import Person
+from voucherpool.console import shown, writing
+from voucherpool.console.users import sessions
+from voucherpool.console.users.sessions import Person
 from voucherpool.database.errors import DatabaseUnavailable
 from voucherpool.database.retries import retrying, unusable
 from voucherpool.errors import NotFound, VoucherPoolError

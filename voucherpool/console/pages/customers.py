@@ -5,8 +5,8 @@ from functools import partial
 from flask import Response, flash, redirect, render_template, request, url_for
 
 from voucherpool.console.downloads import sent
+from voucherpool.console.edge import Page, page, refused
 from voucherpool.console.forms import Fields, Form
-from voucherpool.console.pages import Page, page, refused
 from voucherpool.console.writing import writing
 from voucherpool.customers import schemas, service
 from voucherpool.erasure import exporting

@@ -8,8 +8,8 @@ from sqlalchemy import func, select
 from voucherpool.batches import service as batches
 from voucherpool.changes import service as changes
 from voucherpool.console import charts, shown
+from voucherpool.console.edge import Page, page
 from voucherpool.console.forms import Form
-from voucherpool.console.pages import Page, page
 from voucherpool.console.writing import writing
 from voucherpool.database.model import db
 from voucherpool.errors import VoucherPoolError

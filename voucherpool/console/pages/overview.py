@@ -9,7 +9,7 @@ from sqlalchemy import func, select, text
 
 from voucherpool.console import charts
 from voucherpool.console.charts import Chart
-from voucherpool.console.pages import page
+from voucherpool.console.edge import page
 from voucherpool.database.model import db
 from voucherpool.offers.models import Offer
 from voucherpool.operations import queues
