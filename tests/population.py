@@ -59,6 +59,11 @@ def last_plan(run: Callable[[], object]) -> str:
 
 
 def rows_read(plan: str) -> float:
-    """Return how many rows of the ledger a plan has read."""
-    scans = re.findall(r"Scan.* on redemptions\b.*actual.* rows=([\d.]+) loops=(\d+)", plan)
-    return sum(float(rows) * int(loops) for rows, loops in scans)
+    """Return how many rows of the ledger a plan has read, also those that it left out."""
+    read = 0.0
+    for node in plan.split("->"):
+        scan = re.match(r".*Scan.* on redemptions\b.* rows=([\d.]+) loops=(\d+)", node)
+        if scan:
+            removed = re.findall(r"Rows Removed by .*: (\d+)", node)
+            read += (float(scan[1]) + sum(map(float, removed))) * int(scan[2])
+    return read
