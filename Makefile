@@ -22,7 +22,7 @@ ticking = began=$$(date +%s); while sleep 4 && kill -0 $$$$ 2>&-; do \
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-citus faults fuzz mutants wheel page console stylesheet drawing bench bench-scale bench-plans bench-citus check lock clean
+.PHONY: help run demo test test-citus faults fuzz mutants wheel page console picture stylesheet drawing bench bench-scale bench-plans bench-citus check lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -30,7 +30,7 @@ help: ## list the targets
 run: .venv/local.ready ## start PostgreSQL and the service on 127.0.0.1 (PORT=5000, DATABASE_URL=)
 	@exec $(voucherpool) start
 
-demo: .venv/local.ready ## show the life of a voucher on throw-away data, in half a minute
+demo: .venv/local.ready ## show the life of a voucher, and a shop in the console, on throw-away data (PORT=)
 	@exec $(voucherpool) demo
 
 test: .venv/dev.ready ## run the tests, two at a time, on a temporary PostgreSQL (TEST_DATABASE_URL=, ARGS=)
@@ -72,6 +72,10 @@ page: .venv/dev.ready ## run every example of /docs in a Chromium of this machin
 
 console: .venv/dev.ready ## use the console in a Chromium of this machine (SCREENSHOTS=folder, AXE=axe.min.js)
 	@exec $(python) -m pytest tests/console_check.py $(ARGS)
+
+picture: .venv/dev.ready ## take docs/console.png again: the console's overview of the demo's shop
+	@folder=$$(mktemp -d) && SCREENSHOTS=$$folder $(python) -m pytest -q tests/console_check.py && \
+		cp $$folder/overview-1280-light.png docs/console.png && rm -r $$folder
 
 stylesheet: ## fetch the stylesheet of the console from npm again: Pico CSS 2, and its licence
 	@home=$$(mktemp -d) && cd $$home && npm pack --silent @picocss/pico@2 && tar xzf picocss-pico-*.tgz && \

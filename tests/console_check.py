@@ -15,26 +15,26 @@ from pathlib import Path
 from typing import Any
 
 import flask_migrate
-from flask import Flask
-from sqlalchemy import text
 
-from tests.builders import Builders
 from tests.conftest import config, memory
 from tests.page_check import Browser, browser  # noqa: F401 (a fixture)
 from tests.patience import most_seconds
 from tests.server import run_gunicorn, secret_key, start_python
 from tests.shop import Shop, open_shop
 from voucherpool import create_app
+from voucherpool.apikeys import service as apikeys
 from voucherpool.config.settings import checkout
-from voucherpool.console import users
-from voucherpool.database.model import db
+from voucherpool.console.users import service as users
 from voucherpool.database.transactions import transaction
+from voucherpool.local.client import Client
 from voucherpool.local.postgres import LocalPostgres
+from voucherpool.local.shop import fill
 from voucherpool.operations import seeding
 
 password = "correct horse battery staple"
 ada = "customer1@gmail.com"
 tenths = 10 * most_seconds
+allowed = {"VOUCHERPOOL_WEBHOOKS_ALLOW": "127.0.0.0/8"}
 
 
 class Console:
@@ -73,7 +73,7 @@ class Console:
 
     def photograph(self, name: str) -> None:
         """Take pictures on a phone and on a screen, light and dark; no page is too wide."""
-        for wide, shade in ((390, "light"), (1280, "light"), (1280, "dark")):
+        for wide, shade in ((390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")):
             scheme = [{"name": "prefers-color-scheme", "value": shade}]
             scheme.append({"name": "prefers-reduced-motion", "value": "reduce"})  # else it fades
             self._browser.send("Emulation.setEmulatedMedia", features=scheme)
@@ -137,51 +137,17 @@ def service() -> Iterator[tuple[Shop, int]]:
             with transaction():
                 seeding.load(checkout / "seeds")
                 users.choose_password(users.add("ana@shop.example", "admin"), password)
-        shop = open_shop(app)
-        fill(app, shop)
-        settings = {"VOUCHERPOOL_SECRET_KEY": secret_key}
+                key = apikeys.create("demo", apikeys.scopes)
+        api = open_shop(app)
+        settings = {"VOUCHERPOOL_SECRET_KEY": secret_key, **allowed}
         worker = start_python(postgres.url(), "voucherpool", "worker", environ=settings)
         try:
             with run_gunicorn(postgres.url(), **settings) as port:
-                yield shop, port
+                fill(Client(port, key), postgres.url(), "UTC")
+                yield api, port
         finally:
             worker.terminate()
             worker.wait(most_seconds)
-
-
-def fill(app: Flask, shop: Shop) -> None:
-    """Let a shop have redeemed vouchers for some months."""
-    make = Builders(app)
-    budget = {"currency": "EUR", "max_redemptions": 300, "max_discount_total": 900}
-    shop.post("/offers", json={"name": "Summer sale", "discount": 20, "pool_low_at": 50, **budget})
-    shop.post(
-        "/offers",
-        json={
-            "name": "Welcome",
-            "discount": 5,
-            "discount_type": "fixed_amount",
-            "currency": "EUR",
-            "min_order_amount": 25,
-        },
-    )
-    for offer, discount, uses in (("Summer sale", "20", 140), ("KOI", "22.1", 60)):
-        code = make.voucher(ada, offer, discount, max_redemptions=1000)
-        for number in range(uses):
-            order = {"order_ref": f"{offer[:3].upper()}-{1000 + number}", "currency": "EUR"}
-            shop.redeem(code, ada, order_amount=20 + number % 37, **order)
-    shop.redeem(make.voucher(ada, "KOI", days=-1), ada)
-    with app.app_context(), transaction():
-        spread = "(hashtext(id::text) & 1023) ^ 2 / 1048576.0 * 85"
-        moved = "redeemed_at = redeemed_at - interval '1 day' * ({})"
-        db.session.execute(text(f"UPDATE redemptions SET {moved.format(spread)}"))
-        db.session.execute(issued_before)
-
-
-issued_before = text("""
-    INSERT INTO offer_counts (offer_id, day, slot, issued)
-    SELECT offer, current_date - ago, 1, 2 + (hashtext((offer * ago)::text) & 7)
-    FROM generate_series(1, 4) AS offer, generate_series(1, 85) AS ago
-    WHERE hashtext((ago + offer)::text) & 3 = 0""")
 
 
 def test_a_campaign_lives_its_life_in_a_browser(browser: Browser) -> None:  # noqa: F811
@@ -193,13 +159,12 @@ def test_a_campaign_lives_its_life_in_a_browser(browser: Browser) -> None:  # no
         console.see("Redeemed today")
         console.photograph("overview")
         assert browser.told("Runtime.exceptionThrown") == []
-        code = campaign(console, shop)
+        batch_id, code = campaign(console, shop)
         life(console, shop, code)
-        for name in ("offers", "offers/1", "customers", "redemptions", "activity", "schedules"):
-            console.load(f"/{name}")
-            console.photograph(name.replace("/", "-"))
-        console.load("/customers/2")
-        console.photograph("customer")
+        change(console, batch_id)
+        for path, name in others.items():
+            console.load(path)
+            console.photograph(name)
         console.load("/")
         console.press("Sign out")
         console.see("Password")
@@ -207,8 +172,22 @@ def test_a_campaign_lives_its_life_in_a_browser(browser: Browser) -> None:  # no
     assert [entry for entry in entries if "Content Security Policy" in entry["text"]] == []
 
 
-def campaign(console: Console, shop: Shop) -> str:
-    """Make an offer and 1 000 vouchers, and return the code of one."""
+others = {
+    "/offers": "offers",
+    "/offers/4": "offer",
+    "/offers/4/change": "offer-change",
+    "/customers": "customers",
+    "/customers/11": "customer",
+    "/redemptions": "redemptions",
+    "/activity": "activity",
+    "/schedules": "automation",
+    "/nothing": "no-page",
+}
+"""The pages that the life of the campaign has not shown, and the names of their pictures."""
+
+
+def campaign(console: Console, shop: Shop) -> tuple[int, str]:
+    """Make an offer and 1 000 vouchers, and return the batch and the code of one."""
     console.load("/offers/new")
     console.press("Create the offer", name="Cyber Week", discount="thirty")
     console.photograph("offer-form")
@@ -223,8 +202,10 @@ def campaign(console: Console, shop: Shop) -> str:
     console.see("1,000 of 1,000 vouchers")
     console.photograph("batch")
     console.see("Download the codes (CSV)")
-    [voucher] = shop.post("/vouchers/search", json={"batch_id": 1, "limit": 1}).json["items"]
-    return str(voucher["code"])
+    batch_id = int(console.run("return location.pathname.split('/').at(-1);"))
+    found = shop.post("/vouchers/search", json={"batch_id": batch_id, "limit": 1})
+    [voucher] = found.json["items"]
+    return batch_id, str(voucher["code"])
 
 
 def life(console: Console, shop: Shop, code: str) -> None:
@@ -248,7 +229,11 @@ def life(console: Console, shop: Shop, code: str) -> None:
     console.see("The voucher is changed.")
     console.photograph("voucher")
     assert redeemed["discount"] == 30
-    console.load("/batches/1/vouchers")
+
+
+def change(console: Console, batch_id: int) -> None:
+    """Extend the vouchers of the batch, after they were counted."""
+    console.load(f"/batches/{batch_id}/vouchers")
     console.photograph("change-form")
     console.press("Count first", what="add", days="7", reason="The printer was late")
     console.see("vouchers would change")

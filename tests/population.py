@@ -1,8 +1,10 @@
 """Fills a database with vouchers of all kinds, and reads the plans of searches in it."""
 
 import re
+from collections.abc import Callable
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from voucherpool.database.model import db
 from voucherpool.database.transactions import long_transaction
@@ -36,3 +38,32 @@ def require_indexes(name: object, plan: str) -> None:
     """Fail if a plan reads a whole table that grows."""
     scanned = set(re.findall(r"Seq Scan on (\w+)", plan))
     assert not scanned & {"vouchers", "redemptions"}, f"{name}\n{plan}"
+
+
+def last_plan(run: Callable[[], object]) -> str:
+    """Return how PostgreSQL runs the last statement that a function sends."""
+    sent: list[tuple[str, Any]] = []
+
+    def remember(_: object, __: object, statement: str, parameters: Any, *___: object) -> None:
+        sent.append((statement, parameters))
+
+    event.listen(db.engine, "before_cursor_execute", remember)
+    try:
+        run()
+    finally:
+        event.remove(db.engine, "before_cursor_execute", remember)
+    statement, parameters = sent[-1]
+    with db.engine.connect() as connection:
+        lines = connection.exec_driver_sql(f"EXPLAIN (ANALYZE) {statement}", parameters)
+        return "\n".join(lines.scalars())
+
+
+def rows_read(plan: str) -> float:
+    """Return how many rows of the ledger a plan has read, also those that it left out."""
+    read = 0.0
+    for node in plan.split("->"):
+        scan = re.match(r".*Scan.* on redemptions\b.* rows=([\d.]+) loops=(\d+)", node)
+        if scan:
+            removed = re.findall(r"Rows Removed by .*: (\d+)", node)
+            read += (float(scan[1]) + sum(map(float, removed))) * int(scan[2])
+    return read

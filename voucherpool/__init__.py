@@ -11,7 +11,7 @@ import voucherpool.apikeys.commands
 import voucherpool.archive.commands
 import voucherpool.batches.commands
 import voucherpool.changes.commands
-import voucherpool.console.commands
+import voucherpool.console.users.commands
 import voucherpool.erasure.commands
 import voucherpool.files.commands
 import voucherpool.mail.commands

@@ -196,6 +196,21 @@ def test_each_voucher_that_is_disabled_is_an_event_if_somebody_asked(batch, done
     assert [row[0] for row in seen] == sorted(codes_of(sql, batch_id)[1:])
 
 
+def test_each_voucher_that_is_changed_is_an_event_if_somebody_asked(batch, done, client, sql):
+    batch_id = batch(3)
+    sql(
+        "INSERT INTO webhooks (url, event_types, secret, active_from) VALUES"
+        " ('http://example.org', ARRAY['voucher.changed', 'voucher.disabled'], '', now())"
+    )
+    client.post("/vouchers/disable", json={"code": codes_of(sql, batch_id)[0]})
+    done(batch_id, expires_at=None)
+    done(batch_id, expires_at=None)
+    done(batch_id, disabled=True, reason="leaked")
+    done(batch_id, disabled=False)
+    counted = sql("SELECT type, count(*) FROM events GROUP BY 1 ORDER BY 1")
+    assert counted == [("voucher.changed", 6), ("voucher.disabled", 3)]
+
+
 def test_a_permanent_error_fails_the_change_and_the_next_one_goes_on(
     batch, ask, work, client, monkeypatch
 ):

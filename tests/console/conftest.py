@@ -8,7 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from voucherpool.console import users
+from voucherpool.console.users import service as users
 from voucherpool.database.transactions import transaction
 
 password = "correct horse battery staple"

@@ -8,7 +8,9 @@ import pytest
 from flask import Flask
 from sqlalchemy.exc import OperationalError
 
-from voucherpool.console import sentences, shown, users
+from voucherpool.console import shown
+from voucherpool.console.pages import sentences
+from voucherpool.console.users import service as users
 from voucherpool.operations import worker
 from voucherpool.support import search
 
@@ -205,6 +207,30 @@ def test_a_customer_is_found_and_shown_with_vouchers_and_redemptions(make, signe
     assert page.count("USED-UP-1</button>") == 2
     assert page.count("STILL-OPEN-1</button>") == 1
     assert "Erase" not in page
+
+
+def test_the_vouchers_and_redemptions_of_a_customer_are_paged(make, signed_in, client):
+    for number in range(10, 32):
+        client.redeemed(make.voucher(code=f"CODE-{number}-A", days=number), order_ref=f"A-{number}")
+    browser = signed_in("support")
+    first = browser.load("/customers/1").text
+    assert first.count("CODE-31-A</button>") == 2
+    assert "CODE-10-A" not in first
+    [cursor] = re.findall(r"customers/1\?cursor=([^\"]+)", first)
+    rest = browser.load(f"/customers/1?cursor={cursor}").text
+    assert "CODE-10-A</button>" in rest
+    [cursor] = re.findall('name="cursor" value="([^"]+)"', first)
+    fields = {"email": "ana@example.org", "cursor": cursor}
+    assert "CODE-10-A</button>" in browser.send("/redemptions", fields).text
+
+
+def test_an_address_without_a_page_says_so_on_a_page(signed_in, browser):
+    for visitor in (browser, signed_in("support")):
+        for path in ("/nothing", "/offers/0x1", "/vouchers/disable"):
+            answer = visitor.load(path)
+            assert answer.status_code == 404
+            assert "There is no such page." in answer.text
+            assert "<main" in answer.text
 
 
 def test_a_customer_is_erased_after_the_e_mail_was_typed(make, signed_in, client, sql):

@@ -20,7 +20,7 @@ from voucherpool.database.statements import Statement
 from voucherpool.operations.distributing import managed
 
 keys = {"vouchers": "code_key", "redemptions": "code_key", "idempotency_keys": "key"}
-names_no_code = {"claim", "record_issued", "record_disabled", "record_reminders"}
+names_no_code = {"claim", "record_issued", "record_each", "record_reminders"}
 """They take any voucher of a pool, or many vouchers."""
 
 writes = ast.UpdateStmt | ast.DeleteStmt

@@ -70,6 +70,9 @@ def test_each_thing_that_happens_to_a_voucher_is_an_event(client, make, listenin
     redemption = client.redeem(code, order_ref="o").json["redemption_id"]
     client.post(f"/redemptions/{redemption}/reverse")
     client.post("/vouchers/disable", json={"code": code})
+    client.post("/vouchers/enable", json={"code": code})
+    client.post("/vouchers/change", json={"code": code, "max_redemptions": 3})
+    client.post("/vouchers/change", json={"code": code, "disabled": True, "max_redemptions": 4})
     events = happened()
     assert types(events) == [
         "voucher.issued",
@@ -77,7 +80,11 @@ def test_each_thing_that_happens_to_a_voucher_is_an_event(client, make, listenin
         "voucher.redeemed",
         "redemption.reversed",
         "voucher.disabled",
+        "voucher.changed",
+        "voucher.changed",
+        "voucher.disabled",
     ]
+    assert events["items"][6]["data"]["voucher"]["max_redemptions"] == 3
     redeemed = events["items"][2]["data"]
     assert redeemed["email"] == ana
     assert redeemed["voucher"]["code"] == code
@@ -95,6 +102,7 @@ def test_what_repeats_or_is_refused_is_no_further_event(client, make, listening,
     for _ in range(2):
         assert client.post("/redemptions/reverse", json=order).status_code == 200
         assert client.post("/vouchers/disable", json={"code": code}).status_code == 200
+        assert client.post("/vouchers/change", json={"code": code, "max_redemptions": 1})
         assert client.redeem(code).status_code == 409
         claim = {"email": ana, "offer_name": "KOI"}
         assert client.post("/vouchers/claim", json=claim).status_code == 409

@@ -1,11 +1,23 @@
 """`voucherpool demo`."""
 
+import re
+import signal
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.request import urlopen
 
 import pytest
 
 from tests.patience import most_seconds
+
+shown_on = {
+    "": ("Money given", "Summer sale", "of its budget", "its pool has fewer", "Webhook"),
+    "offers/4": ("Budget:", "The printer was late"),
+    "customers/11": ("Given back",),
+    "redemptions": ("Took off",),
+    "activity": ("ana@shop.example", "It stood in a forum"),
+    "schedules": ("Birthday of the month", "fails since"),
+}
 
 
 @pytest.fixture
@@ -17,7 +29,7 @@ def temporary():
 
 
 def test_it_shows_the_life_of_a_voucher_and_leaves_nothing(voucherpool, temporary):
-    process = voucherpool("demo", TMPDIR=str(temporary))
+    process = voucherpool("demo", "--story", TMPDIR=str(temporary))
     shown, errors = process.communicate(timeout=most_seconds)
     assert (process.returncode, errors) == (0, "")
     assert [line.split()[0] for line in shown.splitlines() if line[:5].strip()[:3].isdigit()] == [
@@ -27,4 +39,20 @@ def test_it_shows_the_life_of_a_voucher_and_leaves_nothing(voucherpool, temporar
     assert len(redeemed) == 2
     assert redeemed[0] == redeemed[1]
     assert '"issued": 1000, "claimed": 1, "redeemed": 1' in shown
+    assert list(temporary.iterdir()) == []
+
+
+def test_it_serves_a_shop_that_fills_the_console_until_ctrl_c(voucherpool, temporary):
+    process = voucherpool("demo", TMPDIR=str(temporary))
+    address = next(
+        found[0] for line in process.stdout if (found := re.search(r"http://\S+/console/", line))
+    )
+    for path, words in shown_on.items():
+        with urlopen(address + path, timeout=most_seconds) as answer:  # noqa: S310 (of the demo)
+            page = answer.read().decode()
+        assert [word for word in words if word not in page] == [], path
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=most_seconds)
+    assert (process.returncode, errors) == (0, "")
+    assert "Stopped." in rest
     assert list(temporary.iterdir()) == []

@@ -178,6 +178,21 @@ def test_what_the_customer_can_redeem_no_more_by_the_offers_limit_is_not_announc
     assert states() == [("skipped", 1)]
 
 
+def test_what_nobody_can_redeem_because_the_budget_is_used_up_is_not_announced(
+    client, make, offer, voucher, work, remind, inbox, states
+):
+    koi = offer(7)
+    voucher()
+    make.customer("bob@example.org")
+    other = make.voucher("bob@example.org")
+    client.patch(f"/offers/{koi}", json={"max_redemptions": 1})
+    remind()
+    assert client.redeem(other, email="bob@example.org").status_code == 201
+    work()
+    assert inbox.messages == []
+    assert states() == [("skipped", 1)]
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -7,7 +7,9 @@ from random import Random
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import text
 
+from tests import population
 from tests.archive.test_archiving import moves
 from tests.builders import ana, ben, in_days
 from tests.claims.pools import body, fill
@@ -18,6 +20,7 @@ from voucherpool import create_app
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.offers import counts
+from voucherpool.statistics import service
 
 nothing = {"issued": 0, "claimed": 0, "redeemed": 0, "reversed": 0}
 no_money = {"discounted": [], "given_back": [], "turnover": [], "turnover_given_back": []}
@@ -151,6 +154,16 @@ def test_the_statistics_of_all_offers_are_those_of_each_in_the_period(client, ma
     recent = client.get("/stats").json
     assert (recent["redeemed"], recent["turnover"]) == (2, [{"currency": "EUR", "amount": 80}])
     assert [offer["redeemed"] for offer in recent["offers"]] == [1, 1, 0]
+
+
+@pytest.mark.one_machine("reads the plans of one PostgreSQL")
+def test_the_statistics_of_all_offers_read_no_more_of_the_ledger_than_their_days(app):
+    with app.app_context():
+        population.fill(20_000)
+        day = db.session.scalar(text("SELECT current_date - 2"))
+        plan = population.last_plan(lambda: service.read_all(day, day))
+        population.require_indexes("statistics of all", plan)
+        assert population.rows_read(plan) == service.read_all(day, day)["redeemed"] > 0
 
 
 def test_the_days_of_a_month_sum_to_what_its_redemptions_say(client, make, sql):

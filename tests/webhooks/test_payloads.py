@@ -31,6 +31,7 @@ def test_what_a_webhook_gets_is_as_the_document_says(app, create, client, make, 
     redeemed = client.redeemed(claimed, order_ref="A-1", order_amount=80, currency="EUR")
     client.post(f"/redemptions/{redeemed['redemption_id']}/reverse", json={})
     client.post("/vouchers/disable", json={"code": code})
+    client.post("/vouchers/enable", json={"code": code})
     batch = {"count": 2, "audience": [ana], "expiry": in_days(5), "notify": True}
     client.post("/offers/1/batches", json=batch)
     client.patch("/offers/1", json={"max_redemptions": 1})

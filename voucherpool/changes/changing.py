@@ -17,6 +17,7 @@ from voucherpool.changes.models import Change, ChangeVouchers
 from voucherpool.database.model import db
 from voucherpool.database.retries import is_temporary
 from voucherpool.database.transactions import after_commit
+from voucherpool.events import event_types
 from voucherpool.vouchers import events
 
 log = logging.getLogger(__name__)
@@ -74,13 +75,14 @@ def _change_page(change: Change) -> None:
         ChangeVouchers.change_id == change.id, ChangeVouchers.page == change.page
     )
     keys = db.session.scalars(gone.returning(ChangeVouchers.code_keys)).one()
-    disabled, changed = [], 0
+    written: dict[str, list[str]] = {event_types.disabled: [], event_types.changed: []}
     for voucher in _write(change, keys):
-        changed += 1
-        if voucher.was_disabled_now:
-            disabled.append(voucher.code_key)
-    if disabled:
-        events.record_disabled(disabled)
+        type_ = event_types.disabled if voucher.was_disabled_now else event_types.changed
+        written[type_].append(voucher.code_key)
+    for type_, code_keys in written.items():
+        if code_keys:
+            events.record_many(type_, code_keys)
+    changed = sum(map(len, written.values()))
     _note(change, changed=changed, skipped=len(keys) - changed, pages=1)
 
 

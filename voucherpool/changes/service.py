@@ -1,6 +1,6 @@
 """Creates, reads and cancels changes of many vouchers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -114,6 +114,13 @@ def list_changes(offer_id: int, limit: int, after: Position | None = None) -> Pa
     """
     offers.read(offer_id)
     return paging.fetch(changes.where(Change.offer_id == offer_id), (Change.id,), limit, after)
+
+
+def newest(limit: int, offer_id: int) -> Sequence[Progress]:
+    """Return up to `limit` changes of an offer and its batches, the newest first; no dry runs."""
+    some = changes.where(Change.offer_id == offer_id, ~Change.dry_run)
+    rows = db.session.execute(some.order_by(Change.id.desc()).limit(limit))
+    return [Progress(**row._mapping) for row in rows]
 
 
 def cancel(change_id: int) -> Progress:

@@ -18,26 +18,29 @@ class Bar(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """A title, bars, and what the highest stands for."""
+    """A title, bars, and what the highest stands for; amounts of money have a currency."""
 
     title: str
     bars: Sequence[Bar]
     highest: float
     total: float
+    currency: str | None
 
 
-def by_day(title: str, values: Mapping[date, float], last: date, days: int = days_shown) -> Chart:
-    """Return the chart of the days up to the last one."""
-    first = last - timedelta(days=days - 1)
-    all_days = [first + timedelta(days=number) for number in range(days)]
+def by_day(
+    title: str, values: Mapping[date, float], last: date, currency: str | None = None
+) -> Chart:
+    """Return the chart of the days up to the last one; with a currency, of money."""
+    first = last - timedelta(days=days_shown - 1)
+    all_days = [first + timedelta(days=number) for number in range(days_shown)]
     found = [float(values.get(day, 0)) for day in all_days]
     highest = max(found)
-    step = 100 / days
+    step = 100 / days_shown
     bars = [
         Bar(day, value, number * step, step * 0.8, 100 * value / highest if highest else 0)
         for number, (day, value) in enumerate(zip(all_days, found, strict=True))
     ]
-    return Chart(title, bars, highest, sum(found))
+    return Chart(title, bars, highest, sum(found), currency)
 
 
 def counts(days: Iterable[Mapping[str, Any]], name: str) -> dict[date, float]:

@@ -6,7 +6,7 @@ from typing import Any
 import marshmallow
 from flask import current_app
 
-from voucherpool.console.pages import Refused, refused
+from voucherpool.console.edge import Refused, refused
 from voucherpool.errors import VoucherPoolError
 from voucherpool.input.errors import InvalidInput
 from voucherpool.input.fields import Count, Flag

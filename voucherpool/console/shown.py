@@ -1,9 +1,9 @@
 """How the console shows moments, numbers and money: as the browser's locale writes them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,6 +17,8 @@ from voucherpool.input.times import last_day
 
 most_languages = 5
 nothing = "\N{EN DASH}"
+without: Sequence[object] = (None, [], {})
+"""Values that say nothing about what was done."""
 
 
 def locale() -> Locale:
@@ -77,7 +79,21 @@ def kept(given: object) -> str:
         return ", ".join(f"{word(name)} {kept(each)}" for name, each in given.items())
     if isinstance(given, str) and formats.rfc3339.fullmatch(given):
         return moment(datetime.fromisoformat(given))
+    if isinstance(given, bool):
+        return "yes" if given else "no"
     return nothing if given is None else str(given)
+
+
+def values(
+    before: Mapping[str, object] | None, after: Mapping[str, object] | None
+) -> list[tuple[str, str, str]]:
+    """Return what the audit log says of an action: names, values before and after."""
+    old, new = before or {}, after or {}
+    return [
+        (word(name), kept(old[name]) if name in old else "", kept(new.get(name)))
+        for name in {**old, **new}
+        if old.get(name) not in without or new.get(name) not in without
+    ]
 
 
 def day(value: date) -> str:
@@ -99,7 +115,7 @@ def number(value: float | Decimal | None, otherwise: str = nothing) -> str:
     return otherwise if value is None else numbers.format_decimal(value, locale=locale())
 
 
-def money(value: Decimal | None, currency: str | None, otherwise: str = nothing) -> str:
+def money(value: float | Decimal | None, currency: str | None, otherwise: str = nothing) -> str:
     """Return an amount of money, in a currency if it has one."""
     if value is None or currency is None:
         return number(value, otherwise)
@@ -114,9 +130,10 @@ def sums(values: list[dict[str, Any]], otherwise: str = nothing) -> str:
 
 def discount(thing: Any) -> str:
     """Return the discount of an offer, a voucher or a redemption."""
-    read = thing.get if isinstance(thing, dict) else lambda name: getattr(thing, name)
+    read: Callable[[str], Any] = thing.get if isinstance(thing, dict) else partial(getattr, thing)
     if read("discount_type") == "percentage":
-        return f"{number(read('discount'))} %"
+        share = read("discount") / 100
+        return numbers.format_percent(share, locale=locale(), decimal_quantization=False)
     return money(read("discount"), read("currency"))
 
 

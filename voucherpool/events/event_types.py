@@ -3,6 +3,7 @@
 issued = "voucher.issued"
 claimed = "voucher.claimed"
 redeemed = "voucher.redeemed"
+changed = "voucher.changed"
 disabled = "voucher.disabled"
 expiring = "voucher.expiring"
 reversed_ = "redemption.reversed"
@@ -13,6 +14,6 @@ budget_exhausted = "budget.exhausted"
 webhook_disabled = "webhook.disabled"
 
 all_types = (
-    *(issued, claimed, redeemed, disabled, expiring),
+    *(issued, claimed, redeemed, changed, disabled, expiring),
     *(reversed_, batch_finished, pool_low, budget_low, budget_exhausted, webhook_disabled),
 )

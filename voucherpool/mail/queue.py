@@ -15,7 +15,7 @@ from voucherpool.events.models import Message
 from voucherpool.mail.composing import Announced, Letter, most_shown
 from voucherpool.mail.models import OptOut, Reminder
 from voucherpool.offers.models import Offer
-from voucherpool.vouchers.eligibility import limits, rules
+from voucherpool.vouchers.eligibility import budgets, limits, rules
 from voucherpool.vouchers.errors import OfferNotActive, VoucherNotStarted
 from voucherpool.vouchers.models import Voucher
 
@@ -70,6 +70,7 @@ def letter(message: Leased) -> Letter | None:
 def _vouchers(message: Leased) -> tuple[Sequence[Announced], int]:
     """Return the vouchers that the message shows, and of how many it tells."""
     exhausted = limits.exhausted_offers(message.customer_id)
+    exhausted += budgets.exhausted_offers(message.customer_id)
     chosen = announced.where(
         Customer.id == message.customer_id, Offer.id.not_in(exhausted), *_subject(message)
     )

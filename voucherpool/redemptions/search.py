@@ -1,9 +1,9 @@
 """Searches the ledger, including the archive, and exports what it finds: a month, for finance."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, cast, func, select, true, tuple_
+from sqlalchemy import ColumnElement, SQLColumnExpression, Text, cast, func, select, true
 
 from voucherpool.batches import service as batches
 from voucherpool.customers import service as customers
@@ -40,16 +40,32 @@ def search(
     values = _values(criteria)
     order = (getattr(Redemption, by), Redemption.id)
     conditions = _conditions(values, by, ledger.voucher.c.batch_id)
-    statement = ledger.redemptions.where(*conditions)
     if not (values.keys() & has_index or cluster.is_cluster()):
-        # An index of an offer's redemptions then serves a search of all, one offer after the other.
-        of_each = select(Redemption.code_key, *order)
-        of_each = of_each.where(Redemption.offer_id == Offer.id, *conditions).correlate(Offer)
-        wanted = paging.first_of(of_each, order, limit + 1, after, newest_first=descending)
-        some = wanted.lateral("some")
-        found = select(some.c.code_key, some.c.id).select_from(Offer).join(some, true())
-        statement = statement.where(tuple_(Redemption.code_key, Redemption.id).in_(found))
+        conditions = _of_each_offer(conditions, order, limit + 1, after, descending)
+    statement = ledger.redemptions.where(*conditions)
     return paging.fetch(statement, order, limit, after, newest_first=descending)
+
+
+def _of_each_offer(
+    conditions: list[ColumnElement[bool]],
+    order: Sequence[SQLColumnExpression[Any]],
+    count: int,
+    after: Position | None,
+    newest_first: bool,
+) -> list[ColumnElement[bool]]:
+    """Return conditions that only the first `count` meet of those that meet the conditions.
+
+    An index of an offer's redemptions serves the search of all, one offer after the other.
+    """
+    of_one = select(Redemption.code_key, *order).where(Redemption.offer_id == Offer.id, *conditions)
+    some = paging.first_of(
+        of_one.correlate(Offer), order, count, after, newest_first=newest_first
+    ).lateral("some")
+    key, *merged = some.c
+    of_all = select(key, merged[-1]).select_from(Offer).join(some, true())
+    # A join, because PostgreSQL expects too many rows from IN and would sort the ledger.
+    found = paging.first_of(of_all, merged, count, None, newest_first=newest_first).subquery()
+    return [Redemption.code_key == found.c.code_key, Redemption.id == found.c.id]
 
 
 def exported(*, by: str = "redeemed_at", **criteria: Any) -> AnySelect:

@@ -8,14 +8,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from voucherpool.database.model import db
 from voucherpool.input.times import End, Moment
 from voucherpool.offers import service as offers
 from voucherpool.offers.models import Offer
+from voucherpool.statistics import sums
 
 shown_days = 90
 
@@ -23,11 +24,14 @@ Statistics = Mapping[str, object]
 
 
 class Event(NamedTuple):
-    """The number of one kind of event of an offer on a day in a currency, and its amounts."""
+    """The number of one kind of event of an offer on a day in a currency, and its amounts.
 
-    offer_id: int
+    Without an offer it is that of all offers, and without a day that of all days.
+    """
+
+    offer_id: int | None
     kind: str
-    day: date
+    day: date | None
     currency: str | None
     number: int
     discount_amount: Decimal
@@ -49,17 +53,22 @@ def read(offer_id: int, since: date | None = None, until: date | None = None) ->
     """
     request = {"offer_id": offers.read(offer_id).id}
     period = _period(since, until)
-    vouchers = Vouchers(*db.session.execute(vouchers_of, request).one())
-    in_zone = {**request, "timezone": period.timezone}
-    events = [Event(*row) for row in db.session.execute(events_of_offer, in_zone)]
+    vouchers = Vouchers(*db.session.execute(sums.vouchers_of, request).one())
+    events = [Event(*row) for row in db.session.execute(sums.events_of_offer, request)]
     totals = _totals(events)
-    budget = db.session.execute(budget_of, request).mappings().one_or_none()
+    budget = db.session.execute(sums.budget_of, request).mappings().one_or_none()
     return {
         **totals,
         "expired": vouchers.expired,
         "open": _counts(events)["issued"] - vouchers.used_up - vouchers.expired,
         "budget": budget,
-        "days": _days(event for event in events if period.first <= event.day <= period.last),
+        "days": _days(
+            {
+                day: found
+                for day, found in _by(events, "day").items()
+                if period.first <= day <= period.last
+            }
+        ),
     }
 
 
@@ -69,16 +78,17 @@ def read_all(since: date | None = None, until: date | None = None) -> Statistics
     Days are the shop's, by default the last 90.
     """
     moments = _moments(_period(since, until))
-    events = [Event(*row) for row in db.session.execute(events_of_all, moments)]
-    by_offer: dict[int, list[Event]] = defaultdict(list)
-    for event in events:
-        by_offer[event.offer_id].append(event)
-    named = select(Offer.id, Offer.name).where(Offer.id.in_(by_offer)).order_by(Offer.id)
+    named = db.session.execute(select(Offer.id, Offer.name).order_by(Offer.id)).all()
+    request = {**moments, "offers": [offer.id for offer in named]}
+    events = [Event(*row) for row in db.session.execute(sums.events_of_all, request)]
+    by_offer, by_day = _by(events, "offer_id"), _by(events, "day")
     of_offers = [
         {"offer_id": offer.id, "offer_name": offer.name, **_totals(by_offer[offer.id])}
-        for offer in db.session.execute(named)
+        for offer in named
+        if offer.id in by_offer
     ]
-    return {**_totals(events), "offers": of_offers, "days": _days(events)}
+    totals = _totals(event for events in by_day.values() for event in events)
+    return {**totals, "offers": of_offers, "days": _days(by_day)}
 
 
 class Period(NamedTuple):
@@ -90,7 +100,7 @@ class Period(NamedTuple):
 
 
 def _period(since: date | None, until: date | None) -> Period:
-    today, timezone = db.session.execute(clock).one()
+    today, timezone = db.session.execute(sums.clock).one()
     last = until or max(today, since or date.min)
     return Period(since or last - timedelta(days=shown_days - 1), last, timezone)
 
@@ -124,86 +134,28 @@ def _counts(events: Iterable[Event]) -> dict[str, int]:
 
 def _sums(amounts: Iterable[tuple[str | None, Decimal]]) -> list[dict[str, object]]:
     """Return the sum of each currency that has an amount; events without a currency use None."""
-    sums: dict[str, Decimal] = defaultdict(Decimal)
+    found: dict[str, Decimal] = defaultdict(Decimal)
     for currency, amount in amounts:
-        sums[currency or ""] += amount
+        found[currency or ""] += amount
     return [
         {"currency": currency or None, "amount": amount}
-        for currency, amount in sorted(sums.items())
+        for currency, amount in sorted(found.items())
         if amount
     ]
 
 
-def _days(events: Iterable[Event]) -> list[dict[str, object]]:
-    by_day: dict[date, list[Event]] = defaultdict(list)
+def _by(events: Iterable[Event], name: str) -> dict[Any, list[Event]]:
+    """Return the events by their offer or day, without those that have none."""
+    found: dict[Any, list[Event]] = defaultdict(list)
     for event in events:
-        by_day[event.day].append(event)
+        if (value := getattr(event, name)) is not None:
+            found[value].append(event)
+    return found
+
+
+def _days(by_day: Mapping[date, list[Event]]) -> list[dict[str, object]]:
     return [
         {"day": day, **_totals(by_day[day])}
         for day in sorted(by_day, reverse=True)
         if any(_counts(by_day[day]).values())
     ]
-
-
-clock = text("SELECT current_date, current_setting('TimeZone')")
-
-# Each count uses its own index.
-vouchers_of = text("""
-    SELECT (SELECT count(*) FROM vouchers WHERE offer_id = :offer_id AND used_at IS NOT NULL)
-            + coalesce(sum(used_up), 0)::bigint,
-        (SELECT count(*) FROM vouchers
-            WHERE offer_id = :offer_id AND used_at IS NULL AND expires_at <= now())
-            + coalesce(sum(expired), 0)::bigint
-    FROM archived_totals WHERE offer_id = :offer_id""")
-
-# By quarters of an hour first, because converting each moment to a date takes three times as long;
-# midnight is at a quarter in every time zone.
-_events = """
-    WITH ledger AS (
-        SELECT offer_id, date_bin('15 minutes', redeemed_at, '2000-01-01Z') AS quarter, currency,
-            count(*) AS number, sum(discount_amount) AS amount, sum(order_amount) AS turnover
-        FROM redemptions WHERE {redeemed} GROUP BY 1, 2, 3
-    ), reversal AS (
-        SELECT offer_id, date_bin('15 minutes', reversed_at, '2000-01-01Z') AS quarter, currency,
-            count(*) AS number, sum(discount_amount) AS amount, sum(order_amount) AS turnover
-        FROM redemptions WHERE {reversed} AND reversed_at IS NOT NULL GROUP BY 1, 2, 3
-    )
-    SELECT offer_id, 'redeemed', (quarter AT TIME ZONE :timezone)::date, currency,
-        sum(number)::bigint, coalesce(sum(amount), 0), coalesce(sum(turnover), 0)
-    FROM ledger GROUP BY 1, 3, 4
-    UNION ALL SELECT offer_id, 'reversed', (quarter AT TIME ZONE :timezone)::date, currency,
-        sum(number)::bigint, coalesce(sum(amount), 0), coalesce(sum(turnover), 0)
-    FROM reversal GROUP BY 1, 3, 4
-    UNION ALL SELECT offer_id, 'redeemed', day, currency, redeemed, discounted, turnover
-    FROM archived_totals WHERE {counted}
-    UNION ALL SELECT offer_id, 'reversed', day, currency, reversed, given_back, turnover_given_back
-    FROM archived_totals WHERE {counted}
-    UNION ALL SELECT offer_id, 'issued', day, NULL, issued, 0, 0 FROM offer_counts WHERE {counted}
-    UNION ALL SELECT offer_id, 'claimed', day, NULL, claimed, 0, 0
-    FROM offer_counts WHERE {counted}"""
-
-events_of_offer = text(
-    _events.format(**dict.fromkeys(("redeemed", "reversed", "counted"), "offer_id = :offer_id"))
-)
-events_of_all = text(
-    _events.format(
-        redeemed="redeemed_at >= :since AND redeemed_at < :until",
-        reversed="reversed_at >= :since AND reversed_at < :until",
-        counted="day BETWEEN :first AND :last",
-    )
-)
-
-budget_of = text("""
-    WITH held AS (
-        SELECT count(*) AS uses, coalesce(sum(amount), 0) AS amount
-        FROM budget_holds WHERE offer_id = :offer_id AND held_until > now()
-    )
-    SELECT redemption_count, discount_total,
-        CASE WHEN max_redemptions IS NOT NULL THEN
-            greatest(0, max_redemptions - redemption_count - held.uses)
-        END AS remaining_redemptions,
-        CASE WHEN max_discount_total IS NOT NULL THEN
-            greatest(0, max_discount_total - discount_total - held.amount)
-        END AS remaining_discount_total
-    FROM offer_budgets JOIN offers ON offers.id = offer_id, held
-    WHERE offer_id = :offer_id AND redemption_count IS NOT NULL""")

@@ -10,9 +10,11 @@ from voucherpool.claims.models import Claim
 from voucherpool.customers import service as customers
 from voucherpool.database.model import db
 from voucherpool.database.transactions import require_future
+from voucherpool.events import event_types
 from voucherpool.input.errors import InvalidInput
 from voucherpool.support import service
 from voucherpool.support.service import Record
+from voucherpool.vouchers import events
 from voucherpool.vouchers.errors import LimitBelowUses, VoucherInUse
 from voucherpool.vouchers.models import Voucher, open_holds
 
@@ -36,7 +38,11 @@ def change(code: str, reason: str | None = None, **terms: Any) -> Record:
     if "disabled" in terms:
         service.switch(voucher, off=terms["disabled"])
     db.session.flush()
-    audit.record("voucher.changed", voucher.code_key, before, _shown(voucher), reason)
+    after = _shown(voucher)
+    has_own_event = after["disabled"] and not before["disabled"]
+    if after != before and not has_own_event:
+        events.record(event_types.changed, voucher.code_key)
+    audit.record("voucher.changed", voucher.code_key, before, after, reason)
     return service.lookup(code)
 
 

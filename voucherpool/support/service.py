@@ -73,6 +73,7 @@ def enable(code: str, reason: str | None = None) -> Record:
     """
     voucher = locked(code)
     if switch(voucher, off=False):
+        events.record(event_types.changed, voucher.code_key)
         audit.record("voucher.enabled", voucher.code_key, reason=reason)
     return lookup(code)
 

@@ -21,9 +21,9 @@ def record_announced(code_keys: Collection[str]) -> None:
     record_issued.run({"keys": ",".join(code_keys)})
 
 
-def record_disabled(code_keys: Collection[str]) -> None:
-    """Record that vouchers were disabled, if somebody subscribed to that."""
-    record_disabled_many.run({"keys": ",".join(code_keys)})
+def record_many(type_: str, code_keys: Collection[str]) -> None:
+    """Record an event of each of the vouchers, if somebody subscribed to its type."""
+    record_each.run({"type": type_, "keys": ",".join(code_keys)})
 
 
 def record_expiring(code_keys: Collection[str], days_before: int) -> None:
@@ -102,16 +102,16 @@ record_issued = Statement(
     {"keys": "text"},
 )
 
-record_disabled_many = Statement(
-    "record_disabled",
+record_each = Statement(
+    "record_each",
     tuple,
     f"""
     INSERT INTO events (code_key, type, customer_id, data)
-    SELECT vouchers.code_key, '{event_types.disabled}', vouchers.customer_id,
+    SELECT vouchers.code_key, :type, vouchers.customer_id,
         jsonb_build_object('voucher', {voucher_data})
     FROM vouchers JOIN offers ON offers.id = vouchers.offer_id
-    WHERE {_is_listed} AND {has_subscribers(f"'{event_types.disabled}'")}""",
-    {"keys": "text"},
+    WHERE {_is_listed} AND {has_subscribers(":type")}""",
+    {"type": "text", "keys": "text"},
 )
 
 record_reminders = Statement(

@@ -106,6 +106,7 @@ _of_type: dict[str, dict[str, Field]] = {
     event_types.issued: {"voucher": _voucher},
     event_types.claimed: {"voucher": _voucher},
     event_types.redeemed: {"voucher": _voucher, "redemption": _redemption},
+    event_types.changed: {"voucher": _voucher},
     event_types.disabled: {"voucher": _voucher},
     event_types.expiring: {"voucher": _voucher, "days_before": fields.Integer()},
     event_types.reversed_: {"voucher": _voucher, "redemption": _redemption},

@@ -6,8 +6,8 @@ from flask import Response, render_template, request
 
 from voucherpool.console import shown
 from voucherpool.console.downloads import sent
+from voucherpool.console.edge import Page, page
 from voucherpool.console.forms import Fields, Form
-from voucherpool.console.pages import Page, page
 from voucherpool.errors import VoucherPoolError
 from voucherpool.http.files import attachments
 from voucherpool.redemptions import schemas, search

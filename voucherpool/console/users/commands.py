@@ -4,7 +4,7 @@ import click
 from marshmallow import Schema, fields
 
 from voucherpool.cli import Group, loaded, root
-from voucherpool.console import users
+from voucherpool.console.users import service as users
 from voucherpool.database.transactions import transaction
 from voucherpool.input.fields import Email
 from voucherpool.input.schemas import Request

@@ -5,9 +5,10 @@ from http import HTTPStatus
 from flask import current_app, flash, redirect, render_template, request, url_for
 
 from voucherpool.apikeys import failed_attempts
-from voucherpool.console import sessions, users
-from voucherpool.console.pages import Page, act, everybody, page, refused
-from voucherpool.console.sessions import Person
+from voucherpool.console.edge import Page, act, everybody, page, refused
+from voucherpool.console.users import service as users
+from voucherpool.console.users import sessions
+from voucherpool.console.users.sessions import Person
 from voucherpool.console.writing import writing
 from voucherpool.errors import VoucherPoolError
 from voucherpool.http import throttle

@@ -16,11 +16,12 @@ from werkzeug.wrappers import Response as BaseResponse
 from wtforms import ValidationError
 
 from voucherpool.audit import actor
-from voucherpool.console import sessions, shown, writing
-from voucherpool.console.sessions import Person
+from voucherpool.console import shown, writing
+from voucherpool.console.users import sessions
+from voucherpool.console.users.sessions import Person
 from voucherpool.database.errors import DatabaseUnavailable
 from voucherpool.database.retries import retrying, unusable
-from voucherpool.errors import VoucherPoolError
+from voucherpool.errors import NotFound, VoucherPoolError
 from voucherpool.http.authentication import open_to_all
 from voucherpool.http.bodies import current_request
 from voucherpool.input.errors import InvalidInput
@@ -63,6 +64,10 @@ class FormForged(VoucherPoolError, status=HTTPStatus.FORBIDDEN):
         "This form is too old, or another site sent it: go back, load the page again, and send it"
         " once more. The console needs cookies, and HTTPS."
     )
+
+
+class PageNotFound(NotFound):
+    detail = "There is no such page."
 
 
 def page(rule: str, scope: str, *methods: str) -> Callable[[View], View]:
@@ -159,3 +164,9 @@ def refused(template: str, error: VoucherPoolError, **shown: Any) -> Refused:
 def file(name: str) -> Response:
     """Serve a stylesheet, a script or a picture; browsers keep it for a day."""
     return send_from_directory(files, name, max_age=86400)
+
+
+@page("/<path:unknown>", everybody)
+def no_page(unknown: str) -> Page:
+    """Say on a page that there is none, where the API would answer with JSON."""
+    raise PageNotFound

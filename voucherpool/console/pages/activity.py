@@ -3,8 +3,8 @@
 from flask import flash, redirect, render_template, request, url_for
 
 from voucherpool.audit import actions, schemas, service
+from voucherpool.console.edge import Page, page
 from voucherpool.console.forms import Form
-from voucherpool.console.pages import Page, page
 from voucherpool.console.writing import writing
 from voucherpool.errors import VoucherPoolError
 from voucherpool.schedules import service as schedules

@@ -5,8 +5,8 @@ from functools import partial
 from flask import Response, flash, redirect, render_template, request, url_for
 
 from voucherpool.console.downloads import sent
-from voucherpool.console.forms import Form
-from voucherpool.console.pages import Page, page, refused
+from voucherpool.console.edge import Page, page, refused
+from voucherpool.console.forms import Fields, Form
 from voucherpool.console.writing import writing
 from voucherpool.customers import schemas, service
 from voucherpool.erasure import exporting
@@ -16,9 +16,14 @@ from voucherpool.http.files import attachments
 from voucherpool.input.errors import InvalidInput
 from voucherpool.mail import service as mail
 from voucherpool.redemptions import search as redemptions
+from voucherpool.redemptions.schemas import found_page as found_redemptions
 from voucherpool.support import search
+from voucherpool.support.schemas import CustomersVouchersRequest
+from voucherpool.support.schemas import found_page as found_vouchers
 
 page_size = 50
+shown_of_one = 20
+"""How many vouchers and how many redemptions the page of a customer shows."""
 
 
 @page("/customers", "support", "GET", "POST")
@@ -38,7 +43,7 @@ def customers() -> Page:
 
 @page("/customers/<id:customer_id>", "support")
 def customer(customer_id: int) -> Page:
-    """Show a customer with all vouchers and the newest redemptions."""
+    """Show a customer with vouchers, those that expire last first, and the newest redemptions."""
     return render_template("customer.html", **_context(customer_id))
 
 
@@ -82,9 +87,15 @@ def erase_customer(customer_id: int) -> Page:
 
 def _context(customer_id: int) -> dict[str, object]:
     found = service.read(customer_id)
+    query = Form(CustomersVouchersRequest(), ("cursor",), request.args).load()
+    wanted: Fields = {"customer_id": customer_id, "descending": True}
+    vouchers = search.search(shown_of_one, query.get("cursor"), **wanted)
+    redeemed = redemptions.search(shown_of_one, descending=True, email=found.email)
     return {
         "customer": found,
-        "vouchers": search.of_customer(customer_id, page_size),
-        "redemptions": redemptions.search(page_size, descending=True, email=found.email),
+        "vouchers": vouchers,
+        "next": found_vouchers.dump(vouchers)["next"],
+        "redemptions": redeemed,
+        "next_redemptions": found_redemptions.dump(redeemed)["next"],
         "opted_out_at": mail.opted_out_at(customer_id),
     }

@@ -12,8 +12,8 @@ from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_login import LoginManager, UserMixin, current_user, login_user
 
 from voucherpool.config.environment import Network
-from voucherpool.console import users
-from voucherpool.console.models import ConsoleUser
+from voucherpool.console.users import service as users
+from voucherpool.console.users.models import ConsoleUser
 from voucherpool.http import authentication
 from voucherpool.http.bodies import current_request
 from voucherpool.input import formats

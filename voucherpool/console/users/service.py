@@ -11,7 +11,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from voucherpool.audit import service as audit
-from voucherpool.console.models import ConsoleUser
+from voucherpool.console.users.models import ConsoleUser
 from voucherpool.database.model import db
 from voucherpool.errors import Conflict, NotFound
 from voucherpool.input.emails import email_key

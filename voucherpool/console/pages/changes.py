@@ -13,8 +13,8 @@ from voucherpool.audit.schemas import Reason
 from voucherpool.batches import service as batches
 from voucherpool.changes import schemas, service, terms
 from voucherpool.console import shown
+from voucherpool.console.edge import Page, page
 from voucherpool.console.forms import Fields, Form
-from voucherpool.console.pages import Page, page
 from voucherpool.console.writing import once, writing
 from voucherpool.errors import Conflict, VoucherPoolError
 from voucherpool.input.errors import InvalidInput

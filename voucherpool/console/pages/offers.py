@@ -8,17 +8,17 @@ from sqlalchemy import func, select
 from voucherpool.batches import service as batches
 from voucherpool.changes import service as changes
 from voucherpool.console import charts, shown
+from voucherpool.console.edge import Page, page
 from voucherpool.console.forms import Form
-from voucherpool.console.pages import Page, page
 from voucherpool.console.writing import writing
 from voucherpool.database.model import db
 from voucherpool.errors import VoucherPoolError
-from voucherpool.input.fields import largest_page
 from voucherpool.offers import schemas, service
 from voucherpool.offers.models import Offer
 from voucherpool.statistics import service as statistics
 
 page_size = 50
+most_shown = 20
 changeable = (
     *("name", "discount", "currency", "min_order_amount", "max_discount_amount"),
     *("starts_at", "ends_at", "max_redemptions_per_customer"),
@@ -65,8 +65,8 @@ def offer(offer_id: int) -> Page:
         offer=found,
         numbers=numbers,
         charts=_charts(numbers),
-        batches=batches.list_batches(offer_id, largest_page).items[::-1],
-        changes=changes.list_changes(offer_id, largest_page).items[::-1],
+        batches=batches.newest(most_shown, offer_id),
+        changes=changes.newest(most_shown, offer_id),
     )
 
 

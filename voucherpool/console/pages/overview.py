@@ -1,6 +1,7 @@
 """The first page: how the shop's vouchers do, and what needs somebody."""
 
 from datetime import date, timedelta
+from operator import itemgetter
 from typing import Any
 
 from flask import render_template
@@ -8,7 +9,7 @@ from sqlalchemy import func, select, text
 
 from voucherpool.console import charts
 from voucherpool.console.charts import Chart
-from voucherpool.console.pages import page
+from voucherpool.console.edge import page
 from voucherpool.database.model import db
 from voucherpool.offers.models import Offer
 from voucherpool.operations import queues
@@ -27,7 +28,7 @@ def overview() -> str:
     days = {day["day"]: day for day in found["days"]}
     return render_template(
         "overview.html",
-        found=found,
+        best=_best(found["offers"]),
         charts=_charts(found, today),
         today=days.get(today, {}),
         week_ago=days.get(today - timedelta(days=7), {}),
@@ -39,6 +40,11 @@ def overview() -> str:
     )
 
 
+def _best(offers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the offers with the most redemptions."""
+    return sorted(offers, key=itemgetter("redeemed", "issued"), reverse=True)[:most_shown]
+
+
 def _charts(found: dict[str, Any], today: date) -> list[Chart]:
     days = found["days"]
     drawn = [
@@ -48,7 +54,8 @@ def _charts(found: dict[str, Any], today: date) -> list[Chart]:
     for each in found["discounted"]:
         currency = each["currency"]
         values = charts.amounts(days, "discounted", currency)
-        drawn.append(charts.by_day(f"Money given, {currency or 'no currency'}", values, today))
+        title = "Money given" if currency else "Money given, no currency"
+        drawn.append(charts.by_day(title, values, today, currency))
     return drawn
 
 

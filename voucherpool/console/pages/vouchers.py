@@ -7,9 +7,9 @@ from flask import flash, render_template, request
 from marshmallow import fields
 
 from voucherpool.audit.schemas import Reason
-from voucherpool.console import sentences, timeline
+from voucherpool.console.edge import Page, page, refused
 from voucherpool.console.forms import Fields, Form
-from voucherpool.console.pages import Page, page, refused
+from voucherpool.console.pages import sentences, timeline
 from voucherpool.console.writing import writing
 from voucherpool.errors import VoucherPoolError
 from voucherpool.input.schemas import Request

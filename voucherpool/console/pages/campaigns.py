@@ -6,8 +6,8 @@ from flask import Response, redirect, render_template, request, url_for
 
 from voucherpool.batches import generating, schemas, service
 from voucherpool.console.downloads import sent
+from voucherpool.console.edge import Page, page
 from voucherpool.console.forms import Form
-from voucherpool.console.pages import Page, page
 from voucherpool.console.writing import once, writing
 from voucherpool.errors import VoucherPoolError
 from voucherpool.files import exporting, layout
