@@ -22,7 +22,7 @@ ticking = began=$$(date +%s); while sleep 4 && kill -0 $$$$ 2>&-; do \
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-citus faults fuzz mutants wheel page console stylesheet drawing bench bench-scale bench-plans bench-citus check lock clean
+.PHONY: help run demo test test-citus faults fuzz mutants wheel page console stylesheet client drawing bench bench-scale bench-plans bench-citus check lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -77,6 +77,9 @@ stylesheet: ## fetch the stylesheet of the console from npm again: Pico CSS 2, a
 	@home=$$(mktemp -d) && cd $$home && npm pack --silent @picocss/pico@2 && tar xzf picocss-pico-*.tgz && \
 		cp package/css/pico.min.css $(CURDIR)/voucherpool/console/files/ && \
 		cp package/LICENSE.md $(CURDIR)/voucherpool/console/files/pico.LICENSE.txt && rm -r $$home
+
+client: .venv/dev.ready ## write the Python client from the OpenAPI document
+	@$(python) -m client.generate
 
 drawing: .venv/dev.ready ## draw the imports between packages into docs/architecture.md
 	@$(python) -m docs.drawing

@@ -41,6 +41,7 @@ def test_it_issues_checks_redeems_and_tells_the_customer_of_a_refusal(program, a
             "PATH": f"{Path(interpreter).parent}:/usr/bin:/bin",
             "VOUCHERPOOL_URL": f"http://127.0.0.1:{server.port}",
             "VOUCHERPOOL_KEY": server.key,
+            "PYTHONPATH": str(checkout / "client"),
         },
         capture_output=True,
         text=True,
