@@ -71,8 +71,9 @@ def main() -> None:
     redeemed = client.redeem_voucher(**order, idempotency_key=f"{order['order_ref']}-2")
     print(f"Redeemed: {redeemed['discount_amount']} off, redemption {redeemed['redemption_id']}.")
 
+    order["order_ref"] = str(uuid.uuid4())
     try:
-        client.redeem_voucher(**{**order, "order_ref": str(uuid.uuid4())})
+        client.redeem_voucher(**order)
     except Refused as refused:
         # What is not in the table is a mistake of the shop: log it and tell somebody.
         print(messages.get(refused.code, f"Something went wrong: {refused}"))
