@@ -2,8 +2,9 @@
 
 PYTHON ?= python3
 python := .venv/bin/python
-uv_compile = $(python) -m uv pip compile setup.cfg --quiet --universal --python-version 3.11 \
+uv_compile = $(python) -m uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
+building := $(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])'
 
 # Ctrl-C while Python still imports the program ends it without a traceback.
 voucherpool := $(python) -c 'import runpy, signal; signal.signal(signal.SIGINT, signal.SIG_DFL); \
@@ -94,20 +95,23 @@ check: .venv/dev.ready ## lint, format, types, import rules; are migrations and 
 
 lock: .venv/dev.ready ## resolve the dependencies of setup.cfg again into requirements/
 	@$(python) -m pip install --quiet uv
-	@$(uv_compile) --upgrade --extra dev --output-file requirements/dev.lock
-	@$(uv_compile) --constraint requirements/dev.lock --extra local --output-file requirements/local.lock
-	@$(uv_compile) --constraint requirements/dev.lock --extra bench --output-file requirements/bench.lock
-	@$(uv_compile) --constraint requirements/dev.lock --output-file requirements/run.lock
+	@$(building) | $(uv_compile) --upgrade --output-file requirements/build.lock -
+	@$(uv_compile) --upgrade --extra dev --output-file requirements/dev.lock setup.cfg
+	@$(uv_compile) --constraint requirements/dev.lock --extra local --output-file requirements/local.lock setup.cfg
+	@$(uv_compile) --constraint requirements/dev.lock --extra bench --output-file requirements/bench.lock setup.cfg
+	@$(uv_compile) --constraint requirements/dev.lock --extra release --output-file requirements/release.lock setup.cfg
+	@$(uv_compile) --constraint requirements/dev.lock --output-file requirements/run.lock setup.cfg
 
 clean: ## remove the environment and the caches; the data in var/ stay
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
 
-.venv/%.ready: requirements/%.lock setup.cfg
+.venv/%.ready: requirements/%.lock requirements/build.lock setup.cfg
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "voucherpool needs Python 3.11 or newer: make run PYTHON=/path/to/python3.11")'
 	@echo "Installing the packages of $< into .venv (once)"
 	@$(ticking); trap '' INT; $(PYTHON) -m venv .venv; made=$$?; kill $$ticker; exit $$made
 	@rm -f .venv/failed
-	@$(ticking); { $(python) $(pip_install) --require-hashes --requirement $< 2>&1 \
+	@$(ticking); { $(python) $(pip_install) --require-hashes --requirement $< \
+		--requirement requirements/build.lock 2>&1 \
 		|| touch .venv/failed; } | $(shown); kill $$ticker
 	@test ! -e .venv/failed || { $(not_installed); }
 	@$(ticking); $(python) $(pip_install) --quiet --no-deps --no-build-isolation --editable .; \
