@@ -9,6 +9,7 @@ building := $(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.to
 # Ctrl-C while Python still imports the program ends it without a traceback.
 voucherpool := $(python) -c 'import runpy, signal; signal.signal(signal.SIGINT, signal.SIG_DFL); \
 	runpy.run_module("voucherpool", run_name="__main__")'
+version := $(shell sed -n 's/^version = //p' setup.cfg)
 pip_install := -m pip install --disable-pip-version-check --no-input --progress-bar off
 # The name of each package, and what went wrong.
 shown := sed -un 's/^Collecting \([^ ]*\) .*/  \1/p; s/^\(Installing\) collected .*/  \1 them/p; /^ERROR/p; /Retrying/p'
@@ -23,7 +24,7 @@ ticking = began=$$(date +%s); while sleep 4 && kill -0 $$$$ 2>&-; do \
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-citus faults fuzz mutants wheel page console stylesheet client drawing bench bench-scale bench-plans bench-citus check lock clean
+.PHONY: help run demo test test-citus faults fuzz mutants wheel release page console stylesheet client drawing bench bench-scale bench-plans bench-citus check lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -67,6 +68,33 @@ wheel: .venv/dev.ready ## build dist/voucherpool-*.whl, to install for productio
 	@$(python) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	@rm -rf build
 	@ls dist/*.whl
+
+release: .venv/release.ready ## build the last commit into dist/, twice: wheels, source, client, SBOM (and the image)
+	@git diff --quiet HEAD || echo "What is not committed is left out."
+	@rm -rf build dist
+	@for place in first second; do $(MAKE) --silent build/$$place; done
+	@diff build/first/SHA256SUMS build/second/SHA256SUMS || { \
+		echo "Error: two builds of one commit differ." >&2; exit 1; }
+	@mv build/first/dist build/first/SHA256SUMS . && mv SHA256SUMS dist && rm -rf build && cat dist/SHA256SUMS
+	@if docker info >/dev/null 2>&1; \
+		then docker build --target service --tag voucherpool:$(version) .; \
+		else echo "No image: it needs a Docker engine."; fi
+
+# A folder of its own, in which nothing of this checkout but the last commit counts.
+build/%: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
+build/%:
+	@mkdir -p $@/source $@/dist
+	@git -c tar.umask=0022 archive HEAD | tar --extract --directory $@/source --no-same-permissions
+	@umask 022 && cd $@/source && \
+		$(abspath $(python)) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir ../dist . && \
+		cd client && $(abspath $(python)) -m hatchling build --directory ../../dist >/dev/null 2>&1
+	@unzip -p $@/dist/voucherpool-*.whl '*/METADATA' > $@/PKG-INFO
+	@git -c tar.umask=0022 archive --format=tar.gz --prefix=voucherpool-$(version)/ \
+		--add-file=$@/PKG-INFO --output=$@/dist/voucherpool-$(version).tar.gz HEAD
+	@printf '[project]\nname = "voucherpool"\nversion = "%s"\n' $(version) > $@/pyproject.toml
+	@$(python) -m cyclonedx_py requirements --pyproject $@/pyproject.toml --output-reproducible \
+		--output-file $@/dist/voucherpool-$(version).cdx.json $@/source/requirements/run.lock
+	@cd $@/dist && sha256sum * > ../SHA256SUMS
 
 page: .venv/dev.ready ## run every example of /docs in a Chromium of this machine (SCREENSHOTS=folder)
 	@exec $(python) -m pytest tests/page_check.py $(ARGS)
