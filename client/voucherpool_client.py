@@ -236,7 +236,7 @@ def _value(headers: Message, content: bytes) -> Any:
 
 # --- From here on `make client` writes this file, from the service's OpenAPI document. ---
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 class Problem(TypedDict):
