@@ -35,7 +35,7 @@ run: .venv/local.ready ## start PostgreSQL and the service on 127.0.0.1 (PORT=50
 demo: .venv/local.ready ## show the life of a voucher on throw-away data, in half a minute
 	@exec $(voucherpool) demo
 
-test: .venv/dev.ready ## run the tests, two at a time, on a temporary PostgreSQL (TEST_DATABASE_URL=, ARGS=)
+test: .venv/dev.ready .venv/express.ready ## run the tests, two at a time, on a temporary PostgreSQL (TEST_DATABASE_URL=, ARGS=)
 	@exec $(python) -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 test-citus: .venv/dev.ready ## run the tests on a Citus cluster (CITUS_URL=postgresql://…, ARGS=)
@@ -132,6 +132,12 @@ lock: .venv/dev.ready ## resolve the dependencies of setup.cfg again into requir
 
 clean: ## remove the environment and the caches; the data in var/ stay
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
+
+# For the tests of the recipe; they skip it without Node.
+.venv/express.ready: requirements/express/package-lock.json | .venv/dev.ready
+	@mkdir -p .venv/express && cp requirements/express/*.json .venv/express
+	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --ignore-scripts --prefix .venv/express; fi
+	@touch $@
 
 .venv/%.ready: requirements/%.lock requirements/build.lock setup.cfg
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "voucherpool needs Python 3.11 or newer: make run PYTHON=/path/to/python3.11")'
