@@ -19,7 +19,7 @@ from tests.patience import most_seconds
 from tests.server import free_port, wait_until_listening
 from voucherpool.config.settings import checkout, durability
 
-parts = ("voucherpool", "migrations", "seeds", "docs")
+parts = ("voucherpool", "migrations", "seeds", "docs", "client")
 files = ("setup.cfg", "pyproject.toml", "gunicorn.conf.py", "wsgi.py", "README.md", "LICENSE")
 
 
@@ -39,7 +39,7 @@ def programs(tmp_path):
     # The packages that it needs come from the tests' environment, without the checkout itself.
     [packages] = home.glob("lib/python*/site-packages")
     (packages / "needed.pth").write_text(sysconfig.get_path("purelib"))
-    [wheel] = tmp_path.glob("voucherpool-0.1.0-*.whl")
+    [wheel] = tmp_path.glob("voucherpool-*.whl")
     subprocess.run([home / "bin" / "python", *pip, "install", *alone, wheel], check=True)
     (home / "bin" / "gunicorn").write_text(
         f"#!{home}/bin/python\nfrom gunicorn.app.wsgiapp import run\nrun()\n"
