@@ -121,6 +121,11 @@ def test_a_route_that_is_new_makes_it_out_of_date(app):
     assert "def lookup_twice(self, **body: Unpack[LookupRequest]) -> VoucherRecord:" in made
 
 
+def test_the_service_serves_the_client_that_fits_it(anonymous):
+    served = anonymous.get("/docs/examples/voucherpool_client.py", buffered=True)
+    assert served.text == generate.module.read_text()
+
+
 def test_it_issues_checks_holds_redeems_and_gives_back(shop, sql):
     terms = {"offer_name": "KOI", "discount": Decimal("22.1"), "expiry": in_days(1)}
     code = shop.generate_voucher(email=ana, create_customer=True, **terms)["code"]

@@ -9,6 +9,7 @@ import sysconfig
 import venv
 from contextlib import closing
 from http.client import HTTPConnection
+from importlib.metadata import requires
 
 import pytest
 from pytest_postgresql.janitor import DatabaseJanitor
@@ -99,6 +100,12 @@ def test_the_wheel_serves_and_redeems_from_an_empty_folder(programs, environment
         assert [started.wait(most_seconds) for started in (process, worker)] == [0, 0]
         worker.stderr.close()
     assert list(empty.iterdir()) == []
+
+
+def test_the_service_needs_no_package_that_only_builds_it():
+    needed = [one for one in requires("voucherpool") if "extra ==" not in one]
+    assert any(one.startswith("flask") for one in needed)
+    assert not any(one.startswith("setuptools") for one in needed)
 
 
 def post(port, key, path, body):

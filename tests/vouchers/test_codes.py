@@ -76,4 +76,4 @@ odd_format_characters = {
     *map(chr, [*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD]),
     *map(chr, [*range(0x13430, 0x13456), 0x10D6E, 0x10EAD]),
 }
-"""Of Arabic, Syriac, Kaithi, hieroglyphs, Garay and Yezidi; JavaScript can name none of the last."""
+"""Of Arabic, Syriac, Kaithi, hieroglyphs, Garay and Yezidi: JavaScript names none of them."""
