@@ -113,13 +113,14 @@ client: .venv/dev.ready ## write the Python client from the OpenAPI document
 drawing: .venv/dev.ready ## draw the imports between packages into docs/architecture.md
 	@$(python) -m docs.drawing
 
-check: .venv/dev.ready ## lint, format, types, import rules; are migrations and drawing up to date?
+check: .venv/dev.ready ## lint, format, types, import rules; are migrations, drawing and client up to date?
 	@$(python) -m ruff check .
 	@$(python) -m ruff format --check .
 	@$(python) -m mypy
 	@.venv/bin/lint-imports
 	@$(python) -m tests.sizes
-	@$(python) -m pytest --quiet tests/test_house.py tests/test_migrations.py tests/test_drawing.py
+	@$(python) -m pytest --quiet tests/test_house.py tests/test_migrations.py tests/test_drawing.py \
+		tests/test_client.py::test_it_is_made_from_the_routes_of_the_service
 
 lock: .venv/dev.ready ## resolve the dependencies of setup.cfg again into requirements/
 	@$(python) -m pip install --quiet uv
