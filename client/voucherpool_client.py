@@ -61,10 +61,10 @@ class Refused(Failure):
     """
 
     def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
-        super().__init__(f"{problem['code']}: {problem['detail']}")
         self.status = status
-        self.code: str = problem["code"]
-        self.detail: str = problem["detail"]
+        self.code: str = problem.get("code", "unexpected_answer")
+        self.detail: str = problem.get("detail", "")
+        super().__init__(f"{self.code}: {self.detail}")
         self.request_id: str | None = problem.get("request_id")
         self.errors: dict[str, Any] = problem.get("errors", {})
 
@@ -215,7 +215,7 @@ def _failure(status: int, reason: str, headers: Message, content: bytes) -> Fail
         failure = NoAnswer(f"{status} {reason}, from a proxy")
     else:
         detail = f"{status} {reason}, which is no answer of voucherpool"
-        failure = Refused(status, {"code": "unexpected_answer", "detail": detail})
+        failure = Refused(status, {"detail": detail})
     waits = headers.get("Retry-After", "")
     failure.retry_after_seconds = int(waits) if waits.isdecimal() else None
     return failure
