@@ -92,7 +92,7 @@ build/%:
 	@git -c tar.umask=0022 archive --format=tar.gz --prefix=voucherpool-$(version)/ \
 		--add-file=$@/PKG-INFO --output=$@/dist/voucherpool-$(version).tar.gz HEAD
 	@printf '[project]\nname = "voucherpool"\nversion = "%s"\n' $(version) > $@/pyproject.toml
-	@$(python) -m cyclonedx_py requirements --pyproject $@/pyproject.toml --output-reproducible \
+	@$(python) -W ignore -m cyclonedx_py requirements --pyproject $@/pyproject.toml --output-reproducible \
 		--output-file $@/dist/voucherpool-$(version).cdx.json $@/source/requirements/run.lock
 	@cd $@/dist && sha256sum * > ../SHA256SUMS
 
