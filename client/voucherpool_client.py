@@ -11,13 +11,13 @@ Each write has one Idempotency-Key, which its repeats keep: sent often, it is do
 
 import json
 import re
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from decimal import Decimal
 from email.message import Message
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from time import sleep
 from typing import (
     Any,
     Generic,
@@ -177,7 +177,7 @@ class Connection:
                 is_final = isinstance(failure, Refused) and failure.status != 503
                 if is_final or attempt >= self._attempts or pause > longest_pause_seconds:
                     raise
-            time.sleep(pause)
+            sleep(pause)
             attempt += 1
 
     def _exchange(

@@ -90,7 +90,7 @@ def proxy(server):
 def pauses(monkeypatch):
     """Return what the client waits, which takes no time here."""
     seconds = []
-    monkeypatch.setattr(voucherpool_client.time, "sleep", seconds.append)
+    monkeypatch.setattr(voucherpool_client, "sleep", seconds.append)
     return seconds
 
 
