@@ -1,17 +1,19 @@
-ARG PYTHON_IMAGE=python:3.11-slim
+ARG PYTHON_IMAGE=python:3.14-slim
 
 # The packages are installed apart from the code, so that a change of code does not install them again.
 FROM ${PYTHON_IMAGE} AS packages
 WORKDIR /app
 RUN python -m venv /venv
 ENV PATH=/venv/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-COPY requirements/run.lock requirements/
-RUN pip install --require-hashes --requirement requirements/run.lock
+COPY requirements/run.lock requirements/build.lock requirements/
+# What builds the package stays out of the service's environment.
+RUN pip install --require-hashes --requirement requirements/run.lock \
+    && pip install --require-hashes --target /build --requirement requirements/build.lock
 
 FROM packages AS code
 COPY . .
 # Whatever umask the checkout was made with, the service's user may read it.
-RUN chmod -R a+rX /app && pip install --no-deps --no-build-isolation --editable .
+RUN chmod -R a+rX /app && PYTHONPATH=/build pip install --no-deps --no-build-isolation --editable .
 
 # The suite: `docker compose run --rm test`.
 FROM packages AS test
@@ -19,7 +21,7 @@ COPY requirements/dev.lock requirements/
 RUN pip install --require-hashes --requirement requirements/dev.lock \
     && useradd --create-home --uid 10001 voucherpool && chown voucherpool /app
 COPY --chown=voucherpool . .
-RUN pip install --no-deps --no-build-isolation --editable .
+RUN PYTHONPATH=/build pip install --no-deps --no-build-isolation --editable .
 USER 10001
 CMD ["python", "-m", "pytest"]
 

@@ -47,9 +47,11 @@ def end_connections(sql: Callable[..., Any], which: str = others) -> None:
 
 
 def moved(moment: str, days: float) -> str:
-    """Return the SQL of a moment so many days later; a cluster refuses `moment + interval`."""
-    seconds = f"extract(epoch FROM {moment} - timestamptz '1970-01-01Z') + {days} * 86400"
-    return f"to_timestamp(({seconds})::float8)"
+    """Return the SQL of a moment so many days later; never stays never."""
+    # PostgreSQL 15 and 16 subtract nothing from infinity; a cluster refuses `moment + interval`.
+    finite = f"nullif({moment}, 'infinity') - timestamptz '1970-01-01Z'"
+    later = f"to_timestamp((extract(epoch FROM {finite}) + {days} * 86400)::float8)"
+    return f"coalesce({later}, {moment})"
 
 
 class Builders:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import kubernetes_validate
@@ -113,6 +114,12 @@ def test_the_manifests_run_commands_that_exist_with_settings_that_are_documented
             assert manifest["spec"]["selector"]["matchLabels"] == pod["metadata"]["labels"]
     service = yaml.safe_load((deploy / "kubernetes" / "service.yaml").read_text())
     assert service["spec"]["selector"] == {"app": "voucherpool", "part": "web"}
+
+
+def test_pages_and_manifests_name_the_version_of_the_release():
+    for file in (checkout / "docs" / "operations.md", *manifests):
+        for named in re.findall(r"voucherpool[:-](\d+\.\d+\.\d+)", file.read_text()):
+            assert named == version("voucherpool"), file.name
 
 
 @installed("nginx")

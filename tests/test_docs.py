@@ -8,7 +8,7 @@ from voucherpool.config.settings import checkout
 from voucherpool.vouchers.checkout import redeem_sql
 
 pages = [*sorted(checkout.glob("*.md")), *sorted(checkout.glob("docs/*.md"))]
-pages.append(checkout / "bench" / "README.md")
+pages += [checkout / "bench" / "README.md", checkout / "client" / "README.md"]
 
 
 def anchors(page):

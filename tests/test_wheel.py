@@ -9,6 +9,7 @@ import sysconfig
 import venv
 from contextlib import closing
 from http.client import HTTPConnection
+from importlib.metadata import requires
 
 import pytest
 from pytest_postgresql.janitor import DatabaseJanitor
@@ -19,7 +20,7 @@ from tests.patience import most_seconds
 from tests.server import free_port, wait_until_listening
 from voucherpool.config.settings import checkout, durability
 
-parts = ("voucherpool", "migrations", "seeds", "docs")
+parts = ("voucherpool", "migrations", "seeds", "docs", "client")
 files = ("setup.cfg", "pyproject.toml", "gunicorn.conf.py", "wsgi.py", "README.md", "LICENSE")
 
 
@@ -39,7 +40,7 @@ def programs(tmp_path):
     # The packages that it needs come from the tests' environment, without the checkout itself.
     [packages] = home.glob("lib/python*/site-packages")
     (packages / "needed.pth").write_text(sysconfig.get_path("purelib"))
-    [wheel] = tmp_path.glob("voucherpool-0.1.0-*.whl")
+    [wheel] = tmp_path.glob("voucherpool-*.whl")
     subprocess.run([home / "bin" / "python", *pip, "install", *alone, wheel], check=True)
     (home / "bin" / "gunicorn").write_text(
         f"#!{home}/bin/python\nfrom gunicorn.app.wsgiapp import run\nrun()\n"
@@ -99,6 +100,12 @@ def test_the_wheel_serves_and_redeems_from_an_empty_folder(programs, environment
         assert [started.wait(most_seconds) for started in (process, worker)] == [0, 0]
         worker.stderr.close()
     assert list(empty.iterdir()) == []
+
+
+def test_the_service_needs_no_package_that_only_builds_it():
+    needed = [one for one in requires("voucherpool") if "extra ==" not in one]
+    assert any(one.startswith("flask") for one in needed)
+    assert not any(one.startswith("setuptools") for one in needed)
 
 
 def post(port, key, path, body):

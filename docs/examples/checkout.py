@@ -1,19 +1,19 @@
-"""A checkout in Python: issue two vouchers, check one, redeem both. Needs nothing but Python.
+"""A checkout in Python: issue two vouchers, check one, redeem both.
+
+Needs client/voucherpool_client.py, beside this file or installed.
 
 VOUCHERPOOL_URL=https://vouchers.example.com VOUCHERPOOL_KEY=vp_… python3 checkout.py
 """
 
 import hashlib
-import json
 import os
-import time
-import urllib.error
-import urllib.request
 import uuid
+from decimal import Decimal
+
+from voucherpool_client import Client, RedeemRequest, Refused
 
 url = os.environ.get("VOUCHERPOOL_URL", "http://127.0.0.1:5000")
 key = os.environ.get("VOUCHERPOOL_KEY")  # `make run` needs none
-timeout_seconds, attempts = 5, 4
 
 # What to tell the customer. A repeat of the request would be refused again.
 messages = {
@@ -34,72 +34,46 @@ messages = {
 }
 
 
-class Refused(Exception):
-    """The service refused the request; `code` says why, and never changes."""
-
-    def __init__(self, problem: dict) -> None:
-        super().__init__(problem["detail"])
-        self.code = problem["code"]
-
-
-def call(path: str, body: dict, *, idempotency_key: str | None = None) -> dict:
-    """Send a request, and repeat it while the service does not answer or cannot serve.
-
-    A repeat is safe if it changes nothing, or has an Idempotency-Key.
-    """
-    headers = {"Content-Type": "application/json"}
-    if key:
-        headers["Authorization"] = f"Bearer {key}"
-    if idempotency_key:
-        headers["Idempotency-Key"] = idempotency_key
-    for attempt in range(attempts):
-        request = urllib.request.Request(url + path, json.dumps(body).encode(), headers)
-        try:
-            with urllib.request.urlopen(request, timeout=timeout_seconds) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            if error.code != 503:
-                raise Refused(json.load(error)) from error
-            failure, pause = error, float(error.headers.get("Retry-After", 1))
-        except OSError as error:  # no connection, or no answer in time
-            failure, pause = error, 0.2 * 2**attempt
-        time.sleep(pause)
-    raise failure
-
-
 def main() -> None:
     """Issue two vouchers, and take them at a checkout."""
+    client = Client(url, key, timeout_seconds=5)
     email = "customer1@gmail.com"  # one of the seeds
     expiry = "2099-12-31T23:59:59+01:00"
-    terms = {"email": email, "offer_name": "KOI", "discount": 22.1, "expiry": expiry}
     code, second = (
-        call("/vouchers/generate", terms, idempotency_key=str(uuid.uuid4()))["code"]
+        client.generate_voucher(email=email, offer_name="KOI", discount=22.1, expiry=expiry)["code"]
         for _ in range(2)
     )
 
-    # Amounts are in major units: 59.9 is 59 euros and 90 cents.
-    order = {"code": code, "email": email, "order_amount": 59.9, "currency": "EUR"}
+    # Amounts are in major units: 59.90 is 59 euros and 90 cents.
+    amount = Decimal("59.90")
 
     # Who typed the code: their wrong codes count for them alone (docs/operations.md, "Guessing").
     address = "203.0.113.7"
-    order["client_ref"] = hashlib.sha256(address.encode()).hexdigest()
+    visitor = hashlib.sha256(address.encode()).hexdigest()
 
-    checked = call("/vouchers/check", order)
+    order: RedeemRequest = {
+        "code": code,
+        "email": email,
+        "order_amount": amount,
+        "currency": "EUR",
+        "client_ref": visitor,
+    }
+    checked = client.check_voucher(**order)
     print(f"{code} takes {checked['discount_amount']} off.")
 
     # One order, one key: whatever is repeated, the voucher is redeemed once.
     order["order_ref"] = str(uuid.uuid4())
-    redeemed = call("/vouchers/redeem", order, idempotency_key=order["order_ref"])
+    redeemed = client.redeem_voucher(**order, idempotency_key=order["order_ref"])
     print(f"Redeemed: {redeemed['discount_amount']} off, redemption {redeemed['redemption_id']}.")
 
     # A second voucher of the order: the amount is what is left to pay.
-    left = round(order["order_amount"] - redeemed["discount_amount"], 2)
-    order |= {"code": second, "order_amount": left}
-    redeemed = call("/vouchers/redeem", order, idempotency_key=f"{order['order_ref']}-2")
+    order |= {"code": second, "order_amount": amount - redeemed["discount_amount"]}
+    redeemed = client.redeem_voucher(**order, idempotency_key=f"{order['order_ref']}-2")
     print(f"Redeemed: {redeemed['discount_amount']} off, redemption {redeemed['redemption_id']}.")
 
+    order["order_ref"] = str(uuid.uuid4())
     try:
-        call("/vouchers/redeem", {**order, "order_ref": str(uuid.uuid4())})
+        client.redeem_voucher(**order)
     except Refused as refused:
         # What is not in the table is a mistake of the shop: log it and tell somebody.
         print(messages.get(refused.code, f"Something went wrong: {refused}"))

@@ -110,9 +110,12 @@ def test_plans_that_were_made_for_empty_tables_read_few_rows_of_full_ones(count,
         for statement, values in statements.values():
             plan(statement, values)
         other.execute(text(fill))
+        # PostgreSQL 15 takes both indexes of the empty ledger for equal, for the first minute.
+        is_15 = other.dialect.server_version_info < (16,)
+        at_first = by_key | ({"redemptions_pkey"} if is_15 else set())
         for name in ("redeem", "redeem with a limit", "check", "count for a limit", *holds):
             used = re.findall(r"using (\S+) on (?:vouchers|redemptions)\b", plan(*statements[name]))
-            assert set(used) <= by_key, name
+            assert set(used) <= at_first, name
         plan = prepared_on_a_new_connection()  # as after a minute
         for name, (statement, values) in statements.items():
             require_few_rows(name, plan(statement, values, "EXPLAIN (ANALYZE)"))

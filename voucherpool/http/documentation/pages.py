@@ -15,6 +15,7 @@ from voucherpool.config.settings import beside
 from voucherpool.http.authentication import open_to_all
 
 folder = beside("docs")
+client = "voucherpool_client.py"
 policy = "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'"
 frame = """<!DOCTYPE html>
 <html lang="en">
@@ -54,8 +55,9 @@ def init_app(app: Flask) -> None:
     @app.get("/docs/examples/<string:name>")
     @open_to_all
     def docs_example(name: str) -> Response:
-        """Serve a sample program, to read."""
-        return send_from_directory(folder / "examples", name, mimetype="text/plain")
+        """Serve a sample program, to read, or the client that it uses."""
+        within = beside("client") if name == client else folder / "examples"
+        return send_from_directory(within, name, mimetype="text/plain")
 
 
 @cache
