@@ -30,7 +30,7 @@ order = {"order_ref": "ORDER-1001", "order_amount": 59.9, "currency": "EUR"}
 @click.command()
 @click.option("--story", is_flag=True, help="End after the story, without the shop.")
 def demo(*, story: bool) -> None:
-    """Show the life of a voucher, and a shop of 90 days in the console.
+    """Show the life of a voucher, and a shop in the console.
 
     It starts a service of its own, with data that it deletes at the end. The shop is served until
     Ctrl-C; PORT sets the port.
