@@ -144,9 +144,14 @@ def children(process: int) -> list[int]:
 def wait_until_listening(port: int, process: subprocess.Popen[bytes]) -> None:
     """Return once the port accepts connections; fail when the process ends before."""
 
-    def is_listening() -> bool:
+    def has_started() -> bool:
         assert process.poll() is None, "gunicorn did not start"
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
+        return is_listening(port)
 
-    until(is_listening)
+    until(has_started)
+
+
+def is_listening(port: int) -> bool:
+    """Tell whether somebody listens on a port of the loopback interface."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,6 +1,7 @@
 """`make faults`: plays scenarios, each with its control, and prints one line for each."""
 
 import sys
+import traceback
 from collections.abc import Sequence
 
 import click
@@ -39,10 +40,13 @@ def report(scenario: Scenario, size: float) -> bool:
     """Play a scenario and its control, print its line, and tell whether all is well."""
     try:
         found = play(scenario, size)
+        control = play(scenario, min(size, scenario.control_size), scenario.control)
     except Missing as missing:
         click.echo(f"{scenario.name:18} skipped: {missing}")
         return True
-    control = play(scenario, min(size, scenario.control_size), scenario.control)
+    except Exception:
+        click.echo(f"{scenario.name:18} FAILED: {traceback.format_exc()}")
+        return False
     verdict = f"red ({faults(control)})" if control.is_red else "NOT RED"
     click.echo(f"{scenario.name:18} {figures(found)}, control {verdict}")
     if found.breaches:

@@ -9,6 +9,7 @@ from threading import Lock
 from time import monotonic
 from typing import Any
 
+email = "ana@example.org"
 ok, refused, unknown = "ok", "refused", "unknown"
 
 
@@ -27,15 +28,15 @@ class Intent:
     refusal: str | None = None
 
 
-def of_orders(codes: Iterable[str], email: str, **more: Any) -> list[Intent]:
+def of_codes(codes: Iterable[str], **more: Any) -> list[Intent]:
     """Return an intent for each code: every second one has a key, the others an order."""
-    return [intent(code, email, number, **more) for number, code in enumerate(codes)]
+    return [intent(code, number, **more) for number, code in enumerate(codes)]
 
 
 numbers = itertools.count()
 
 
-def intent(code: str, email: str, number: int = 0, **more: Any) -> Intent:
+def intent(code: str, number: int = 0, **more: Any) -> Intent:
     """Return an intent that no other resembles: with a key if the number is odd, or an order."""
     name, body = f"intent {next(numbers)}", {"code": code, "email": email, **more}
     if number % 2:
@@ -47,7 +48,7 @@ def intent(code: str, email: str, number: int = 0, **more: Any) -> Intent:
 class Ledger:
     """All intents of a scenario and the answers to them."""
 
-    intents: list[Intent] = field(default_factory=list)
+    intents: dict[Intent, None] = field(default_factory=dict)
     operations: int = 0
     unknown: int = 0
     statuses: Counter[int | str] = field(default_factory=Counter)
@@ -56,9 +57,9 @@ class Ledger:
     lock: Lock = field(default_factory=Lock)
 
     def add(self, intent: Intent) -> None:
-        """Note an intent before it is sent."""
+        """Note an intent before it is sent; several may send the same."""
         with self.lock:
-            self.intents.append(intent)
+            self.intents[intent] = None
 
     def note(self, intent: Intent, status: int | None, answer: Any) -> None:
         """Note what one attempt was answered; None stands for no answer."""
@@ -78,7 +79,8 @@ class Ledger:
             else:
                 if intent.outcome == ok:
                     self.bugs.append(f"a repeat was refused: {answer['code']}")
-                intent.outcome, intent.refusal = refused, answer["code"]
+                else:
+                    intent.outcome, intent.refusal = refused, answer["code"]
 
     def acknowledged(self) -> list[Intent]:
         """Return the intents whose redemption was acknowledged."""

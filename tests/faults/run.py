@@ -1,5 +1,6 @@
 """One run of a scenario: its own PostgreSQL, gunicorn and workers, and what it found."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -8,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
-from os import killpg
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from tests.faults import guards, ledger
-from tests.faults.ledger import Intent, Ledger
+from tests.faults.ledger import Intent, Ledger, email
 from tests.faults.shoppers import Crowd, Shop, crowd
 from tests.server import any_guesses, children, free_port, secret_key, start_python, wait_until_listening
 from voucherpool import create_app
@@ -29,8 +29,6 @@ from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 from voucherpool.local.postgres import LocalPostgres
 from voucherpool.operations import integrity
-
-email = "ana@example.org"
 
 fill = """
     INSERT INTO offers (name, discount) VALUES ('KOI', 10) ON CONFLICT DO NOTHING;
@@ -52,17 +50,24 @@ def require(*programs: str) -> None:
             raise Missing(f"{program} is not installed")
 
 
+def kill(process: int, number: int = signal.SIGKILL) -> None:
+    """Send a signal to one process, which may have ended before."""
+    with suppress(ProcessLookupError):
+        os.kill(process, number)
+
+
 @dataclass
 class Run:
     """One run of a scenario, or of its control.
 
-    `size` scales what it does: 1 is the full size. In a control the `guard` is off. `breaches` say
-    what was wrong besides lost and doubled redemptions.
+    `size` scales what it does: 1 is the full size. In a control the `guard` is off. `written`
+    counts what background work had to write. `breaches` say what was wrong besides lost and doubled.
     """
 
     size: float = 1.0
     guard: str | None = None
     ledger: Ledger = field(default_factory=Ledger)
+    written: int = 0
     kills: int = 0
     lost: int = 0
     doubled: int = 0
@@ -72,7 +77,7 @@ class Run:
     @property
     def acknowledged(self) -> int:
         """Return how many writes were acknowledged."""
-        return len(self.ledger.acknowledged())
+        return self.written + len(self.ledger.acknowledged())
 
     @property
     def is_control(self) -> bool:
@@ -90,12 +95,17 @@ class Run:
         self.running.callback(shutil.rmtree, home, ignore_errors=True)
         return home
 
-    def postgres(self, home: Path | None = None, **settings: str | int) -> LocalPostgres:
+    def postgres(self, **settings: str | int) -> LocalPostgres:
         """Start a PostgreSQL of the run's own, and build the service's database in it."""
-        server = LocalPostgres((home or self.folder()) / "pg", **{"max_connections": 300} | settings)
-        self.running.callback(server.stop, "immediate")
+        server = self.server(self.folder() / "pg", **settings)
         server.start()
         self.prepare(server.url())
+        return server
+
+    def server(self, home: Path, **settings: str | int) -> LocalPostgres:
+        """Return a PostgreSQL with its data in a folder, to be started; it ends with the run."""
+        server = LocalPostgres(home, **{"max_connections": 300} | settings)
+        self.running.callback(server.stop, "immediate")
         return server
 
     def prepare(self, url: URL) -> None:
@@ -121,7 +131,9 @@ class Run:
         """Run SQL in the run's database, in a transaction, and return its rows."""
         with self.app.app_context():
             with db.engine.begin() as connection:
-                connection.exec_driver_sql("SET statement_timeout = 0")
+                connection.exec_driver_sql(
+                    "SET statement_timeout = 0; SET synchronous_commit = on"
+                )
                 result = connection.execute(text(statement), values)
                 rows = result.all() if result.returns_rows else None
             # The next one may meet another server.
@@ -149,14 +161,14 @@ class Run:
         return process
 
     def gunicorn(
-        self, port: int | None = None, workers: int = 2, threads: int = 4, **more: Any
+        self, port: int | None = None, workers: int = 2, threads: int = 4, url: URL | None = None, **more: str
     ) -> "Gunicorn":
         """Start gunicorn, and return once it listens."""
         port = port or free_port()
         settings = {"WEB_CONCURRENCY": workers, "VOUCHERPOOL_THREADS": threads, "PORT": port}
         environ = {name: str(value) for name, value in settings.items()}
         command = ("gunicorn", "--bind", f"127.0.0.1:{port}", "tests.faults.guards:create_app()")
-        process = self.start(*command, **environ | more)
+        process = self.start(*command, url=url, **environ | more)
         wait_until_listening(port, process)
         return Gunicorn(process, port)
 
@@ -178,6 +190,24 @@ class Run:
         """Let clients redeem all the intents."""
         with self.crowd(port, intents, members) as shoppers:
             shoppers.finish()
+
+    def change_offer(self, port: int, **terms: object) -> None:
+        """Change the offer KOI by the API."""
+        status, answer = self.shop(port).call("PATCH", "/offers/1", terms)
+        assert status == 200, answer
+
+    def expect(self, what: str, found: int, wanted: int) -> None:
+        """Note a breach where there are more or fewer than wanted."""
+        if found > wanted:
+            self.doubled += found - wanted
+        elif found < wanted:
+            self.breaches.append(f"{found} {what} instead of {wanted}")
+
+    def compare(self, promised: int, found: int) -> None:
+        """Compare what background work had to write with what it wrote."""
+        self.written += promised
+        self.lost += max(0, promised - found)
+        self.doubled += max(0, found - promised)
 
     def judge(self, *, most_gap: float | None = None) -> None:
         """Compare the ledger with the database, and audit that."""
@@ -219,5 +249,5 @@ def _dispose(app: Flask) -> None:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
-        killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()

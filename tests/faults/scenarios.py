@@ -42,6 +42,6 @@ def scenario(name: str, *, control: str, control_size: float = 0.1) -> Callable[
 
 def load() -> Mapping[str, Scenario]:
     """Return all scenarios, in the order in which they run."""
-    for module in ("races",):
+    for module in ("races", "kills", "background", "failovers"):
         import_module(f"tests.faults.{module}")
     return all_by_name

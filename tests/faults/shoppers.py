@@ -9,6 +9,7 @@ from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 from tests.faults.ledger import Intent, Ledger, unknown
+from tests.patience import until
 
 seconds_to_answer = 15
 most_seconds = 90
@@ -72,6 +73,7 @@ class Crowd:
     ) -> None:
         self._left: Iterator[tuple[int, Intent]] = enumerate(intents)
         self._shop = lambda: Shop(port, key, ledger)
+        self._ledger = ledger
         self._lock, self._ends, self._repeated = threading.Lock(), threading.Event(), repeated
         self.threads: list[threading.Thread] = []
         self.errors: list[Exception] = []
@@ -80,6 +82,11 @@ class Crowd:
         """Wait until no intent is left."""
         for thread in self.threads:
             thread.join()
+
+    def until_more(self, count: int) -> None:
+        """Wait until so many more were acknowledged."""
+        wanted = len(self._ledger.moments) + count
+        until(lambda: len(self._ledger.moments) >= wanted or self.errors)
 
     def rage(self) -> None:
         """Redeem one intent after the other until none is left, or the crowd is told to stop."""
