@@ -120,7 +120,11 @@ def start_gunicorn(
 
 
 def start_python(
-    database_url: URL, *command: str, environ: Mapping[str, str] | None = None, **options: Any
+    database_url: URL,
+    *command: str,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path = checkout,
+    **options: Any,
 ) -> subprocess.Popen[Any]:
     """Start a module of this checkout as a process of its own that uses the database."""
     environment = {
@@ -130,9 +134,7 @@ def start_python(
         "VOUCHERPOOL_SECRET_KEY": secret_key,
         **(environ or {}),
     }
-    return subprocess.Popen(
-        [sys.executable, "-m", *command], cwd=checkout, env=environment, **options
-    )
+    return subprocess.Popen([sys.executable, "-m", *command], cwd=cwd, env=environment, **options)
 
 
 def children(process: int) -> list[int]:

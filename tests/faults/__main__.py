@@ -33,7 +33,8 @@ def main(names: Sequence[str], size: float, is_quick: bool, lists: bool) -> None
         for each in chosen:
             click.echo(f"{each.name:18} {each.about}")
         return
-    sys.exit(0 if all([report(each, quick if is_quick else size) for each in chosen]) else 1)
+    well = [report(each, quick if is_quick else size) for each in chosen]
+    sys.exit(0 if all(well) else 1)
 
 
 def report(scenario: Scenario, size: float) -> bool:
@@ -44,8 +45,8 @@ def report(scenario: Scenario, size: float) -> bool:
     except Missing as missing:
         click.echo(f"{scenario.name:18} skipped: {missing}")
         return True
-    except Exception:
-        click.echo(f"{scenario.name:18} FAILED: {traceback.format_exc()}")
+    except Exception:  # noqa: BLE001 (the other scenarios go on)
+        click.echo(f"{scenario.name:18} FAILED: {traceback.format_exc(limit=-4)[:2000]}")
         return False
     verdict = f"red ({faults(control)})" if control.is_red else "NOT RED"
     click.echo(f"{scenario.name:18} {figures(found)}, control {verdict}")

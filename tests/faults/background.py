@@ -41,7 +41,7 @@ def ask(run: Run, path: str, body: Any) -> Any:
 
 @scenario("batch", control="whole chunks", control_size=0.3)
 def batch(run: Run) -> None:
-    """The worker is killed again and again while it generates a batch, which gets its exact size."""
+    """The worker is killed again and again while it generates a batch, which is exact in the end."""
     run.postgres()
     run.vouchers(1)
     kills = run.times(20, least=4)
@@ -74,8 +74,8 @@ def change(run: Run) -> None:
 copies = """
     INSERT INTO schedules (name, offer_id, cron, timezone, audience, count, valid_for, notify,
         paused, catch_up, next_at)
-    SELECT gen_random_uuid()::text, offer_id, cron, timezone, audience, count, valid_for, notify, paused, catch_up,
-        now() - interval '1 second'
+    SELECT gen_random_uuid()::text, offer_id, cron, timezone, audience, count, valid_for, notify,
+        paused, catch_up, now() - interval '1 second'
     FROM schedules, generate_series(1, 30)
     WHERE name = 'S'"""
 

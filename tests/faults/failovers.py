@@ -3,6 +3,7 @@
 import shutil
 import signal
 import time
+from typing import Any
 
 import psycopg2
 from sqlalchemy.engine import URL
@@ -16,14 +17,20 @@ from tests.server import children
 from voucherpool.local.postgres import LocalPostgres
 
 seconds_cut_off = 0.3
-"""How long the standby gets nothing before the primary dies, so that a copy that lags would show."""
+"""How long the standby gets nothing before the primary dies: a copy that lags would show."""
+
+
+def connect(server: LocalPostgres) -> Any:
+    """Return a connection to a server, in which each statement commits by itself."""
+    connection = psycopg2.connect(host=str(server.run), port=5432, user="postgres")
+    connection.autocommit = True
+    return connection
 
 
 def ask(server: LocalPostgres, statement: str) -> list[tuple[object, ...]]:
     """Run SQL on a server and return its rows."""
-    connection = psycopg2.connect(host=str(server.run), port=5432, user="postgres")
+    connection = connect(server)
     try:
-        connection.autocommit = True
         cursor = connection.cursor()
         cursor.execute(statement)
         return cursor.fetchall() if cursor.description else []

@@ -1,7 +1,7 @@
 """The guards that a control switches off, from outside of the product's code.
 
-gunicorn serves what `create_app` of this module returns, and `python -m tests.faults.guards` is `voucherpool`. Where
-FAULTS_GUARD_OFF names a guard, its hook runs before the application is made.
+gunicorn serves what `create_app` of this module returns, and `python -m tests.faults.guards` is
+`voucherpool`. Where FAULTS_GUARD_OFF names a guard, its hook runs before the application is made.
 """
 
 import os
@@ -18,10 +18,10 @@ from voucherpool import create_app as create_app
 from voucherpool.__main__ import main
 from voucherpool.batches import generating
 from voucherpool.changes import changing
-from voucherpool.database import statements
+from voucherpool.database import retries, statements
 from voucherpool.database.model import db
 from voucherpool.database.statements import Statement
-from voucherpool.http import idempotency
+from voucherpool.http import idempotency, problems
 from voucherpool.schedules import running
 from voucherpool.vouchers import budgets, limits, redeem_sql, redeeming, rules
 from voucherpool.webhooks.delivering import Deliverer
@@ -33,7 +33,7 @@ sql: dict[str, tuple[str, ...]] = {}
 
 
 def guard(name: str, *statements: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Register the hook that switches off a guard, and the statements that do so in the database."""
+    """Register the hook that switches off a guard, and the statements that do in the database."""
 
     def register(hook: Callable[[], None]) -> Callable[[], None]:
         hooks[name], sql[name] = hook, statements
@@ -168,6 +168,29 @@ def record_before_sending() -> None:
         return send(self, taken, event)
 
     Deliverer._send = record_and_send
+
+
+@guard("answer of 503")
+def answer_500_if_the_database_is_unavailable() -> None:
+    """Treat an unavailable database like a bug."""
+
+    def raise_again(error: Exception) -> Any:
+        raise error
+
+    problems._answer_database = problems._answer_unreachable = raise_again
+
+
+@guard("retries")
+def retry_nothing() -> None:
+    """Let a request fail with its first transaction."""
+    retries.most_attempts = 1
+
+
+@guard("database's clock")
+def ask_the_own_clock() -> None:
+    """Let the clock of this process decide what has expired."""
+    own = f"to_timestamp({time.time()})"
+    rewrite(redeeming.redeem_short, redeem_sql.redeem_short.replace("now()", own))
 
 
 @guard("one transaction")

@@ -20,13 +20,20 @@ from sqlalchemy.engine import URL
 from tests.faults import guards, ledger
 from tests.faults.ledger import Intent, Ledger, email
 from tests.faults.shoppers import Crowd, Shop, crowd
-from tests.server import any_guesses, children, free_port, secret_key, start_python, wait_until_listening
+from tests.server import (
+    any_guesses,
+    children,
+    free_port,
+    secret_key,
+    start_python,
+    wait_until_listening,
+)
 from voucherpool import create_app
 from voucherpool.apikeys import service as apikeys
-from voucherpool.config.settings import Config, durability
+from voucherpool.config.settings import Config, checkout, durability
 from voucherpool.customers import service as customers
 from voucherpool.database.model import db
-from voucherpool.database.transactions import transaction
+from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.local.postgres import LocalPostgres
 from voucherpool.operations import integrity
 
@@ -61,7 +68,7 @@ class Run:
     """One run of a scenario, or of its control.
 
     `size` scales what it does: 1 is the full size. In a control the `guard` is off. `written`
-    counts what background work had to write. `breaches` say what was wrong besides lost and doubled.
+    counts what background work had to write. `breaches` say what else was wrong.
     """
 
     size: float = 1.0
@@ -122,18 +129,14 @@ class Run:
     def use(self, url: URL) -> None:
         """Judge by the database at this address from now on."""
         self.url = url
-        self.app = app = create_app(
-            Config(url, secret_keys=(secret_key,), tolerate_off=durability)
-        )
+        self.app = app = create_app(Config(url, secret_keys=(secret_key,), tolerate_off=durability))
         self.running.callback(_dispose, app)
 
     def sql(self, statement: str, **values: Any) -> Any:
         """Run SQL in the run's database, in a transaction, and return its rows."""
         with self.app.app_context():
             with db.engine.begin() as connection:
-                connection.exec_driver_sql(
-                    "SET statement_timeout = 0; SET synchronous_commit = on"
-                )
+                connection.exec_driver_sql("SET statement_timeout = 0; SET synchronous_commit = on")
                 result = connection.execute(text(statement), values)
                 rows = result.all() if result.returns_rows else None
             # The next one may meet another server.
@@ -146,13 +149,16 @@ class Run:
         self.sql(fill.format(first=first, last=last, uses=uses))
         return [f"{number:010}" for number in range(first, last + 1)]
 
-    def start(self, *command: str, url: URL | None = None, **environ: str) -> Any:
+    def start(
+        self, *command: str, url: URL | None = None, cwd: Path = checkout, **environ: str
+    ) -> Any:
         """Start a Python module on the database, with the guard off in a control."""
         unguarded = {"FAULTS_GUARD_OFF": self.guard or "", **any_guesses, **environ}
         home = {"TMPDIR": str(self.folder())}
         process = start_python(
             *(url or self.url, *command),
             environ=home | unguarded,
+            cwd=cwd,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -161,14 +167,14 @@ class Run:
         return process
 
     def gunicorn(
-        self, port: int | None = None, workers: int = 2, threads: int = 4, url: URL | None = None, **more: str
+        self, port: int | None = None, workers: int = 2, threads: int = 4, **more: Any
     ) -> "Gunicorn":
         """Start gunicorn, and return once it listens."""
         port = port or free_port()
         settings = {"WEB_CONCURRENCY": workers, "VOUCHERPOOL_THREADS": threads, "PORT": port}
         environ = {name: str(value) for name, value in settings.items()}
         command = ("gunicorn", "--bind", f"127.0.0.1:{port}", "tests.faults.guards:create_app()")
-        process = self.start(*command, url=url, **environ | more)
+        process = self.start(*command, **environ | more)
         wait_until_listening(port, process)
         return Gunicorn(process, port)
 
@@ -183,7 +189,7 @@ class Run:
     def crowd(
         self, port: int, intents: Iterable[Intent], members: int = 16
     ) -> AbstractContextManager[Crowd]:
-        """Let clients redeem during a block; at its end the outcome of all that they sent is known."""
+        """Let clients redeem during a block; at its end all that they sent is known."""
         return crowd(members, port, self.key, self.ledger, intents)
 
     def redeem_all(self, port: int, intents: Sequence[Intent], members: int = 16) -> None:
@@ -214,12 +220,13 @@ class Run:
         kept = ledger.kept(self.sql)
         self.lost += self.ledger.lost(kept)
         self.doubled += self.ledger.doubled(kept) + ledger.excess(self.sql)
-        self.breaches += [f"{number} times {bug}" for bug, number in Counter(self.ledger.bugs).items()]
+        bugs = Counter(self.ledger.bugs)
+        self.breaches += [f"{number} times {bug}" for bug, number in bugs.items()]
         if stuck := self.ledger.stuck():
             self.breaches.append(f"{stuck} stuck")
         if left := self.sql("SELECT FROM idempotency_keys WHERE status IS NULL"):
             self.breaches.append(f"{len(left)} stuck keys")
-        with self.app.app_context():
+        with self.app.app_context(), long_transaction():
             self.breaches += [what for what, rows in integrity.breaches().items() if rows]
         if most_gap is not None and self.ledger.longest_gap() > most_gap:
             self.breaches.append(f"a gap of {self.ledger.longest_gap():.1f} s")

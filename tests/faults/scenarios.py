@@ -42,6 +42,6 @@ def scenario(name: str, *, control: str, control_size: float = 0.1) -> Callable[
 
 def load() -> Mapping[str, Scenario]:
     """Return all scenarios, in the order in which they run."""
-    for module in ("races", "kills", "background", "failovers"):
+    for module in ("races", "kills", "background", "failovers", "edges"):
         import_module(f"tests.faults.{module}")
     return all_by_name

@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
@@ -45,15 +45,18 @@ class Shop:
             raise
         return answer.status, json.loads(content) if content else None
 
-    def try_once(self, intent: Intent, **headers: str) -> int | None:
-        """Send an intent once, note the answer, and return the status; None for no answer."""
+    def try_once(self, intent: Intent, **headers: str) -> None:
+        """Send an intent once, and note the answer unless nobody listened."""
         if intent.key is not None:
             headers["Idempotency_Key"] = intent.key
         status, answer = None, None
-        with suppress(HTTPException, OSError, ValueError):
+        try:
             status, answer = self.call("POST", "/vouchers/redeem", intent.body, **headers)
+        except ConnectionRefusedError:
+            return
+        except (HTTPException, OSError, ValueError):
+            pass
         self._ledger.note(intent, status, answer)
-        return status
 
     def redeem(self, intent: Intent, **headers: str) -> None:
         """Send an intent until its outcome is known; the headers go with the first attempt."""

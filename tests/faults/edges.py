@@ -1,0 +1,233 @@
+"""A service at its limits: connections, disk, clients, clocks, and two versions at once."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from threading import Thread
+
+import psycopg2
+
+from tests.faults import between
+from tests.faults.failovers import ask, connect
+from tests.faults.kills import spare, terminate
+from tests.faults.ledger import of_codes
+from tests.faults.run import Missing, Run, kill, require
+from tests.faults.scenarios import scenario
+from tests.patience import until
+from tests.server import free_port
+from voucherpool.config.settings import checkout
+from voucherpool.local.postgres import LocalPostgres
+
+
+@scenario("no-connection-left", control="answer of 503", control_size=0.3)
+def no_connection_left(run: Run) -> None:
+    """Strangers take and return all connections of PostgreSQL while 32 clients redeem."""
+    server = run.postgres(max_connections=25, superuser_reserved_connections=0)
+    port = run.gunicorn(threads=16).port
+    rounds = run.times(20, least=3)
+    with run.crowd(port, of_codes(spare(run, rounds * 2000)), members=32) as shoppers:
+        for _ in range(rounds):
+            with strangers(server):
+                time.sleep(0.5)
+            run.kills += 1
+            shoppers.until_more(100)
+    run.judge(most_gap=10)
+
+
+@contextmanager
+def strangers(server: LocalPostgres) -> Iterator[None]:
+    """End the service's connections, and take as many as PostgreSQL has, again and again."""
+    with ExitStack() as taken:
+        for _ in range(40):
+            with suppress(psycopg2.OperationalError):
+                taken.callback(connect(server).close)
+                ask(server, terminate)
+        yield
+
+
+@contextmanager
+def tmpfs(run: Run, megabytes: int) -> Iterator[Path]:
+    """Mount a small disk in memory."""
+    if os.geteuid() != 0:
+        raise Missing("only root can mount a small disk")
+    folder = run.folder()
+    mount = ("/bin/mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=711", "none", str(folder))
+    if subprocess.run(mount, capture_output=True).returncode:
+        raise Missing("a small disk cannot be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(("/bin/umount", "-l", str(folder)), check=True)
+
+
+@scenario("full-disk", control="answer of 503", control_size=0.4)
+def full_disk(run: Run) -> None:
+    """The disk of PostgreSQL is full, and gets room again, while 8 clients redeem."""
+    disk = run.running.enter_context(tmpfs(run, 400))
+    server = run.server(disk / "pg", max_wal_size="64MB", min_wal_size="32MB", wal_init_zero="on")
+    server.start()
+    run.prepare(server.url())
+    rounds = run.times(5)
+    codes = spare(run, rounds * 20_000)
+    port = run.gunicorn().port
+    ballast = disk / "ballast"
+    with run.crowd(port, of_codes(codes), members=8) as shoppers:
+        for _ in range(rounds):
+            shoppers.until_more(100)
+            refused = run.ledger.unknown
+            fill_up(ballast)
+            until(lambda: run.ledger.unknown > refused + 20)  # noqa: B023
+            ballast.unlink()
+            server.start()
+            run.kills += 1
+    run.judge()
+
+
+def fill_up(ballast: Path) -> None:
+    """Write to a file until the disk is full."""
+    with open(ballast, "wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(1 << 16))
+
+
+@scenario("slow-clients", control="nginx", control_size=1)
+def slow_clients(run: Run) -> None:
+    """100 clients send a byte a second through nginx, and hold up none of the 8 that redeem."""
+    require("nginx")
+    run.postgres()
+    gunicorn = run.gunicorn().port
+    port = gunicorn if run.is_control else nginx(run, gunicorn)
+    codes = run.vouchers(20_000)
+    with run.crowd(gunicorn, of_codes(codes), members=8), ExitStack() as dribbling:
+        began = time.monotonic()
+        for _ in range(100):
+            dribbling.enter_context(dribble(port))
+        time.sleep(max(12, 30 * run.size))
+    end = [began, time.monotonic()]
+    run.ledger.moments += end
+    run.judge(most_gap=5)
+
+
+def nginx(run: Run, gunicorn: int) -> int:
+    """Start nginx with the site of deploy/, without TLS, and return its port."""
+    folder, port = run.folder(), free_port()
+    site = (checkout / "deploy" / "nginx.conf").read_text()
+    site = site.replace("listen 443 ssl http2;", f"listen 127.0.0.1:{port};")
+    site = re.sub(r"(?m)^ *(listen \[|ssl_).*\n", "", site)
+    site = site.replace("127.0.0.1:5000", f"127.0.0.1:{gunicorn}")
+    site = site.replace("/var/log/nginx/", f"{folder}/")
+    file = folder / "nginx.conf"
+    file.write_text(f"daemon off; pid {folder}/pid; events {{}} http {{ {site} }}")
+    between.started(run, port, "nginx", "-e", str(folder / "errors"), "-c", str(file))
+    return port
+
+
+@contextmanager
+def dribble(port: int) -> Iterator[None]:
+    """Send a request that never comes to its end."""
+    slow = socket.create_connection(("127.0.0.1", port))
+    slow.sendall(b"POST /vouchers/redeem HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n")
+    ends = [False]
+
+    def send() -> None:
+        with suppress(OSError):
+            while not ends[0]:
+                slow.sendall(b" ")
+                time.sleep(1)
+
+    thread = Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        ends[0] = True
+        thread.join()
+        slow.close()
+
+
+faketime = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+
+
+@scenario("wrong-clock", control="database's clock", control_size=0.2)
+def wrong_clock(run: Run) -> None:
+    """The service's clock is ten years fast, then ten years slow; PostgreSQL's is right."""
+    if not faketime.exists():
+        raise Missing("libfaketime is not installed")
+    run.postgres()
+    count = run.times(1000, least=20)
+    years = 10
+    for turn, sign in enumerate("-" if run.is_control else "-+"):
+        clock = {"LD_PRELOAD": str(faketime), "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        port = run.gunicorn(FAKETIME=f"{sign}{365 * years}d", **clock).port
+        good = run.vouchers(count, first=1 + 10_000 * (turn + 1))
+        expired = run.vouchers(count, first=5001 + 10_000 * (turn + 1))
+        run.sql(
+            "UPDATE vouchers SET expires_at = now() - interval '1 day' WHERE code = ANY(:codes)",
+            codes=expired,
+        )
+        before = run.acknowledged
+        run.redeem_all(port, of_codes([*good, *expired]))
+        run.expect("redemptions", run.acknowledged - before, count)
+    run.judge()
+
+
+next_revision = """
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE vouchers ADD COLUMN fault text")
+"""
+
+
+def newer_version(run: Run) -> Path:
+    """Copy the program to a folder, with one migration more."""
+    folder = run.folder()
+    for part in ("voucherpool", "migrations", "seeds", "docs", "tests"):
+        shutil.copytree(
+            checkout / part, folder / part, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    for file in ("wsgi.py", "gunicorn.conf.py"):
+        shutil.copy(checkout / file, folder)
+    (folder / "migrations" / "versions" / "0003_fault.py").write_text(next_revision)
+    if run.is_control:
+        env = folder / "migrations" / "env.py"
+        env.write_text(env.read_text().replace("lock_timeout = '2s'", "lock_timeout = 0"))
+    return folder
+
+
+@scenario("two-versions", control="lock timeout", control_size=1)
+def two_versions(run: Run) -> None:
+    """A migration runs under load and past a long report, and two versions serve side by side."""
+    server = run.postgres()
+    folder = newer_version(run)
+    old = run.gunicorn()
+    codes = iter(spare(run, 100_000))
+    first, second = ([next(codes) for _ in range(50_000)] for _ in range(2))
+    with run.crowd(old.port, of_codes(first), members=8) as shoppers:
+        shoppers.until_more(100)
+        report = Thread(
+            target=ask, args=(server, "BEGIN; TABLE vouchers LIMIT 1; SELECT pg_sleep(9)")
+        )
+        report.start()
+        time.sleep(0.5)
+        while run.start("voucherpool", "db", "upgrade", cwd=folder).wait():
+            time.sleep(0.5)
+        report.join()
+        new = run.gunicorn(cwd=folder)
+        with run.crowd(new.port, of_codes(second), members=8) as others:
+            others.until_more(run.times(500))
+            kill(old.process.pid, signal.SIGTERM)
+            shoppers.stop()
+            others.until_more(run.times(500))
+    run.judge(most_gap=5)
