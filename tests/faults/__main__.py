@@ -75,7 +75,8 @@ def figures(run: Run) -> str:
         "doubled": run.doubled,
     }
     listed = ", ".join(f"{name} {count}" for name, count in counts.items())
-    return f"{listed}, longest gap {ledger.longest_gap():.1f} s"
+    gap = f"{ledger.longest_gap():.1f} s" if ledger.moments else "-"
+    return f"{listed}, longest gap {gap}"
 
 
 def faults(run: Run) -> str:

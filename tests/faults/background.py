@@ -41,7 +41,7 @@ def ask(run: Run, path: str, body: Any) -> Any:
 
 @scenario("batch", control="whole chunks", control_size=0.3)
 def batch(run: Run) -> None:
-    """The worker is killed again and again while it generates a batch, which is exact in the end."""
+    """The worker is killed again and again while it generates a batch, which ends exact."""
     run.postgres()
     run.vouchers(1)
     kills = run.times(20, least=4)

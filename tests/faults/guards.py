@@ -225,6 +225,10 @@ def commit_and_die(self: Statement, values: Any, before: str, after: str) -> Any
 
 Statement._execute = commit_and_die
 
+if ahead := int(os.environ.get("FAULTS_CLOCK", "0")):
+    clock = time.time
+    time.time = lambda: clock() + ahead
+
 if off := os.environ.get("FAULTS_GUARD_OFF"):
     hooks.get(off, lambda: None)()
 

@@ -111,7 +111,7 @@ terminate = """
 
 @scenario("connections-ended", control="retries", control_size=0.1)
 def connections_ended(run: Run) -> None:
-    """pg_terminate_backend ends all of the service's connections, again and again: nobody notices."""
+    """pg_terminate_backend ends all of the service's connections, over and over: nobody notices."""
     run.postgres()
     port = run.gunicorn().port
     storms = run.times(200, least=10)

@@ -212,6 +212,7 @@ class Run:
     def compare(self, promised: int, found: int) -> None:
         """Compare what background work had to write with what it wrote."""
         self.written += promised
+        self.ledger.operations += promised
         self.lost += max(0, promised - found)
         self.doubled += max(0, found - promised)
 
@@ -247,6 +248,10 @@ class Gunicorn:
     def workers(self) -> list[int]:
         """Return the process ids of its workers."""
         return children(self.process.pid)
+
+    def end(self) -> None:
+        """Kill it with its workers."""
+        _end(self.process)
 
 
 def _dispose(app: Flask) -> None:
