@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 
@@ -26,17 +26,21 @@ from voucherpool.config.settings import checkout
 from voucherpool.local.postgres import LocalPostgres
 
 
+most_connections = 50
+"""A few more than the service's 16 threads use, two for each at the most."""
+
+
 @scenario("no-connection-left", control="answer of 503", control_size=0.3)
 def no_connection_left(run: Run) -> None:
     """Strangers take and return all connections of PostgreSQL while 32 clients redeem."""
-    server = run.postgres(max_connections=25, superuser_reserved_connections=0)
+    server = run.postgres(max_connections=most_connections)
     rounds = run.times(20, least=3)
     codes = spare(run, rounds * 2000)
-    gunicorn = run.gunicorn(threads=16)
+    gunicorn = run.gunicorn(threads=8)
     with run.crowd(gunicorn.port, of_codes(codes), members=32) as shoppers:
         for _ in range(rounds):
             with strangers(server):
-                time.sleep(0.5)
+                time.sleep(4)
             run.kills += 1
             shoppers.until_more(100)
     gunicorn.end()
@@ -45,12 +49,13 @@ def no_connection_left(run: Run) -> None:
 
 @contextmanager
 def strangers(server: LocalPostgres) -> Iterator[None]:
-    """End the service's connections, and take as many as PostgreSQL has, again and again."""
+    """End the service's connections, and take as many as PostgreSQL has."""
     with ExitStack() as taken:
-        for _ in range(40):
+        first = taken.enter_context(closing(connect(server)))
+        for _ in range(2 * most_connections):
+            first.cursor().execute(terminate)
             with suppress(psycopg2.OperationalError):
-                taken.callback(connect(server).close)
-                ask(server, terminate)
+                taken.enter_context(closing(connect(server)))
         yield
 
 
@@ -203,6 +208,10 @@ def newer_version(run: Run) -> Path:
     return folder
 
 
+waiting = """
+    SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'ALTER TABLE%'"""
+
+
 @scenario("two-versions", control="lock timeout", control_size=1)
 def two_versions(run: Run) -> None:
     """A migration runs under load and past a long report, and two versions serve side by side."""
@@ -213,14 +222,14 @@ def two_versions(run: Run) -> None:
     first, second = ([next(codes) for _ in range(50_000)] for _ in range(2))
     with run.crowd(old.port, of_codes(first), members=8) as shoppers:
         shoppers.until_more(100)
-        report = Thread(
-            target=ask, args=(server, "BEGIN; TABLE vouchers LIMIT 1; SELECT pg_sleep(9)")
-        )
-        report.start()
-        time.sleep(0.5)
-        while run.start("voucherpool", "db", "upgrade", cwd=folder).wait():
-            time.sleep(0.5)
-        report.join()
+        with closing(connect(server)) as report:
+            report.cursor().execute("BEGIN; TABLE vouchers LIMIT 1")
+            migrator = run.start("voucherpool", "db", "upgrade", cwd=folder)
+            until(lambda: ask(server, waiting))
+            time.sleep(8)
+        while migrator.wait():
+            migrator = run.start("voucherpool", "db", "upgrade", cwd=folder)
+        run.sql("SELECT fault FROM vouchers LIMIT 1")
         new = run.gunicorn(cwd=folder)
         with run.crowd(new.port, of_codes(second), members=8) as others:
             others.until_more(run.times(500))
