@@ -25,7 +25,6 @@ from tests.server import free_port
 from voucherpool.config.settings import checkout
 from voucherpool.local.postgres import LocalPostgres
 
-
 most_connections = 50
 """A few more than the service's 16 threads use, two for each at the most."""
 

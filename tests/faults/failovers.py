@@ -122,6 +122,17 @@ def signal_all(server: LocalPostgres, number: int) -> None:
         kill(process, number)
 
 
+def probe(run: Run, port: int) -> None:
+    """Ask /livez and /readyz, which answer within 2 seconds whatever PostgreSQL does."""
+    shop, began = run.shop(port), time.monotonic()
+    for path in ("/livez", "/readyz"):
+        status, _ = shop.call("GET", path)
+        if time.monotonic() - began > 2 or (status, path) == (503, "/livez"):
+            run.breaches.append(f"{path} answered {status} after {time.monotonic() - began:.1f} s")
+        began = time.monotonic()
+    time.sleep(1)
+
+
 @scenario("frozen-primary", control="synchronous standby", control_size=0.25)
 def frozen_primary(run: Run) -> None:
     """The primary freezes, its synchronous standby takes over, and the old one wakes up again."""
@@ -136,7 +147,7 @@ def frozen_primary(run: Run) -> None:
             pair.cut_off()
             signal_all(pair.primary, signal.SIGSTOP)
             run.kills += 1
-            time.sleep(1)
+            probe(run, port)
             pair.promote()
             shoppers.until_more(50)
             signal_all(pair.standby, signal.SIGCONT)
