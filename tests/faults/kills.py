@@ -92,7 +92,7 @@ def before_and_after_commit(run: Run) -> None:
     run.postgres()
     port = run.gunicorn(threads=1).port
     shop = run.shop(port)
-    kills = run.times(100, least=6)
+    kills = run.times(100, least=4)
     for code, moment in zip(spare(run, kills), cycle(("before", "after")), strict=False):
         if run.kills == kills:
             break

@@ -184,7 +184,9 @@ class Run:
 
     def shop(self, port: int) -> Shop:
         """Return a client that notes its answers in the run's ledger."""
-        return Shop(port, self.key, self.ledger)
+        shop = Shop(port, self.key, self.ledger)
+        self.running.callback(shop.close)
+        return shop
 
     def crowd(
         self, port: int, intents: Iterable[Intent], members: int = 16
