@@ -13,6 +13,8 @@ from tests.patience import until
 from tests.webhooks.receiving import receiving
 
 moments = Random(30)  # noqa: S311
+longest_seconds = 2.0
+"""A worker lives so long after it got on, at most; a hook that cuts its work waits half as long."""
 loopback = {"VOUCHERPOOL_WEBHOOKS_ALLOW": "127.0.0.0/8"}
 
 
@@ -21,7 +23,7 @@ def kill_workers(run: Run, kills: int, progress: Callable[[], int]) -> None:
     for _ in range(kills):
         worker, before = run.worker(**loopback), progress()
         until(lambda: progress() > before)  # noqa: B023
-        time.sleep(moments.random() / 2)
+        time.sleep(moments.random() * longest_seconds)
         kill(worker.pid)
         worker.wait()
         run.kills += 1
@@ -44,7 +46,7 @@ def batch(run: Run) -> None:
     """The worker is killed again and again while it generates a batch, which ends exact."""
     run.postgres()
     run.vouchers(1)
-    kills = run.times(20, least=4)
+    kills = run.times(20, least=8 if run.is_control else 4)
     size = 60_000 * kills
     ask(run, "/offers/1/batches", {"count": size, "expiry": in_days(9)})
     kill_workers(run, kills, lambda: run.sql("SELECT created FROM batches")[0][0])
@@ -59,7 +61,7 @@ def change(run: Run) -> None:
     """The worker is killed again and again while it adds 7 days to each voucher, exactly once."""
     run.postgres()
     kills = run.times(20, least=4)
-    size = 15_000 * kills
+    size = 50_000 * kills
     run.vouchers(size)
     ask(run, "/offers/1/changes", {"expires_at": {"add": "7d"}})
     kill_workers(run, kills, lambda: run.sql("SELECT changed FROM changes")[0][0])

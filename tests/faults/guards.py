@@ -21,11 +21,13 @@ from voucherpool.changes import changing
 from voucherpool.database import retries, statements
 from voucherpool.database.model import db
 from voucherpool.database.statements import Statement
-from voucherpool.http import idempotency, problems
+from voucherpool.http import problems
+from voucherpool.http.idempotency import keys
 from voucherpool.schedules import running
-from voucherpool.vouchers import budgets, limits, redeem_sql, redeeming, rules
-from voucherpool.webhooks.delivering import Deliverer
-from voucherpool.webhooks.sending import Outcome
+from voucherpool.vouchers.checkout import redeem_sql, redeeming
+from voucherpool.vouchers.eligibility import budgets, limits, rules
+from voucherpool.webhooks.delivery.delivering import Deliverer
+from voucherpool.webhooks.delivery.sending import Outcome
 
 hooks: dict[str, Callable[[], None]] = {}
 sql: dict[str, tuple[str, ...]] = {}
@@ -75,7 +77,7 @@ def count_a_budget_without_a_lock() -> None:
 @guard("keys")
 def ignore_keys() -> None:
     """Remember no Idempotency-Key."""
-    idempotency.key_of_request = lambda: None
+    keys.key_of_request = lambda: None
 
 
 @guard("orders", "DROP INDEX redemptions_order_ref_code_key_key")
@@ -93,7 +95,7 @@ def acknowledge_before_the_disk() -> None:
     """Let PostgreSQL acknowledge commits before they are on the disk."""
 
 
-seconds_in_between = 0.2
+seconds_in_between = 1.0
 """How long a hook waits where it cut a transaction in two, so that a kill meets the cut."""
 
 
