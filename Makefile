@@ -24,7 +24,7 @@ ticking = began=$$(date +%s); while sleep 4 && kill -0 $$$$ 2>&-; do \
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-citus faults fuzz mutants wheel release page console picture stylesheet client drawing bench bench-scale bench-plans bench-citus check lock clean
+.PHONY: help run demo test test-citus test-long faults fuzz mutants wheel release page console picture stylesheet client drawing bench bench-scale bench-plans bench-citus check lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -42,8 +42,11 @@ test-citus: .venv/dev.ready ## run the tests on a Citus cluster (CITUS_URL=postg
 	@test -n "$(CITUS_URL)" || { echo "Error: name the coordinator: make test-citus CITUS_URL=postgresql://…" >&2; exit 1; }
 	@CITUS_URL="$(CITUS_URL)" exec $(python) -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
-faults: .venv/dev.ready ## run the long tests: kills, storms and the model at full size
-	@exec $(python) -m pytest -m fault $(ARGS)
+test-long: .venv/dev.ready ## run the long tests: storms and the model at full size (ARGS=)
+	@exec $(python) -m pytest -m long $(ARGS)
+
+faults: .venv/dev.ready ## kill, freeze and starve the service, and judge by a ledger (ARGS="--quick", "--list", "NAME …")
+	@exec $(python) -m tests.faults $(ARGS)
 
 fuzz: .venv/dev.ready ## send 20 000 cases of the OpenAPI document, allowed and forbidden (SEED=)
 	@exec $(python) -m pytest -m fuzz --numprocesses 2 -p tests.fuzz_report $(ARGS)

@@ -120,7 +120,11 @@ def start_gunicorn(
 
 
 def start_python(
-    database_url: URL, *command: str, environ: Mapping[str, str] | None = None, **options: Any
+    database_url: URL,
+    *command: str,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path = checkout,
+    **options: Any,
 ) -> subprocess.Popen[Any]:
     """Start a module of this checkout as a process of its own that uses the database."""
     environment = {
@@ -130,9 +134,7 @@ def start_python(
         "VOUCHERPOOL_SECRET_KEY": secret_key,
         **(environ or {}),
     }
-    return subprocess.Popen(
-        [sys.executable, "-m", *command], cwd=checkout, env=environment, **options
-    )
+    return subprocess.Popen([sys.executable, "-m", *command], cwd=cwd, env=environment, **options)
 
 
 def children(process: int) -> list[int]:
@@ -144,9 +146,14 @@ def children(process: int) -> list[int]:
 def wait_until_listening(port: int, process: subprocess.Popen[bytes]) -> None:
     """Return once the port accepts connections; fail when the process ends before."""
 
-    def is_listening() -> bool:
+    def has_started() -> bool:
         assert process.poll() is None, "gunicorn did not start"
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
+        return is_listening(port)
 
-    until(is_listening)
+    until(has_started)
+
+
+def is_listening(port: int) -> bool:
+    """Tell whether somebody listens on a port of the loopback interface."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -74,7 +74,7 @@ def test_it_knows_what_to_do_with_each_refusal(program, anonymous):
 pages = [
     "README.md",
     # test_start.py compares each answer of the guide, once.
-    pytest.param("docs/guide.md", marks=pytest.mark.fault),
+    pytest.param("docs/guide.md", marks=pytest.mark.long),
 ]
 with_key = """curl() { command curl -H "Authorization: Bearer $VOUCHERPOOL_KEY" "$@"; }"""
 end_of_block = "--- end of block ---"

@@ -23,7 +23,7 @@ from voucherpool.database import statements
 
 start = os.environ.get("CITUS_START")
 pytestmark = [
-    pytest.mark.fault,
+    pytest.mark.long,
     pytest.mark.cluster,
     pytest.mark.skipif(not start, reason="CITUS_START names no command that starts a machine"),
 ]

@@ -166,7 +166,7 @@ def test_no_e_mail_and_no_code_is_stored_with_a_failed_attempt(client, make, sql
 
 @pytest.mark.parametrize(
     ("guesses", "limit", "workers"),
-    [(90, 40, 2), pytest.param(10_000, 300, 4, marks=pytest.mark.fault)],
+    [(90, 40, 2), pytest.param(10_000, 300, 4, marks=pytest.mark.long)],
 )
 def test_over_all_workers_a_key_passes_its_limit_by_no_more_than_their_threads(
     app, database_url, key, make, sql, guesses, limit, workers
@@ -314,7 +314,7 @@ def test_who_is_over_the_limit_is_found_without_reading_the_others(explain, sql)
 
 @pytest.mark.parametrize(
     ("honest", "guesses", "limit", "seconds"),
-    [(20, 150, 50, 0), pytest.param(200, 6000, 300, 60, marks=pytest.mark.fault)],
+    [(20, 150, 50, 0), pytest.param(200, 6000, 300, 60, marks=pytest.mark.long)],
 )
 def test_honest_customers_redeem_while_a_bot_guesses_through_the_same_key(
     database_url, key, make, sql, honest, guesses, limit, seconds

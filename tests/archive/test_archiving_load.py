@@ -133,7 +133,7 @@ def p99(seen):
     return statistics.quantiles((seconds for _, seconds in seen), n=100)[98]
 
 
-@pytest.mark.fault
+@pytest.mark.long
 def test_a_million_vouchers_are_archived_while_the_shop_redeems(durable, record_property):
     old, live = 1_000_000, 100_000
     make_vouchers(old, live)
@@ -162,7 +162,7 @@ def test_a_million_vouchers_are_archived_while_the_shop_redeems(durable, record_
 
 
 @pytest.mark.parametrize(
-    ("old", "kills"), [(5_000, 1), pytest.param(200_000, 10, marks=pytest.mark.fault)]
+    ("old", "kills"), [(5_000, 1), pytest.param(200_000, 10, marks=pytest.mark.long)]
 )
 def test_an_archiver_killed_again_and_again_loses_and_doubles_nothing(app, sql, old, kills):
     archived = "SELECT count(*) FROM archived_vouchers"

@@ -54,7 +54,7 @@ def orders(server, make):
     return codes
 
 
-@pytest.mark.parametrize("rounds", [3, pytest.param(100, marks=pytest.mark.fault)])
+@pytest.mark.parametrize("rounds", [3, pytest.param(100, marks=pytest.mark.long)])
 def test_every_request_finds_the_voucher_wherever_it_is(orders, archiver, server, sql, rounds):
     def call(number):
         code = orders[number % len(orders)]
@@ -93,7 +93,7 @@ def test_every_request_finds_the_voucher_wherever_it_is(orders, archiver, server
     assert counts == [(16,)]
 
 
-@pytest.mark.parametrize("rounds", [1, pytest.param(15, marks=pytest.mark.fault)])
+@pytest.mark.parametrize("rounds", [1, pytest.param(15, marks=pytest.mark.long)])
 def test_an_order_that_is_reversed_while_it_is_archived_is_reversed_whole_or_not_at_all(
     make, server, archiver, sql, record_property, rounds
 ):

@@ -55,24 +55,18 @@ def test_exactly_one_of_offer_batch_and_resume_is_named(run, batch):
     assert run("--offer", "KOI", "--expiry", "never", "--extend", "7d").exit_code == 2
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(8, marks=pytest.mark.fault)])
-def test_a_change_that_is_killed_again_and_again_adds_its_days_exactly_once(
-    batch, voucherpool, sql, audit, kills
+def test_a_change_that_is_killed_and_resumed_adds_its_days_exactly_once(
+    batch, voucherpool, sql, audit
 ):
-    batch(kills * 15_000)
+    batch(15_000)
     before = sql("SELECT code_key, expires_at + interval '7 days' FROM vouchers ORDER BY 1")
-    arguments = ("--offer", "KOI", "--extend", "7d")
-    reached = 0
-    for _ in range(kills):
-        process = voucherpool("vouchers", "change", *arguments)
-        arguments = ("--resume", "1")
-        until(lambda: sql("SELECT FROM changes WHERE changed > :reached", reached=reached))  # noqa: B023
-        process.send_signal(signal.SIGKILL)
-        process.wait(most_seconds)
-        [(reached, state)] = sql("SELECT changed, state FROM changes")
-        audit()
-    assert state == "running"
-    assert voucherpool("vouchers", "change", *arguments).wait(most_seconds) == 0
+    process = voucherpool("vouchers", "change", "--offer", "KOI", "--extend", "7d")
+    until(lambda: sql("SELECT FROM changes WHERE changed > 0"))
+    process.send_signal(signal.SIGKILL)
+    process.wait(most_seconds)
+    assert sql("SELECT state FROM changes") == [("running",)]
+    audit()
+    assert voucherpool("vouchers", "change", "--resume", "1").wait(most_seconds) == 0
     assert sql("SELECT code_key, expires_at FROM vouchers ORDER BY 1") == before
     assert sql("SELECT changed, skipped FROM changes") == [(len(before), 0)]
     audit()

@@ -6,7 +6,7 @@ from tests.builders import in_days
 from tests.storms import Client, archivist, at_any_moment, meanwhile, rage
 from voucherpool.operations import worker
 
-full = pytest.mark.fault
+full = pytest.mark.long
 
 
 class Changer(Client):

@@ -75,7 +75,7 @@ def test_claimers_at_once_empty_a_pool_and_no_two_get_the_same(
     audit()
 
 
-@pytest.mark.parametrize("size", [100, pytest.param(1000, marks=pytest.mark.fault)])
+@pytest.mark.parametrize("size", [100, pytest.param(1000, marks=pytest.mark.long)])
 def test_64_claimers_empty_a_pool_and_no_two_get_the_same(server, make, sql, audit, size):
     people = [make.customer(f"c{number}@example.org") for number in range(64)]
     fill(sql, size)
@@ -131,7 +131,7 @@ def test_a_use_that_a_claim_does_not_see_in_the_ledger_yet_counts(client, make, 
     assert client.post("/vouchers/claim", json=body()).json["code"] == "pool_empty"
 
 
-@pytest.mark.parametrize("size", [100, pytest.param(1000, marks=pytest.mark.fault)])
+@pytest.mark.parametrize("size", [100, pytest.param(1000, marks=pytest.mark.long)])
 def test_no_voucher_is_lost_when_every_third_claim_rolls_back(wide, make, sql, size):
     make.customer()
     fill(sql, size)

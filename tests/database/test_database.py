@@ -16,7 +16,7 @@ from tests.conftest import config
 from tests.shop import open_shop
 from voucherpool import create_app
 from voucherpool.config.settings import plans_of_many_rows
-from voucherpool.database import retries
+from voucherpool.database import connections, retries
 from voucherpool.database.model import db
 from voucherpool.database.statements import Statement, give_up_kept_connection
 from voucherpool.database.transactions import long_transaction, transaction
@@ -332,3 +332,11 @@ def test_behind_pgbouncer_nothing_is_prepared_and_all_is_answered_alike(database
     with app.app_context(), db.engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM pg_prepared_statements")) == 0
         db.engine.dispose()
+
+
+def test_a_new_connection_that_is_lost_at_once_is_not_taken_for_a_bug(client, make, monkeypatch):
+    code = make.voucher()
+    client.check(code)
+    monkeypatch.setattr(connections, "is_closed", lambda _: True)
+    answer = client.redeem(code, headers={"Idempotency-Key": "k"})
+    assert answer.status_code == 201, answer.json

@@ -62,7 +62,7 @@ def watch(server, ended, seen):
         seen.append((asked, status, json.loads(body)["status"]))
 
 
-@pytest.mark.fault
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["fast", "immediate"])
 def test_nothing_fails_but_with_503_and_all_is_well_once_readyz_says_so(postgres, how):
     app = create_app(Config(postgres.url()))

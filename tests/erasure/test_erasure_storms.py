@@ -10,7 +10,7 @@ from tests.storms import Client, at_any_moment, meanwhile, rage
 from voucherpool.database.transactions import transaction
 from voucherpool.erasure import service as erasure
 
-full = pytest.mark.fault
+full = pytest.mark.long
 
 
 class Eraser(Client):

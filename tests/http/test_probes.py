@@ -91,7 +91,7 @@ def small_disk():
             assert succeeds("umount", disk)
 
 
-@pytest.mark.fault
+@pytest.mark.long
 def test_readyz_says_so_as_long_as_writes_are_refused_for_want_of_room(small_disk):
     postgres = LocalPostgres(small_disk / "postgres", **fast)
     postgres.start()

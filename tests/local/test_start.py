@@ -197,7 +197,7 @@ def test_a_wrong_variable_is_one_line_and_exit_code_1(refusal):
     assert "DATABASE_URL must be" in refusal(free_port(), "nonsense")
 
 
-@pytest.mark.parametrize("part", [pytest.param("gunicorn", marks=pytest.mark.fault), "worker"])
+@pytest.mark.parametrize("part", [pytest.param("gunicorn", marks=pytest.mark.long), "worker"])
 def test_when_a_part_is_killed_everything_stops_with_exit_code_1(start, part):
     port = free_port()
     process = start(port)

@@ -34,7 +34,7 @@ def schedule(client, make):
     return codes
 
 
-@pytest.mark.fault
+@pytest.mark.long
 @pytest.mark.one_machine("it ends the connections of one machine")
 def test_lost_connections_are_no_error_in_the_log_and_nothing_is_lost(
     app, client, schedule, webhook, voucherpool, sql, audit

@@ -203,7 +203,7 @@ def test_a_file_is_written_page_by_page(app):
     assert most < 6 * 2**20
 
 
-@pytest.mark.fault
+@pytest.mark.long
 def test_the_file_of_a_million_redemptions_takes_little_memory(app, client):
     with app.app_context():
         fill(1_000_000)

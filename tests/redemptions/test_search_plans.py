@@ -31,7 +31,7 @@ def searches():
 
 
 @pytest.mark.parametrize(
-    "count", [20_000, pytest.param(1_000_000, marks=pytest.mark.fault)], ids=str
+    "count", [20_000, pytest.param(1_000_000, marks=pytest.mark.long)], ids=str
 )
 def test_each_search_reads_the_ledger_by_an_index(app, count):
     with app.app_context():

@@ -82,7 +82,7 @@ def of_statistics(berlin, number, names):
     return numbers, sums
 
 
-@pytest.mark.parametrize("count", [2_000, pytest.param(100_000, marks=pytest.mark.fault)], ids=str)
+@pytest.mark.parametrize("count", [2_000, pytest.param(100_000, marks=pytest.mark.long)], ids=str)
 def test_the_sum_of_a_months_file_is_the_statistics_of_its_offers(berlin, sql, count):
     for statement in (offers, customers):
         sql(statement)

@@ -27,7 +27,7 @@ searches = [
 
 
 @pytest.mark.parametrize(
-    "count", [20_000, pytest.param(1_000_000, marks=pytest.mark.fault)], ids=str
+    "count", [20_000, pytest.param(1_000_000, marks=pytest.mark.long)], ids=str
 )
 def test_each_search_reads_its_vouchers_by_an_index(app, explain, count):
     with app.app_context():

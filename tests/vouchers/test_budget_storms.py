@@ -16,7 +16,7 @@ from tests.server import at_once
 from tests.storms import meanwhile, outcomes
 
 most = 100
-full = pytest.mark.fault
+full = pytest.mark.long
 refused = "offer_budget_exhausted"
 used = "SELECT redemption_count, discount_total FROM offer_budgets"
 live = """

@@ -18,7 +18,7 @@ from tests.storms import archivist, meanwhile, outcomes
 from voucherpool.vouchers.eligibility import limits
 
 most = 100
-full = pytest.mark.fault
+full = pytest.mark.long
 refused = "customer_limit_reached"
 
 live = f"""

@@ -231,7 +231,7 @@ class Model(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize(
-    ("runs", "steps"), [(10, 20), pytest.param(200, 30, marks=pytest.mark.fault)]
+    ("runs", "steps"), [(10, 20), pytest.param(200, 30, marks=pytest.mark.long)]
 )
 def test_the_service_follows_the_model(app, client, sql, monkeypatch, runs, steps):
     monkeypatch.setitem(app.config, "FAILED_ATTEMPTS_PER_EMAIL", 1_000_000)
@@ -257,7 +257,7 @@ guards = {
 }
 
 
-@pytest.mark.fault
+@pytest.mark.long
 @pytest.mark.parametrize("guard", guards)
 def test_the_model_notices_a_guard_that_is_removed(tmp_path, guard):
     for part in ("voucherpool", "migrations", "tests", "setup.cfg"):

@@ -6,7 +6,7 @@ from tests.server import at_once
 from tests.storms import Client, at_any_moment, meanwhile, outcomes, rage
 from voucherpool.vouchers.models import open_holds
 
-full = pytest.mark.fault
+full = pytest.mark.long
 
 
 class Holder(Client):

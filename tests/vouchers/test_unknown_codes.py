@@ -33,7 +33,7 @@ def test_the_answers_are_the_same_byte_for_byte(client, codes, path, who):
     assert answers["foreign"] == answers["unknown"] == answers["misspelt"]
 
 
-@pytest.mark.fault
+@pytest.mark.long
 @pytest.mark.parametrize("who", [known, guest], ids=["known", "guest"])
 @pytest.mark.parametrize("path", ["/vouchers/validate", "/vouchers/hold", "/vouchers/check"])
 def test_the_answers_take_equally_long(client, codes, path, who):

@@ -33,7 +33,7 @@ class Arrivals:
         self._thread.join()
 
 
-@pytest.mark.fault
+@pytest.mark.long
 def test_a_healthy_endpoint_is_never_far_behind_beside_one_that_fails_and_hangs(
     create, receiver, other_receiver, disable, voucherpool, app, sql, monkeypatch
 ):

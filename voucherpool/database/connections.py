@@ -57,8 +57,14 @@ def _connect(
     return watchdog.connect(*arguments, **parameters)
 
 
-def _replace_if_closed(connection: extensions.connection, *_: object) -> None:
-    if is_closed(connection):
+def _replace_if_closed(
+    connection: extensions.connection, record: ConnectionPoolEntry, _: object
+) -> None:
+    # Not a new one: after two in a row SQLAlchemy would raise an error that looks like a bug. Its
+    # first statement finds out, and is retried.
+    was_used = record.info.get("was_used", False)
+    record.info["was_used"] = True
+    if was_used and is_closed(connection):
         raise InvalidatePoolError
 
 
