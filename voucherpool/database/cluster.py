@@ -50,9 +50,11 @@ def set_up(engine: Engine) -> None:
 def is_cluster() -> bool:
     """Tell whether the database is the coordinator of a cluster, as its last connection saw it."""
     engine = db.engine
-    if engine not in _known:
+    known = _known.get(engine)
+    if known is None:
         engine.connect().close()
-    return _known[engine]
+        known = _known[engine]
+    return known
 
 
 def is_machine_lost(error: BaseException) -> bool:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from functools import partial
 from ipaddress import ip_address
 from typing import TypeVar
 
@@ -39,7 +38,7 @@ def init_app(app: Flask) -> None:
     It is a hook, so that no view can forget it.
     """
     app.extensions["apikeys"] = apikeys.KnownKeys()
-    app.before_request(partial(_check, app))
+    app.before_request(lambda: _check(app))
     if app.config["OPEN_MODE"]:
         app.logger.warning("Open mode: clients on this machine are served without an API key.")
 

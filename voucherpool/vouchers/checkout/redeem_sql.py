@@ -21,7 +21,8 @@ class Redeemed(NamedTuple):
     metadata: dict[str, str] | None
 
 
-redeemed_columns = ", ".join(Redeemed._fields)
+# As a text: psycopg2 would make an object of the id, and the answer a text of that.
+redeemed_columns = ", ".join(["id::text", *Redeemed._fields[1:]])
 
 take = f"""
     UPDATE vouchers
