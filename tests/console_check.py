@@ -88,6 +88,7 @@ class Console:
             taken = {"clip": clip, "captureBeyondViewport": True}
             picture = self._browser.send("Page.captureScreenshot", **taken)["data"]
             if folder := os.environ.get("SCREENSHOTS"):
+                Path(folder).mkdir(parents=True, exist_ok=True)
                 Path(folder, f"{name}-{wide}-{shade}.png").write_bytes(base64.b64decode(picture))
 
     def _found_by_axe(self, source: str) -> Any:
