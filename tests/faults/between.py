@@ -1,4 +1,4 @@
-"""What stands between gunicorn and PostgreSQL: pgbouncer, or a wire that is slow.
+"""Puts pgbouncer, or a slow wire, between gunicorn and PostgreSQL.
 
 As a program it is that wire: `python -m tests.faults.between PORT SOCKET SECONDS`.
 """

@@ -11,7 +11,7 @@ Play = Callable[[Run], None]
 
 @dataclass(frozen=True)
 class Scenario:
-    """What a scenario plays; `control` names the guard that its control switches off.
+    """An attack on the service; `control` names the guard that its control switches off.
 
     The control runs at the size `control_size`, or more where chance needs it to turn red.
     """

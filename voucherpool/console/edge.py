@@ -45,7 +45,7 @@ headers = {
     "Referrer-Policy": "same-origin",
 }
 for_macros = {"csrf_token": generate_csrf, "form_key": writing.new_key, "shown": shown}
-"""What the macros of templates use, which do not see the variables of a page."""
+"""Macros use it, because they do not see the variables of a page."""
 see_below = "Not done yet: see below what is wrong."
 everybody = "everybody"
 """The scope of pages that need no user."""

@@ -54,5 +54,5 @@ def enable_webhook(webhook_id: int) -> Page:
     """Switch a webhook on again."""
     with writing():
         webhooks.change(webhook_id, disabled=False)
-    flash("The webhook is on. What waited when it was switched off can be sent again.")
+    flash("The webhook is on. You can send again the events that waited when it was switched off.")
     return redirect(url_for("console.automation"))

@@ -1,1 +1,1 @@
-"""What a checkout does with a voucher: check, hold, redeem; and the refusals."""
+"""The checkout checks, holds and redeems vouchers, and records who was refused and why."""
