@@ -258,11 +258,9 @@ def explain(app: Flask) -> Callable[..., str]:
     def run(statement: Any, **values: Any) -> str:
         with app.app_context(), db.engine.connect() as connection:
             if isinstance(statement, Statement):
-                text = statement.sql
-                if statement.is_prepared:
-                    prepare = statement.preparation.replace(statement.name, "explained", 1)
-                    connection.connection.cursor().execute(prepare)
-                    text = statement.execution.replace(statement.name, "explained", 1)
+                prepare = statement.preparation.replace(statement.name, "explained", 1)
+                connection.connection.cursor().execute(prepare)
+                text = statement.execution.replace(statement.name, "explained", 1)
             else:
                 text = statement.compile(db.engine)
                 values = text.construct_params(values)

@@ -125,13 +125,12 @@ def prepared_on_a_new_connection():
     """Return a function that shows the plan of a statement, prepared once and for all."""
     connection = db.engine.raw_connection()
     connection.detach()
-    for preparation in {it.preparation for it, _ in statements.values() if it.is_prepared}:
+    for preparation in {it.preparation for it, _ in statements.values()}:
         connection.cursor().execute(preparation)
 
     def plan(statement, values, explain="EXPLAIN"):
         cursor = connection.cursor()
-        sql = statement.execution if statement.is_prepared else statement.sql
-        cursor.execute(f"{explain} {sql}", values)
+        cursor.execute(f"{explain} {statement.execution}", values)
         return "\n".join(line for (line,) in cursor.fetchall())
 
     return plan
@@ -170,3 +169,23 @@ def test_the_statements_of_the_busiest_routes_read_few_rows_by_indexes(explain, 
         if "page" in name:  # read from where it begins
             [index] = re.findall("Index Scan using vouchers_redeemable_idx.*", plan)
             assert "rows=101" in index, plan
+
+
+@pytest.mark.parametrize("per_customer", [1, 10, 3000])
+def test_the_plan_of_a_list_reads_an_index_in_order_however_many_vouchers_customers_have(
+    per_customer, explain, sql
+):
+    sql(
+        f"""
+        INSERT INTO customers (email, email_key)
+        SELECT n, n FROM generate_series(1, {3000 // per_customer}) AS n;
+        INSERT INTO offers (name, discount) VALUES ('KOI', 10);
+        INSERT INTO vouchers (code_key, code, offer_id, customer_id, expires_at)
+        SELECT code, code, 1, 1 + n / {per_customer}, now() + n * 7919 % 3000 * interval '1 minute'
+        FROM generate_series(0, 2999) AS n, to_char(n, 'FM000000') AS code;
+        ANALYZE"""
+    )
+    first = {"customer_id": 1, "exhausted": [], "expires_at": "-infinity", "issue_number": 0}
+    plan = explain(listing.list_some, **first, count=2)
+    assert "Index Scan using vouchers_redeemable_idx" in plan
+    assert "Sort" not in plan

@@ -38,8 +38,7 @@ class Statement(Generic[Row]):
     SQLAlchemy's results, which would double this process's work. It runs in the open transaction,
     or else commits by itself.
 
-    A text names its parameters `:name`, and `types` their types. Pass `prepared=False` if the best
-    plan depends on the values.
+    A text names its parameters `:name`, and `types` their types.
     """
 
     def __init__(
@@ -48,8 +47,6 @@ class Statement(Generic[Row]):
         row: Callable[..., Row],
         sql: str | AnySelect | UpdateBase,
         types: Mapping[str, str] | None = None,
-        *,
-        prepared: bool = True,
     ) -> None:
         if name in names:
             raise ValueError(f"another statement has the name {name}")
@@ -62,7 +59,7 @@ class Statement(Generic[Row]):
         self.sql = named.sub(
             lambda it: f"CAST(%({it[1]})s AS {self._types[it[1]]})", text.replace("%", "%%")
         )
-        self.name, self._row, self.is_prepared = name, row, prepared
+        self.name, self._row = name, row
         self._is_checked = False
         self.preparation = f"PREPARE {name} {_listed(*self._types.values())} AS " + named.sub(
             lambda it: numbers[it[1]], text
@@ -104,7 +101,7 @@ class Statement(Generic[Row]):
 
     def _text_for(self, borrowed: "Borrowed") -> str:
         """Return the SQL that runs the statement; prepare it on the connection if needed."""
-        if not (self.is_prepared and borrowed.prepares):
+        if not borrowed.prepares:
             return self.sql
         if self.name not in borrowed.prepared:
             borrowed.cursor.execute(self.preparation)

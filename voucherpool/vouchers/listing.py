@@ -88,6 +88,4 @@ list_some = Statement(
         "exhausted": "bigint[]",
         "count": "bigint",
     },
-    # Planned for each customer: with many vouchers, reading an index in order avoids a sort.
-    prepared=False,
 )
