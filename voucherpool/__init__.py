@@ -2,10 +2,8 @@
 
 import os
 
-from flask import Flask, Request
+from flask import Flask
 from flask_migrate import Migrate
-from werkzeug.exceptions import NotFound
-from werkzeug.routing import MapAdapter
 
 import voucherpool.apikeys.commands
 import voucherpool.archive.commands
@@ -59,18 +57,9 @@ from voucherpool.webhooks import routes as webhooks
 
 
 class Application(Flask):
-    """Flask with our checks of a request's body, and without redirects for slashes too many."""
+    """Flask with our checks of a request's body."""
 
     request_class = bodies.Request
-
-    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Return what finds the request's route. Raises NotFound for `//` at a path's beginning.
-
-        Werkzeug would take it for one slash, but what a proxy knows about the path would not hold.
-        """
-        if request is not None and request.environ.get("PATH_INFO", "").startswith("//"):
-            raise NotFound
-        return super().create_url_adapter(request)
 
 
 def create_app(config: Config | None = None) -> Flask:

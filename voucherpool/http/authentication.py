@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from typing import TypeVar
 
 from flask import Flask
+from werkzeug.exceptions import NotFound
 
 from voucherpool.apikeys import service as apikeys
 from voucherpool.apikeys.errors import ApiKeyInvalid, ApiKeyRequired, ScopeMissing
@@ -45,6 +46,9 @@ def init_app(app: Flask) -> None:
 
 def _check(app: Flask) -> None:
     request = current_request()
+    # Flask takes `//` at the beginning for one slash, but a proxy knows rules for another path.
+    if request.environ.get("PATH_INFO", "").startswith("//"):
+        raise NotFound
     view = app.view_functions.get(request.endpoint or "")
     if view is None:
         return  # Flask answers 404 or 405
