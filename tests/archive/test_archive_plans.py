@@ -56,7 +56,7 @@ order = (Redemption.redeemed_at, Redemption.id)
 
 
 asked = [
-    (state.of_customer_including_archive, state.request(key, ana, "o")),
+    (state.for_redemption.of_customer_including_archive, state.request(key, ana, "o")),
     (support.record, {"key": key}),
     (
         paging.first_of(

@@ -70,7 +70,7 @@ statements = {
     "redeem": (redeeming.redeem_short, asked(6002, "new") | entered),
     "redeem unnamed": (redeeming.redeem_short, asked(6004) | entered),
     "redeem with a limit": (redeeming.redeem_counting, asked(6007) | of_offer | entered),
-    "check": (state.of_customer, asked(6006)),
+    "check": (state.for_redemption.of_customer, asked(6006)),
     "count for a limit": (limits.count, of_offer),
     "hold": (holding.hold_short, held(6006, hold_sql.types)),
     "hold with a limit": (holding.hold_counting, held(6011, hold_sql.counting_types)),

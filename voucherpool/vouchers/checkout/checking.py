@@ -46,17 +46,17 @@ def check_hold_for_guest(
     """Raise what holding would refuse to a customer who is still unknown."""
     of_order = order_amount is not None or currency is not None
     request = state.request(code, None, None, order_amount, currency)
-    voucher = state.read_for_unknown_customer(request)
-    if refused := state.refusal_of_hold(voucher, of_order=of_order):
+    voucher = state.read_for_unknown_customer(request, state.for_hold)
+    if refused := state.refusal(voucher, of_order=of_order):
         raise refused
 
 
 def _state(request: dict[str, object], *, create_customer: bool) -> VoucherState:
     if request["email"] is None:
-        return state.read_for_unknown_customer(request)
+        return state.read_for_unknown_customer(request, state.for_redemption)
     try:
-        return state.read(request)
+        return state.read(request, state.for_redemption)
     except CustomerNotFound:
         if not create_customer:
             raise
-    return state.read_for_unknown_customer(request)
+    return state.read_for_unknown_customer(request, state.for_redemption)

@@ -50,9 +50,9 @@ def hold(
     wanted = {**request, "ttl": ttl_seconds, "new_id": str(uuid.uuid4())}
     held = hold_short.one_or_none({name: wanted[name] for name in hold_sql.types})
     if held is None:
-        voucher = state.read(request)
+        voucher = state.read(request, state.for_hold)
         of_order = order_amount is not None or currency is not None
-        if refused := state.refusal_of_hold(voucher, of_order=of_order):
+        if refused := state.refusal(voucher, of_order=of_order):
             raise refused
         held = _hold_counting(wanted, voucher)
     if held is None:

@@ -37,7 +37,7 @@ def redeem(
     entered = {"metadata": None if metadata is None else json.dumps(metadata)}
     redeemed = short.one_or_none(request | entered)
     if redeemed is None:
-        voucher = state.read(request)
+        voucher = state.read(request, state.for_redemption)
         if voucher.earlier_id is not None:
             return earlier.repeated(request, voucher.customer_id, currency)
         if voucher.refusal or voucher.order_refusal:
@@ -60,7 +60,7 @@ def _redeem_counting(
     counted = {"offer_id": voucher.offer_id, "customer_id": voucher.customer_id}
     redeemed = counting.one_or_none({**request, **entered, **counted}, before=";".join(locks))
     if redeemed is None:
-        now = state.read(request)
+        now = state.read(request, state.for_redemption)
         # A concurrent request of the same order may have taken the last use.
         raise LostRace if now.earlier_id is not None else state.refusal(now) or LostRace
     return redeemed

@@ -18,9 +18,8 @@ from voucherpool.vouchers.models import expiry
 class VoucherState(NamedTuple):
     """A voucher as a customer sees it now.
 
-    `customer_id` is None for a customer who is still unknown. `refusal`, `hold_refusal`
-    and `order_refusal` are the codes of the first rules that a redemption, a hold and the order
-    break, None if they break none.
+    `customer_id` is None for a customer who is still unknown. `refusal` and `order_refusal` are the
+    codes of the first rules that the use and the order break, None if they break none.
     `earlier_id` is the redemption of the same order.
     """
 
@@ -37,9 +36,17 @@ class VoucherState(NamedTuple):
     currency: str | None
     discount_amount: Decimal | None
     refusal: str | None
-    hold_refusal: str | None
     order_refusal: str | None
     earlier_id: str | None
+
+
+class Reading(NamedTuple):
+    """The statements that read a voucher's state for a use, a redemption or a hold."""
+
+    of_customer: Statement[VoucherState]
+    of_customer_including_archive: Statement[VoucherState]
+    of_unknown_customer: Statement[VoucherState]
+    of_unknown_customer_including_archive: Statement[VoucherState]
 
 
 def request(
@@ -58,15 +65,15 @@ def request(
     }
 
 
-def read(request: dict[str, object]) -> VoucherState:
+def read(request: dict[str, object], reading: Reading) -> VoucherState:
     """Return the voucher's state for the customer. Raises CustomerNotFound and VoucherNotFound.
 
     Every failed attempt also asks the archive, even for another customer's voucher, so that
     response time reveals nothing.
     """
-    voucher = of_customer.one_or_none(request)
+    voucher = reading.of_customer.one_or_none(request)
     if voucher is not None and not voucher.is_usable:
-        voucher = of_customer_including_archive.one_or_none(request)
+        voucher = reading.of_customer_including_archive.one_or_none(request)
     if voucher is None:
         raise CustomerNotFound
     if not voucher.is_usable:
@@ -74,43 +81,43 @@ def read(request: dict[str, object]) -> VoucherState:
     return voucher
 
 
-def refusal(voucher: VoucherState) -> VoucherPoolError | None:
-    """Return the error that redeeming would raise now."""
-    return _first(voucher.refusal, voucher) or _of_order(voucher) or _of_budget(voucher)
+def read_for_unknown_customer(request: dict[str, object], reading: Reading) -> VoucherState:
+    """Return the voucher's state for a customer who is still unknown. Raises VoucherNotFound."""
+    this = {name: value for name, value in request.items() if name != "email"}
+    for statement in reading[2:]:
+        if voucher := statement.one_or_none(this):
+            return voucher
+    raise VoucherNotFound
 
 
-def refusal_of_hold(voucher: VoucherState, *, of_order: bool) -> VoucherPoolError | None:
-    """Return the error that holding would raise now, for the order too if `of_order`."""
-    refused = _first(voucher.hold_refusal, voucher)
-    return refused or (_of_order(voucher) if of_order else None) or _of_budget(voucher)
-
-
-def _first(code: str | None, voucher: VoucherState) -> VoucherPoolError | None:
-    if code:
-        return rules.by_code[code]()
+def refusal(voucher: VoucherState, *, of_order: bool = True) -> VoucherPoolError | None:
+    """Return the error that the voucher's use would raise now, for the order too if `of_order`."""
+    if voucher.refusal:
+        return rules.by_code[voucher.refusal]()
     if limits.reached(voucher.offer_id, voucher.customer_id, voucher.customer_limit):
         return CustomerLimitReached()
-    return None
-
-
-def _of_order(voucher: VoucherState) -> VoucherPoolError | None:
-    return rules.by_code[voucher.order_refusal]() if voucher.order_refusal else None
-
-
-def _of_budget(voucher: VoucherState) -> VoucherPoolError | None:
+    if of_order and voucher.order_refusal:
+        return rules.by_code[voucher.order_refusal]()
     ids = (voucher.offer_id, voucher.code_key, voucher.customer_id)
     if voucher.has_budget and not budgets.has_room(*ids, voucher.discount_amount):
         return OfferBudgetExhausted()
     return None
 
 
-def read_for_unknown_customer(request: dict[str, object]) -> VoucherState:
-    """Return the voucher's state for a customer who is still unknown. Raises VoucherNotFound."""
-    this = {name: value for name, value in request.items() if name != "email"}
-    for statement in (of_unknown_customer, of_unknown_customer_including_archive):
-        if voucher := statement.one_or_none(this):
-            return voucher
-    raise VoucherNotFound
+def _reading(name: str, of_use: rules.Rules) -> Reading:
+    """Return the statements that say which of the rules of a use a voucher breaks."""
+    columns = _columns.format(refusal=rules.first_refusal(of_use | rules.of_holds))
+
+    def statement(name: str, sql: str, **more: str) -> Statement[VoucherState]:
+        return Statement(name, VoucherState, sql, _types | more)
+
+    of_customer, of_unknown = columns + _of_customer, columns + _of_unknown_customer
+    return Reading(
+        statement(name, of_customer, email="text"),
+        statement(f"{name}_archived", with_archive + of_customer, email="text"),
+        statement(f"{name}_unknown", of_unknown),
+        statement(f"{name}_unknown_archived", with_archive + of_unknown),
+    )
 
 
 _columns = f"""
@@ -126,8 +133,7 @@ _columns = f"""
         offers.discount_type,
         {rules.currency} AS currency,
         {rules.discount_amount} AS discount_amount,
-        {rules.first_refusal(rules.of_redemption | rules.of_holds)} AS refusal,
-        {rules.first_refusal(rules.of_voucher | rules.of_holds)} AS hold_refusal,
+        {{refusal}} AS refusal,
         {rules.first_refusal(rules.of_order)} AS order_refusal,
         earlier.id::text AS earlier_id"""
 
@@ -136,32 +142,18 @@ _earlier = """
         LEFT JOIN redemptions AS earlier ON earlier.code_key = :key
             AND earlier.order_ref = coalesce(:order_ref, '')"""
 
-_of_customer = f"""{_columns}
+_of_customer = f"""
     FROM customers
         LEFT JOIN vouchers ON vouchers.code_key = :key
         LEFT JOIN offers ON offers.id = vouchers.offer_id{_earlier}
     WHERE customers.email_key = :email"""
 
-_of_unknown_customer_sql = f"""{_columns}
+_of_unknown_customer = f"""
     FROM vouchers
         JOIN offers ON offers.id = vouchers.offer_id
         LEFT JOIN customers ON false{_earlier}
     WHERE vouchers.code_key = :key AND vouchers.customer_id IS NULL"""
 
 _types = {"key": "text", "order_ref": "text", **rules.order_types}
-of_customer = Statement("voucher_state", VoucherState, _of_customer, _types | {"email": "text"})
-of_customer_including_archive = Statement(
-    "voucher_state_including_archive",
-    VoucherState,
-    with_archive + _of_customer,
-    _types | {"email": "text"},
-)
-of_unknown_customer = Statement(
-    "voucher_state_of_unknown_customer", VoucherState, _of_unknown_customer_sql, _types
-)
-of_unknown_customer_including_archive = Statement(
-    "voucher_state_of_unknown_customer_including_archive",
-    VoucherState,
-    with_archive + _of_unknown_customer_sql,
-    _types,
-)
+for_redemption = _reading("state_for_redemption", rules.of_redemption)
+for_hold = _reading("state_for_hold", rules.of_voucher)
