@@ -103,11 +103,7 @@ def _payload(type_: str, **data: Field) -> Schema:
 _voucher, _redemption = fields.Nested(EventVoucher), fields.Nested(EventRedemption)
 _budget = {"offer": fields.Nested(EventBudget), "percent": fields.Integer()}
 _of_type: dict[str, dict[str, Field]] = {
-    event_types.issued: {"voucher": _voucher},
-    event_types.claimed: {"voucher": _voucher},
     event_types.redeemed: {"voucher": _voucher, "redemption": _redemption},
-    event_types.changed: {"voucher": _voucher},
-    event_types.disabled: {"voucher": _voucher},
     event_types.expiring: {"voucher": _voucher, "days_before": fields.Integer()},
     event_types.reversed_: {"voucher": _voucher, "redemption": _redemption},
     event_types.batch_finished: {"batch": fields.Nested(EventBatch)},
@@ -116,6 +112,10 @@ _of_type: dict[str, dict[str, Field]] = {
     event_types.budget_exhausted: _budget,
     event_types.webhook_disabled: {"webhook": fields.Nested(EventWebhook)},
 }
+"""All other types show the voucher alone."""
 
-payloads = {type_: _payload(type_, **data) for type_, data in _of_type.items()}
+payloads = {
+    type_: _payload(type_, **_of_type.get(type_, {"voucher": _voucher}))
+    for type_ in event_types.all_types
+}
 """By the type of the event."""
