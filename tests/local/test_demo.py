@@ -2,6 +2,7 @@
 
 import re
 import signal
+from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.request import urlopen
@@ -28,10 +29,8 @@ def temporary():
         yield Path(folder)
 
 
-def test_it_shows_the_life_of_a_voucher_and_leaves_nothing(voucherpool, temporary):
-    process = voucherpool("demo", "--story", TMPDIR=str(temporary))
-    shown, errors = process.communicate(timeout=most_seconds)
-    assert (process.returncode, errors) == (0, "")
+def require_the_story(shown):
+    """Raise AssertionError unless the demo showed the whole life of a voucher."""
     assert [line.split()[0] for line in shown.splitlines() if line[:5].strip()[:3].isdigit()] == [
         *("202", "200", "201", "200", "404", "201", "201", "409", "200")
     ]
@@ -39,11 +38,23 @@ def test_it_shows_the_life_of_a_voucher_and_leaves_nothing(voucherpool, temporar
     assert len(redeemed) == 2
     assert redeemed[0] == redeemed[1]
     assert '"issued": 1000, "claimed": 1, "redeemed": 1' in shown
+
+
+@pytest.mark.long
+def test_the_story_alone_ends_by_itself_and_leaves_nothing(voucherpool, temporary):
+    process = voucherpool("demo", "--story", TMPDIR=str(temporary))
+    shown, errors = process.communicate(timeout=most_seconds)
+    assert (process.returncode, errors) == (0, "")
+    require_the_story(shown)
     assert list(temporary.iterdir()) == []
 
 
-def test_it_serves_a_shop_that_fills_the_console_until_ctrl_c(voucherpool, temporary):
+def test_it_tells_a_story_and_serves_a_shop_that_fills_the_console_until_ctrl_c(
+    voucherpool, temporary
+):
     process = voucherpool("demo", TMPDIR=str(temporary))
+    story = "".join(takewhile(lambda line: "A shop that" not in line, process.stdout))
+    require_the_story(story)
     address = next(
         found[0] for line in process.stdout if (found := re.search(r"http://\S+/console/", line))
     )

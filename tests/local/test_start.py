@@ -107,7 +107,7 @@ def shell():
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the calls are made with curl")
-def test_the_calls_of_the_guide_answer_as_shown_and_a_kill_leaves_nothing_running(
+def test_the_calls_of_the_guide_answer_as_shown_until_a_kill_of_the_worker_stops_everything(
     start, app, tmp_path, monkeypatch
 ):
     port = free_port()
@@ -116,11 +116,17 @@ def test_the_calls_of_the_guide_answer_as_shown_and_a_kill_leaves_nothing_runnin
     until_serving(process)
     monkeypatch.chdir(tmp_path)
     make_the_calls_of_the_guide(app.test_cli_runner(), port)
+    require_the_end_by_a_kill_of("worker", process, port)
+
+
+def require_the_end_by_a_kill_of(part, process, port):
+    """Kill a part of the service: everything must stop with exit code 1."""
     parts = children(process.pid)
-    process.kill()
-    process.wait()
-    until(lambda: not any(map(lives, parts)))
+    [pid] = [pid for pid in parts if part in Path(f"/proc/{pid}/cmdline").read_text()]
+    os.kill(pid, signal.SIGKILL)
+    assert process.wait(most_seconds) == 1
     assert not is_listening(port)
+    assert not any(map(lives, parts))
 
 
 def make_the_calls_of_the_guide(runner, port):
@@ -197,14 +203,21 @@ def test_a_wrong_variable_is_one_line_and_exit_code_1(refusal):
     assert "DATABASE_URL must be" in refusal(free_port(), "nonsense")
 
 
-@pytest.mark.parametrize("part", [pytest.param("gunicorn", marks=pytest.mark.long), "worker"])
-def test_when_a_part_is_killed_everything_stops_with_exit_code_1(start, part):
+@pytest.mark.long
+def test_a_kill_of_gunicorn_stops_everything(start):
+    port = free_port()
+    process = start(port)
+    until_serving(process)
+    require_the_end_by_a_kill_of("gunicorn", process, port)
+
+
+@pytest.mark.long
+def test_a_kill_of_the_start_leaves_nothing_running(start):
     port = free_port()
     process = start(port)
     until_serving(process)
     parts = children(process.pid)
-    [pid] = [pid for pid in parts if part in Path(f"/proc/{pid}/cmdline").read_text()]
-    os.kill(pid, signal.SIGKILL)
-    assert process.wait(most_seconds) == 1
+    process.kill()
+    process.wait()
+    until(lambda: not any(map(lives, parts)))
     assert not is_listening(port)
-    assert not any(map(lives, parts))
