@@ -2,48 +2,58 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from tests import cluster
 from voucherpool.database.model import db
 
-referring_first = [table.name for table in reversed(db.metadata.sorted_tables)]
+tables = [table.name for table in db.metadata.sorted_tables]
 filled = " UNION ALL ".join(
-    f"SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {name})" for name in db.metadata.tables
+    f"SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {name})" for name in tables
 )
-grown = """
-    SELECT FROM pg_class WHERE oid = ANY (CAST(:names AS regclass[]))
-    AND (relkind = 'p' OR reltuples >= 0 OR pg_relation_size(oid) > 65536)"""
-"""Finds the tables that are partitioned, analyzed or large."""
-restart_sequences = """
+restarted = """
     SELECT setval(seqrelid, 1, false) FROM pg_sequence
     WHERE pg_sequence_last_value(seqrelid) IS NOT NULL"""
+grown = """
+    SELECT oid::regclass::text FROM pg_class
+    WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'
+    AND (reltuples >= 0 OR pg_relation_size(oid) > 65536)"""
+"""Finds the tables that are analyzed or large."""
+# In one statement references are checked in the end, so the order does not matter.
+emptied = (
+    f"WITH {', '.join(f'of_{name} AS (DELETE FROM {name})' for name in tables)} SELECT WHERE false"
+)
+prepared = {"filled": filled, "restarted": restarted, "grown": grown, "emptied": emptied}
+"""The statements; planning them takes longer than running them."""
 
 
 def empty(connection: Connection) -> None:
     """Delete all rows; let the tables and sequences be as new."""
-    if names := _filled(connection):
-        if cluster.citus_url or connection.execute(text(grown), {"names": names}).all():
-            connection.execute(text(f"TRUNCATE {', '.join(names)} CASCADE"))
-        else:
-            # A truncation takes longer: it makes new files, also for each table that refers to it.
-            deletions = (f"DELETE FROM {name}" for name in referring_first if name in names)
-            connection.execute(text("; ".join(deletions)))
-    connection.execute(text(restart_sequences))
+    known = connection.connection.info.setdefault("prepared", set())
+    if "emptied" not in known:
+        statements = (f"PREPARE {name} AS {sql}" for name, sql in prepared.items())
+        connection.exec_driver_sql("; ".join(statements))
+        known.add("emptied")
+    if cluster.citus_url:
+        _truncate(connection, _names(connection, "EXECUTE restarted; EXECUTE filled"))
+        return
+    _truncate(connection, _names(connection, "EXECUTE restarted; EXECUTE grown"))
+    # A truncation takes longer: it makes new files, also for each table that refers to it.
+    connection.exec_driver_sql("EXECUTE emptied")
 
 
-def _filled(connection: Connection) -> Sequence[str]:
-    """Return the names of the tables with rows; planning it takes ten times as long as running."""
-    prepared = connection.connection.info.setdefault("prepared", set())
-    if "filled" not in prepared:
-        connection.execute(text(f"PREPARE filled AS {filled}"))
-        prepared.add("filled")
-    return connection.scalars(text("EXECUTE filled")).all()
+def _names(connection: Connection, statements: str) -> Sequence[str]:
+    return connection.exec_driver_sql(statements).scalars().all()
+
+
+def _truncate(connection: Connection, names: Sequence[str]) -> None:
+    if names:
+        connection.exec_driver_sql(f"TRUNCATE {', '.join(names)} CASCADE")
 
 
 def drop_schema() -> None:
     """Drop all that the migrations built, as in a database that is still empty."""
     with db.engine.connect() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
-        connection.execute(text("GRANT USAGE ON SCHEMA public TO PUBLIC"))
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA public")
+        connection.exec_driver_sql("GRANT USAGE ON SCHEMA public TO PUBLIC")

@@ -56,12 +56,9 @@ class Gate:
 
     def until_waiting(self, count: int) -> None:
         """Return once so many statements wait for a lock."""
-        until(lambda: self.waiting() == count)
-
-    def waiting(self) -> int:
-        """Return how many statements wait for a lock."""
         with self._engine.connect() as connection:
-            return int(connection.scalar(all_waiting))
+            connection.execution_options(isolation_level="AUTOCOMMIT")  # each look is a new one
+            until(lambda: connection.scalar(all_waiting) == count)
 
 
 waiting_here = (

@@ -12,7 +12,6 @@ from click import ClickException
 from click.testing import CliRunner
 
 from tests.emptying import drop_schema
-from tests.patience import most_seconds
 from tests.tables import columns
 from voucherpool import create_app
 from voucherpool.__main__ import main
@@ -230,15 +229,15 @@ def test_a_misspelt_command_is_named_before_a_database_is_asked_for(without_data
 
 
 def test_a_misspelt_setting_is_a_warning_that_names_the_nearest(
-    voucherpool, without_database, monkeypatch
+    database_url, without_database, monkeypatch
 ):
     warning = "VOUCHERPOOL_THREAD is not a setting and is ignored: do you mean VOUCHERPOOL_THREADS?"
-    ended = voucherpool("apikeys", "list", VOUCHERPOOL_THREAD="8")
-    output, errors = ended.communicate(timeout=most_seconds)
-    assert (ended.returncode, errors) == (0, f"Warning: {warning}\n")
-    assert len(output.splitlines()) == 1
-    # It comes before an error that it may explain.
     monkeypatch.setenv("VOUCHERPOOL_THREAD", "8")
+    address = {"DATABASE_URL": database_url.render_as_string(hide_password=False)}
+    ended = CliRunner(env=address).invoke(main, ["apikeys", "list"])
+    assert (ended.exit_code, ended.stderr) == (0, f"Warning: {warning}\n")
+    assert len(ended.stdout.splitlines()) == 1
+    # It comes before an error that it may explain.
     assert without_database("seed").output.splitlines()[0] == f"Warning: {warning}"
 
 

@@ -187,12 +187,12 @@ def values_of(statement, customer_id):
 @pytest.mark.one_machine("reads the plans of one PostgreSQL")
 @pytest.mark.parametrize("statement", ["take_first", "candidates"])
 def test_a_claim_reads_the_pool_in_order_by_its_index_alone(client, explain, sql, statement):
-    fill(sql, 20_000)
+    fill(sql, 5_000)
     sql(
         "UPDATE vouchers SET customer_id = (SELECT min(id) FROM customers), claimed_at = now()"
-        " WHERE issue_number <= 15000"
+        " WHERE issue_number <= 3750"
     )
-    sql("UPDATE offer_counts SET claimed = 15001")
+    sql("UPDATE offer_counts SET claimed = 3751")
     sql("ANALYZE vouchers, customers, offers")
     [[customer_id]] = sql("SELECT min(id) FROM customers")
     plan = explain(getattr(pool, statement), **values_of(statement, customer_id))
@@ -205,7 +205,7 @@ def test_a_claim_reads_the_pool_in_order_by_its_index_alone(client, explain, sql
 @pytest.mark.one_machine("reads the plans of one PostgreSQL")
 @pytest.mark.parametrize("statement", ["take_first", "candidates"])
 def test_a_claim_passes_no_voucher_that_has_left_the_pool(client, explain, sql, statement):
-    fill(sql, 5_000)
+    fill(sql, 2_000)
     sql("UPDATE vouchers SET max_redemptions = 3")
     sql("ANALYZE vouchers, customers, offers")
     codes = [row.code for row in sql("SELECT code FROM vouchers ORDER BY expires_at LIMIT 60")]

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -41,6 +42,13 @@ class Browser(FlaskClient):
     def sign_in(self, email: str, word: str = password) -> TestResponse:
         """Send the form of the page that signs in."""
         return self.send("/sign-in", {"email": email, "password": word})
+
+
+@pytest.fixture(autouse=True)
+def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords by the same algorithm, with the least work and memory."""
+    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(users, "hasher", quick)
 
 
 @pytest.fixture

@@ -212,7 +212,8 @@ def test_an_encoded_word_is_refused_wherever_an_e_mail_enters(
 
 words = ("=?utf-8?q?", "=?", "?=", "=40", "=2C", "=", "?", "vic", ".", "%", "!", "'", "é")
 odd = st.lists(st.sampled_from(words)).map(lambda some: "".join((*some, "c@x.example")))
-any_accepted = st.from_regex(formats.mailbox, fullmatch=True).map(str.strip)
+letters = st.characters(exclude_categories=["Cs"])  # the default tries them all with a codec
+any_accepted = st.from_regex(formats.mailbox, fullmatch=True, alphabet=letters).map(str.strip)
 
 
 @given(any_accepted | odd.filter(formats.mailbox.fullmatch))

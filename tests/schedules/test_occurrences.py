@@ -106,10 +106,10 @@ def switches(zone, begin, end):
 
 
 @pytest.mark.parametrize("zone", zones)
-def test_each_local_time_happens_once_around_all_switches_and_leap_days_of_five_years(zone):
-    changed = switches(zone, in_utc(2026, 1, 1), in_utc(2031, 1, 1))
-    assert len(changed) == 2 * 5
-    for middle in (*changed, *(in_utc(year, 2, 28) for year in years[:5])):
+def test_each_local_time_happens_once_around_all_switches_of_two_years_and_a_leap_day(zone):
+    changed = switches(zone, in_utc(2027, 1, 1), in_utc(2029, 1, 1))
+    assert len(changed) == 2 * 2
+    for middle in (*changed, in_utc(2028, 2, 28)):
         begin, end = middle - day / 4, middle + 3 * day / 2
         assert happening(begin, end, zone) == walked(begin, end, zone), middle
 

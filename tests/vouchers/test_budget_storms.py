@@ -78,7 +78,7 @@ class Moments:
         ]
 
 
-@pytest.mark.parametrize(("callers", "rounds"), [(40, 2), pytest.param(most, 20, marks=full)])
+@pytest.mark.parametrize(("callers", "rounds"), [(24, 1), pytest.param(most, 20, marks=full)])
 @pytest.mark.parametrize("distinct", [most, 1])
 def test_random_amounts_never_exceed_the_money_and_no_refusal_had_room(
     storm, codes, budget, sql, distinct, callers, rounds
@@ -107,7 +107,7 @@ def test_random_amounts_never_exceed_the_money_and_no_refusal_had_room(
         assert left == 0 or distinct > 1 or moments.redeem(storm, codes[0], left)[0] == 201
 
 
-@pytest.mark.parametrize(("callers", "rounds"), [(40, 2), pytest.param(most, 20, marks=full)])
+@pytest.mark.parametrize(("callers", "rounds"), [(24, 1), pytest.param(most, 20, marks=full)])
 def test_of_many_callers_exactly_as_many_redeem_as_the_budget_allows(
     storm, codes, budget, sql, callers, rounds
 ):

@@ -97,7 +97,7 @@ shapes = {
 
 @pytest.mark.parametrize("number", [7, pytest.param(1, marks=full)])
 @pytest.mark.parametrize("shape", shapes)
-@pytest.mark.parametrize(("callers", "rounds"), [(20, 1), pytest.param(most, 5, marks=full)])
+@pytest.mark.parametrize(("callers", "rounds"), [(12, 1), pytest.param(most, 5, marks=full)])
 def test_of_many_callers_exactly_as_many_redeem_as_the_limit_allows(
     storm, codes, limit, sql, agree, shape, number, callers, rounds
 ):
@@ -120,7 +120,7 @@ def orders(turn, number):
     return {"order_ref": f"o{turn}-{number}"} if number % 3 == 0 else {}
 
 
-@pytest.mark.parametrize(("callers", "rounds"), [(20, 3), pytest.param(most, 20, marks=full)])
+@pytest.mark.parametrize(("callers", "rounds"), [(12, 2), pytest.param(most, 20, marks=full)])
 def test_the_limit_is_exact_while_what_it_counts_is_archived_and_purged(
     app, storm, codes, limit, sql, agree, callers, rounds
 ):

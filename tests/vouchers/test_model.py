@@ -231,7 +231,7 @@ class Model(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize(
-    ("runs", "steps"), [(10, 20), pytest.param(200, 30, marks=pytest.mark.long)]
+    ("runs", "steps"), [(6, 20), pytest.param(200, 30, marks=pytest.mark.long)]
 )
 def test_the_service_follows_the_model(app, client, sql, monkeypatch, runs, steps):
     monkeypatch.setitem(app.config, "FAILED_ATTEMPTS_PER_EMAIL", 1_000_000)
@@ -271,7 +271,7 @@ def test_the_model_notices_a_guard_that_is_removed(tmp_path, guard):
     model = tmp_path / "tests" / "vouchers" / "test_model.py"
     model.write_text(
         model.read_text()
-        .replace("(10, 20)", "(200, 30)")
+        .replace("(6, 20)", "(200, 30)")
         .replace("phases=list(Phase)", "phases=[Phase.generate]")
     )
     run = subprocess.run(

@@ -93,15 +93,14 @@ def _is_alive(smtp: SMTP) -> bool:
 
 
 def _connect(relay: Relay) -> SMTP:
-    tls = ssl.create_default_context()
-    address = (relay.host, relay.port)
+    address, verified = (relay.host, relay.port), ssl.create_default_context
     if relay.scheme == "smtps":
-        smtp: SMTP = SMTP_SSL(*address, timeout=timeout_seconds, context=tls)
+        smtp: SMTP = SMTP_SSL(*address, timeout=timeout_seconds, context=verified())
     else:
         smtp = SMTP(*address, timeout=timeout_seconds)
     try:
         if relay.scheme == "smtp":
-            smtp.starttls(context=tls)
+            smtp.starttls(context=verified())
         if relay.user is not None:
             smtp.login(relay.user, relay.password or "")
     except BaseException:

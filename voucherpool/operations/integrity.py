@@ -135,9 +135,12 @@ of_customers = {
 rules = {**of_vouchers, **of_counts, **of_budgets, **of_changes, **of_customers}
 
 
+counts = including_archive(
+    select(*(text(f"({query}) AS rule_{number}") for number, query in enumerate(rules.values())))
+)
+of_email = {"form": Email.form.pattern, "longest": Email.longest}
+
+
 def breaches() -> dict[str, int]:
     """Return how many rows, including the archive, break each rule; in one snapshot."""
-    columns = (f"({query}) AS rule_{number}" for number, query in enumerate(rules.values()))
-    email = {"form": Email.form.pattern, "longest": Email.longest}
-    counts = db.session.execute(including_archive(select(*map(text, columns))), email).one()
-    return dict(zip(rules, counts, strict=True))
+    return dict(zip(rules, db.session.execute(counts, of_email).one(), strict=True))
