@@ -64,6 +64,7 @@ def environment(migrated):
         yield {**kept, "DATABASE_URL": url, "VOUCHERPOOL_TOLERATE_OFF": ",".join(durability)}
 
 
+@pytest.mark.long
 def test_the_wheel_serves_and_redeems_from_an_empty_folder(programs, environment, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()

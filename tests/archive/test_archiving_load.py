@@ -161,9 +161,8 @@ def test_a_million_vouchers_are_archived_while_the_shop_redeems(durable, record_
     assert p99(busy) <= 2 * p99(calm)
 
 
-@pytest.mark.parametrize(
-    ("old", "kills"), [(5_000, 1), pytest.param(200_000, 10, marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("old", "kills"), [(5_000, 1), (200_000, 10)])
 def test_an_archiver_killed_again_and_again_loses_and_doubles_nothing(app, sql, old, kills):
     archived = "SELECT count(*) FROM archived_vouchers"
     with app.app_context():

@@ -55,6 +55,7 @@ def test_exactly_one_of_offer_batch_and_resume_is_named(run, batch):
     assert run("--offer", "KOI", "--expiry", "never", "--extend", "7d").exit_code == 2
 
 
+@pytest.mark.long
 def test_a_change_that_is_killed_and_resumed_adds_its_days_exactly_once(
     batch, voucherpool, run, sql, audit
 ):

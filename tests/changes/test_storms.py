@@ -6,8 +6,6 @@ from tests.builders import in_days
 from tests.storms import Client, archivist, at_any_moment, meanwhile, rage
 from voucherpool.operations import worker
 
-full = pytest.mark.long
-
 
 class Changer(Client):
     """Also changes vouchers, one by one and all of the offer at once."""
@@ -47,7 +45,8 @@ class Changer(Client):
         return self.server.request("PATCH", "/offers/1", limit)
 
 
-@pytest.mark.parametrize("steps", [15, pytest.param(500, marks=full)])
+@pytest.mark.long
+@pytest.mark.parametrize("steps", [15, 500])
 def test_the_rules_hold_at_every_moment_of_a_storm_of_changes(
     storm, app, client, make, sql, audit, monkeypatch, steps, record_property
 ):

@@ -10,8 +10,6 @@ from tests.storms import Client, at_any_moment, meanwhile, rage
 from voucherpool.database.transactions import transaction
 from voucherpool.erasure import service as erasure
 
-full = pytest.mark.long
-
 
 class Eraser(Client):
     """Erases the customers of a storm, and makes new ones; all use those that are erased too."""
@@ -62,7 +60,8 @@ held_by_erased = """
     WHERE erased_at IS NOT NULL"""
 
 
-@pytest.mark.parametrize("steps", [15, pytest.param(800, marks=full)])
+@pytest.mark.long
+@pytest.mark.parametrize("steps", [15, 800])
 def test_who_is_erased_in_a_storm_leaves_nothing_and_blocks_nobody(
     app, storm, make, sql, audit, steps, record_property
 ):

@@ -10,6 +10,7 @@ pytestmark = pytest.mark.one_machine("starts a PostgreSQL of its own")
 smallest = 0.02
 
 
+@pytest.mark.long
 def test_a_scenario_is_well_and_its_control_is_red(capsys):
     assert faults.report(load()["before-and-after-commit"], smallest)
     line = capsys.readouterr().out

@@ -40,7 +40,6 @@ def require_the_story(shown):
     assert '"issued": 1000, "claimed": 1, "redeemed": 1' in shown
 
 
-@pytest.mark.long
 def test_the_story_alone_ends_by_itself_and_leaves_nothing(voucherpool, temporary):
     process = voucherpool("demo", "--story", TMPDIR=str(temporary))
     shown, errors = process.communicate(timeout=most_seconds)
@@ -49,6 +48,7 @@ def test_the_story_alone_ends_by_itself_and_leaves_nothing(voucherpool, temporar
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.long
 def test_it_tells_a_story_and_serves_a_shop_that_fills_the_console_until_ctrl_c(
     voucherpool, temporary
 ):

@@ -64,8 +64,9 @@ def schedule_for_everybody(client, sql, people):
 
 @pytest.mark.parametrize(
     ("people", "crew", "most_kills"),
-    [(40, 1, 1), pytest.param(1000, 4, 1000, marks=pytest.mark.long)],
+    [(40, 1, 1), (1000, 4, 1000)],
 )
+@pytest.mark.long
 def test_a_schedule_reaches_every_customer_though_its_workers_are_killed(
     client, sql, receiver, inbox, secret, start_worker, audit, people, crew, most_kills
 ):

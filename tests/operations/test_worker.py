@@ -42,6 +42,7 @@ def counts(sql):
     return tuple(*sql("SELECT count(*), count(DISTINCT code_key) FROM vouchers"))
 
 
+@pytest.mark.long
 def test_a_batch_is_exact_though_its_worker_is_killed(app, voucherpool, ask, created, sql, gate):
     requested = 60_000
     path = ask(requested)

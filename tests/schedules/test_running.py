@@ -285,6 +285,7 @@ def test_the_command_says_what_it_did_and_lists_what_comes(app, ask, due):
     ]
 
 
+@pytest.mark.long
 def test_each_occurrence_happens_once_though_a_worker_is_killed(voucherpool, ask, make, sql, audit):
     schedules = 20
     make.customer(ana)

@@ -79,7 +79,7 @@ class Moments:
 
 
 @pytest.mark.parametrize(("callers", "rounds"), [(24, 1), pytest.param(most, 20, marks=full)])
-@pytest.mark.parametrize("distinct", [most, 1])
+@pytest.mark.parametrize("distinct", [1, pytest.param(most, marks=full)])
 def test_random_amounts_never_exceed_the_money_and_no_refusal_had_room(
     storm, codes, budget, sql, distinct, callers, rounds
 ):
@@ -123,7 +123,7 @@ def test_of_many_callers_exactly_as_many_redeem_as_the_budget_allows(
 
 
 @pytest.mark.parametrize("steps", [12, pytest.param(500, marks=full)])
-@pytest.mark.parametrize("distinct", [3, most])
+@pytest.mark.parametrize("distinct", [3, pytest.param(most, marks=full)])
 def test_a_storm_of_holds_redemptions_and_reversals_ends_with_budget_and_ledger_equal(
     storm, codes, budget, sql, steps, distinct
 ):

@@ -233,7 +233,7 @@ def test_what_is_given_back_makes_exactly_so_much_room(
 
 
 @pytest.mark.parametrize("steps", [6, pytest.param(500, marks=full)])
-@pytest.mark.parametrize("distinct", [1, most])
+@pytest.mark.parametrize("distinct", [1, pytest.param(most, marks=full)])
 def test_redeeming_and_giving_back_at_once_never_exceeds_the_limit_and_ends_at_it(
     storm, codes, limit, sql, agree, steps, distinct
 ):

@@ -22,7 +22,7 @@ def people(make):
     return [make.customer(f"c{number}@example.org") for number in range(12)]
 
 
-@pytest.mark.parametrize("kind", [Client, Holder])
+@pytest.mark.parametrize("kind", [Client, pytest.param(Holder, marks=full)])
 @pytest.mark.parametrize("steps", [15, pytest.param(700, marks=full)])
 def test_the_rules_hold_at_every_moment_of_a_storm(
     storm, make, people, audit, kind, steps, record_property
@@ -36,7 +36,7 @@ def test_the_rules_hold_at_every_moment_of_a_storm(
     assert all(answers[action, 201] for action in ("hold", "redeem", "claim", "issue")), answers
 
 
-@pytest.mark.parametrize("uses", [1, 7])
+@pytest.mark.parametrize("uses", [7, pytest.param(1, marks=full)])
 @pytest.mark.parametrize(("callers", "rounds"), [(20, 1), pytest.param(100, 15, marks=full)])
 def test_of_many_customers_who_hold_and_redeem_exactly_as_many_get_a_use_as_there_are(
     storm, crowd, sql, uses, callers, rounds
@@ -78,7 +78,7 @@ def call_as(server, route, code, email):
 taken = f"SELECT redemption_count + (SELECT count(*) FROM {open_holds}) FROM vouchers"
 
 
-@pytest.mark.parametrize("uses", [1, 3])
+@pytest.mark.parametrize("uses", [3, pytest.param(1, marks=full)])
 @pytest.mark.parametrize("steps", [5, pytest.param(700, marks=full)])
 def test_what_is_reserved_and_given_back_all_the_time_is_never_taken_too_often_nor_lost(
     storm, crowd, sql, uses, steps, record_property
