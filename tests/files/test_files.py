@@ -337,6 +337,27 @@ def test_a_fixed_amount_is_frozen_to_the_minor_unit(client):
     assert [send(discount) for discount in ("250", "250.5", "0")] == [201, 422, 422]
 
 
+@pytest.mark.parametrize(
+    ("currency", "cell", "reason"),
+    [
+        ("EUR", "1.000", "May mean 1000 or 1.000: write digits without grouping."),
+        ("EUR", "1,000", "May mean 1000 or 1.000: write digits without grouping."),
+        ("LAK", "1.000", "May mean 1000 or 1.000: write digits without grouping."),
+        ("JPY", "12.000", "May mean 12000 or 12.000: write digits without grouping."),
+        ("EUR", "1.000,50", "Must be a number without grouping, such as 12.50."),
+        ("EUR", "12.5000", "Must have at most 2 decimals."),
+    ],
+)
+def test_a_grouped_amount_is_refused_by_the_decimals_of_its_currency(
+    client, currency, cell, reason
+):
+    offer = {"discount": 5, "discount_type": "fixed_amount", "currency": currency}
+    client.post("/offers", json={"name": "AMOUNT", **offer})
+    text = f"code;frozen_discount;expires_at\nSUMMER-1;{cell};{later}\n"
+    answer = client.post("/offers/1/imports", data=text, content_type="text/csv")
+    assert answer.json["errors"]["line 2"] == [f"frozen_discount: {reason}"]
+
+
 def test_an_export_is_a_file_with_a_header(client, make, sql):
     make.voucher(code="SUMMER", max_redemptions=5)
     sql("UPDATE vouchers SET frozen_discount = 12.50,"
