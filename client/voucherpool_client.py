@@ -1622,6 +1622,16 @@ class Client(Connection):
         *,
         expiry: str | None = None,
         timezone: str | None = None,
+        encoding: Literal[
+            "utf-8",
+            "utf-16",
+            "windows-1250",
+            "windows-1251",
+            "windows-1252",
+            "windows-1253",
+            "windows-1254",
+        ]
+        | None = None,
         on_conflict: Literal["refuse", "skip"] | None = None,
         create_customers: bool | None = None,
         idempotency_key: str | None = None,
@@ -1637,6 +1647,7 @@ class Client(Connection):
             query={
                 "expiry": expiry,
                 "timezone": timezone,
+                "encoding": encoding,
                 "on_conflict": on_conflict,
                 "create_customers": create_customers,
             },
@@ -1927,6 +1938,7 @@ class Client(Connection):
         api_key_id: int | None = None,
         from_: str | None = None,
         to: str | None = None,
+        bom: bool | None = None,
     ) -> str:
         """Export the administrative writes as a file, the newest first."""
         answer: str = self._send(
@@ -1940,6 +1952,7 @@ class Client(Connection):
                 "api_key_id": api_key_id,
                 "from": from_,
                 "to": to,
+                "bom": bom,
             },
         )
         return answer

@@ -23,10 +23,12 @@ regex.regex_strategy = cache(regex.regex_strategy)
 refusals_by_state = {"order_below_minimum", "idempotency_key_reused"}
 reasons_by_state = {
     "Must be in the future.",  # by the clock
-    "Must have at most 64 bytes before the @.",  # a schema counts no bytes
+    # A schema counts no bytes.
+    "Must have at most 64 bytes before the @.",
+    "Must have a shorter domain, or shorter parts of it.",
     "Must be a date and time that exist.",  # 30 February has the form of a day
     "Must be from 2000-01-01 to 2199-12-31T23",
-    "Must not be before from.",
+    *("Must not be before from.", "Must not be before expires_from."),
     # A schema gives numbers limits, but not the same amount as a text.
     "Must be greater than or equal to 0 and less than or equal to 1000000000000.",
     "Must be greater than or equal to 0.0001 and less than or equal to 1000000000000.",

@@ -50,6 +50,7 @@ authorized = """
     document.querySelector('.auth-btn-wrapper .authorize').click();
     document.querySelector('.auth-btn-wrapper .btn-done').click();
 """
+is_authorized = "return document.querySelector('.auth-wrapper .authorize').matches('.locked');"
 operations = """
     document.querySelectorAll('.opblock-tag[data-is-open=false]').forEach(tag => tag.click());
     await until(() => document.querySelectorAll('.opblock').length > 50);
@@ -191,6 +192,9 @@ def test_each_example_runs_as_it_stands_and_nothing_leaves_this_machine(browser)
         browser.run(authorize)
         browser.send("Input.insertText", text=key)
         browser.run(authorized)
+        # The page is loaded anew, and still has the key.
+        browser.send("Page.navigate", url=f"{address}/docs")
+        assert browser.run(is_authorized)
         photograph(browser, 1280, "wide")
         refused, redemption = {}, ""
         blocks = [name for name in browser.run(operations) if not name.endswith("nsubscribe")]

@@ -296,3 +296,8 @@ def test_the_file_has_what_the_list_has(client, things):
         ("eve", "offer.changed", '{"name": "eve"}'),
     ]
     assert rows[0].keys() == client.get("/audit-log").json["items"][0].keys()
+
+
+def test_its_file_for_excel_begins_with_a_byte_order_mark(client, things):
+    with client.get("/audit-log/export?bom=true") as answer:
+        assert answer.data.startswith("\ufeffid,".encode())

@@ -1,5 +1,6 @@
 """Vouchers taken in as CSV, and given out as CSV."""
 
+import codecs
 import csv
 import io
 import re
@@ -97,6 +98,16 @@ def test_imported_vouchers_are_redeemed_and_counted(client, send, make):
         "code,email,,\nSUMMER-1,,,\n,,,\nSUMMER-2\n , ,\n",
         ",code,email\n,SUMMER-1\n,SUMMER-2,\n,,,,,,,\n",
         "code,expiry,max_redemptions\nSUMMER-1,2099-12-31,1\nSUMMER-2, 31.12.2099 \n",
+        "code|email\nSUMMER-1|\nSUMMER-2|\n",
+        "SEP=;\r\ncode;email\r\nSUMMER-1;\r\nSUMMER-2;\r\n",
+        "sep=;;;\ncode;email\nSUMMER-1;\nSUMMER-2;\n",
+        "sep=|\ncode|email\nSUMMER-1|\nSUMMER-2|\n",
+        '"\ufeffcode"\nSUMMER-1\nSUMMER-2\n',
+        "\n\ufeffcode\nSUMMER-1\nSUMMER-2\n",
+        "Code;E-Mail;Expires At;Max Redemptions\nSUMMER-1;;Never;1\nSUMMER-2;;NEVER;\n",
+        'code\n="SUMMER-1"\n"=""SUMMER-2"""\n',
+        "code\nSUMMER-1\nSUMMER-2\n".encode("utf-16"),
+        codecs.BOM_UTF16_BE + "code\nSUMMER-1\nSUMMER-2\n".encode("utf-16-be"),
     ],
 )
 def test_files_of_all_kinds_are_read(send, sql, text):
@@ -155,8 +166,16 @@ def test_an_unknown_time_zone_is_named(errors):
         (b"code,max_redemptions\n,2\n", 2, "code: Must not be empty."),
         (b"code\nSUMMER-1\nX!\n", 3, "code: Must be 1 to 64"),
         (b"code\nSUMMER-1\n\n\nS\x00UMMER\n", 5, "code: "),
-        (b"code\nSUMMER-1\nM\xfcller\n", 3, "UTF-8"),
-        ("code\nSUMMER-1\n".encode("utf-16"), 1, "UTF-8"),
+        (
+            b"code\nSUMMER-1\nM\xfcller\n",
+            3,
+            "Must be UTF-8: save the file so, or name its encoding",
+        ),
+        ("code\nSUMMER-1\n".encode("utf-16-le"), 1, "Unknown column"),
+        (b"code\n1.00E+05\n", 2, "May be 1E5 or 100000, which spreadsheets write as 1.00E+05"),
+        (b'code\n"1,5E+12"\n', 2, "May be 1E5 or 100000, which spreadsheets write as 1.00E+05"),
+        (b"code,expires_at\nSUMMER-1,31.02.2099\n", 2, "expires_at: Must be a day that exists."),
+        (b"code,expires_at\nSUMMER-1,02/30/2099\n", 2, "expires_at: Must be a day that exists."),
         (b"code\nSUMMER-1\n" + b"x" * 20_000, 3, "at most 10000 bytes"),
         (b'code\nSUMMER-1\n"' + b'","\n' * 5000, 3, "a quote opens here and is not closed"),
         (b'code\n"SUMMER-1\n' + b"SUMMER-2\n" * 2000, 2, "a quote opens here and is not closed"),
@@ -202,6 +221,13 @@ def test_what_is_wrong_is_named_by_its_line_and_nothing_is_imported(errors, sql,
     assert set(reasons) == {f"line {line}", "file"}
     assert words in reasons[f"line {line}"][0]
     assert reasons["file"][0].startswith("1 line is wrong")
+    assert sql(vouchers) == []
+
+
+def test_a_file_that_is_not_in_its_encoding_is_refused(errors, sql):
+    reason = "Must be in the encoding that you name, or that its byte order mark says."
+    for text, query in ((b"code\nSUMMER-\x81\n", "&encoding=windows-1252"), (b"\xff\xfec", "")):
+        assert errors(text, f"?expiry={later}{query}") == {"file": [reason]}
     assert sql(vouchers) == []
 
 
@@ -265,7 +291,8 @@ def test_only_csv_in_utf_8_is_taken(send, client):
     for content_type in ("application/json", "text/plain", "text/csv; charset=latin1", ""):
         answer = send("code\n", content_type=content_type)
         assert (answer.status_code, answer.json["code"]) == (415, "unsupported_media_type")
-    assert send("code\n", content_type="text/csv; charset=UTF-8").status_code == 201
+    for charset in ("UTF-8", "utf8", "us-ascii"):
+        assert send("code\n", content_type=f"text/csv; charset={charset}").status_code == 201
     assert send("code\n", Content_Encoding="gzip").status_code == 415
 
 
@@ -308,6 +335,27 @@ def test_a_fixed_amount_is_frozen_to_the_minor_unit(client):
         return client.post("/offers/1/imports", data=text, content_type="text/csv").status_code
 
     assert [send(discount) for discount in ("250", "250.5", "0")] == [201, 422, 422]
+
+
+@pytest.mark.parametrize(
+    ("currency", "cell", "reason"),
+    [
+        ("EUR", "1.000", "May mean 1000 or 1.000: write digits without grouping."),
+        ("EUR", "1,000", "May mean 1000 or 1.000: write digits without grouping."),
+        ("LAK", "1.000", "May mean 1000 or 1.000: write digits without grouping."),
+        ("JPY", "12.000", "May mean 12000 or 12.000: write digits without grouping."),
+        ("EUR", "1.000,50", "Must be a number without grouping, such as 12.50."),
+        ("EUR", "12.5000", "Must have at most 2 decimals."),
+    ],
+)
+def test_a_grouped_amount_is_refused_by_the_decimals_of_its_currency(
+    client, currency, cell, reason
+):
+    offer = {"discount": 5, "discount_type": "fixed_amount", "currency": currency}
+    client.post("/offers", json={"name": "AMOUNT", **offer})
+    text = f"code;frozen_discount;expires_at\nSUMMER-1;{cell};{later}\n"
+    answer = client.post("/offers/1/imports", data=text, content_type="text/csv")
+    assert answer.json["errors"]["line 2"] == [f"frozen_discount: {reason}"]
 
 
 def test_an_export_is_a_file_with_a_header(client, make, sql):

@@ -155,3 +155,27 @@ def test_amounts_may_be_decimal_strings(client, make):
 def test_the_noise_of_a_double_is_not_read_as_decimals(client, make):
     checked = client.check(make.voucher(), order_amount=0.1 + 0.2, currency="EUR").json
     assert checked["redeemable"]
+
+
+def test_an_end_before_the_beginning_is_refused_and_not_an_empty_answer(client):
+    first, last = "2026-12-01", "2026-11-01"
+    span = {"from": first, "to": last}
+    for answer, begin, end in (
+        (client.get("/stats", query_string=span), "from", "to"),
+        (client.get("/audit-log", query_string=span), "from", "to"),
+        (client.get("/audit-log/export", query_string=span), "from", "to"),
+        (client.post("/redemptions/search", json=span), "from", "to"),
+        (client.post("/redemptions/export", json=span), "from", "to"),
+        (
+            client.post("/vouchers/search", json={"expires_from": first, "expires_to": last}),
+            "expires_from",
+            "expires_to",
+        ),
+    ):
+        assert answer.json["errors"] == {end: [f"Must not be before {begin}."]}
+
+
+def test_a_body_that_is_no_object_is_told_so(client):
+    for body in (b"null", b'["SUMMER-1"]', b'"SUMMER-1"'):
+        answer = client.post("/vouchers/check", data=body)
+        assert answer.json["errors"] == {"body": ["Must be a JSON object."]}

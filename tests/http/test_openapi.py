@@ -156,6 +156,13 @@ def test_the_document_is_serialised_once(own_app, monkeypatch):
     assert client.get("/openapi.json").data == first
 
 
+def test_the_document_says_that_errors_are_lists_or_nested_by_field(anonymous):
+    document = anonymous.get("/openapi.json").json
+    errors = document["components"]["schemas"]["Problem"]["properties"]["errors"]
+    assert "a list of texts" in errors["description"]
+    assert "nested" in errors["description"]
+
+
 def test_what_may_grow_is_an_open_enum(anonymous):
     schemas = anonymous.get("/openapi.json").json["components"]["schemas"]
     for schema, field, value in (

@@ -71,3 +71,24 @@ def test_erasure_forgets_both_forms_of_the_domain(app, client, make):
     assert erased.output == "Erased.\n"
     repeated = client.post("/customers", json={"email": umlaut}, headers=key)
     assert repeated.json["email"] is None
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [f"{'a' * 64}.example", f"{'ü' * 60}.example", "äöüßäöüß." * 25 + "example"],
+)
+def test_a_domain_that_dns_cannot_hold_is_refused(client, domain):
+    """It is measured in its A-labels, in which it is sent."""
+    answer = client.post("/customers", json={"email": f"a@{domain}"})
+    reason = "Must have a shorter domain, or shorter parts of it."
+    assert answer.json["errors"] == {"email": [reason]}
+    longest = f"a@{'a' * 63}.{'ü' * 50}.example"
+    assert client.post("/customers", json={"email": longest}).status_code == 201
+
+
+@pytest.mark.parametrize("stored", [umlaut, a_label])
+def test_a_part_of_an_international_domain_finds_both_of_its_forms(client, make, stored):
+    make.customer(stored)
+    for part in ("bücher.example", "U@BÜCHER.EXAMPLE", "xn--bcher-kva", "u@bu\u0308cher.example"):
+        found = client.get("/customers", query_string={"part": part}).json["items"]
+        assert [it["email"] for it in found] == [stored], part

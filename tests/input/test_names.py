@@ -22,7 +22,9 @@ def test_generate_finds_an_offer_in_every_spelling_that_looks_the_same(client, m
     assert again.json["code"] == "offer_exists"
 
 
-@pytest.mark.parametrize("invisible", ["\u200b", "\u00ad", "\u2060", "\ufe0f", "\u202e"])
+@pytest.mark.parametrize(
+    "invisible", ["\u200b", "\u00ad", "\u2060", "\ufe0f", "\u202e", "\u2800", "\ufffc"]
+)
 def test_what_nobody_sees_is_refused_in_every_name_and_reference(client, make, invisible):
     code, wrong = make.voucher(), f"KOI{invisible}"
     for answer in (

@@ -1,5 +1,7 @@
 """/offers: made, listed, read and changed."""
 
+import pytest
+
 from tests.builders import in_days
 from tests.shop import outcome
 
@@ -282,6 +284,22 @@ def test_a_name_that_differs_only_in_case_or_blanks_is_409_and_named(client):
     assert outcome(answer) == (409, "offer_name_similar")
     assert '"Black Friday"' in answer.json["detail"]
     assert client.post("/offers", json={"name": "Blackfriday 2", "discount": 5}).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("name", "alike"),
+    [
+        ("BLACK-FRIDAY", "BLACK\u2013FRIDAY"),
+        ("BLACK-FRIDAY", "Black\u2011Friday"),
+        ("Mother\u2019s Day", "Mother's Day"),
+        ("KOI 10%", "ＫＯＩ　１０％"),
+    ],
+)
+def test_a_name_that_looks_like_another_is_409(client, name, alike):
+    make_offer(client, name=name)
+    answer = client.post("/offers", json={"name": alike, "discount": 5})
+    assert outcome(answer) == (409, "offer_name_similar")
+    assert client.post("/offers", json={"name": "BLACK_FRIDAY", "discount": 5}).status_code == 201
 
 
 def test_generate_makes_a_similar_offer_and_the_log_names_the_other(client, make, caplog):

@@ -207,6 +207,7 @@ def test_the_newest_that_is_past_is_found_in_a_repeated_hour_too(zone):
         *("0 0 31 2 *", "0 0 */30 * MON#2", "0 0 LW 2 */7", "0 0 30 2 *", "0 0 31 4,6,9,11 *"),
         *("", "@daily", "* * * *", "* * * * * *", "60 * * * *", "* 24 * * *", "* * 0 * *"),
         *("* * * 13 *", "* * * * 8", "*/0 * * * *", "5-1 * * * *", "a * * * *", "* * * * MON-"),
+        *("*/90 * * * *", "0 */36 * * *", "0 0 * */13 *"),
     ],
 )
 def test_what_never_happens_or_is_no_expression_is_told(cron):

@@ -39,6 +39,7 @@ def test_the_normal_form_of_a_normal_form_is_itself():
         "SAVE\u2012\u200b1234",
         "S\u00adAVE\u202f1\ufe0f234\u2060",
         "save~1234".replace("~", "\u301c"),
+        "SAVE\u28001234\ufffc",
     ],
 )
 def test_every_spelling_that_a_keyboard_or_an_e_mail_gives_is_the_same_code(client, spelling):

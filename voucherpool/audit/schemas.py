@@ -1,12 +1,10 @@
 """The requests and answers about the audit log."""
 
-from typing import Any
-
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from voucherpool.audit.actions import actions, subjects
 from voucherpool.input.fields import Cursor, Digits, Text
-from voucherpool.input.schemas import Answer, PageRequest, Query, page_of
+from voucherpool.input.schemas import Answer, FileExport, PageRequest, Query, Span, page_of
 from voucherpool.input.times import End, Moment, Timestamp
 
 
@@ -16,7 +14,7 @@ class Reason(Text):
     longest = 500
 
 
-class Filters(Query):
+class Filters(Span, Query):
     """The entries to show: those from `from` on and before `to`, and with these values."""
 
     action = fields.String(validate=validate.OneOf(actions))
@@ -34,11 +32,9 @@ class Filters(Query):
             reason = "Name its subject, unless that is a voucher: look its code up instead."
             raise ValidationError(reason, "subject_id")
 
-    @validates_schema(skip_on_field_errors=True)
-    def from_comes_first(self, data: dict[str, Any], **_: object) -> None:
-        """Refuse an end before the beginning."""
-        if "since" in data and "until" in data and data["since"] > data["until"]:
-            raise ValidationError("Must not be before from.", "to")
+
+class EntriesExport(FileExport, Filters):
+    """The entries to export; with `bom`, for Excel, after a byte order mark."""
 
 
 class EntriesRequest(PageRequest, Filters):

@@ -14,7 +14,7 @@ from voucherpool.database.model import db
 from voucherpool.database.paging import Page, Position
 from voucherpool.database.retries import racing_for
 from voucherpool.database.statements import Statement
-from voucherpool.input.emails import email_key
+from voucherpool.input.emails import deliverable, email_key
 
 
 def ensure(email: str, name: str | None = None, language: str | None = None) -> bool:
@@ -72,7 +72,8 @@ def list_customers(
 ) -> Page:
     """Return up to `limit` customers, the oldest first.
 
-    They have the e-mail, or the part in their e-mail or name, in upper or lower case.
+    They have the e-mail, or the part in their e-mail or name, in upper or lower case. The whole
+    parts of an international domain are found in both forms.
     """
     statement = select(*Customer.__table__.columns).where(Customer.erased_at.is_(None))
     if email is not None:
@@ -80,7 +81,8 @@ def list_customers(
     if part is not None:
         in_name = Customer.name.icontains(part, autoescape=True)
         in_email = Customer.email.icontains(part, autoescape=True)
-        statement = statement.where(or_(in_name, in_email))
+        in_key = Customer.email_key.icontains(deliverable(part), autoescape=True)
+        statement = statement.where(or_(in_name, in_email, in_key))
     return paging.fetch(statement, (Customer.id,), limit, after)
 
 

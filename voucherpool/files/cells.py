@@ -24,6 +24,9 @@ Readers = Mapping[str, Reader]
 
 digits = re.compile("^[0-9]{1,18}$")
 decimal = re.compile("^[0-9]{1,18}(?:[.,]([0-9]{1,9}))?$")
+rewritten = re.compile("^[0-9](?:[.,][0-9]+)?[Ee][+][0-9]+$")
+"""How spreadsheets write a number that is long, or a code such as 1E5 that they take for one."""
+vanity_code = VanityCode()
 perhaps_grouped = re.compile("^[1-9][0-9]{0,2}[.,][0-9]{3}$")
 day_by_dots = re.compile(r"^([0-9]{1,2})\.([0-9]{1,2})\.(2[01][0-9]{2})$")
 day_by_slashes = re.compile("^([0-9]{1,2})/([0-9]{1,2})/(2[01][0-9]{2})$")
@@ -39,7 +42,7 @@ def readers(currency_decimals: int | None, timezone: str) -> Readers:
     discount = Amount(above_zero=True) if is_amount else Percentage()
     most = currency_decimals if currency_decimals is not None else 2
     return {
-        "code": VanityCode().deserialize,
+        "code": _code,
         "email": Email().deserialize,
         # Most rows have the same value.
         "expires_at": lru_cache(lambda cell: _end(cell, timezone)),
@@ -50,13 +53,25 @@ def readers(currency_decimals: int | None, timezone: str) -> Readers:
     }
 
 
+def _code(cell: str) -> str:
+    if rewritten.fullmatch(cell):
+        raise ValidationError(
+            "May be 1E5 or 100000, which spreadsheets write as 1.00E+05: format the cells as text."
+        )
+    code: str = vanity_code.deserialize(cell)
+    return code
+
+
 def _end(cell: str, timezone: str) -> datetime | str:
     """Return the moment of a cell, or what PostgreSQL understands by never."""
-    return "infinity" if cell.strip() == never else _moment(cell, End(), timezone)
+    return "infinity" if cell.strip().lower() == never else _moment(cell, End(), timezone)
 
 
 def _moment(cell: str, field: Moment, timezone: str) -> datetime:
-    day = _day(cell)
+    try:
+        day = _day(cell)
+    except ValueError as error:
+        raise ValidationError("Must be a day that exists.") from error
     if day is not None:
         return within_range(field.of(day, timezone))
     moment: datetime = field.deserialize(cell)
@@ -64,17 +79,14 @@ def _moment(cell: str, field: Moment, timezone: str) -> datetime:
 
 
 def _day(cell: str) -> date | None:
-    """Return the day that a cell names in figures, None if it names none."""
+    """Return the day that a cell names in figures, None if it names none. Raises ValueError."""
     by_dots, by_slashes = day_by_dots.fullmatch(cell), day_by_slashes.fullmatch(cell)
-    try:
-        if by_dots:
-            day, month, year = map(int, by_dots.groups())
-            return date(year, month, day)
-        if by_slashes:
-            return _day_by_slashes(*map(int, by_slashes.groups()))
-        return date.fromisoformat(cell) if formats.day.fullmatch(cell) else None
-    except ValueError:
-        return None
+    if by_dots:
+        day, month, year = map(int, by_dots.groups())
+        return date(year, month, day)
+    if by_slashes:
+        return _day_by_slashes(*map(int, by_slashes.groups()))
+    return date.fromisoformat(cell) if formats.day.fullmatch(cell) else None
 
 
 def _day_by_slashes(first: int, second: int, year: int) -> date:

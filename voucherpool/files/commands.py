@@ -13,6 +13,7 @@ from voucherpool.database import csv_files
 from voucherpool.database.model import AnySelect
 from voucherpool.database.transactions import long_transaction, transaction
 from voucherpool.files import exporting, importing, layout
+from voucherpool.files.encodings import encodings
 from voucherpool.files.parsing import parsed
 from voucherpool.files.schemas import ImportRequest
 from voucherpool.input.errors import InvalidInput
@@ -53,6 +54,7 @@ def _chosen(offer_name: str | None, batch_id: int | None) -> AnySelect:
 @click.option("--offer", "offer_name", required=True, help="The offer of the vouchers.")
 @click.option("--expiry", help="For lines without one: a day, such as 2030-12-31, or a moment.")
 @click.option("--timezone", help="Of the days, such as Europe/Berlin; the shop's without it.")
+@click.option("--encoding", type=click.Choice(encodings), help="Of the file; utf-8 without it.")
 @click.option(
     "--on-conflict",
     type=click.Choice(("refuse", "skip")),
@@ -69,7 +71,8 @@ def import_(file: Path, offer_name: str, create_customers: bool, **options: str 
     with _one_reason_a_line(), interruptible(lambda: again), ExitStack() as reading:
         size = file.stat().st_size
         with click.progressbar(length=size, label="Reading", file=sys.stderr) as bar:
-            rows = reading.enter_context(parsed(file, readers, bar.update))
+            encoding = terms.pop("encoding")
+            rows = reading.enter_context(parsed(file, readers, bar.update, encoding=encoding))
         with long_transaction():
             size = rows.size()
             with click.progressbar(length=size, label="Copying", file=sys.stderr) as bar:

@@ -2,18 +2,19 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from os import SEEK_END
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, NamedTuple
 
-from voucherpool.files import reading
+from voucherpool.files import encodings, reading
 from voucherpool.files.cells import Readers
 from voucherpool.files.layout import Row
 from voucherpool.files.reading import Refusals
 from voucherpool.input.emails import email_key
+from voucherpool.input.errors import InvalidInput
 from voucherpool.vouchers import codes
 
 page_size = 5000
@@ -52,13 +53,21 @@ class Parsed(NamedTuple):
 
 
 @contextmanager
-def parsed(path: Path, readers: Readers, progress: Progress = ignore) -> Iterator[Parsed]:
+def parsed(
+    path: Path, readers: Readers, progress: Progress = ignore, *, encoding: str = "utf-8"
+) -> Iterator[Parsed]:
     """Parse a file, and keep its rows while the context lasts.
 
-    It passes the number of bytes read to `progress`.
+    It passes the number of bytes read to `progress`. Raises InvalidInput if the whole file is in
+    another encoding.
     """
     refusals = Refusals()
-    with open(path, "rb") as source, TemporaryFile() as file:
+    with ExitStack() as open_files:
+        try:
+            source = open_files.enter_context(encodings.in_utf_8(path, encoding))
+        except UnicodeError as error:
+            raise InvalidInput({"file": [encodings.mismatch]}) from error
+        file = open_files.enter_context(TemporaryFile())
         rows, at = reading.rows(source, readers, refusals), 0
         while page := list(islice(rows, page_size)):
             file.write(json.dumps(_lists(page)).encode() + b"\n")

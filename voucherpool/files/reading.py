@@ -18,10 +18,14 @@ most_named = 100
 most_wrong = most_empty = 10_000
 """Stop reading after this many wrong or empty lines: a file of nothing else only costs time."""
 
-separators = (";", "\t", ",")
-named_separator = re.compile(r'^"?sep=([;,\t])"?$')
-"""A line of Excel's own before all others."""
+separators = (";", "\t", "|", ",")
+named_separator = re.compile(r'^"?sep=([;,|\t])"?\1*$', re.IGNORECASE)
+"""A line of Excel's own before all others; a program that saves the file again may fill it up."""
 unclosed = "Must end in its line: a quote opens here and is not closed."
+not_utf_8 = (
+    "Must be UTF-8: save the file so, or name its encoding. That of Western Europe's Excel is"
+    " windows-1252."
+)
 causes = {
     "unexpected end of data": unclosed,
     "expected after": "Must have a quote inside of a cell twice.",
@@ -97,7 +101,7 @@ class _Lines:
         try:
             return line.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise Unreadable(self._number, "Must be UTF-8: save the file so.") from error
+            raise Unreadable(self._number, not_utf_8) from error
 
 
 def rows(file: IO[bytes], readers: Readers, refusals: Refusals) -> Iterator[Row]:
@@ -161,7 +165,7 @@ def _cause(error: csv.Error) -> str:
 
 def _header(line: int, cells: list[str]) -> list[str]:
     """Return the names of the columns; those without a name are empty."""
-    names = [layout.other_names.get(cell.lower(), cell.lower()) for cell in cells]
+    names = [layout.column_of(cell) for cell in cells]
     given = [name for name in names if name]
     for name in given:
         if name not in layout.columns:

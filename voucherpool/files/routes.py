@@ -13,6 +13,7 @@ from voucherpool.files.parsing import parsed
 from voucherpool.http.files import attachments
 from voucherpool.http.files.transfers import TooManyTransfers
 from voucherpool.http.routes import Blueprint, Fields
+from voucherpool.input.schemas import FileExport
 from voucherpool.offers.errors import OfferNotFound
 
 blueprint = Blueprint("files", __name__, description="Vouchers as CSV files: import and export.")
@@ -28,14 +29,14 @@ def parsed_first(fields: Fields, offer_id: int) -> Iterator[Fields]:
     """Parse the uploaded file before the view, whose transaction would wait for it."""
     with transaction():
         readers = importing.readers(offer_id, fields.pop("timezone"))
-    with parsed(fields.pop("path"), readers) as file:
+    with parsed(fields.pop("path"), readers, encoding=fields.pop("encoding")) as file:
         yield fields | {"file": file}
 
 
 @blueprint.get(
     "/offers/<id:offer_id>/codes",
     scope="issue",
-    query=schemas.FileExport(),
+    query=FileExport(),
     sends_file=True,
     refuses=(OfferNotFound, TooManyTransfers),
     documented=exported,
@@ -51,7 +52,7 @@ def export_offer(query: Fields, offer_id: int) -> Response:
 @blueprint.get(
     "/batches/<id:batch_id>/codes",
     scope="issue",
-    query=schemas.FileExport(),
+    query=FileExport(),
     sends_file=True,
     refuses=(BatchNotFound, TooManyTransfers),
     documented=exported,

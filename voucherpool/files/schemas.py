@@ -5,20 +5,24 @@ from typing import Any
 
 from marshmallow import fields, validate
 
+from voucherpool.files.encodings import encodings
 from voucherpool.input.schemas import Answer, Query
 from voucherpool.input.times import Expiry, ShopTimezone, days_of, timezones
 from voucherpool.vouchers.schemas import Expiring
 
 
 class ImportRequest(Expiring, Query):
-    """How to read a file: the expiry for lines without one, and the time zone of its days.
+    """How to read a file: its encoding, the time zone of its days, the expiry of lines without one.
 
+    A byte order mark tells UTF-16 from UTF-8. Plain CSV of a Western European Excel is
+    `windows-1252`.
     With `on_conflict=skip` the vouchers that exist are left as they are, and the others issued.
     With `create_customers=true` unknown e-mails become customers.
     """
 
     expires_at = Expiry()
     timezone = ShopTimezone()
+    encoding = fields.String(validate=validate.OneOf(encodings), load_default="utf-8")
     on_conflict = fields.String(validate=validate.OneOf(("refuse", "skip")), load_default="refuse")
     create_customers = fields.Boolean(truthy={"true"}, falsy={"false"}, load_default=False)
 
@@ -36,9 +40,3 @@ class ImportResult(Answer):
     skipped = fields.Integer()
     skipped_lines = fields.List(fields.Integer())
     customers_created = fields.Integer()
-
-
-class FileExport(Query):
-    """With `bom`, for Excel, the file begins with a byte order mark."""
-
-    bom = fields.Boolean(truthy={"true"}, falsy={"false"}, load_default=False)

@@ -25,7 +25,7 @@ def list_audit_log(query: Fields) -> Page:
 @blueprint.get(
     "/export",
     scope="admin",
-    query=schemas.Filters(),
+    query=schemas.EntriesExport(),
     sends_file=True,
     refuses=(TooManyTransfers,),
     documented=attachments.documented(tuple(service.cells)),
@@ -33,4 +33,6 @@ def list_audit_log(query: Fields) -> Page:
 def export_audit_log(query: Fields) -> Response:
     """Export the administrative writes as a file, the newest first."""
     with long_transaction():
-        return attachments.csv("audit-log.csv", tuple(service.cells), service.exported(**query))
+        bom = query.pop("bom")
+        found = service.exported(**query)
+        return attachments.csv("audit-log.csv", tuple(service.cells), found, bom=bom)

@@ -4,8 +4,8 @@ import unicodedata
 
 import idna
 
-longest_local = 64
-"""The most bytes before the @ (RFC 5321, 4.5.3.1.1)."""
+longest_local, longest_label, longest_address = 64, 63, 254
+"""The most bytes before the @ (RFC 5321, 4.5.3.1.1), in a part of the domain, and in all."""
 
 
 def email_key(email: str) -> str:
@@ -22,6 +22,14 @@ def deliverable(email: str) -> str:
     """Return the e-mail with a domain of A-labels, which needs no SMTPUTF8 (RFC 6531)."""
     local, at, domain = email.rpartition("@")
     return f"{local}{at}{a_labels(domain)}"
+
+
+def has_ordinary_domain(email: str) -> bool:
+    """Tell whether DNS and mail servers take the e-mail's domain, by the length of its A-labels."""
+    address = deliverable(email)
+    labels = address.rpartition("@")[2].split(".")
+    # The part before the @ may have other letters and a limit of its own.
+    return max(map(len, labels)) <= longest_label and len(address) <= longest_address
 
 
 def a_labels(domain: str) -> str:

@@ -96,9 +96,11 @@ class Email(Text):
     expected = "an e-mail address, such as ana@example.org"
 
     def check_meaning(self, text: str) -> None:
-        """Raise ValidationError if no mail server would take the local part."""
+        """Raise ValidationError if no mail server would take the local part or the domain."""
         if len(text.rpartition("@")[0].encode()) > emails.longest_local:
             raise ValidationError(f"Must have at most {emails.longest_local} bytes before the @.")
+        if not emails.has_ordinary_domain(text):
+            raise ValidationError("Must have a shorter domain, or shorter parts of it.")
 
 
 class ClientRef(Text):

@@ -8,10 +8,11 @@ import re
 control = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 blank = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # str.strip()
 line = re.compile(f"^[{blank}]*[^{control}{blank}](?:[^{control}]*[^{control}{blank}])?[{blank}]*$")
-# Unicode's Default_Ignorable_Code_Point: two addresses must not differ in what nobody sees.
+# Unicode's Default_Ignorable_Code_Point, the blank of Braille and the place of a lost picture: two
+# addresses must not differ in what nobody sees.
 invisible = (
     r"\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
-    r"\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    r"\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffc"
     # ECMA has another escape for these, so they stand here themselves.
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )

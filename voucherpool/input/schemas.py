@@ -3,7 +3,16 @@
 from functools import partial
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, missing, post_load, pre_load, validate
+from marshmallow import (
+    Schema,
+    ValidationError,
+    fields,
+    missing,
+    post_load,
+    pre_load,
+    validate,
+    validates_schema,
+)
 
 from voucherpool.input.fields import Count, Cursor, Digits, Field, largest_page
 
@@ -19,6 +28,8 @@ class Request(Schema):
     Programs in Java, C# and Go write null for what is absent.
     """
 
+    error_messages = {"type": "Must be a JSON object."}  # noqa: RUF012 (marshmallow declares it so)
+
     @pre_load
     def without_nulls(self, data: Any, **_: object) -> Any:
         """Leave the fields out that are null, unless null has a meaning."""
@@ -31,6 +42,26 @@ class Request(Schema):
 
 class Query(Request):
     """The parameters of a query, in which there is no null; a JSON body may stand for it."""
+
+
+class Span(Request):
+    """A request that may name a beginning and an end."""
+
+    span = ("since", "until")
+
+    @validates_schema(skip_on_field_errors=True)
+    def begins_first(self, data: dict[str, Any], **_: object) -> None:
+        """Refuse an end before the beginning, which would find nothing."""
+        first, last = self.span
+        if first in data and last in data and data[first] > data[last]:
+            begin, end = (self.load_fields[name].data_key or name for name in self.span)
+            raise ValidationError(f"Must not be before {begin}.", end)
+
+
+class FileExport(Query):
+    """With `bom`, for Excel, the file begins with a byte order mark."""
+
+    bom = fields.Boolean(truthy={"true"}, falsy={"false"}, load_default=False)
 
 
 class Plain(Request):

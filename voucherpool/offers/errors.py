@@ -13,8 +13,7 @@ class OfferExists(Conflict):
 
 class OfferNameSimilar(Conflict):
     detail = (
-        "An offer has a name that differs only in case or blanks."
-        ' Use it, or send "allow_similar_name": true.'
+        'An offer has a name that looks like this one. Use it, or send "allow_similar_name": true.'
     )
 
 

@@ -69,7 +69,7 @@ class OfferChanges(Request):
 class NewOffer(OfferChanges):
     """An offer to create; its discount_type can never change.
 
-    With `allow_similar_name` its name may differ from another's only in case or blanks.
+    With `allow_similar_name` its name may look like another's.
     """
 
     name = Name(required=True)

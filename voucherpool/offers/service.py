@@ -84,7 +84,7 @@ def _why_discount_stays(name: str) -> VoucherPoolError:
 
 
 def similar_names(name: str) -> Sequence[str]:
-    """Return the names of other offers that differ only in case or blanks."""
+    """Return the names of other offers that look alike, as is_similar says."""
     same = is_similar.format(name="offers.name", other=":name")
     query = text(f"SELECT name FROM offers WHERE {same} AND name <> :name ORDER BY id")
     return db.session.scalars(query, {"name": name}).all()
@@ -124,12 +124,17 @@ def _require_distinct_name(name: str) -> None:
 
 
 def warn_of_similar(name: str, similar: str) -> None:
-    """Log that a new offer's name differs only in case or blanks from another's."""
-    log.warning("Made the offer %r beside %r: the names differ in case or blanks.", name, similar)
+    """Log that a new offer's name looks like another's."""
+    log.warning("Made the offer %r beside %r: the names look alike.", name, similar)
 
 
-is_similar = "lower(replace({name}, ' ', '')) = lower(replace({other}, ' ', ''))"
-"""The SQL that tells whether two names differ only in case or blanks."""
+_dashes = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
+_apostrophes = "\u2018\u2019\u02bc`\u00b4"
+_plain = "-" * len(_dashes) + "''" * len(_apostrophes)
+# NFKC makes wide letters plain. The blank has no counterpart, so it goes.
+_looks = f"lower(translate(normalize({{}}, NFKC), '{_dashes}{_apostrophes} ', '{_plain}'))"
+is_similar = f"{_looks.format('{name}')} = {_looks.format('{other}')}"
+"""The SQL that tells whether names differ only in case, blanks, width, dashes or apostrophes."""
 
 
 def read(offer_id: int) -> Offer:

@@ -5,7 +5,7 @@ from marshmallow import fields, validate
 from voucherpool.audit.schemas import Reason
 from voucherpool.input.amounts import AmountShown
 from voucherpool.input.fields import Cursor, Email, Flag, Id, Metadata, Name, OpenEnum
-from voucherpool.input.schemas import Answer, PageRequest, Request, Search, page_of
+from voucherpool.input.schemas import Answer, PageRequest, Request, Search, Span, page_of
 from voucherpool.input.times import End, Moment, Timestamp
 from voucherpool.offers.schemas import discount_types
 from voucherpool.statistics.schemas import Money
@@ -49,7 +49,7 @@ class RedemptionsRequest(PageRequest):
     cursor = Cursor(Timestamp(), fields.UUID())
 
 
-class RedemptionCriteria(Request):
+class RedemptionCriteria(Span):
     """The redemptions to find: they meet all criteria, at a time from `from` on and before `to`.
 
     The time is `redeemed_at`, or with `by` the one at which they were given back.

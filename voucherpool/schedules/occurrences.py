@@ -6,6 +6,7 @@ Those that fall on the same moment are one occurrence. cronsim has other rules f
 only counts local times here, without a time zone.
 """
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,7 @@ allowed = {
     "day-of-week": "0 to 7, or MON",
 }
 """The values of a cron expression, by the name that cronsim gives to its field."""
+longest_steps = (59, 23, 31, 12, 7)
 
 
 def fault(cron: str) -> str | None:
@@ -41,7 +43,15 @@ def fault(cron: str) -> str | None:
         if field not in allowed:
             return never
         return f"Wrong {field.replace('-', ' ')}: must be {allowed[field]}."
-    return None if run else never
+    return _step_without_meaning(cron) if run else never
+
+
+def _step_without_meaning(cron: str) -> str | None:
+    """Name a step that is longer than its field: */90 is no 90 minutes, cron runs it each hour."""
+    for field, most, text in zip(allowed, longest_steps, cron.split(), strict=True):
+        if any(int(step) > most for step in re.findall("/([0-9]+)", text)):
+            return f"Wrong {field.replace('-', ' ')}: a step is at most {most}."
+    return None
 
 
 def after(moment: datetime, cron: str, timezone: str) -> Iterator[datetime]:

@@ -1,25 +1,17 @@
 """The request and the answers of statistics."""
 
-from datetime import date
-
-from marshmallow import ValidationError, fields, validates_schema
+from marshmallow import fields
 
 from voucherpool.input.amounts import AmountShown
-from voucherpool.input.schemas import Answer, Query
+from voucherpool.input.schemas import Answer, Query, Span
 from voucherpool.input.times import Day
 
 
-class StatisticsRequest(Query):
+class StatisticsRequest(Span, Query):
     """The first and last day of the shop to show; by default the last 90 days."""
 
     since = Day(data_key="from")
     until = Day(data_key="to")
-
-    @validates_schema(skip_on_field_errors=True)
-    def first_day_comes_first(self, data: dict[str, date], **_: object) -> None:
-        """Refuse a last day before the first one."""
-        if "since" in data and "until" in data and data["since"] > data["until"]:
-            raise ValidationError("Must not be before from.", "to")
 
 
 class Counts(Answer):

@@ -6,7 +6,7 @@ from voucherpool.audit.schemas import Reason
 from voucherpool.customers.errors import CustomerNotFound
 from voucherpool.input.amounts import AmountShown
 from voucherpool.input.fields import Count, Cursor, Digits, Email, Flag, Id, Name, OpenEnum
-from voucherpool.input.schemas import Answer, PageRequest, Search, page_of
+from voucherpool.input.schemas import Answer, PageRequest, Search, Span, page_of
 from voucherpool.input.times import End, Expiry, Moment, MomentOrNever, Timestamp
 from voucherpool.offers.schemas import discount_types
 from voucherpool.redemptions.schemas import Redemption
@@ -81,7 +81,7 @@ class RefusedAttempt(Answer):
     attempted_at = Timestamp()
 
 
-class VoucherSearch(Search):
+class VoucherSearch(Span, Search):
     """The vouchers to find: they meet all criteria, and expire from a moment on and before another.
 
     `code_part` is a part of a code that was chosen; generated codes are not searched. `state` is
@@ -89,6 +89,7 @@ class VoucherSearch(Search):
     order of issue, others in that of their expiry.
     """
 
+    span = ("expires_from", "expires_to")
     email = Email()
     offer_id = Id()
     offer_name = Name()

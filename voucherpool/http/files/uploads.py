@@ -13,6 +13,8 @@ from voucherpool.http.errors import UnsupportedMediaType
 
 most_mebibytes = 256
 chunk_bytes = 64 * 1024
+charsets = ("utf-8", "utf8", "us-ascii")
+"""The names of UTF-8 and of its part that programs send."""
 
 
 @contextmanager
@@ -24,9 +26,10 @@ def received(media_type: str) -> Iterator[Path]:
     Raises UnsupportedMediaType, BodyTooLarge and MalformedBody.
     """
     charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if request.mimetype != media_type or charset != "utf-8" or request.content_encoding:
+    if request.mimetype != media_type or charset not in charsets or request.content_encoding:
         raise UnsupportedMediaType(
-            f"Send the file as {media_type} in UTF-8, without a Content-Encoding."
+            f"Send the file as {media_type}, in UTF-8 or with its encoding in the query, such as"
+            " ?encoding=windows-1252, and without a Content-Encoding."
         )
     with NamedTemporaryFile() as file:
         g.upload_digest = _receive(file)
