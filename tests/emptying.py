@@ -16,8 +16,9 @@ grown = """
     AND (relkind = 'p' OR reltuples >= 0 OR pg_relation_size(oid) > 65536)"""
 """Finds the tables that are partitioned, analyzed or large."""
 restart_sequences = """
-    SELECT setval(seqrelid, 1, false) FROM pg_sequence
-    WHERE pg_sequence_last_value(seqrelid) IS NOT NULL"""
+    SELECT setval(seqrelid, 1, false) FROM pg_sequence JOIN pg_class ON pg_class.oid = seqrelid
+    WHERE relnamespace = 'public'::regnamespace AND pg_sequence_last_value(seqrelid) IS NOT NULL"""
+"""Leaves out the sequences of a cluster's own catalog."""
 
 
 def empty(connection: Connection) -> None:
