@@ -35,8 +35,9 @@ def ledger(client, make, sql):
     for order in ("A-1", "A-2"):
         client.post("/redemptions/reverse", json={"order_ref": order})
     sql(
-        "UPDATE redemptions SET redeemed_at = now() - (8 - order_amount + 10) * interval '1 hour',"
-        " reversed_at = reversed_at - (18 - order_amount) * interval '1 minute'"
+        "UPDATE redemptions SET"
+        " redeemed_at = (SELECT now() - (8 - order_amount + 10) * interval '1 hour'),"
+        " reversed_at = (SELECT reversed_at - (18 - order_amount) * interval '1 minute')"
     )
     return codes
 
