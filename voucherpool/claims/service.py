@@ -136,7 +136,7 @@ read_request = Statement(
         NOT ({budgets.is_absent}) AS has_budget,
         max_claims_per_customer AS claim_limit,
         EXISTS (
-            SELECT FROM claims WHERE offer_id = offers.id AND claim_ref = :claim_ref
+            SELECT 1 FROM claims WHERE offer_id = offers.id AND claim_ref = :claim_ref
         ) AS is_known
     FROM customers LEFT JOIN offers ON offers.name = :offer_name
     WHERE customers.email_key = :email""",
