@@ -178,7 +178,7 @@ def test_the_days_of_a_month_sum_to_what_its_redemptions_say(client, make, sql):
     period = {"from": first.isoformat(), "to": last.isoformat()}
     [expected] = sql(
         "SELECT count(*), sum(discount_amount), sum(order_amount),"
-        " (SELECT sum(discount_amount) FROM redemptions WHERE reversed_at IS NOT NULL)"
+        " sum(discount_amount) FILTER (WHERE reversed_at IS NOT NULL)"
         " FROM redemptions WHERE redeemed_at >= CAST(:first AS date)",
         first=first,
     )
