@@ -77,7 +77,8 @@ def _rows(
         name = select(Offer.name).where(Offer.id == table.c.offer_id).scalar_subquery()
         columns.append(name.label("offer_name"))
     moments = [column.desc() for column in table.columns if column.name in happened]
-    yield from _fetched(select(*columns).where(about(person)).order_by(*moments[:1]))
+    order = (*moments[:1], *table.primary_key)
+    yield from _fetched(select(*columns).where(about(person)).order_by(*order))
 
 
 def _fetched(query: AnySelect) -> Iterator[dict[str, Any]]:
