@@ -23,7 +23,9 @@ from voucherpool.database.model import db
 from voucherpool.vouchers import listing
 from voucherpool.vouchers.checkout import checking, holding, redeeming
 
-most_ratio = 1.2
+most_ratio = 1.5
+"""Indexes get a level higher as they grow; what reads a table whole reads ten times as much."""
+
 settling_seconds = 0.2
 counts_reported_after = 1.1
 """Seconds; a statement reports the pages of those before it if the last report is 1 s old."""
@@ -98,9 +100,10 @@ class Cost(NamedTuple):
 @click.command()
 @click.option("--count", default=25_000, show_default=True, help="Requests of each kind.")
 def main(count: int) -> None:
-    """Measure, print, and exit with 1 where the last tenth reads more pages than the second.
+    """Measure, print, and exit with 1 where one tenth reads more pages than another.
 
-    On a busy machine the same work takes more CPU time, but no more pages.
+    On a busy machine the same work takes more CPU time, but no more pages. Not the last tenth
+    alone: a plan that was wrong ends with its connection, after a minute.
     """
     with home.server(**home.steady, fsync="off") as (_, postgres):
         server = int((postgres.data / "postmaster.pid").read_text().split("\n", 1)[0])
@@ -111,8 +114,10 @@ def main(count: int) -> None:
             each = [getattr(tenth, figure) for tenth in tenths]
             shown = " ".join(f"{cost:.0f}" for cost in each)
             click.echo(f"  {figure} by tenth: {shown}; last / second {each[-1] / each[1]:.2f}")
-    if any(tenths[-1].pages > most_ratio * tenths[1].pages for tenths in costs.values()):
-        raise SystemExit(1)
+    for tenths in costs.values():
+        pages = [tenth.pages for tenth in tenths]
+        if max(pages) > most_ratio * min(pages):
+            raise SystemExit(1)
 
 
 def measure(database: URL, tenth: int, server: int) -> dict[str, list[Cost]]:

@@ -12,8 +12,9 @@ filled = " UNION ALL ".join(
     f"SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {name})" for name in tables
 )
 restarted = """
-    SELECT setval(seqrelid, 1, false) FROM pg_sequence
-    WHERE pg_sequence_last_value(seqrelid) IS NOT NULL"""
+    SELECT setval(seqrelid, 1, false) FROM pg_sequence JOIN pg_class ON pg_class.oid = seqrelid
+    WHERE relnamespace = 'public'::regnamespace AND pg_sequence_last_value(seqrelid) IS NOT NULL"""
+"""Leaves out the sequences of a cluster's own catalog."""
 grown = """
     SELECT oid::regclass::text FROM pg_class
     WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'

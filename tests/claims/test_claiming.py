@@ -269,7 +269,7 @@ def test_a_claim_answers_and_keeps_the_expiry_that_it_sets(client, make, sql):
     sql("UPDATE vouchers SET expires_at = 'infinity', valid_for = 'P30D' WHERE issue_number = 1")
     later = [claim(client).json["expires_at"] for _ in range(2)]
     today = sql("SELECT to_char(now() AT TIME ZONE 'UTC' + interval '31 days', 'YYYY-MM-DD')")
-    assert later[1] == f"{today[0][0]}T00:00:00Z"
+    assert max(later) == f"{today[0][0]}T00:00:00Z"
     assert {row["expires_at"] for row in client.get(f"/vouchers?email={ana}").json} == set(later)
 
 

@@ -54,7 +54,7 @@ one_voucher = {
         budgets.add_used,
         {"offer_id": 1, "uses": 1, "amount": 5, "currency": "EUR"},
     ),
-    "ask for subscribers": (on_cluster.subscribers, {"type": "voucher.redeemed"}),
+    "ask for subscribers": (on_cluster.find_subscribers, {"type": "voucher.redeemed"}),
     "record an event": (
         events.record_one,
         {**key, "type": "voucher.redeemed", "announced": False},

@@ -17,11 +17,14 @@ from sqlalchemy import Engine, event
 import voucherpool
 from tests.builders import ana, in_days
 from voucherpool.database.statements import Statement
-from voucherpool.operations.distributing import managed
+from voucherpool.operations.distributing import managed, spread
 
 keys = {"vouchers": "code_key", "redemptions": "code_key", "idempotency_keys": "key"}
 names_no_code = {"claim", "record_issued", "record_each", "record_reminders"}
 """They take any voucher of a pool, or many vouchers."""
+
+elsewhere = {*managed, *(table for table, column in spread.items() if column != "code_key")}
+"""The tables that are not on the machine of a voucher."""
 
 writes = ast.UpdateStmt | ast.DeleteStmt
 
@@ -95,6 +98,8 @@ def faults_of_change(change, volatility):
     for call in among(ast.FuncCall, change, subqueries=False):
         if mutable(call, volatility) and among(ast.ColumnRef, call):
             yield f"{call.funcname[-1].sval} of a column, outside of a subquery"
+    for name in mutable(change.returningClause, volatility, subqueries=False):
+        yield f"{name} in RETURNING"
     for cast in among(ast.TypeCast, change, subqueries=False):
         to = cast.typeName.names[-1].sval
         if to in ("timestamptz", "date", "text") and among(ast.ColumnRef, cast.arg):
@@ -116,8 +121,8 @@ def faults(sql, volatility):
         found += [f"{name} in DO UPDATE" for name in mutable(insert.onConflictClause, volatility)]
     found += ["CASE of an operand" for case in among(ast.CaseExpr, tree) if case.arg]
     for query in among(ast.SelectStmt, tree):
-        if not query.targetList and names_of_tables(query) & set(managed):
-            found.append("no column of a table of the coordinator")
+        if not query.targetList and names_of_tables(query) & elsewhere:
+            found.append("no column of a table of another machine")
     for query in among(ast.SelectStmt | writes, tree):
         named = [
             part for part in conditions(query) for key in keys.values() if names_key(part, key)
@@ -131,7 +136,9 @@ def faults(sql, volatility):
 def concerns(sql):
     """Tell whether a statement is about the tables, and not about the archive."""
     words = set(re.findall(r"\w+", sql))
-    return bool(words & set(keys)) and not any(word.startswith("archived_") for word in words)
+    return bool(words & (elsewhere | {*keys, "customers"})) and not any(
+        word.startswith("archived_") for word in words
+    )
 
 
 @cache
@@ -219,6 +226,8 @@ refused = {
     "UPDATE redemptions SET reversed_at = now() WHERE id = $1": "names no code",
     "SELECT CASE code WHEN $1 THEN 1 END FROM vouchers": "CASE of an operand",
     "INSERT INTO events SELECT $1 WHERE EXISTS (SELECT FROM webhooks)": "no column of a table",
+    "SELECT EXISTS (SELECT FROM offer_budgets) FROM customers": "no column of a table",
+    "UPDATE changes SET page = 1 RETURNING coalesce(started_at = now(), false)": "in RETURNING",
     "INSERT INTO idempotency_keys VALUES ($1) ON CONFLICT (key) DO UPDATE SET used_at = now()": (
         "now in DO UPDATE"
     ),

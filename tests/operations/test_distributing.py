@@ -7,6 +7,7 @@ from sqlalchemy import ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstra
 from tests import cluster
 from tests.builders import Builders
 from tests.conftest import config
+from tests.patience import patient
 from tests.shop import open_shop
 from voucherpool import create_app
 from voucherpool.database.model import db
@@ -72,7 +73,7 @@ def test_one_postgresql_is_left_alone_and_named_in_one_line(own_app):
 def undistributed():
     """Return an application on a database of the cluster that was not distributed yet."""
     with cluster.database("voucherpool_migrated") as url:
-        app = create_app(config(url))
+        app = create_app(config(patient(url)))
         with app.app_context():
             flask_migrate.upgrade()
             db.session.remove()

@@ -35,10 +35,19 @@ def ledger(client, make, sql):
     for order in ("A-1", "A-2"):
         client.post("/redemptions/reverse", json={"order_ref": order})
     sql(
-        "UPDATE redemptions SET redeemed_at = now() - (8 - order_amount + 10) * interval '1 hour',"
-        " reversed_at = reversed_at - (18 - order_amount) * interval '1 minute'"
+        f"UPDATE redemptions SET redeemed_at = {earlier('now()', 'hour')},"
+        f" reversed_at = {earlier('reversed_at', 'minute')}"
     )
     return codes
+
+
+def earlier(column, unit):
+    """Return the SQL of a moment that is earlier by so many units as the order was below 18.
+
+    It is in UTC, because a cluster refuses what depends on a connection's time zone.
+    """
+    since = f"(18 - order_amount) * interval '1 {unit}'"
+    return f"({column} AT TIME ZONE 'UTC' - {since}) AT TIME ZONE 'UTC'"
 
 
 def found(client, limit=3, **criteria):

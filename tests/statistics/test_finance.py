@@ -13,7 +13,6 @@ from tests.shop import open_shop
 from voucherpool import create_app
 from voucherpool.database.model import db
 
-pytestmark = pytest.mark.one_machine("sets the time zone of its own connections")
 october = {"from": "2025-10-01", "to": "2025-10-31"}  # 744 hours and one more, in Berlin
 
 offers = """

@@ -170,14 +170,15 @@ def test_the_days_of_a_month_sum_to_what_its_redemptions_say(client, make, sql):
     for number in range(6):
         amount = f"{number * 7}.{number}9"
         client.redeemed(make.voucher(), order_ref=f"o{number}", order_amount=amount, currency="EUR")
-        moved = f"redeemed_at = redeemed_at - interval '{number * 9} days'"
+        earlier = f"redeemed_at AT TIME ZONE 'UTC' - interval '{number * 9} days'"
+        moved = f"redeemed_at = ({earlier}) AT TIME ZONE 'UTC'"
         sql(f"UPDATE redemptions SET {moved} WHERE order_ref = 'o{number}'")
     client.post("/redemptions/reverse", json={"order_ref": "o1"})
     [(first, last)] = sql("SELECT (now() - interval '30 days')::date, now()::date")
     period = {"from": first.isoformat(), "to": last.isoformat()}
     [expected] = sql(
         "SELECT count(*), sum(discount_amount), sum(order_amount),"
-        " (SELECT sum(discount_amount) FROM redemptions WHERE reversed_at IS NOT NULL)"
+        " sum(discount_amount) FILTER (WHERE reversed_at IS NOT NULL)"
         " FROM redemptions WHERE redeemed_at >= CAST(:first AS date)",
         first=first,
     )

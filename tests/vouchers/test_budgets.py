@@ -181,9 +181,21 @@ def test_a_budget_counts_what_was_redeemed_before_it_also_in_the_archive(
     sql("INSERT INTO archived_totals VALUES (1, '2020-01-01', 'EUR', 3, 20, 2, 15, 0, 0, 0, 0)")
     assert client.patch(this, json=terms).status_code == 200
     assert outcome(client.redeem(codes[2], **euros("10.02"))) == exhausted
+    client.check(codes[2], **euros(1))  # keeps the count, which a refused transaction undoes
     assert sql(used) == [(2, 45)]
     sql("DELETE FROM archived_totals; UPDATE offer_budgets SET recount_at = now()")
     audit()
+
+
+def test_the_first_redemption_after_a_budget_was_set_may_have_a_key(client, offer, voucher, sql):
+    this = offer()
+    codes = [voucher() for _ in range(2)]
+    client.redeemed(codes[0])
+    assert client.patch(this, json=of_uses).status_code == 200
+    body = {"code": codes[1], "email": ana}
+    answer = client.post("/vouchers/redeem", json=body, headers={"Idempotency-Key": "k"})
+    assert outcome(answer) == done
+    assert sql(used) == [(2, 0)]
 
 
 def test_what_began_before_the_budget_is_counted_a_minute_later(

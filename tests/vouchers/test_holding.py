@@ -212,7 +212,7 @@ def test_holds_that_are_over_make_room(client, make, sql):
     assert sql("SELECT count(*) FROM vouchers, jsonb_each(holds)") == [(1,)]
 
 
-past = "clock_timestamp()"
+past = "statement_timestamp()"
 
 
 @pytest.mark.parametrize(

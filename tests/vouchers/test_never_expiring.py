@@ -59,6 +59,7 @@ def test_it_is_the_last_of_the_list_and_of_its_pages(client, generate):
     assert seen == [soon, later, first, last]
 
 
+@pytest.mark.one_machine("a cluster takes one of the first 64")
 def test_it_is_claimed_last(client, generate):
     never, soon = generate(None, email=None), generate(in_days(3), email=None)
     claims = [

@@ -21,7 +21,7 @@ class Filters(Span, Query):
     subject = fields.String(validate=validate.OneOf(subjects))
     subject_id = Text()
     actor = Text()
-    api_key_id = Digits()
+    api_key_id = Digits(validate=validate.Range(0, 10**18 - 1))
     since = Moment("from")
     until = End("to")
 

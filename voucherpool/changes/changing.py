@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import BigInteger, bindparam, case, delete, func, or_, select, text, update
+from sqlalchemy import BigInteger, bindparam, delete, func, or_, select, text, update
 
 from voucherpool.changes import terms
 from voucherpool.changes.models import Change, ChangeVouchers
@@ -76,8 +76,9 @@ def _change_page(change: Change) -> None:
     )
     keys = db.session.scalars(gone.returning(ChangeVouchers.code_keys)).one()
     written: dict[str, list[str]] = {event_types.disabled: [], event_types.changed: []}
+    now = db.session.scalar(select(func.now()))
     for voucher in _write(change, keys):
-        type_ = event_types.disabled if voucher.was_disabled_now else event_types.changed
+        type_ = event_types.disabled if voucher.disabled_at == now else event_types.changed
         written[type_].append(voucher.code_key)
     for type_, code_keys in written.items():
         if code_keys:
@@ -113,10 +114,16 @@ def _note(
     pages: int = 0,
 ) -> None:
     """Add to the change's counts; it is done when all that matched are counted."""
-    step = {"this": change.id, "matched": matched, "changed": changed, "skipped": skipped}
-    ended = db.session.execute(progress, {**step, "pages": pages}).one()
-    if ended.state == "done":
-        done = (change.id, ended.changed, ended.matched)
+    began, ended = db.session.execute(select(func.now(), func.clock_timestamp())).one()
+    change.matched = change.matched if matched is None else matched
+    change.changed += changed
+    change.skipped += skipped
+    change.page += pages
+    change.state = "running"
+    change.started_at = change.started_at or began
+    if change.changed + change.skipped == change.matched:
+        change.state, change.finished_at = "done", ended
+        done = (change.id, change.changed, change.matched)
         after_commit(partial(log.info, "Change %s is done: %s of %s vouchers.", *done))
 
 
@@ -156,27 +163,7 @@ count_all = """
 write_page = """
     UPDATE vouchers SET {new}
     WHERE code_key = ANY(string_to_array(:keys, ',')) AND {condition}
-    RETURNING code_key, coalesce(disabled_at = now(), false) AS was_disabled_now"""
-
-_matched = func.coalesce(Change.matched, bindparam("matched", type_=BigInteger))
-_changed = Change.changed + bindparam("changed", type_=BigInteger)
-_skipped = Change.skipped + bindparam("skipped", type_=BigInteger)
-_is_done = _changed + _skipped == _matched
-
-progress = (
-    update(Change.__table__)
-    .where(Change.id == this)
-    .values(
-        matched=_matched,
-        changed=_changed,
-        skipped=_skipped,
-        page=Change.page + bindparam("pages", type_=BigInteger),
-        state=case((_is_done, "done"), else_="running"),
-        started_at=func.coalesce(Change.started_at, func.now()),
-        finished_at=case((_is_done, func.clock_timestamp())),
-    )
-    .returning(Change.state, Change.changed, Change.matched)
-)
+    RETURNING code_key, disabled_at"""
 
 fail = (
     update(Change.__table__)

@@ -47,7 +47,6 @@ class ClaimRequest(NamedTuple):
     customer_limit: int | None
     has_budget: bool
     claim_limit: int | None
-    claimed: int
     is_known: bool
 
 
@@ -77,7 +76,7 @@ def claim(
         raise CustomerLimitReached
     if asked.has_budget and not budgets.has_room(asked.offer_id, None, asked.customer_id, None):
         raise OfferBudgetExhausted
-    if asked.claim_limit is not None and asked.claimed >= asked.claim_limit:
+    if _has_claimed_all(asked):
         raise ClaimLimitReached
     ids = {"offer_id": asked.offer_id, "customer_id": asked.customer_id, "claim_ref": claim_ref}
     take = on_cluster.take if cluster.is_cluster() else pool.take_first.one_or_none
@@ -106,6 +105,14 @@ def check(offer_name: str) -> None:
         raise PoolEmpty
 
 
+def _has_claimed_all(asked: ClaimRequest) -> bool:
+    """Tell whether the customer has claimed as many of the offer's vouchers as it allows."""
+    if asked.claim_limit is None:
+        return False
+    found = count.one_or_none({"offer_id": asked.offer_id, "customer_id": asked.customer_id})
+    return found is not None and found.claimed >= asked.claim_limit
+
+
 def _claimed_before(offer_id: int, claim_ref: str, customer_id: int) -> Claimed:
     """Return the voucher that a claim_ref took, including the archive."""
     claim = db.session.get_one(Claim, (offer_id, claim_ref))
@@ -128,16 +135,26 @@ read_request = Statement(
         max_redemptions_per_customer AS customer_limit,
         NOT ({budgets.is_absent}) AS has_budget,
         max_claims_per_customer AS claim_limit,
-        coalesce((
-            SELECT claimed FROM claim_counts
-            WHERE claim_counts.offer_id = offers.id AND claim_counts.customer_id = customers.id
-        ), 0) AS claimed,
         EXISTS (
-            SELECT FROM claims WHERE offer_id = offers.id AND claim_ref = :claim_ref
+            SELECT 1 FROM claims WHERE offer_id = offers.id AND claim_ref = :claim_ref
         ) AS is_known
     FROM customers LEFT JOIN offers ON offers.name = :offer_name
     WHERE customers.email_key = :email""",
     {"email": "text", "offer_name": "text", "claim_ref": "text"},
+)
+
+
+class ClaimCount(NamedTuple):
+    """How many vouchers of an offer a customer has claimed."""
+
+    claimed: int
+
+
+count = Statement(
+    "claim_count",
+    ClaimCount,
+    "SELECT claimed FROM claim_counts WHERE offer_id = :offer_id AND customer_id = :customer_id",
+    {"offer_id": "bigint", "customer_id": "bigint"},
 )
 
 

@@ -77,7 +77,8 @@ def _rows(
         name = select(Offer.name).where(Offer.id == table.c.offer_id).scalar_subquery()
         columns.append(name.label("offer_name"))
     moments = [column.desc() for column in table.columns if column.name in happened]
-    yield from _fetched(select(*columns).where(about(person)).order_by(*moments[:1]))
+    order = (*moments[:1], *table.primary_key)
+    yield from _fetched(select(*columns).where(about(person)).order_by(*order))
 
 
 def _fetched(query: AnySelect) -> Iterator[dict[str, Any]]:
@@ -133,7 +134,8 @@ def _stored_answers(person: Person) -> Iterator[Row]:
     own = {email_key(email) for email in person.emails}
     about = IdempotencyKey.customer_ids.contains([person.id])
     names = ("key", "scope", "status", "used_at", "body")
-    for row in _fetched(select(*(getattr(IdempotencyKey, name) for name in names)).where(about)):
+    query = select(*(getattr(IdempotencyKey, name) for name in names)).where(about)
+    for row in _fetched(query.order_by(IdempotencyKey.used_at.desc(), IdempotencyKey.key)):
         others = redaction.emails_in(row["body"]) - own
         yield {**row, "body": json.loads(redaction.without(row["body"], others))}
 

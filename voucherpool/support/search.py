@@ -219,7 +219,10 @@ def query(values: Mapping[str, Any], *, is_first: bool) -> str:
     in_order = ", ".join(f"{column} {way}" for column in order)
     parts = [
         _part.format(
-            table=table, archived_at=when, conditions=" AND ".join([*met, *part]), order=in_order
+            table=table,
+            archived_at=when,
+            conditions=" AND ".join([*met, *part]) or "true",
+            order=in_order,
         )
         for (table, when), part in _parts(values)
     ]

@@ -59,8 +59,8 @@ asking = Statement(
     ListingCustomer,
     """
     SELECT id AS customer_id, EXISTS (
-        SELECT FROM offers WHERE max_redemptions_per_customer IS NOT NULL
-    ) AS may_be_limited, EXISTS (SELECT FROM offer_budgets) AS may_be_exhausted
+        SELECT 1 FROM offers WHERE max_redemptions_per_customer IS NOT NULL
+    ) AS may_be_limited, EXISTS (SELECT 1 FROM offer_budgets) AS may_be_exhausted
     FROM customers WHERE email_key = :email""",
     {"email": "text"},
 )

@@ -132,7 +132,7 @@ _open_of = text(f"""
         SELECT (terms->>'customer')::bigint, (terms->>'until')::numeric FROM {open_holds}
     ) AS held (customer_id, until)
     WHERE {_is_held_by} AND held.customer_id = :customer
-    ORDER BY until""")
+    ORDER BY until, code""")
 
 _release_those_of = text("""
     UPDATE vouchers SET holds = (

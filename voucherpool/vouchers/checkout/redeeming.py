@@ -58,11 +58,18 @@ def _redeem_counting(
         locks.append(budgets.lock(voucher.offer_id))
     counting = on_cluster.redeem_counting if cluster.is_cluster() else redeem_counting
     counted = {"offer_id": voucher.offer_id, "customer_id": voucher.customer_id}
-    redeemed = counting.one_or_none({**request, **entered, **counted}, before=";".join(locks))
+    asked, lock = {**request, **entered, **counted}, ";".join(locks)
+    redeemed = counting.one_or_none(asked, before=lock)
     if redeemed is None:
         now = state.read(request, state.for_redemption)
-        # A concurrent request of the same order may have taken the last use.
-        raise LostRace if now.earlier_id is not None else state.refusal(now) or LostRace
+        if now.earlier_id is not None:
+            raise LostRace  # a concurrent request of the same order took the last use
+        if refused := state.refusal(now):
+            raise refused
+        # That look counted a new budget; a retry would undo the count together with the rest.
+        redeemed = counting.one_or_none(asked, before=lock)
+    if redeemed is None:
+        raise LostRace
     return redeemed
 
 
