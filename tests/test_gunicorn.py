@@ -119,6 +119,7 @@ def of_another(tmp_path):
         yield folder.name
 
 
+@pytest.mark.long
 def test_of_a_killed_master_neither_workers_nor_port_nor_folder_stay(
     start, tmp_path, log, of_another
 ):

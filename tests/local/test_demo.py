@@ -40,6 +40,7 @@ def require_the_story(shown):
     assert '"issued": 1000, "claimed": 1, "redeemed": 1' in shown
 
 
+@pytest.mark.long
 def test_the_story_alone_ends_by_itself_and_leaves_nothing(voucherpool, temporary):
     process = voucherpool("demo", "--story", TMPDIR=str(temporary))
     shown, errors = process.communicate(timeout=most_seconds)

@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.builders import in_days
+from tests.conftest import config
 from tests.patience import most_seconds, until
 from tests.server import children, free_port
 from tests.test_gunicorn import lives
+from voucherpool import create_app
 from voucherpool.__main__ import main
 from voucherpool.config.settings import checkout
 from voucherpool.local.postgres import LocalPostgres
@@ -59,28 +60,6 @@ def is_listening(port):
     return True
 
 
-def test_it_migrates_seeds_and_serves_without_a_key_until_it_is_told_to_stop(start, tmp_path):
-    port = free_port()
-    process = start(port, DATABASE_URL="")
-    until_serving(process)
-    postgres = LocalPostgres(tmp_path / "var" / "postgres")
-    assert postgres.is_running()
-    voucher = {"email": "customer1@gmail.com", "offer_name": "KOI", "discount": 22.1}
-    status, issued = call(port, "POST", "/vouchers/generate", voucher | {"expiry": in_days(1)})
-    assert status == 201
-    status, listed = call(port, "GET", "/vouchers?email=customer1@gmail.com")
-    assert [voucher["code"] for voucher in listed] == [issued["code"]]
-    assert call(port, "POST", "/vouchers/lookup", {"code": "AAAA-BBBB-CCCC"})[0] == 404
-    process.send_signal(signal.SIGINT)
-    assert process.wait(most_seconds) == 0
-    assert not is_listening(port)
-    assert not postgres.is_running()
-    # A line for each request; the banner came after all that the start had to say.
-    *_, last = process.stderr.read().splitlines()
-    shown = r"\d\d:\d\d:\d\d  404 +[\d.]+ ms  POST /vouchers/lookup  \(voucher_not_found\)"
-    assert re.fullmatch(shown, last)
-
-
 varies = re.compile(
     r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{16}"  # ids
     r"|whsec_[0-9A-Za-z+/=]+"
@@ -107,26 +86,27 @@ def shell():
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the calls are made with curl")
-def test_the_calls_of_the_guide_answer_as_shown_until_a_kill_of_the_worker_stops_everything(
-    start, app, tmp_path, monkeypatch
+def test_it_serves_without_a_key_and_answers_the_guide_as_shown_until_it_is_told_to_stop(
+    start, tmp_path, monkeypatch
 ):
     port = free_port()
     # A second worker might still begin, and would miss the signal to stop for ten seconds.
-    process = start(port, VOUCHERPOOL_WEBHOOKS_ALLOW="127.0.0.0/8", WEB_CONCURRENCY="1")
+    settings = {"VOUCHERPOOL_WEBHOOKS_ALLOW": "127.0.0.0/8", "WEB_CONCURRENCY": "1"}
+    process = start(port, DATABASE_URL="", **settings)
     until_serving(process)
+    postgres = LocalPostgres(tmp_path / "var" / "postgres")
+    assert postgres.is_running()
     monkeypatch.chdir(tmp_path)
-    make_the_calls_of_the_guide(app.test_cli_runner(), port)
-    require_the_end_by_a_kill_of("worker", process, port)
-
-
-def require_the_end_by_a_kill_of(part, process, port):
-    """Kill a part of the service: everything must stop with exit code 1."""
-    parts = children(process.pid)
-    [pid] = [pid for pid in parts if part in Path(f"/proc/{pid}/cmdline").read_text()]
-    os.kill(pid, signal.SIGKILL)
-    assert process.wait(most_seconds) == 1
+    make_the_calls_of_the_guide(create_app(config(postgres.url())).test_cli_runner(), port)
+    assert call(port, "POST", "/vouchers/lookup", {"code": "AAAA-BBBB-CCCC"})[0] == 404
+    process.send_signal(signal.SIGINT)
+    assert process.wait(most_seconds) == 0
     assert not is_listening(port)
-    assert not any(map(lives, parts))
+    assert not postgres.is_running()
+    # A line for each request; the banner came after all that the start had to say.
+    *_, last = process.stderr.read().splitlines()
+    shown = r"\d\d:\d\d:\d\d  404 +[\d.]+ ms  POST /vouchers/lookup  \(voucher_not_found\)"
+    assert re.fullmatch(shown, last)
 
 
 def make_the_calls_of_the_guide(runner, port):
@@ -204,11 +184,17 @@ def test_a_wrong_variable_is_one_line_and_exit_code_1(refusal):
 
 
 @pytest.mark.long
-def test_a_kill_of_gunicorn_stops_everything(start):
+@pytest.mark.parametrize("part", ["gunicorn", "worker"])
+def test_a_kill_of_a_part_stops_everything_with_exit_code_1(start, part):
     port = free_port()
     process = start(port)
     until_serving(process)
-    require_the_end_by_a_kill_of("gunicorn", process, port)
+    parts = children(process.pid)
+    [pid] = [pid for pid in parts if part in Path(f"/proc/{pid}/cmdline").read_text()]
+    os.kill(pid, signal.SIGKILL)
+    assert process.wait(most_seconds) == 1
+    assert not is_listening(port)
+    assert not any(map(lives, parts))
 
 
 @pytest.mark.long

@@ -141,6 +141,7 @@ def require_few_lines(logs, *reasons):
         assert not log.has_errors()
 
 
+@pytest.mark.long
 def test_service_and_worker_wait_for_a_postgresql_that_starts_later_and_until_it_is_migrated(
     door, run, upgrade
 ):
