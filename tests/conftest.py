@@ -84,7 +84,6 @@ def pytest_collection() -> Generator[None, object, object]:
     gc.disable()
     collected = yield
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
     gc.enable()
     return collected
 
@@ -236,7 +235,7 @@ def shared_key(shared_app: Flask) -> str:
 
 @pytest.fixture
 def key(app: Flask, shared_key: str) -> str:
-    """Return an API key that may do everything; making one anew, and its first use, take longer."""
+    """Return an API key that may do everything: the same one, because making one takes longer."""
     digest = hashlib.sha256(shared_key.encode()).digest()
     with app.app_context(), db.engine.connect() as connection:
         connection.exec_driver_sql(
@@ -358,18 +357,14 @@ def storm_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def storm_port(shared_app: Flask, storm_log: Path, pytestconfig: pytest.Config) -> Iterator[int]:
-    """Run gunicorn with 2 workers of 8 threads on the shared database and return its port.
-
-    They have 4 threads in the ordinary run: after each storm the connections of all are made again.
-    """
-    threads = "8" if pytestconfig.getoption("markexpr") == "long" else "4"
+def storm_port(shared_app: Flask, storm_log: Path) -> Iterator[int]:
+    """Run gunicorn with 2 workers of 8 threads on the shared database and return its port."""
     url = shared_app.config["SQLALCHEMY_DATABASE_URI"]
     named = url.update_query_dict({"application_name": "storm"})
     with (
         open(storm_log, "wb") as file,
         run_gunicorn(
-            named, patient_app, log=file.fileno(), VOUCHERPOOL_THREADS=threads, **any_guesses
+            named, patient_app, log=file.fileno(), VOUCHERPOOL_THREADS="8", **any_guesses
         ) as port,
     ):
         yield port

@@ -192,7 +192,7 @@ def test_each_example_runs_as_it_stands_and_nothing_leaves_this_machine(browser)
         browser.run(authorize)
         browser.send("Input.insertText", text=key)
         browser.run(authorized)
-        # The page is loaded anew, and still has the key.
+        # The page keeps the key when it is loaded again.
         browser.send("Page.navigate", url=f"{address}/docs")
         assert browser.run(is_authorized)
         photograph(browser, 1280, "wide")

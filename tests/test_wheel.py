@@ -13,16 +13,12 @@ from importlib.metadata import requires
 
 import pytest
 from pytest_postgresql.janitor import DatabaseJanitor
-from sqlalchemy.engine import make_url
 
 from tests.builders import in_days
-from tests.conftest import _url, config
+from tests.conftest import _url
 from tests.patience import most_seconds
 from tests.server import free_port, wait_until_listening
-from voucherpool import create_app
-from voucherpool.apikeys import service as apikeys
 from voucherpool.config.settings import checkout, durability
-from voucherpool.database.model import db
 
 parts = ("voucherpool", "migrations", "seeds", "docs", "client")
 files = ("setup.cfg", "pyproject.toml", "gunicorn.conf.py", "wsgi.py", "README.md", "LICENSE")
@@ -77,7 +73,7 @@ def test_the_wheel_serves_and_redeems_from_an_empty_folder(programs, environment
 
     run("db", "upgrade")
     assert run("seed") == "Added 10 customers, 3 offers and 23 vouchers."
-    key = api_key(environment)
+    key = run("apikeys", "create", "shop", "--scope", "issue", "--scope", "redeem")
     port = free_port()
     process = subprocess.Popen(
         [programs / "voucherpool", "serve", "--bind", f"127.0.0.1:{port}"],
@@ -111,16 +107,6 @@ def test_the_service_needs_no_package_that_only_builds_it():
     needed = [one for one in requires("voucherpool") if "extra ==" not in one]
     assert any(one.startswith("flask") for one in needed)
     assert not any(one.startswith("setuptools") for one in needed)
-
-
-def api_key(environment):
-    """Make an API key by the checkout: one process less that starts."""
-    app = create_app(config(make_url(environment["DATABASE_URL"])))
-    with app.app_context():
-        key = apikeys.create("shop", ("issue", "redeem"))
-        db.session.remove()
-        db.engine.dispose()
-    return key
 
 
 def post(port, key, path, body):

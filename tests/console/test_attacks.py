@@ -15,6 +15,7 @@ from voucherpool.console.users import service as users
 from voucherpool.database.model import db
 from voucherpool.database.transactions import transaction
 
+hasher_of_the_service = users.hasher  # before the tests take a quicker one
 script = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 
 
@@ -217,6 +218,10 @@ def test_the_database_holds_no_password_and_no_link(app, user, sql):
     assert password not in row[0]
     assert "$argon2id$" in row[0]
     assert token not in row[0]
+
+
+def test_a_password_is_hashed_with_the_work_that_owasp_asks_for():
+    assert hasher_of_the_service.hash(password).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ one_voucher = {
     ),
     "check": (state.for_redemption.of_customer, asked),
     "check in the archive": (state.for_redemption.of_customer_including_archive, asked),
-    "check without a customer": (state.for_redemption.of_unknown_customer, unknown),
+    "check without a customer": (state.for_redemption.of_unknown, unknown),
     "hold": (holding.hold_short, held),
     "claim a candidate": (pool.lock_candidate, {"offer_id": 1, **key}),
     "count a claim": (claiming.add_claimed, {"offer_id": 1}),

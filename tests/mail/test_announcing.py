@@ -62,11 +62,8 @@ def schedule_for_everybody(client, sql, people):
     sql("UPDATE schedules SET next_at = now() - interval '1 second'")
 
 
-@pytest.mark.parametrize(
-    ("people", "crew", "most_kills"),
-    [(40, 1, 1), (1000, 4, 1000)],
-)
 @pytest.mark.long
+@pytest.mark.parametrize(("people", "crew", "most_kills"), [(40, 1, 1), (1000, 4, 1000)])
 def test_a_schedule_reaches_every_customer_though_its_workers_are_killed(
     client, sql, receiver, inbox, secret, start_worker, audit, people, crew, most_kills
 ):

@@ -32,7 +32,7 @@ def list_audit_log(query: Fields) -> Page:
 )
 def export_audit_log(query: Fields) -> Response:
     """Export the administrative writes as a file, the newest first."""
+    bom = query.pop("bom")
     with long_transaction():
-        bom = query.pop("bom")
         found = service.exported(**query)
         return attachments.csv("audit-log.csv", tuple(service.cells), found, bom=bom)

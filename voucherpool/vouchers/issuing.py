@@ -23,8 +23,7 @@ attempts = 5  # a collision of 60-bit codes is rare: five in a row mean a broken
 class Issued(NamedTuple):
     """A voucher that was issued.
 
-    `similar_name` is that of another offer, if the voucher's is new and the names look
-    alike.
+    `similar_name` is that of another offer, if the voucher's is new and its name looks like it.
     """
 
     code: str

@@ -45,8 +45,8 @@ class Reading(NamedTuple):
 
     of_customer: Statement[VoucherState]
     of_customer_including_archive: Statement[VoucherState]
-    of_unknown_customer: Statement[VoucherState]
-    of_unknown_customer_including_archive: Statement[VoucherState]
+    of_unknown: Statement[VoucherState]
+    of_unknown_including_archive: Statement[VoucherState]
 
 
 def request(
@@ -84,7 +84,7 @@ def read(request: dict[str, object], reading: Reading) -> VoucherState:
 def read_for_unknown_customer(request: dict[str, object], reading: Reading) -> VoucherState:
     """Return the voucher's state for a customer who is still unknown. Raises VoucherNotFound."""
     this = {name: value for name, value in request.items() if name != "email"}
-    for statement in reading[2:]:
+    for statement in (reading.of_unknown, reading.of_unknown_including_archive):
         if voucher := statement.one_or_none(this):
             return voucher
     raise VoucherNotFound
