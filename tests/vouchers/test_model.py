@@ -251,9 +251,9 @@ def test_the_service_follows_the_model(app, client, sql, monkeypatch, runs, step
 
 
 guards = {
-    "held": ("rules", ") < vouchers.max_redemptions", ") < vouchers.max_redemptions + 9"),
-    "limit": ("limits", "found.redemption_count >= limit", "found.redemption_count > limit"),
-    "disabled": ("rules", "vouchers.disabled_at IS NULL", "vouchers.code_key IS NOT NULL"),
+    "held": ("eligibility/rules", ") < vouchers.max_redemptions", ") < vouchers.max_redemptions + 9"),
+    "limit": ("eligibility/limits", "found.redemption_count >= limit", "found.redemption_count > limit"),
+    "disabled": ("eligibility/rules", "vouchers.disabled_at IS NULL", "vouchers.code_key IS NOT NULL"),
 }
 
 
