@@ -251,9 +251,9 @@ def test_the_service_follows_the_model(app, client, sql, monkeypatch, runs, step
 
 
 guards = {
-    "held": ("eligibility/rules", ") < vouchers.max_redemptions", ") < vouchers.max_redemptions + 9"),
-    "limit": ("eligibility/limits", "found.redemption_count >= limit", "found.redemption_count > limit"),
-    "disabled": ("eligibility/rules", "vouchers.disabled_at IS NULL", "vouchers.code_key IS NOT NULL"),
+    "held": ("rules", ") < vouchers.max_redemptions", ") < vouchers.max_redemptions + 9"),
+    "limit": ("limits", "found.redemption_count >= limit", "found.redemption_count > limit"),
+    "disabled": ("rules", "vouchers.disabled_at IS NULL", "vouchers.code_key IS NOT NULL"),
 }
 
 
@@ -264,7 +264,7 @@ def test_the_model_notices_a_guard_that_is_removed(tmp_path, guard):
         copy = shutil.copytree if (checkout / part).is_dir() else shutil.copy
         copy(checkout / part, tmp_path / part)
     module, present, removed = guards[guard]
-    rules = tmp_path / "voucherpool" / "vouchers" / f"{module}.py"
+    rules = tmp_path / "voucherpool" / "vouchers" / "eligibility" / f"{module}.py"
     assert rules.read_text().count(present) == 1
     rules.write_text(rules.read_text().replace(present, removed))
     # One divergence is enough, without the search for the shortest that leads to it.
